@@ -25,6 +25,7 @@ VALUES: dict[str, Any] = {
     "batch_id": "0b6f3e52-8a3c-4f0e-9d53-0c6f1f3b7a11",
     "bill_date": "2027-02-28",
     "after_cursor": 0,
+    "by_seconds": 60,
     "change_quote": "the-quote-of-QuoteChange",
     "channel": "CP",
     "city_code": "HKG",
@@ -71,6 +72,7 @@ VALUES: dict[str, Any] = {
     "reason": "lost by the passenger",
     "reservation_id": "c1b7a1de-3c2a-4a57-8f5d-5d1f0e6a9b22",
     "resource": "partner",
+    "redemption_id": "7d1e2f3a4b5c4d6e8f9a0b1c2d3e4f5a",
     "reference": "PAY-20270301-1",
     "refresh_token": "the-refresh-token",
     "refund_id": "ORD-DT-20270301-000001-R1",
@@ -129,12 +131,14 @@ GIVEN: dict[str, str] = {
     name: VALUES[name]
     for name in (
         *("batch_id", "encrypted_data", "endpoint_id", "event_id", "offer_id", "order_id"),
-        *("refresh_token", "refund_quote", "reservation_id", "session_code", "ticket_code"),
+        *("redemption_id", "refresh_token", "refund_quote", "reservation_id", "session_code"),
+        "ticket_code",
     )
 }
 """What calls give and later ones take: where it stands in an example, a try puts in its own."""
 SHOWN_TOO = {
     "AcknowledgeEventsRequest": ("cursor",),
+    "AdvanceTestClockRequest": ("by_seconds",),
     "BulkGenerateTicketsRequest": ("distributor_id",),
     "CancelTicketsRequest": ("ticket_codes",),
     "CreateAllotmentRequest": ("total",),
@@ -164,6 +168,8 @@ SHOWN_TOO = {
     "SearchOffersRequest": ("kinds", "available_only"),
     "SetAllotmentTermsRequest": ("hold_seconds", "max_hold_seconds", "release_days"),
     "SetRouteFaresRequest": ("fares",),
+    "SetSandboxStockRequest": ("total",),
+    "SimulateRedemptionRequest": ("qr_token", "function_code"),
     "StreamBatchTicketsRequest": ("with_qr",),
     "SummarizeRedemptionsRequest": ("time_from", "time_until", "group_by"),
     "UpdateWebhookEndpointRequest": ("types",),

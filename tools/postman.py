@@ -17,16 +17,28 @@ Json = dict[str, Any]
 
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 VARIABLES = {"base_url": "http://127.0.0.1:8080", "api_key": ""}
-LEARNT = ("batch_id", "order_id", "reservation_id", "ticket_code", "encrypted_data")
+LEARNT = (
+    *("batch_id", "order_id", "reservation_id", "ticket_code", "encrypted_data"),
+    *("endpoint_id", "event_id", "redemption_id"),
+)
 """Which later requests take from the answers of earlier ones."""
+NAMED_OTHERWISE = {"qr_token": "encrypted_data"}
+"""What a request calls something that an answer has under another name."""
+BEGINS, ENDS = ("Create",), ("Delete", "Archive")
+"""What such a call makes or ends is asked for by others, which come after or before it."""
 LEARN = """\
 const answer = pm.response.text().split("\\n")[0];
 let found = {};
 try { found = JSON.parse(answer); } catch { /* a picture, or nothing */ }
+// what a call made is what the next ones are about; a list, and an order's QR, has others too
+const isAboutOthers = /^(Get|List|Stream|IssueOrder)/.test(pm.info.requestName);
 function learn(value) {
   if (value === null || typeof value !== "object") { return; }
   for (const [name, inner] of Object.entries(value)) {
-    if (%s.includes(name) && inner !== "") { pm.collectionVariables.set(name, inner); }
+    const isKnown = Boolean(pm.collectionVariables.get(name));
+    if (%s.includes(name) && inner !== "" && !(isAboutOthers && isKnown)) {
+      pm.collectionVariables.set(name, inner);
+    }
     learn(inner);
   }
 }
@@ -42,13 +54,18 @@ def postman(contract: Contract, service: str) -> Json:
     """A collection with a request for each method of a service, in their order."""
     examples = Examples(contract)
     (found,) = [each for each in contract.services if each.name == service]
-    items = [_item(contract, examples, method) for method in found.methods]
+    methods = sorted(
+        found.methods,
+        key=lambda each: each.name.startswith(ENDS) - each.name.startswith(BEGINS),
+    )
+    items = [_item(contract, examples, method) for method in methods]
     variables = VARIABLES | dict.fromkeys(LEARNT, "")
     return {
         "info": {
             "name": "DeepTravel partners",
             "description": (
-                "Each call of a partner once. Set `base_url` and `api_key`; what a call gives, such"
+                "Each call of a partner once. Set `base_url` and `api_key`, best a key of test mode"
+                " (`dtk_test_…`), whose stock and tickets are for trying; what a call gives, such"
                 " as `batch_id`, is kept for the next ones. Every run makes new request ids.\n\n"
                 + contract.comment(found.full_name)
             ),
@@ -113,8 +130,8 @@ def _with_variables(value: Any) -> Any:
     for name, inner in value.items():
         if name == "request_id":
             found[name] = "{{$guid}}"
-        elif name in LEARNT:
-            found[name] = f"{{{{{name}}}}}"
+        elif (known := NAMED_OTHERWISE.get(name, name)) in LEARNT:
+            found[name] = f"{{{{{known}}}}}"
         else:
             found[name] = _with_variables(inner)
     return found

@@ -1,5 +1,6 @@
 // Runs the documentation's script on a page that has nothing but a key's field, and says what the
-// questions on standard input give: [key, offered, hostname, command] -> [why it is not sent, what is].
+// questions on standard input give: [key, offered, hostname, command, what examples show, answer, further
+// commands with their answers] -> [why it is not sent, what is, the command afterwards].
 "use strict";
 
 const fs = require("node:fs");
@@ -7,8 +8,9 @@ const vm = require("node:vm");
 
 const source = fs.readFileSync(process.argv[2], "utf8");
 
-async function tried([key, offered, hostname, command, examples = {}, answer = "{}"]) {
+async function tried([key, offered, hostname, command, examples = {}, answer = "{}", more = []]) {
   const sent = [];
+  let said = answer;
   const code = { textContent: command };
   const classes = { toggle() {}, add() {} };
   const output = { textContent: "", classList: classes };
@@ -28,11 +30,16 @@ async function tried([key, offered, hostname, command, examples = {}, answer = "
     fetch: async (path, options) => {
       sent.push([path, options]);
       const headers = { get: () => "application/json" };
-      return { ok: true, status: 200, headers, text: async () => answer };
+      return { ok: true, status: 200, headers, text: async () => said };
     },
   };
   vm.runInNewContext(`${source}\nglobalThis.tryIt = tryIt; globalThis.learnt = learnt;`, page);
   await page.tryIt(code, output, page.learnt);
+  for (const [next, itsAnswer] of more) {
+    said = itsAnswer;
+    code.textContent = next;
+    await page.tryIt(code, output, page.learnt);
+  }
   return [sent.length ? "" : output.textContent, sent[0] ?? null, code.textContent];
 }
 

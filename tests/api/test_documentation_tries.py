@@ -77,3 +77,18 @@ def test_what_an_answer_gives_is_put_into_the_next_command() -> None:
     examples = {"batch_id": "a-batch", "ticket_code": "a-ticket"}
     ((_, _, after),) = tried((TEST, "", ANYWHERE, command, examples, answer))
     assert after == "curl http://127.0.0.1:8080/ota/batches/B-1/tickets/T-1"
+
+
+def test_a_list_does_not_take_the_place_of_what_was_made() -> None:
+    """Its tickets are others' too; before anything was made they are better than nothing."""
+    made = json.dumps({"tickets": [{"ticket_code": "MINE"}]})
+    listed = json.dumps({"tickets": [{"ticket_code": "ANOTHER"}]})
+    get = "curl http://127.0.0.1:8080/ota/tickets?ticket=a-ticket"
+    post = "curl -X POST http://127.0.0.1:8080/ota/tickets?ticket=a-ticket"
+    examples = {"ticket_code": "a-ticket"}
+    (first, both) = tried(
+        (TEST, "", ANYWHERE, get, examples, listed),
+        (TEST, "", ANYWHERE, post, examples, made, [[get.replace("a-ticket", "MINE"), listed]]),
+    )
+    assert first[2].endswith("=ANOTHER")
+    assert both[2].endswith("=MINE")

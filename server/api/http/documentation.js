@@ -4,6 +4,7 @@
 "use strict";
 
 const LANGUAGE = "deeptravel-language";
+const given = new Set(); // names of what answers gave
 const MOST_SHOWN = 20000; // characters of an answer
 const KEY = document.getElementById("secret");
 const ON_THIS_MACHINE = ["127.0.0.1", "localhost", "[::1]"].includes(location.hostname);
@@ -162,8 +163,9 @@ function shown(text) {
   return left > 0 ? `${found.slice(0, MOST_SHOWN)}\n… ${left} characters more` : found;
 }
 
-// Puts what an answer gives, such as batch_id, into the examples that need it: the first of each.
-function learn(value, examples, seen = new Set()) {
+// Puts what an answer gives, such as batch_id, into the examples that need it: the first of each. What
+// `isAboutOthers` too, as a list is, changes nothing that an earlier answer gave.
+function learn(value, examples, isAboutOthers, seen = new Set()) {
   if (value === null || typeof value !== "object") {
     return;
   }
@@ -171,14 +173,16 @@ function learn(value, examples, seen = new Set()) {
     if (name === "access_token" && typeof inner === "string" && inner !== "") {
       KEY.value = inner;
     }
-    if (name in examples && !seen.has(name) && typeof inner === "string" && inner !== "") {
+    const isWanted = name in examples && !seen.has(name) && !(isAboutOthers && given.has(name));
+    if (isWanted && typeof inner === "string" && inner !== "") {
+      given.add(name);
       seen.add(name);
       for (const code of document.querySelectorAll('[data-kind="curl"] code')) {
         code.textContent = code.textContent.replaceAll(examples[name], inner);
       }
       examples[name] = inner;
     }
-    learn(inner, examples, seen);
+    learn(inner, examples, isAboutOthers, seen);
   }
 }
 
@@ -199,7 +203,8 @@ async function tryIt(code, output, examples) {
     output.classList.toggle("refused", !answer.ok);
     output.textContent = `HTTP ${answer.status}\n${shown(text)}`;
     if (answer.ok && /^application\/json/.test(type)) {
-      learn(JSON.parse(text), examples);
+      const isAboutOthers = options.method === "GET" || /\/orders\/[^/]+\/qr$/.test(path);
+      learn(JSON.parse(text), examples, isAboutOthers);
     }
   } catch (error) {
     output.classList.add("refused");
