@@ -1,5 +1,5 @@
-"""The lines of docs/integrators/grpcurl.md, run as they are printed by the real grpcurl, and what it
-says of exit codes. Left out where there is no grpcurl: `go install` brings it.
+"""The lines of docs/integrators/grpcurl.md, run as they are printed by the real grpcurl, and what
+it says of exit codes. Left out where there is no grpcurl: `go install` brings it.
 """
 
 import json
