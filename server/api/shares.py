@@ -23,7 +23,7 @@ class CallShares:
     """
 
     def __init__(
-        self, *, in_all: int = 7, per_partner: int = 4, waiting_per_partner: int = 256
+        self, *, in_all: int = 7, per_partner: int = 2, waiting_per_partner: int = 256
     ) -> None:
         self._in_all = in_all
         self._per_partner = per_partner
