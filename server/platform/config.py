@@ -116,7 +116,7 @@ class Settings(BaseSettings):
         ge=0,
         description="calls in flight from one address that is no trusted proxy; 0: no limit",
     )
-    # with 4 another partner's calls took 2.2 times as long beside one that hammers, with 2 1.6 times
+    # by 4 another partner waits 2.2 times as long beside one that hammers, by 2 1.6 times
     partner_calls: int = Field(
         2,
         ge=1,
