@@ -36,6 +36,7 @@ from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.lifecycle import at_stop, start_part
 from server.platform.loops import Loops
+from server.platform.metrics import SIMULATED_SCAN_QUEUE
 from server.platform.ratelimit import RateLimiter
 from server.platform.reading import Readers
 from server.platform.task_worker import TaskKind
@@ -131,7 +132,12 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         identity=identity,
         issuer=issuer,
         simulated=Redeemer(
-            db, key_rings, batch=1, workers=SIMULATED_WORKERS, token_cache=SIMULATED_TOKENS
+            db,
+            key_rings,
+            batch=1,
+            workers=SIMULATED_WORKERS,
+            token_cache=SIMULATED_TOKENS,
+            queue=SIMULATED_SCAN_QUEUE,
         ),
         redemption=RedemptionDomain(identity, redeemer, QrLooks(readers, redeemer), settings.zone),
         ticketing=TicketingDomain(

@@ -23,6 +23,10 @@ def upgrade() -> None:
         sa.CheckConstraint("ahead_microseconds >= 0", name="ahead"),
         sa.PrimaryKeyConstraint("partner_id", name="pk_sandbox_clocks"),
     )
+    op.execute(
+        "INSERT INTO sandbox_clocks (partner_id)"
+        " SELECT partner_id FROM partners WHERE sandbox_of IS NOT NULL"
+    )
     op.create_table(
         "sandbox_advances",
         sa.Column("partner_id", sa.Integer(), autoincrement=False, nullable=False),

@@ -8,7 +8,7 @@ end it within a second in every process.
 import contextlib
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -238,7 +238,8 @@ class Identity:
     ) -> Caller | None:
         """`recheck` of a caller that is remembered as it is now; None for one that is not."""
         if isinstance(caller, Partner):
-            return self._keys.recall(str(metadata["x-api-key"]), address)
+            partner = self._keys.recall(str(metadata["x-api-key"]), address)
+            return partner and replace(partner, time=caller.time)
         if isinstance(caller, Traveller):
             return self.travellers.recall(caller)
         login = self._logins.peek(caller.login_id)

@@ -13,14 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.records import By
 from server.audit.trail import AuditedChange, audit
 from server.orders.travel_tickets import changed_into
-from server.parties import sandbox_clocks
 from server.parties.models import partners
 from server.platform.driver_errors import LostRaceError
 from server.platform.errors import not_found
 from server.platform.statements import run
 from server.tickets import blocks
 from server.tickets.models import tickets
-from server.tickets.rules import DIRECT, Code, partner_of
+from server.tickets.rules import DIRECT, Code
 from server.tickets.tickets import lock
 
 
@@ -45,7 +44,6 @@ async def block_ticket(
     moment.
     """
     ticket_id = await _ticket_id(tx, ticket_code)
-    now = await sandbox_clocks.time_for(tx, partner_of(ticket_id), by["now"])
     chain = await changed_into(tx, ticket_id)
     await lock(tx, sorted(chain))
     if await changed_into(tx, ticket_id) != chain:
@@ -63,7 +61,7 @@ async def block_ticket(
     if not moved:
         return block
     states = {row.ticket_id: row.state for row in moved}
-    await blocks.set_blocked(tx, states, blocked=blocked, actor=by["actor"], now=now)
+    await blocks.set_blocked(tx, states, blocked=blocked, actor=by["actor"], now=by["now"])
     after = {"state": named.state, "blocked": blocked, "comment": comment}
     if block.successor_ticket_code:
         after["successor_ticket_code"] = block.successor_ticket_code

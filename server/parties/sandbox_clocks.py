@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from server.parties import models  # noqa: F401 - whoever reads a clock has the tables
 from server.parties.clock_rules import SandboxTime, ahead_after, fault_of_target
-from server.parties.rules import is_sandbox
 from server.platform.errors import invalid, not_found
 from server.platform.statements import Command, Statement, Transaction, run, run_together
 
@@ -121,13 +120,6 @@ async def hold(tx: Transaction, partner_id: int) -> SandboxTime:
     """What a sandbox's clock shows, which nobody moves until the end of the transaction."""
     _, (held,) = await run_together(tx, _MAKE(partner_id), _HOLD(partner_id))
     return held
-
-
-async def time_for(tx: Transaction, partner_id: int, now: datetime) -> datetime:
-    """What time it is for a partner when it is `now`: for a sandbox what its clock shows, which is
-    held. For what others do to what is the partner's.
-    """
-    return (await hold(tx, partner_id)).at(now) if is_sandbox(partner_id) else now
 
 
 async def lock(

@@ -45,8 +45,6 @@ CHUNK_TICKETS = 500
 WAIT_SECONDS = 0.02
 RECORDED_BEFORE = timedelta(minutes=1)
 """By so much the clocks of processes may differ."""
-POST_SECONDS = 10.0
-"""So long the ledger is waited for before a statement is sealed."""
 
 log = structlog.get_logger()
 
@@ -186,9 +184,9 @@ async def _steps(
             continue
         if asked.finish_time:
             return
-        if step is _Step.UNPOSTED:
-            await _post(db, partner_id, zone=terms.zone, end=min(end, monotonic() + POST_SECONDS))
-        elif step is not _Step.DONE:
+        if step is _Step.UNPOSTED and await _post(db, partner_id, zone=terms.zone, end=end):
+            continue
+        if step is not _Step.DONE:
             await asyncio.sleep(WAIT_SECONDS)
 
 
@@ -256,11 +254,15 @@ async def _arrive(tx: AsyncConnection, partner_id: int, time: SandboxTime, asked
     await run_together(tx, *done)
 
 
-async def _post(db: Database, partner_id: int, *, zone: ZoneInfo, end: float) -> None:
-    """Has all that has happened numbered and posted, as far as that goes until the end."""
+async def _post(db: Database, partner_id: int, *, zone: ZoneInfo, end: float) -> int:
+    """Has all that has happened numbered and posted, as far as that goes until the end; how many
+    events were posted: none where another process is at it.
+    """
     await _number(db, partner_id, end=end)
-    while monotonic() < end and await ledger.post(db, partner_id, zone=zone):
-        pass
+    posted = 0
+    while monotonic() < end and (more := await ledger.post(db, partner_id, zone=zone)):
+        posted += more
+    return posted
 
 
 async def _number(db: Database, partner_id: int, *, end: float) -> None:

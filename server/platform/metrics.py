@@ -39,6 +39,11 @@ SCANS = Counter("deeptravel_scans", "Scans by result and reason", ["result", "re
 SCAN_QUEUE = Gauge(
     "deeptravel_scan_queue", "Scans waiting for a transaction", multiprocess_mode="livesum"
 )
+SIMULATED_SCAN_QUEUE = Gauge(
+    "deeptravel_simulated_scan_queue",
+    "Scans of test tickets waiting for a transaction",
+    multiprocess_mode="livesum",
+)
 SCAN_BATCH = Histogram(
     "deeptravel_scan_batch", "Scans in one transaction", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )

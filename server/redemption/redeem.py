@@ -21,6 +21,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import orjson
+from prometheus_client import Gauge
 
 from server.audit.trail import AuditedChange
 from server.identity.callers import Operator
@@ -135,6 +136,7 @@ class Redeemer:
         batch: int,
         workers: int,
         token_cache: int,
+        queue: Gauge = SCAN_QUEUE,
     ) -> None:
         self._key_rings = key_rings
         self._verified = qr.VerifiedTokens(token_cache)
@@ -150,7 +152,7 @@ class Redeemer:
             ),
             batch=batch,
             workers=workers,
-            queue=SCAN_QUEUE,
+            queue=queue,
             batches=SCAN_BATCH,
             size=lambda unit: len(unit.items),
             on_result=_count,

@@ -57,30 +57,37 @@ class TicketEvent(NamedTuple):
     data: Mapping[str, Any]
 
 
+# What happens to a sandbox has the time that its clock shows, whoever does it: `$2` is the time that
+# it is. Its own calls, and whoever moves the clock, come with that already.
+_OCCURRED = """greatest($1::timestamptz, CASE WHEN c.partner_id IS NOT NULL THEN
+  coalesce(c.standing_time, $2::timestamptz + c.ahead_microseconds * interval '1 microsecond') END)
+"""
 _RECORD = Statement(
-    """
+    f"""
 INSERT INTO partner_events (partner_id, event_id, type, subject, data, occurred_time)
-SELECT v.partner_id, v.event_id, v.type, v.subject, v.data, $1::timestamptz
-FROM unnest($2::int[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[])
+SELECT v.partner_id, v.event_id, v.type, v.subject, v.data, {_OCCURRED}
+FROM unnest($3::int[], $4::uuid[], $5::text[], $6::text[], $7::jsonb[])
   AS v (partner_id, event_id, type, subject, data)
-""",
+LEFT JOIN sandbox_clocks c ON c.partner_id = v.partner_id
+""",  # noqa: S608 - our own
     notifies=RECORDED,
 )
 # 0 is our own channel
 _RECORD_OF_TICKETS = Statement(
-    """
+    f"""
 INSERT INTO partner_events (partner_id, event_id, type, subject, data, occurred_time)
 SELECT t.partner_id, v.event_id, v.type, t.ticket_code,
   jsonb_strip_nulls(jsonb_build_object(
     'ticket_code', t.ticket_code, 'status', t.state, 'product_id', t.product_id,
     'batch_id', t.batch_id, 'distributor_id', nullif(t.distributor_id, ''),
     'order_id', o.order_code)) || v.data,
-  $1::timestamptz
-FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::jsonb[])
+  {_OCCURRED}
+FROM unnest($3::bigint[], $4::uuid[], $5::text[], $6::jsonb[])
   AS v (ticket_id, event_id, type, data)
 JOIN tickets t ON t.ticket_id = v.ticket_id AND t.partner_id <> 0
 LEFT JOIN orders o ON o.order_id = t.order_id
-""",
+LEFT JOIN sandbox_clocks c ON c.partner_id = t.partner_id
+""",  # noqa: S608
     notifies=RECORDED,
 )
 
@@ -148,7 +155,7 @@ def record(*events: PartnerEvent, now: datetime) -> Command[None] | None:
         (event.partner_id, _id_of(event.type), event.type, event.subject, dict(event.data))
         for event in events
     ]
-    return _RECORD.of_rows(rows, now)
+    return _RECORD.of_rows(rows, now, clock.now())
 
 
 def record_of_tickets(*events: TicketEvent, now: datetime) -> Command[None] | None:
@@ -156,7 +163,7 @@ def record_of_tickets(*events: TicketEvent, now: datetime) -> Command[None] | No
     there are none.
     """
     rows = [(event.ticket_id, _id_of(event.type), event.type, dict(event.data)) for event in events]
-    return _RECORD_OF_TICKETS.of_rows(rows, now)
+    return _RECORD_OF_TICKETS.of_rows(rows, now, clock.now())
 
 
 def first_id(recorded: datetime) -> UUID:

@@ -25,8 +25,10 @@ from tests.support.partner_client import (
     PartnerClient,
     customer,
     payment,
+    sandbox_key,
 )
 from tests.support.rpc_server import refusal
+from tests.support.sandbox_clock import advance, moment, shown
 from tests.support.traveller import (
     BUMP,
     FIRST,
@@ -380,6 +382,28 @@ async def test_cancelled_departure(
     ):
         found = await events(partner, kind)
         assert [each.data.reason for each in found] == ["DEPARTURE_CANCELLED"] * quantity
+
+
+async def test_in_a_sandbox_it_has_the_time_of_the_clock(
+    world: World, server: GateServer, manager: Manager, database_url: str
+) -> None:
+    """Refunds and releases by the operator stand after what its partner did before them; seen red
+    with the time of the task, which is an hour behind the clock.
+    """
+    sandbox = PartnerClient.at(server.channel, await sandbox_key(database_url))
+    await advance(sandbox, by_seconds=3600)
+    begin = await shown(sandbox)
+    made = await batch(sandbox, await reserve(world, sandbox, 2), 1)
+    await sell(sandbox, made.tickets[0].ticket_code)
+    await manager.cancel(world.departure_id())
+    await followed(world)
+    found = [
+        *await events(sandbox, "ticket.refunded"),
+        *await events(sandbox, "reservation.released"),
+        *await events(sandbox, "departure.cancelled"),
+    ]
+    end = await shown(sandbox)
+    assert all(begin <= moment(each.occurred_time) <= end for each in found)
 
 
 async def test_a_blocked_ticket_is_refunded_when_it_is_unblocked(

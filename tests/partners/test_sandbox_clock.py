@@ -9,11 +9,10 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import grpc
 import pytest
-from deeptravel.ota.v1 import event_pb2, reservation_pb2, sandbox_pb2, statement_pb2
+from deeptravel.ota.v1 import event_pb2, reservation_pb2, statement_pb2
 from deeptravel.ota.v1 import test_clock_pb2 as pb
 from deeptravel.redemption.v1 import redemption_pb2
 
@@ -38,15 +37,26 @@ from server.platform.errors import Reason
 from tests.support import databases
 from tests.support.admin_client import Headers
 from tests.support.app_server import SECRET_KEY, channel_to, running
-from tests.support.partner_client import PartnerClient, request_id
+from tests.support.invariants import broken
+from tests.support.partner_client import PartnerClient
 from tests.support.rpc_server import refusal
 from tests.support.sandbox import PAID, TEST, SandboxWorld, a_sandbox_world
+from tests.support.sandbox_clock import (
+    DAY,
+    ZONE,
+    advance,
+    events,
+    moment,
+    scan,
+    seals_from,
+    shown,
+    types,
+    when,
+)
 from tests.support.server_process import ServerProcess
 from tools.dev.embedded.services import EmbeddedServices
 
-ZONE: ZoneInfo = load_settings().zone
 TERMS = ClockTerms(timedelta(days=3), ZONE)
-DAY = timedelta(days=1)
 CP_SANDBOX = sandbox_id(1)
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 NOTHING = Awaited(False, None, None, None, None, None, False)
@@ -73,47 +83,6 @@ async def db(sandbox_url: str) -> AsyncIterator[Database]:
     opened = Database(load_settings(), sandbox_url)
     yield opened
     await opened.close()
-
-
-async def shown(client: PartnerClient) -> datetime:
-    """What a sandbox's clock shows."""
-    answer = await client.call("GetTestClock", pb.GetTestClockRequest())
-    return moment(answer.clock.current_time)
-
-
-async def advance(client: PartnerClient, request: str = "", **fields: Any) -> Any:
-    asked = pb.AdvanceTestClockRequest(request_id=request or request_id(), **fields)
-    return await client.call("AdvanceTestClock", asked, timeout=60)
-
-
-async def events(client: PartnerClient) -> list[event_pb2.Event]:
-    """All of a partner's events, in order."""
-    found: list[event_pb2.Event] = []
-    while True:
-        after = found[-1].cursor if found else 0
-        request = event_pb2.ListEventsRequest(after_cursor=after, page_size=200)
-        page = (await client.call("ListEvents", request)).events
-        found += page
-        if not page:
-            return found
-
-
-def moment(stamp: Any) -> datetime:
-    found: datetime = stamp.ToDatetime(UTC)
-    return found
-
-
-def types(found: list[event_pb2.Event]) -> list[str]:
-    return [event.type for event in found]
-
-
-async def scan(client: PartnerClient, ticket_code: str) -> Any:
-    request = sandbox_pb2.SimulateRedemptionRequest(
-        qr_token=(await client.qr(ticket_code)).encrypted_data,
-        function_code="ferry",
-        request_id=request_id(),
-    )
-    return (await client.call("SimulateRedemption", request)).answer
 
 
 async def no_loop(self: Any) -> None:
@@ -168,8 +137,9 @@ async def test_a_clock_is_a_sandboxs(world: SandboxWorld) -> None:
     assert (answer.clock.ahead_seconds, answer.clock.HasField("target_time")) == (0, False)
 
 
-async def test_the_life_of_a_ticket(world: SandboxWorld, db: Database) -> None:
+async def test_the_life_of_a_ticket(world: SandboxWorld, db: Database, sandbox_url: str) -> None:
     """90 days from the reservation to the end of the tickets, each thing at its own moment."""
+    seeded = await asyncio.to_thread(contradictions, sandbox_url)
     client = world.test
     made = await client.reserve(3)
     codes = await client.codes(3, reservation_id=made.reservation_id)
@@ -228,16 +198,12 @@ async def test_the_life_of_a_ticket(world: SandboxWorld, db: Database) -> None:
     assert ([*again.events], again.steps) == ([], 0)
     await look(db)
     assert len(await events(client)) == len(found)
+    assert await asyncio.to_thread(contradictions, sandbox_url) == seeded
 
 
-def seals_from(begin: datetime) -> list[datetime]:
-    """When the statements of the months from then on are sealed."""
-    month = begin.astimezone(ZONE).date().replace(day=1)
-    found = []
-    for _ in range(6):
-        found.append((end_of(month, ZONE) + SEAL_DELAY).astimezone(UTC))
-        month = (month + 32 * DAY).replace(day=1)
-    return found
+def contradictions(url: str) -> set[str]:
+    """Which invariants do not hold; those of the seeded database, whose tickets have no batch."""
+    return {result.invariant.name for result in broken(url)}
 
 
 async def look(db: Database) -> None:
@@ -258,7 +224,7 @@ async def test_statements_of_test_months(world: SandboxWorld, db: Database) -> N
     passed = [seal for seal in seals_from(begin) if seal <= begin + 70 * DAY]
     sealed = [each for each in listed if each.state == statement_pb2.STATEMENT_STATE_SEALED]
     assert len(sealed) == len(passed)
-    ready = [each for each in await events(client) if each.type == "statement.ready"]
+    ready = await when(client, "statement.ready")
     assert [moment(each.occurred_time) for each in ready] == passed
     month = f"{begin.astimezone(ZONE):%Y-%m}"
     asked = statement_pb2.GetStatementRequest(month=month)
@@ -282,11 +248,8 @@ async def test_time_goes_on_from_where_the_clock_is(world: SandboxWorld, db: Dat
     made = await client.reserve(1, hold_seconds=1)
     assert begin <= moment(made.create_time) <= await shown(client)
     assert moment(made.expire_time) == moment(made.create_time) + timedelta(seconds=1)
+    (expired,) = await when(client, "reservation.expired")
     found = await events(client)
-    while "reservation.expired" not in types(found):
-        await asyncio.sleep(0.1)
-        found = await events(client)
-    (expired,) = [each for each in found if each.type == "reservation.expired"]
     assert timedelta() <= moment(expired.occurred_time) - moment(made.expire_time) < DAY
     times = [moment(each.occurred_time) for each in found]
     assert times == sorted(times)
@@ -298,7 +261,7 @@ async def test_time_goes_on_from_where_the_clock_is(world: SandboxWorld, db: Dat
     assert moment(issued.expire_time) > begin + 80 * DAY
     answer = await scan(client, code)
     assert answer.result == redemption_pb2.REDEMPTION_RESULT_SUCCESS
-    (redeemed,) = [each for each in await events(client) if each.type == "ticket.redeemed"]
+    (redeemed,) = await when(client, "ticket.redeemed")
     assert begin < moment(redeemed.occurred_time) <= await shown(client)
 
 
@@ -310,7 +273,7 @@ async def test_what_others_do_to_its_tickets_has_its_time(world: SandboxWorld) -
     (code,) = await client.codes(1)
     await client.activate(code, payment=PAID)
     await world.admin("BlockTicket", ticket_code=code, comment="lost")
-    (blocked,) = [each for each in await events(client) if each.type == "ticket.blocked"]
+    (blocked,) = await when(client, "ticket.blocked")
     assert begin < moment(blocked.occurred_time) <= await shown(client)
     await world.admin("UnblockTicket", ticket_code=code, comment="found")
     token = (await client.qr(code)).encrypted_data
@@ -382,11 +345,8 @@ async def test_others_are_not_touched(world: SandboxWorld) -> None:
 
 async def shown_events(client: PartnerClient) -> list[str]:
     """The types of a partner's events, when all are in its feed."""
-    for _ in range(600):
-        if "ticket.activated" in (found := types(await events(client))):
-            return found
-        await asyncio.sleep(0.05)
-    raise AssertionError("the activation is in no feed")
+    await when(client, "ticket.activated")
+    return types(await events(client))
 
 
 async def test_a_repeat_moves_it_no_further(world: SandboxWorld) -> None:
