@@ -57,8 +57,8 @@ class TicketEvent(NamedTuple):
     data: Mapping[str, Any]
 
 
-# What happens to a sandbox has the time that its clock shows, whoever does it: `$2` is the time that
-# it is. Its own calls, and whoever moves the clock, come with that already.
+# What happens to a sandbox has the time that its clock shows, whoever does it: `$2` is the time
+# that it is. Its own calls, and whoever moves the clock, come with that already.
 _OCCURRED = """greatest($1::timestamptz, CASE WHEN c.partner_id IS NOT NULL THEN
   coalesce(c.standing_time, $2::timestamptz + c.ahead_microseconds * interval '1 microsecond') END)
 """
