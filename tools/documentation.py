@@ -32,6 +32,22 @@ ANY_CALL = {
     *("CONFLICT", "DATABASE_UNAVAILABLE", "SHUTTING_DOWN", "INTERNAL", "DEADLINE_EXCEEDED"),
 }
 """Which any call may give, and no method's comment names."""
+HTTP_STATUS = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "OUT_OF_RANGE": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "ABORTED": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "INTERNAL": 500,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+"""Over JSON, by the status of gRPC; a test holds them equal to the gateway's."""
 READERS: dict[str, Json] = {
     "partner": {
         "title": "Partner",
@@ -217,7 +233,8 @@ class Documentation:
 
     def _reason(self, reason: str, comment: str) -> str:
         status, cause, remedy = split(comment)
-        lines = [f"# {reason}", "", f"gRPC status `{status}`.", "", "## Cause", "", cause]
+        shown = f"gRPC status `{status}`, over JSON HTTP {HTTP_STATUS[status]}."
+        lines = [f"# {reason}", "", shown, "", "## Cause", "", cause]
         lines += [
             "",
             "## Cure",

@@ -22,8 +22,10 @@ from deeptravel.ticketing.v1 import ticketing_service_pb2
 from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
+from google.rpc import code_pb2
 
 from server.api.http import protojson
+from server.api.http.application import HTTP_STATUSES
 from server.api.http.documentation import documentation, static
 from server.api.http.httprules import Routes
 from server.api.http.protojson import Faults
@@ -194,6 +196,14 @@ print(json.dumps(sent))
     for (_, name, text), sent in zip(shown, json.loads(done.stdout), strict=True):
         kind, request = expected(name, text)
         assert json_format.ParseDict(sent, kind()) == json_format.ParseDict(request, kind()), text
+
+
+def test_the_statuses_over_json_are_the_gateways() -> None:
+    for reason in Reason:
+        found = re.search(r"`(\w+)`, over JSON HTTP (\d+)", PAGES[f"reasons/{reason}"]["markdown"])
+        assert found is not None, reason
+        status = HTTP_STATUSES.get(code_pb2.Code.Value(found[1]), 500)
+        assert status == int(found[2]), reason
 
 
 def test_every_reason_has_a_page_with_cause_and_cure() -> None:

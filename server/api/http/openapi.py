@@ -25,7 +25,7 @@ def document() -> bytes:
 def page(document: Json) -> str:
     """What a page shows that lists every endpoint, as HTML."""
     info = document["info"]
-    parts = [f"<h1>{escape(info['title'])}</h1>", _text(info["description"])]
+    parts = ["<h1>Reference</h1>", _text(info["description"])]
     parts.append("<p><a href='/openapi.json'>openapi.json</a> · <a href='/healthz'>health</a></p>")
     for tag in document["tags"]:
         parts += [f"<h2>{escape(tag['name'])}</h2>", _text(tag["description"])]
