@@ -118,7 +118,7 @@ FOR NO KEY UPDATE OF p SKIP LOCKED
 """,
     DueEndpoint,
 )
-# what another has taken since this statement began is found taken
+# what another has taken since this statement began is found taken; a ticket's waits for its batch's
 _TAKE = Statement(
     """
 UPDATE webhook_deliveries d SET lease_time = $4::timestamptz, attempts = d.attempts + 1
@@ -130,6 +130,10 @@ WHERE d.partner_id = $1::int AND d.endpoint_id = $2::uuid AND d.event_id = ANY(A
         SELECT f.sequence FROM webhook_deliveries f
         WHERE f.partner_id = $1::int AND f.endpoint_id = $2::uuid AND f.state = 'PENDING'
           AND f.subject = e.subject ORDER BY f.sequence LIMIT 1)
+      AND (e.batch IS NULL OR NOT EXISTS (
+        SELECT FROM webhook_deliveries g
+        WHERE g.partner_id = $1::int AND g.endpoint_id = $2::uuid AND g.state = 'PENDING'
+          AND g.subject = e.batch AND g.sequence < e.sequence))
     ORDER BY e.due_time LIMIT $5::int))
   AND d.state || '' = 'PENDING' AND d.due_time <= $3::timestamptz
   AND (d.lease_time IS NULL OR d.lease_time <= $3::timestamptz)
@@ -140,8 +144,8 @@ RETURNING d.partner_id, d.endpoint_id, d.event_id, d.type, d.occurred_time, d.se
 """,
     DueDelivery,
 )
-# What waits for one of its subject is not looked at before that is due again, and at once when it
-# is over.
+# What waits for one of its subject, or for its batch's, is not looked at before that is due again,
+# and at once when it is over.
 _SETTLE = Statement(
     """
 WITH settled AS (
@@ -157,9 +161,13 @@ followers AS MATERIALIZED (
   SELECT f.event_id, CASE WHEN s.state = 'PENDING' THEN s.due_time ELSE $7::timestamptz END
     AS due_time
   FROM settled s CROSS JOIN LATERAL (
-    SELECT e.event_id, e.due_time, e.attempts FROM webhook_deliveries e
-    WHERE e.partner_id = $1::int AND e.endpoint_id = $2::uuid AND e.state = 'PENDING'
-      AND e.subject = s.subject AND e.sequence > s.sequence ORDER BY e.sequence) f
+    (SELECT e.event_id, e.due_time, e.attempts FROM webhook_deliveries e
+     WHERE e.partner_id = $1::int AND e.endpoint_id = $2::uuid AND e.state = 'PENDING'
+       AND e.subject = s.subject AND e.sequence > s.sequence ORDER BY e.sequence)
+    UNION ALL
+    (SELECT e.event_id, e.due_time, e.attempts FROM webhook_deliveries e
+     WHERE e.partner_id = $1::int AND e.endpoint_id = $2::uuid AND e.state = 'PENDING'
+       AND e.batch = s.subject AND e.sequence > s.sequence ORDER BY e.sequence)) f
   WHERE CASE WHEN s.state = 'PENDING' THEN f.due_time < s.due_time
     ELSE f.attempts = 0 AND f.due_time > $7::timestamptz END),
 moved AS (
@@ -225,9 +233,10 @@ RETURNING event_id
 _REPLAY_RANGE = Statement(
     """
 INSERT INTO webhook_deliveries AS d (partner_id, endpoint_id, event_id, sequence, type, subject,
-  occurred_time, state, due_time, attempts, create_time, update_time)
+  occurred_time, state, due_time, attempts, create_time, update_time, batch)
 SELECT p.partner_id, p.endpoint_id, e.event_id, e.sequence, e.type, e.subject, e.occurred_time,
-  'PENDING', $5::timestamptz, 0, $5::timestamptz, $5::timestamptz
+  'PENDING', $5::timestamptz, 0, $5::timestamptz, $5::timestamptz,
+  CASE WHEN e.type LIKE 'ticket.%' THEN e.data ->> 'batch_id' END
 FROM webhook_endpoints p JOIN partner_events e ON e.partner_id = p.partner_id
   AND e.sequence > $3::bigint AND e.sequence <= $4::bigint
   AND (cardinality(p.types) = 0 OR e.type = ANY(p.types))

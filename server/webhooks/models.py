@@ -116,6 +116,8 @@ webhook_deliveries = Table(
     Column("lease_time", DateTime(timezone=True)),
     # since it was last asked for
     Column("attempts", Integer, nullable=False),
+    # of a ticket's event the subject of its batch's, which comes first
+    Column("batch", Text),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
     CheckConstraint("state IN ('PENDING', 'DELIVERED', 'DEAD')", name="state"),
@@ -130,6 +132,14 @@ Index(
     _d.endpoint_id,
     _d.due_time,
     postgresql_where=_d.state == "PENDING",
+)
+Index(
+    "ix_webhook_deliveries_batch",
+    _d.partner_id,
+    _d.endpoint_id,
+    _d.batch,
+    _d.sequence,
+    postgresql_where=(_d.state == "PENDING") & _d.batch.is_not(None),
 )
 Index(
     "ix_webhook_deliveries_subject",

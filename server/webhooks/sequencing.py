@@ -41,7 +41,7 @@ class _Sequenced(NamedTuple):
 
 
 # In a statement after the lock: it sees all that the sequencer before it did. What waits for one of
-# its subject that has failed for a while is not looked at before that.
+# its subject, or for its batch's, that has failed for a while is not looked at before that.
 _SEQUENCE = Statement(
     """
 WITH found AS MATERIALIZED (
@@ -61,17 +61,18 @@ numbered AS (
   UPDATE partner_events e SET sequence = feeds.last_sequence - counted.events + placed.place
   FROM placed JOIN counted USING (partner_id) JOIN feeds USING (partner_id)
   WHERE e.partner_id = placed.partner_id AND e.event_id = placed.event_id
-  RETURNING e.partner_id, e.event_id, e.sequence, e.type, e.subject, e.occurred_time),
+  RETURNING e.partner_id, e.event_id, e.sequence, e.type, e.subject, e.occurred_time,
+    CASE WHEN e.type LIKE 'ticket.%' THEN e.data ->> 'batch_id' END AS batch),
 sent AS (
   INSERT INTO webhook_deliveries (partner_id, endpoint_id, event_id, sequence, type, subject,
-    occurred_time, state, due_time, attempts, create_time, update_time)
+    occurred_time, state, due_time, attempts, create_time, update_time, batch)
   SELECT p.partner_id, p.endpoint_id, n.event_id, n.sequence, n.type, n.subject, n.occurred_time,
     'PENDING', greatest($2::timestamptz, (
       SELECT max(d.due_time) FROM webhook_deliveries d
       WHERE d.partner_id = p.partner_id AND d.endpoint_id = p.endpoint_id
-        AND d.state = 'PENDING' AND d.subject = n.subject
+        AND d.state = 'PENDING' AND d.subject = ANY(ARRAY[n.subject, n.batch])
         AND d.due_time > $2::timestamptz + interval '1 minute')),
-    0, $2::timestamptz, $2::timestamptz
+    0, $2::timestamptz, $2::timestamptz, n.batch
   FROM numbered n JOIN webhook_endpoints p ON p.partner_id = n.partner_id
     AND p.state = 'ENABLED' AND (cardinality(p.types) = 0 OR n.type = ANY(p.types)))
 SELECT partner_id, count(*)::int FROM numbered GROUP BY partner_id

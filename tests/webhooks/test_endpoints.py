@@ -172,6 +172,39 @@ async def test_a_later_event_of_a_ticket_waits_for_the_earlier_and_others_do_not
     assert found[0].id == receiver.received[0].id  # a repeat has the same id
 
 
+async def test_a_tickets_first_event_waits_for_its_batchs(
+    market: Market, client: PartnerClient, receiver: Receiver
+) -> None:
+    """Whatever becomes of the batch's delivery at first; other batches' tickets do not wait.
+
+    Seen red: a ticket was said to be activated that the receiver had never heard of.
+    """
+    types = [rules.BATCH_GENERATED, rules.TICKET_ACTIVATED, rules.TICKET_VOIDED]
+    endpoint_id, _ = await endpoint(client, receiver, types=types)
+    receiver.answer = lambda _: 500
+    late = await client.batch(2)
+    await noted(market, endpoint_id, 1)
+    receiver.answer = lambda got: 500 if got.message["data"]["batch_id"] == late.batch_id else 200
+    first, second = [ticket.ticket_code for ticket in late.tickets]
+    await client.activate(first)
+    await client.cancel([second])
+    (other,) = await client.codes(1)
+    await client.activate(other)
+    found = await receiver.until(3)
+    assert [got.type for got in found] == [
+        rules.BATCH_GENERATED,
+        rules.BATCH_GENERATED,
+        rules.TICKET_ACTIVATED,
+    ]
+    assert found[2].message["data"]["ticket_code"] == other
+    receiver.answer = lambda _: 200
+    await noted(market, endpoint_id, 3)
+    await market.sql(DUE_NOW)  # as after the wait of the one that failed
+    rest = (await receiver.until(6))[3:]
+    assert rest[0].type == rules.BATCH_GENERATED
+    assert {got.message["data"].get("ticket_code") for got in rest[1:]} == {first, second}
+
+
 async def block(market: Market, code: str) -> None:
     """Records that a ticket was blocked, as its room does."""
     await market.sql(
