@@ -13,8 +13,9 @@ from server.catalog.days_of_use import TIME_ZONE, day_is_over, end_of
 from server.catalog.departures import departure_cancelled, departure_left
 from server.catalog.models import departures, products
 from server.platform.errors import DomainError, invalid
+from server.platform.statements import Statement, run
 from server.stock.ids import day_stock_id, stock_id
-from server.stock.inventory import AVAILABLE, not_on_sale, sold_out
+from server.stock.inventory import not_on_sale, sold_out
 from server.stock.models import stocks
 
 
@@ -51,6 +52,26 @@ class ProductForSale:
         }
 
 
+def _row(*columns: Any) -> tuple[Any, ...]:
+    return columns
+
+
+_FOR_SALE = Statement(
+    """
+SELECT p.product_id, p.kind, p.display_name_en, p.display_name_zh, p.currency_code, p.fares,
+  p.entitlements, p.validity_days, p.blackout_dates, coalesce(
+    (SELECT c.time_zone FROM cities c WHERE c.city_code = p.city_code),
+    (SELECT c.time_zone FROM routes r JOIN stops s ON s.stop_code = r.stops -> 0 ->> 'stop_code'
+     JOIN cities c ON c.city_code = s.city_code
+     WHERE r.product_id = p.product_id ORDER BY r.route_id LIMIT 1)),
+  t.total - t.held - t.sold
+FROM stocks t JOIN products p ON p.product_id = t.product_id
+WHERE t.stock_id = $1::bigint AND t.product_id = $2::int AND p.state = 'ACTIVE'
+""",
+    _row,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Reservable:
     """A channel's stock that something may be reserved of.
@@ -73,30 +94,13 @@ async def product_for_sale(
 
     Raises PRODUCT_NOT_ON_SALE, SOLD_OUT.
     """
-    query = (
-        select(
-            products.c.product_id,
-            products.c.kind,
-            products.c.display_name_en,
-            products.c.display_name_zh,
-            products.c.currency_code,
-            products.c.fares,
-            products.c.entitlements,
-            products.c.validity_days,
-            products.c.blackout_dates,
-            TIME_ZONE,
-            AVAILABLE.label("available"),
-        )
-        .join(stocks, stocks.c.product_id == products.c.product_id)
-        .where(stocks.c.stock_id == stock, stocks.c.product_id == product_id)
-        .where(products.c.state == "ACTIVE")
-    )
-    row = (await tx.execute(query)).one_or_none()
-    if row is None:
+    found = await run(tx, _FOR_SALE(stock, product_id))
+    if not found:
         raise not_on_sale(product_id)
-    if row.available < quantity:
-        raise sold_out(product_id, quantity, row.available)
-    return ProductForSale(*row[:-1])
+    ((*product, available),) = found
+    if available < quantity:
+        raise sold_out(product_id, quantity, available)
+    return ProductForSale(*product)
 
 
 async def reservable(

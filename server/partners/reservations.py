@@ -152,6 +152,12 @@ VALUES ($1::uuid, $2::int, $3::bigint, $4::int, $5::bigint, $6, $7::date, $8::in
   $9::timestamptz, $10::timestamptz, $11::timestamptz, NULL, NULL, $12::timestamptz)
 """  # noqa: S608 - our own columns
 )
+_GET = Statement(
+    f"""
+SELECT {COLUMNS} FROM reservations WHERE reservation_id = $1::uuid AND partner_id = $2::int
+""",  # noqa: S608
+    Reservation,
+)
 _LOCK = Statement(
     f"""
 SELECT {COLUMNS} FROM reservations WHERE reservation_id = $1::uuid AND partner_id = $2::int
@@ -320,14 +326,10 @@ def _too_long(max_expire_time: datetime) -> DomainError:
 
 async def get(tx: AsyncConnection, partner: Partner, reservation_id: str) -> Reservation:
     """A partner's reservation by the text of its id. Raises NOT_FOUND."""
-    query = select(*[reservations.c[name] for name in Reservation._fields]).where(
-        reservations.c.reservation_id == _id(reservation_id),
-        reservations.c.partner_id == partner.partner_id,
-    )
-    row = (await tx.execute(query)).one_or_none()
-    if row is None:
+    found = await run(tx, _GET(_id(reservation_id), partner.partner_id))
+    if not found:
         raise not_found("reservation", reservation_id)
-    return Reservation(*row)
+    return found[0]
 
 
 async def list_page(
@@ -497,10 +499,7 @@ async def count_generated(
     now, sold = partner.now(), quantity if activated else 0
     taken = await run(tx, _GENERATE(reservation.reservation_id, quantity, sold, now))
     if not taken:
-        query = select(*[reservations.c[name] for name in Reservation._fields]).where(
-            reservations.c.reservation_id == reservation.reservation_id
-        )
-        became = Reservation(*(await tx.execute(query)).one())
+        (became,) = await run(tx, _GET(reservation.reservation_id, reservation.partner_id))
         became.require_open(partner.now())
         became.require_left(quantity)
 

@@ -17,12 +17,11 @@ from uuid import UUID
 
 import psycopg
 from psycopg.sql import SQL, Identifier
-from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import Database
-from server.platform.statements import Command, Statement, run
-from server.tickets.models import batches
+from server.platform.statements import Command, Statement, run, run_together
+from server.tickets import models  # noqa: F401 - whoever makes tickets has the tables
 from server.tickets.rules import PARTNER_PREFIX, Number
 
 LARGE_BATCH = 1000
@@ -105,6 +104,13 @@ class BatchRange(NamedTuple):
     snapshot_id: UUID
 
 
+_ADD_BATCH = Statement("""
+INSERT INTO batches
+  (batch_id, partner_id, product_id, distributor_id, snapshot_id, first_ticket_id, quantity,
+   order_id, create_time, reservation_id)
+VALUES ($1::uuid, $2::int, $3::int, $4, $5::uuid, $6::bigint, $7::int, $8::bigint,
+  $9::timestamptz, $10::uuid)
+""")
 _SOLD_THROUGH = Statement("""
 INSERT INTO distributor_batches
   (partner_id, distributor_id, first_ticket_id, last_ticket_id, snapshot_id)
@@ -136,22 +142,23 @@ async def reserve_numbers(
 
 async def generate(tx: AsyncConnection, new: NewTickets) -> None:
     """Writes the batch, its tickets and their entitlements."""
-    await tx.execute(
-        insert(batches).values(
-            batch_id=new.batch_id,
-            partner_id=Number.unpack(new.first_ticket_id).partner_id,
-            product_id=new.product_id,
-            distributor_id=new.distributor_id,
-            snapshot_id=new.snapshot_id,
-            first_ticket_id=new.first_ticket_id,
-            quantity=new.quantity,
-            order_id=new.order_id,
-            create_time=new.create_time,
-            reservation_id=new.reservation_id,
-        )
-    )
     made = BatchRange(new.first_ticket_id, new.last_ticket_id, new.snapshot_id)
-    await sold_through(tx, new.line, [made])
+    await run_together(
+        tx,
+        _ADD_BATCH(
+            new.batch_id,
+            Number.unpack(new.first_ticket_id).partner_id,
+            new.product_id,
+            new.distributor_id,
+            new.snapshot_id,
+            new.first_ticket_id,
+            new.quantity,
+            new.order_id,
+            new.create_time,
+            new.reservation_id,
+        ),
+        _sold_through(new.line, [made]),
+    )
     pg = (await tx.get_raw_connection()).driver_connection
     assert isinstance(pg, psycopg.AsyncConnection)
     rest_seconds = 0.0
@@ -169,12 +176,16 @@ async def sold_through(
     tx: AsyncConnection, line: Sequence[str], ranges: Collection[BatchRange]
 ) -> None:
     """Notes that these tickets of batches are sold through these distributors."""
+    await run(tx, _sold_through(line, ranges))
+
+
+def _sold_through(line: Sequence[str], ranges: Collection[BatchRange]) -> Command[None] | None:
     rows = [
         (Number.unpack(each.first_ticket_id).partner_id, distributor_id, *each)
         for each in sorted(ranges)
         for distributor_id in sorted(line)
     ]
-    await run(tx, _SOLD_THROUGH.of_rows(rows))
+    return _SOLD_THROUGH.of_rows(rows)
 
 
 async def _copy(

@@ -222,8 +222,8 @@ class OtaServiceStub:
     """Adds an endpoint to which the partner's events are sent as signed webhooks (Standard Webhooks):
     POST with a JSON object `{type, timestamp, data}` and the headers `webhook-id`,
     `webhook-timestamp` and `webhook-signature`. Answer with 2xx within 15 s. Anything else is tried
-    again for three days, 410 disables the endpoint. Each event comes at least once, and those of
-    one ticket in their order. At most 20 endpoints. Reasons: ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
+    again for three days, 410 disables the endpoint. Each event comes at least once, those of one
+    ticket in their order, and after that of its batch. At most 20 endpoints. Reasons: ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
     """
     GetWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.GetWebhookEndpointRequest, _webhook_pb2.GetWebhookEndpointResponse]
     """Reads an endpoint. Reasons: NOT_FOUND."""
@@ -497,8 +497,8 @@ class OtaServiceAsyncStub(OtaServiceStub):
     """Adds an endpoint to which the partner's events are sent as signed webhooks (Standard Webhooks):
     POST with a JSON object `{type, timestamp, data}` and the headers `webhook-id`,
     `webhook-timestamp` and `webhook-signature`. Answer with 2xx within 15 s. Anything else is tried
-    again for three days, 410 disables the endpoint. Each event comes at least once, and those of
-    one ticket in their order. At most 20 endpoints. Reasons: ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
+    again for three days, 410 disables the endpoint. Each event comes at least once, those of one
+    ticket in their order, and after that of its batch. At most 20 endpoints. Reasons: ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
     """
     GetWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_pb2.GetWebhookEndpointRequest, _webhook_pb2.GetWebhookEndpointResponse]  # type: ignore[assignment]
     """Reads an endpoint. Reasons: NOT_FOUND."""
@@ -931,8 +931,8 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         """Adds an endpoint to which the partner's events are sent as signed webhooks (Standard Webhooks):
         POST with a JSON object `{type, timestamp, data}` and the headers `webhook-id`,
         `webhook-timestamp` and `webhook-signature`. Answer with 2xx within 15 s. Anything else is tried
-        again for three days, 410 disables the endpoint. Each event comes at least once, and those of
-        one ticket in their order. At most 20 endpoints. Reasons: ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
+        again for three days, 410 disables the endpoint. Each event comes at least once, those of one
+        ticket in their order, and after that of its batch. At most 20 endpoints. Reasons: ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

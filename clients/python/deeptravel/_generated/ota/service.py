@@ -839,9 +839,9 @@ class OtaService:
         """Adds an endpoint to which the partner's events are sent as signed webhooks (Standard
         Webhooks): POST with a JSON object `{type, timestamp, data}` and the headers `webhook-id`,
         `webhook-timestamp` and `webhook-signature`. Answer with 2xx within 15 s. Anything else is
-        tried again for three days, 410 disables the endpoint. Each event comes at least once, and
-        those of one ticket in their order. At most 20 endpoints. Reasons: ENDPOINT_LIMIT,
-        IDEMPOTENCY_MISMATCH.
+        tried again for three days, 410 disables the endpoint. Each event comes at least once, those
+        of one ticket in their order, and after that of its batch. At most 20 endpoints. Reasons:
+        ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_CREATE_WEBHOOK_ENDPOINT, ota.CreateWebhookEndpointRequest(url=url, types=types, description=description, request_id=request_id), timeout)
 
@@ -1672,9 +1672,9 @@ class AsyncOtaService:
         """Adds an endpoint to which the partner's events are sent as signed webhooks (Standard
         Webhooks): POST with a JSON object `{type, timestamp, data}` and the headers `webhook-id`,
         `webhook-timestamp` and `webhook-signature`. Answer with 2xx within 15 s. Anything else is
-        tried again for three days, 410 disables the endpoint. Each event comes at least once, and
-        those of one ticket in their order. At most 20 endpoints. Reasons: ENDPOINT_LIMIT,
-        IDEMPOTENCY_MISMATCH.
+        tried again for three days, 410 disables the endpoint. Each event comes at least once, those
+        of one ticket in their order, and after that of its batch. At most 20 endpoints. Reasons:
+        ENDPOINT_LIMIT, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_CREATE_WEBHOOK_ENDPOINT, ota.CreateWebhookEndpointRequest(url=url, types=types, description=description, request_id=request_id), timeout)
 
