@@ -27,7 +27,7 @@ from server.api import streams
 from server.app import App, jobs
 from server.identity import keys
 from server.orders import hold_expiry, watch
-from server.partners import ledger
+from server.partners import ledger, reservation_expiry
 from server.platform import change_feed, schedule, task_worker
 from server.platform import loops as loops_module
 from server.platform.config import load_settings
@@ -223,11 +223,12 @@ async def world(database_url: str) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def app_server(
-    world: World, database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+    database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[GateServer]:
     """A server whose loops turn quickly."""
     for module, name in (
         (hold_expiry, "LOOK_SECONDS"),
+        (reservation_expiry, "LOOK_SECONDS"),
         (change_feed, "POLL_SECONDS"),
         (task_worker, "POLL_SECONDS"),
         (task_worker, "SAMPLE_SECONDS"),
@@ -360,7 +361,7 @@ async def test_a_loop_that_is_down_makes_health_say_so(
 
 
 async def test_a_batch_that_fails_fails_those_who_wait_and_the_next_goes_on(
-    app_server: GateServer, world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, app_server: GateServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clients = (
         TravellerClient.of(app_server.channel, traveller) for traveller in itertools.count(1)
