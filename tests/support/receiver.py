@@ -47,6 +47,7 @@ class Receiver:
     extra_headers: str = ""
     hung: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    open_writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -61,12 +62,14 @@ class Receiver:
         return self.received
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.open_writers.add(writer)
         try:
             while await self._one(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
+            self.open_writers.discard(writer)
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -105,3 +108,7 @@ async def a_receiver(port: int = 0) -> AsyncIterator[Receiver]:
     finally:
         receiver.hung.set()
         server.close()
+        for writer in list(receiver.open_writers):
+            writer.close()
+        while receiver.open_writers:  # noqa: ASYNC110 - until those that read have heard it
+            await asyncio.sleep(0.001)
