@@ -2,7 +2,11 @@
 with a key that can do no harm.
 """
 
+import json
+import os
 import re
+import subprocess
+import sys
 
 import httpx2
 import pytest
@@ -10,6 +14,7 @@ import pytest
 from server.cli import development
 from server.operations.places import Places
 from server.platform.config import ConfigError, load_settings
+from tests.support.described import ROOT
 from tests.support.server_process import ServerProcess
 from tools.dev.demo_data import Account, DemoCredentials
 
@@ -51,3 +56,28 @@ def test_it_is_offered_where_nobody_else_can_call(
 def test_a_live_key_is_never_offered() -> None:
     with pytest.raises(ConfigError, match="no key of test mode"):
         load_settings(documentation_key="dtk_0123456789ab_secret")
+
+
+def test_the_first_call_as_it_is_printed(served: ServerProcess) -> None:
+    """Its curl gives the same batch to a repeat, as it says; its Python prints codes and QRs."""
+    guide = (ROOT / "docs" / "integrators" / "first-call.md").read_text()
+    guide = guide.replace("http://127.0.0.1:8080", served.url)
+    guide = guide.replace("127.0.0.1:50051", served.target)
+    environment = os.environ | {
+        "API_KEY": served.credentials["partner_test_api_key"],
+        "PYTHONPATH": str(ROOT / "clients" / "python"),
+    }
+
+    def run(*command: str) -> str:
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=60, env=environment
+        ).stdout
+
+    first, second = re.findall(r"^curl (?:.*\\\n)*.*$", guide, re.MULTILINE)
+    assert "inventory" in json.loads(run("bash", "-c", first))
+    answers = [json.loads(run("bash", "-c", second)) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert answers[0]["quantity"] == 2
+    (program,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    printed = [line.split() for line in run(sys.executable, "-c", program).splitlines()]
+    assert [(len(each), len(each[1].split(":"))) for each in printed] == [(2, 4)] * 2
