@@ -302,8 +302,8 @@ class SandboxClocks:
 
     async def look(self) -> None:
         """Does all that is due now and that nobody else is at. Raises DATABASE_UNAVAILABLE."""
-        async with self._db.transaction() as tx:
-            states = await run(tx, _STATES(None))
+        async with self._db.pipeline() as pipeline, pipeline.autocommit():
+            states = await run(pipeline, _STATES(None))
         for state in states:
             if not self._is_due(state):
                 continue

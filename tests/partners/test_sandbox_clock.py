@@ -16,6 +16,7 @@ from deeptravel.ota.v1 import event_pb2, reservation_pb2, statement_pb2
 from deeptravel.ota.v1 import test_clock_pb2 as pb
 from deeptravel.redemption.v1 import redemption_pb2
 
+from server.api.ota import servicer_test_clock
 from server.orders.ticket_expiry import TicketExpiry
 from server.parties.clock_rules import (
     LATEST_TIME,
@@ -358,6 +359,23 @@ async def test_a_repeat_moves_it_no_further(world: SandboxWorld) -> None:
     refused = await refusal(advance(client, "once", by_seconds=3 * 86_400))
     assert refused.reason is Reason.IDEMPOTENCY_MISMATCH
     assert await shown(client) < moment(first.target_time) + timedelta(minutes=1)
+
+
+async def test_a_move_that_takes_longer_than_the_call(
+    world: SandboxWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer says how far it is; the move goes on, and a repeat waits for its end."""
+    await lively(world.test, 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(servicer_test_clock, "MAX_SECONDS", 0.0)
+        first = await advance(world.test, "long", by_seconds=86_400)
+    assert not first.finished
+    assert [*first.events] == []
+    assert moment(first.from_time) <= moment(first.current_time) < moment(first.target_time)
+    done = await advance(world.test, "long", by_seconds=86_400)
+    assert done.finished
+    assert done.target_time == first.target_time
+    require_each_once(await events(world.test), 3)
 
 
 async def test_moves_that_are_refused(world: SandboxWorld) -> None:
