@@ -59,6 +59,7 @@ FACTS: Mapping[str, Mapping[str, str]] = {
     "IDEMPOTENCY_MISMATCH": {},
     "SOLD_OUT": {"product_id": "106", "requested": "1", "available": "0"},
     "PRODUCT_NOT_ON_SALE": {"product_id": "106"},
+    "OFFER_NOT_AVAILABLE": {"offer_id": "sandbox", "why": "NO_FARE"},
     "TICKET_STATE_REFUSES": {"ticket_code": "sandbox", "status": "VOIDED"},
     "STOCK_IN_USE": {"held": "1", "sold": "1", "total": "2"},
     "REVERSAL_REFUSED": {"redemption_id": "0" * 32},
