@@ -2,6 +2,7 @@
 to a live key it is an id like any other.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -21,6 +22,7 @@ from server.platform.errors import Reason
 from server.redemption.explanations import explain
 from tests.support import databases, described
 from tests.support.admin_client import Headers
+from tests.support.invariants import broken
 from tests.support.partner_client import PartnerClient
 from tests.support.receiver import a_receiver
 from tests.support.rpc_server import read_refusal, refusal
@@ -265,9 +267,11 @@ async def test_a_scan_is_refused_as_it_asks(world: SandboxWorld) -> None:
     assert await world.uses(code) == [1, 10]
 
 
-async def test_what_is_made_expires_now(world: SandboxWorld) -> None:
-    """A reservation, made or extended so; tickets of a batch, and those activated; a QR."""
-    test = world.test
+async def test_what_is_made_expires_now(world: SandboxWorld, sandbox_url: str) -> None:
+    """A reservation, made or extended so; tickets of a batch, and those activated; a QR. The
+    doctor finds nothing wrong with any of them.
+    """
+    test, lacked = world.test, await lacking(sandbox_url)
     made = await test.reserve(1, request_id=expiring())
     await becomes("EXPIRED", lambda: state_of(test, made.reservation_id))
     other = await test.reserve(1)
@@ -291,6 +295,12 @@ async def test_what_is_made_expires_now(world: SandboxWorld) -> None:
     found = await refusal(test.cancel([code], request_id=expiring()))
     assert (found.reason, found.fields) == (Reason.INVALID_FIELD, ("request_id",))
     assert {method.name for method in CHANGING} >= EXPIRING
+    assert await lacking(sandbox_url) == lacked
+
+
+async def lacking(url: str) -> dict[str, str]:
+    """The invariants that do not hold, and where: two of the seeded tickets are of no batch."""
+    return {each.invariant.name: each.text for each in await asyncio.to_thread(broken, url)}
 
 
 def expiring() -> str:
