@@ -144,19 +144,21 @@ WHERE departure_id = ANY($1::bigint[]) ORDER BY departure_id FOR SHARE
     DepartureNow,
 )
 _NOW = Statement(
-    "SELECT departure_id, state, departure_time FROM departures WHERE departure_id = $1::bigint",
+    """
+SELECT departure_id, state, departure_time FROM departures WHERE departure_id = ANY($1::bigint[])
+""",
     DepartureNow,
 )
 
 
-def held(departure_ids: Collection[int]) -> Command[DepartureNow] | None:
-    """Departures that nobody cancels or moves until the end of the transaction."""
-    return _HELD(sorted(departure_ids)) if departure_ids else None
+def held(departure_id: int) -> Command[DepartureNow]:
+    """The departure, which nobody cancels or moves until the end of the transaction."""
+    return _HELD([departure_id])
 
 
-def as_it_is(departure_id: int) -> Command[DepartureNow]:
-    """The departure as it is now."""
-    return _NOW(departure_id)
+def as_they_are(departure_ids: Collection[int]) -> Command[DepartureNow] | None:
+    """Departures as they are now."""
+    return _NOW(sorted(departure_ids)) if departure_ids else None
 
 
 async def hold_departure(tx: AsyncConnection, departure: int, *, now: datetime) -> None:

@@ -49,7 +49,7 @@ async def leg(
     (no fare, a blackout date, its sale is over), PRODUCT_NOT_ON_SALE.
     """
     assert reserved.departure_id is not None, "it is of a departure"
-    (departure,) = await run(tx, departures.held([reserved.departure_id]))
+    (departure,) = await run(tx, departures.held(reserved.departure_id))
     if departure.state == CANCELLED:
         raise departure_cancelled(departure.departure_id, "no tickets are made of it")
     if departure.departure_time <= now:
@@ -125,11 +125,13 @@ async def refusals(
     tx: AsyncConnection, reserved: Sequence[Reservation], now: datetime
 ) -> dict[UUID, DomainError | None]:
     """Why tickets of locked reservations cannot be sold any more, by reservation: it has ended, or
-    its departure, which nobody cancels or moves until the end of the transaction, is cancelled or
-    has left. None if they can.
+    its departure is cancelled or has left. None if they can.
+
+    One that is cancelled meanwhile waits with what partners have of it for the reservations' locks,
+    and finds what was sold.
     """
     numbers = {each.departure_id for each in reserved if each.departure_id is not None}
-    found = await run(tx, departures.held(numbers))
+    found = await run(tx, departures.as_they_are(numbers))
     by_number = {each.departure_id: each for each in found}
     return {
         each.reservation_id: each.refusal(now)

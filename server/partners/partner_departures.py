@@ -79,7 +79,7 @@ class PartnerDepartures:
         """Brings what partners have of a departure to where that is now."""
         number, began = int(task.key), monotonic()
         async with self._db.transaction() as tx:
-            found = await run(tx, departures.as_it_is(number))
+            found = await run(tx, departures.as_they_are([number]))
         if not found:
             return None
         departure = found[0]

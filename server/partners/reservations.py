@@ -297,7 +297,7 @@ async def reserve(
         events.record(happened(RESERVATION_CREATED, new, new.quantity), now=now),
         inventory.hold(new.stock_id, new.quantity, now=now),
         # under the lock of its stock, for which whoever moves it waits
-        departures.as_it_is(wanted.departure_id) if wanted.departure_id is not None else None,
+        departures.as_they_are([wanted.departure_id] if wanted.departure_id is not None else []),
     )
     if any(each.departure_time != found.end_time for each in departed):
         raise LostRaceError

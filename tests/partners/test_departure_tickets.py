@@ -8,10 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from deeptravel.admin.v1 import partner_pb2
 from deeptravel.ota.v1 import event_pb2, export_pb2, ota_service_pb2, reservation_pb2
 
+from server.orders import partner_orders
+from server.partners import partner_tickets
 from server.platform.errors import Reason
 from server.stock.ids import departure_stock_id
+from server.tickets import generation
 from tests.support import gate
 from tests.support.gate import Terminal, verdict
 from tests.support.gate_server import GateServer
@@ -495,3 +499,81 @@ async def test_tickets_expire_and_complete_their_order(
     await world.sql("UPDATE job_runs SET run_time = '2020-01-01Z'")
     await world.until("SELECT state = 'EXPIRED' FROM tickets")
     assert await world.sql("SELECT state FROM orders") == [("COMPLETED",)]
+
+
+async def test_a_batch_under_way_when_its_departure_is_moved(
+    world: World, partner: PartnerClient, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The move waits for it, and finds its tickets.
+
+    Seen red without FOR SHARE on the departure: the task that moves tickets did not see those that
+    were not committed yet, and they kept the old times.
+    """
+    reserved = await reserve(world, partner)
+    reached, generate = asyncio.Event(), generation.generate
+
+    async def slowly(tx: Any, new: Any) -> None:
+        await generate(tx, new)
+        reached.set()
+        await asyncio.sleep(3)
+
+    monkeypatch.setattr(partner_tickets, "generate", slowly)
+    making = asyncio.ensure_future(batch(partner, reserved))
+    await reached.wait()
+    later = await leaves(world) + timedelta(hours=1)
+    await manager.move(world.departure_id(), later)
+    await making
+    await followed(world)
+    rows = await world.sql("SELECT DISTINCT reference_time FROM departure_tickets")
+    assert rows == [(later,)]
+
+
+async def test_an_activation_under_way_when_its_departure_is_cancelled(
+    world: World, partner: PartnerClient, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sold, and then REFUNDED: what follows the cancellation waits for the reservation.
+
+    Seen red where reservations are released without their lock: the activation failed with
+    INTERNAL.
+    """
+    made = await batch(partner, await reserve(world, partner))
+    reached, create_paid = asyncio.Event(), partner_orders.create_paid
+
+    async def slowly(*arguments: Any, **options: Any) -> Any:
+        reached.set()
+        await asyncio.sleep(3)
+        return await create_paid(*arguments, **options)
+
+    monkeypatch.setattr(partner_tickets, "create_paid", slowly)
+    selling = asyncio.ensure_future(sell(partner, made.tickets[0].ticket_code))
+    await reached.wait()
+    await manager.cancel(world.departure_id())
+    assert STATE_NAME[(await selling).status] == "ACTIVE"
+    await followed(world)
+    await world.until("SELECT NOT EXISTS (SELECT FROM reservations WHERE voids_pending)")
+    assert await states(world) == ["REFUNDED", "VOIDED", "VOIDED"]
+    assert await stock(world) == (ALLOTTED, 0, 0)
+
+
+async def test_a_sandbox_takes_no_real_seat(
+    world: World, partner: PartnerClient, manager: Manager, server: GateServer
+) -> None:
+    """Its car has as many seats, of its own stock. Seen red with those of our own stock."""
+    create = partner_pb2.CreatePartnerKeyRequest(
+        partner_code="CP", mode=partner_pb2.PARTNER_MODE_TEST, request_id="k"
+    )
+    made = await manager.stub.CreatePartnerKey(create, metadata=manager.headers)
+    trying = PartnerClient.at(server.channel, made.api_key)
+    tried = await batch(trying, await reserve(world, trying))
+    real = await batch(partner, await reserve(world, partner))
+    for tickets in (tried.tickets, real.tickets):
+        assert [each.seat for each in tickets] == ["1A", "1B", "1C"]
+    codes = [each.ticket_code for each in tried.tickets]
+    await trying.cancel(codes[:1])
+    await sell(trying, codes[1])
+    await manager.cancel(world.departure_id())
+    await followed(world)
+    await world.until("SELECT NOT EXISTS (SELECT FROM reservations WHERE voids_pending)")
+    assert await seats_taken(world) == set()
+    found = await world.sql("SELECT DISTINCT state FROM tickets ORDER BY 1")
+    assert found == [("REFUNDED",), ("VOIDED",)]
