@@ -212,7 +212,7 @@ async def test_no_seat_is_sold_twice(
     """Our own travellers and the partner sit in one car, whose seats are all taken in the end.
 
     Seen red: with seats counted by the partner's own stock both got 1A. The other time of our own
-    stock's row alone keeps no seat safe, the key does: it spares who remembers the seats an attempt.
+    stock's row keeps no seat safe, the key does: it spares who remembers the seats an attempt.
     """
     client = TravellerClient.of(server.channel, 1)
     await client.create(world.seat(), passengers=party(1))
