@@ -104,7 +104,9 @@ async def test_a_master_that_is_killed_costs_its_own_slots_alone(cluster: Cluste
     limiter = RateLimiter(cluster.url)
     lost, *others = cluster.nodes
     for key in keys.values():
-        await answered(limiter, beside(key), 1000)  # it knows the cluster, and its scripts are loaded
+        await answered(
+            limiter, beside(key), 1000
+        )  # it knows the cluster, and its scripts are loaded
     lost.kill()
     began = time.monotonic()
     assert await allowed(limiter, keys[lost.port]) == LET_THROUGH
