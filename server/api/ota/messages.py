@@ -97,8 +97,8 @@ def ticket(ticket: listing.Ticket, partner: Partner) -> ticket_pb2.Ticket:
         create_time=convert.timestamp(ticket.create_time),
         valid_from_time=convert.timestamp(ticket.valid_from_time),
         valid_until_time=convert.timestamp(ticket.valid_until_time),
-        departure_id=str(ticket.departure_id or ""),
-        seat=ticket.seat or "",
+        departure_id=None if ticket.departure_id is None else str(ticket.departure_id),
+        seat=ticket.seat or None,
         entitlements=[
             ticket_pb2.Entitlement(
                 function_code=function_code, remaining_uses=remaining, total_uses=total
@@ -114,7 +114,7 @@ def batch_ticket(ticket: tickets.BatchTicket, token: str) -> ota_service_pb2.Bat
         ticket_code=ticket.ticket_code,
         status=TICKET_STATE[ticket.state],
         encrypted_data=token,
-        seat=ticket.seat,
+        seat=ticket.seat or None,
     )
 
 
@@ -132,7 +132,7 @@ def new_batch(
         quantity=made.quantity,
         tickets=[
             ota_service_pb2.GeneratedTicket(
-                ticket_code=code, status=TICKET_STATE[made.state], seat=seat
+                ticket_code=code, status=TICKET_STATE[made.state], seat=seat or None
             )
             for code, seat in zip_longest(codes, made.seats[: len(codes)], fillvalue="")
         ],
@@ -184,7 +184,7 @@ def streamed_ticket(
         ticket_code=ticket.ticket_code,
         status=TICKET_STATE[ticket.state],
         encrypted_data=token,
-        seat=ticket.seat,
+        seat=ticket.seat or None,
     )
 
 

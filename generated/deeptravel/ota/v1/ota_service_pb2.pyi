@@ -132,19 +132,21 @@ class GeneratedTicket(_message.Message):
     status: _ticket_pb2.TicketState.ValueType
     """PRE_GENERATED, or ACTIVE with an activation."""
     seat: _builtins.str
-    """Its seat on the departure, e.g. `12F`; empty where seats are not numbered."""
+    """Its seat on the departure, e.g. `12F`; absent where seats are not numbered."""
     def __init__(
         self,
         *,
         ticket_code: _builtins.str = ...,
         status: _ticket_pb2.TicketState.ValueType = ...,
-        seat: _builtins.str = ...,
+        seat: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seat", b"_seat", "seat", b"seat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["seat", b"seat", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seat", b"_seat", "seat", b"seat", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seat: _TypeAlias = _typing.Literal["seat"]  # noqa: Y015
+    _WhichOneofArgType__seat: _TypeAlias = _typing.Literal["_seat", b"_seat"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seat) -> _WhichOneofReturnType__seat | None: ...
 
 Global___GeneratedTicket: _TypeAlias = GeneratedTicket  # noqa: Y015
 
@@ -424,20 +426,22 @@ class BatchTicket(_message.Message):
     encrypted_data: _builtins.str
     """The QR token; empty unless asked for, and for tickets that IssueQr would refuse."""
     seat: _builtins.str
-    """Its seat on the departure, e.g. `12F`; empty where seats are not numbered."""
+    """Its seat on the departure, e.g. `12F`; absent where seats are not numbered."""
     def __init__(
         self,
         *,
         ticket_code: _builtins.str = ...,
         status: _ticket_pb2.TicketState.ValueType = ...,
         encrypted_data: _builtins.str = ...,
-        seat: _builtins.str = ...,
+        seat: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seat", b"_seat", "seat", b"seat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "seat", b"seat", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seat", b"_seat", "encrypted_data", b"encrypted_data", "seat", b"seat", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seat: _TypeAlias = _typing.Literal["seat"]  # noqa: Y015
+    _WhichOneofArgType__seat: _TypeAlias = _typing.Literal["_seat", b"_seat"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seat) -> _WhichOneofReturnType__seat | None: ...
 
 Global___BatchTicket: _TypeAlias = BatchTicket  # noqa: Y015
 
@@ -516,20 +520,22 @@ class StreamBatchTicketsResponse(_message.Message):
     encrypted_data: _builtins.str
     """The QR token; empty unless asked for, and for tickets that IssueQr would refuse."""
     seat: _builtins.str
-    """Its seat on the departure, e.g. `12F`; empty where seats are not numbered."""
+    """Its seat on the departure, e.g. `12F`; absent where seats are not numbered."""
     def __init__(
         self,
         *,
         ticket_code: _builtins.str = ...,
         status: _ticket_pb2.TicketState.ValueType = ...,
         encrypted_data: _builtins.str = ...,
-        seat: _builtins.str = ...,
+        seat: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seat", b"_seat", "seat", b"seat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["encrypted_data", b"encrypted_data", "seat", b"seat", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seat", b"_seat", "encrypted_data", b"encrypted_data", "seat", b"seat", "status", b"status", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seat: _TypeAlias = _typing.Literal["seat"]  # noqa: Y015
+    _WhichOneofArgType__seat: _TypeAlias = _typing.Literal["_seat", b"_seat"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seat) -> _WhichOneofReturnType__seat | None: ...
 
 Global___StreamBatchTicketsResponse: _TypeAlias = StreamBatchTicketsResponse  # noqa: Y015
 

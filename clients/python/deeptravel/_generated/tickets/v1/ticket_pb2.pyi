@@ -338,9 +338,9 @@ class Ticket(_message.Message):
     line_of_sale_id: _builtins.str
     """Id of its line of sale, in a list that was asked for them; else empty."""
     departure_id: _builtins.str
-    """The departure that it is for; empty for one of none. GetBatch says from where to where."""
+    """The departure that it is for; absent for one of none. GetBatch says from where to where."""
     seat: _builtins.str
-    """Its seat there, e.g. `12F`; empty where seats are not numbered."""
+    """Its seat there, e.g. `12F`; absent where seats are not numbered."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -371,13 +371,20 @@ class Ticket(_message.Message):
         valid_until_time: _timestamp_pb2.Timestamp | None = ...,
         entitlements: _abc.Iterable[Global___Entitlement] | None = ...,
         line_of_sale_id: _builtins.str = ...,
-        departure_id: _builtins.str = ...,
-        seat: _builtins.str = ...,
+        departure_id: _builtins.str | None = ...,
+        seat: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_departure_id", b"_departure_id", "_seat", b"_seat", "create_time", b"create_time", "departure_id", b"departure_id", "seat", b"seat", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "departure_id", b"departure_id", "distributor_id", b"distributor_id", "entitlements", b"entitlements", "line_of_sale_id", b"line_of_sale_id", "order_id", b"order_id", "product_id", b"product_id", "seat", b"seat", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_departure_id", b"_departure_id", "_seat", b"_seat", "batch_id", b"batch_id", "create_time", b"create_time", "departure_id", b"departure_id", "distributor_id", b"distributor_id", "entitlements", b"entitlements", "line_of_sale_id", b"line_of_sale_id", "order_id", b"order_id", "product_id", b"product_id", "seat", b"seat", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__departure_id: _TypeAlias = _typing.Literal["departure_id"]  # noqa: Y015
+    _WhichOneofArgType__departure_id: _TypeAlias = _typing.Literal["_departure_id", b"_departure_id"]  # noqa: Y015
+    _WhichOneofReturnType__seat: _TypeAlias = _typing.Literal["seat"]  # noqa: Y015
+    _WhichOneofArgType__seat: _TypeAlias = _typing.Literal["_seat", b"_seat"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__departure_id) -> _WhichOneofReturnType__departure_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seat) -> _WhichOneofReturnType__seat | None: ...
 
 Global___Ticket: _TypeAlias = Ticket  # noqa: Y015
