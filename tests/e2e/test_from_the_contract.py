@@ -490,7 +490,8 @@ def test_limit_is_one_on_both_transports(
         assert asked - changed < CHANGE_SECONDS
         time.sleep(0.02)
         asked = time.monotonic()
-    _assert_limits(limits(response.headers.items()), 50, 49)
+    # the four of the minute count under the new limit too
+    _assert_limits(limits(response.headers.items()), 50, 45)
 
 
 def _assert_limits(found: dict[str, int], limit: int, remaining: int) -> None:
