@@ -1,6 +1,6 @@
 """What is asked for, checked and priced: tables, without a database."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from server.catalog.catalogue import Catalogue
-from server.catalog.pricing import Promotion
+from server.catalog.pricing import PriceTerms, Promotion
 from server.orders.documents import identity
 from server.orders.passenger_checks import check_passengers
 from server.orders.passengers import Passenger
@@ -39,7 +39,7 @@ def check(new: NewOrder, items: Any) -> None:
     check_passengers(new, items, documents, now=NOW)
 
 
-def offer(offer_id: str, **fields: Any) -> Any:
+def offer(offer_id: str, **given: Any) -> Any:
     values: dict[str, Any] = {
         "offer_id": offer_id,
         "product_id": 1,
@@ -53,8 +53,9 @@ def offer(offer_id: str, **fields: Any) -> Any:
         "journey": SimpleNamespace(departure_id=int(offer_id.split("-")[1])),
         "passenger_rules": {},
         "travel_date": date(2026, 11, 30),
-    } | fields
-    return SimpleNamespace(**values)
+    } | given
+    terms = {each.name: values[each.name] for each in fields(PriceTerms)}
+    return SimpleNamespace(**values, terms=PriceTerms(**terms))
 
 
 def promotion(number: int, code: str = "", **fields: Any) -> Promotion:

@@ -27,7 +27,7 @@ from server.api import streams
 from server.app import App, jobs
 from server.identity import keys
 from server.orders import hold_expiry, watch
-from server.partners import ledger, reservation_expiry
+from server.partners import ledger, reservation_expiry, sandbox_clock
 from server.platform import change_feed, schedule, task_worker
 from server.platform import loops as loops_module
 from server.platform.config import load_settings
@@ -229,6 +229,7 @@ async def app_server(
     for module, name in (
         (hold_expiry, "LOOK_SECONDS"),
         (reservation_expiry, "LOOK_SECONDS"),
+        (sandbox_clock, "LOOK_SECONDS"),
         (change_feed, "POLL_SECONDS"),
         (task_worker, "POLL_SECONDS"),
         (task_worker, "SAMPLE_SECONDS"),
@@ -265,6 +266,7 @@ LOOPS = [
     "partner-events",
     "redis-probe",
     "reservation-expiry",
+    "sandbox-clocks",
     "stream-rights",
     "webhooks",
 ]
@@ -280,6 +282,7 @@ JOBS = [
     "job purge-tasks",
     "job purge-webhook-log",
     "job release-allotments",
+    "job remind-tickets",
     "job seal-statements",
     "job settle-tickets",
     "job sum-redemptions",
