@@ -8,7 +8,6 @@ for all together.
 
 import asyncio
 import random
-import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +45,7 @@ LEASE_SECONDS = ATTEMPT_SECONDS + 15.0
 STOP_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 30.0
 """Between two attempts at an endpoint that fails all the time."""
-IDLE_SENDER_SECONDS = 60.0
+IDLE_LINE_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -55,7 +54,7 @@ log = structlog.get_logger()
 class _Line:
     """What this process knows of an endpoint."""
 
-    sender: "Sender"
+    used_at: float
     busy: int = 0
     failures: int = 0
     """In a row, whatever the event."""
@@ -90,7 +89,7 @@ class Dispatcher:
         self._secrets = secrets
         self._limit = settings.webhook_endpoint_concurrency
         self._allow_private = bool(settings.webhook_allow_private)
-        self._tls: ssl.SSLContext | None = None
+        self._sender: Sender | None = None
         self._lines: dict[UUID, _Line] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._outcomes: list[AttemptOutcome] = []
@@ -138,11 +137,11 @@ class Dispatcher:
             await self._settle()
         except Exception as error:  # noqa: BLE001 - they are made again
             log.warning("webhooks.not_written", error=fault_text(error))
-        for line in self._lines.values():
-            line.sender.close()
+        if self._sender is not None:
+            await self._sender.close()
 
     async def _look(self) -> None:
-        self._close_idle()
+        self._forget_idle()
         now = time.monotonic()
         total = AT_ONCE - len(self._running)
         if total <= 0:
@@ -155,12 +154,19 @@ class Dispatcher:
                 found, limit=total, lease=timedelta(seconds=LEASE_SECONDS), now=at
             )
             taken = await commit_with(pipeline, take)
-        for endpoint, dues in zip(found, taken, strict=True):
-            self._send(endpoint, sorted(dues, key=attrgetter("sequence")), at)
-
-    def _send(self, endpoint: DueEndpoint, dues: Sequence[DueDelivery], at: datetime) -> None:
-        if not dues:
+        if not any(taken):
             return
+        if self._sender is None:
+            made = await asyncio.to_thread(_load_sender)  # takes 0.1 s, others are served
+            self._sender = made(allow_private=self._allow_private)
+        for endpoint, dues in zip(found, taken, strict=True):
+            if dues:
+                ordered = sorted(dues, key=attrgetter("sequence"))
+                self._send(self._sender, endpoint, ordered, at)
+
+    def _send(
+        self, sender: "Sender", endpoint: DueEndpoint, dues: Sequence[DueDelivery], at: datetime
+    ) -> None:
         stored = StoredSecrets(
             endpoint.encrypted_secret,
             endpoint.encrypted_previous_secret,
@@ -171,31 +177,21 @@ class Dispatcher:
         except InvalidTag:  # sealed under another key of this server; others' are sent all the same
             log.error("webhook.secret_unreadable", endpoint_id=str(endpoint.endpoint_id))
             return
-        line = self._line(endpoint.endpoint_id)
+        line = self._lines.setdefault(endpoint.endpoint_id, _Line(time.monotonic()))
         for due in dues:
             line.busy += 1
-            attempt = self._attempt(due, line, endpoint.url, secrets)
+            attempt = self._attempt(sender, due, line, endpoint.url, secrets)
             task = asyncio.create_task(attempt, name="webhook")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
-    def _line(self, endpoint_id: UUID) -> _Line:
-        line = self._lines.get(endpoint_id)
-        if line is None:
-            from server.webhooks.sending import Sender
-
-            self._tls = self._tls or ssl.create_default_context()
-            sender = Sender(self._tls, allow_private=self._allow_private)
-            line = self._lines[endpoint_id] = _Line(sender)
-        return line
-
     async def _attempt(
-        self, due: DueDelivery, line: _Line, url: str, secrets: Sequence[bytes]
+        self, sender: "Sender", due: DueDelivery, line: _Line, url: str, secrets: Sequence[bytes]
     ) -> None:
         try:
             at = clock.now()
             body = deliveries.content(due.type, due.occurred_time, _data(due))
-            answer = await line.sender.send(
+            answer = await sender.send(
                 url, secrets, events.public_id(due.event_id), int(at.timestamp()), body
             )
             line.hear(answer, time.monotonic())
@@ -203,6 +199,7 @@ class Dispatcher:
             _report(due, answer)
         finally:
             line.busy -= 1
+            line.used_at = time.monotonic()
             self._settling.wake()
 
     async def _settle(self) -> None:
@@ -219,12 +216,17 @@ class Dispatcher:
             raise
         self._loop.wake()
 
-    def _close_idle(self) -> None:
-        long_ago = time.monotonic() - IDLE_SENDER_SECONDS
+    def _forget_idle(self) -> None:
+        long_ago = time.monotonic() - IDLE_LINE_SECONDS
         for number, line in list(self._lines.items()):
-            if not line.busy and not line.failures and line.sender.used_at < long_ago:
+            if not line.busy and not line.failures and line.used_at < long_ago:
                 del self._lines[number]
-                line.sender.close()
+
+
+def _load_sender() -> "type[Sender]":
+    from server.webhooks.sending import Sender
+
+    return Sender
 
 
 def _data(due: DueDelivery) -> dict[str, object]:

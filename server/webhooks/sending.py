@@ -1,13 +1,10 @@
-"""Sending one webhook: signed, to an address that was checked, within a time limit.
-
-Redirects are not followed, and of an answer the beginning alone is read.
-"""
+"""Sending one webhook: signed, to an address that was checked, within a time limit."""
 
 import asyncio
 import ssl
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from server.platform.faults import fault_text
 from server.webhooks import signatures
@@ -31,11 +28,10 @@ class EndpointAnswer(NamedTuple):
 
 
 class Sender:
-    """Sends to one endpoint, over its own connections."""
+    """Sends to all endpoints; see Connections."""
 
-    def __init__(self, tls: ssl.SSLContext, *, allow_private: bool) -> None:
-        self._connections = Connections(tls, allow_private=allow_private)
-        self.used_at = time.monotonic()
+    def __init__(self, *, allow_private: bool, tls: ssl.SSLContext | Literal[True] = True) -> None:
+        self._connections = Connections(allow_private=allow_private, tls=tls)
 
     async def send(
         self, url: str, secrets: Sequence[bytes], message_id: str, seconds: int, body: bytes
@@ -43,27 +39,26 @@ class Sender:
         """One attempt; never raises but when it is cancelled. `seconds` is the time of the attempt,
         in whole Unix seconds.
         """
-        began = self.used_at = time.monotonic()
+        began = time.monotonic()
         signed = signatures.headers(secrets, message_id, seconds, body)
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 status, kept, retry_after = await self._connections.post(url, signed, body)
         except TimeoutError:
             return EndpointAnswer(0, _since(began), f"no answer within {ATTEMPT_SECONDS:.0f} s", "")
-        except (NoHttpAnswerError, OSError) as error:
-            said = str(error) or type(error).__name__
-            return EndpointAnswer(0, _since(began), said[:KEPT_BYTES], "")
+        except NoHttpAnswerError as error:
+            return EndpointAnswer(0, _since(began), str(error)[:KEPT_BYTES], "")
         # whatever an endpoint answers is a failed attempt
         except Exception as error:  # noqa: BLE001
             return EndpointAnswer(0, _since(began), fault_text(error)[:KEPT_BYTES], "")
         error_text = "" if 200 <= status < 300 else f"HTTP {status}"
         text = kept.decode(errors="replace").replace("\0", "")
-        wait = int(retry_after[:9]) if retry_after.isdigit() else 0
+        wait = int(retry_after[:9]) if retry_after.isascii() and retry_after.isdigit() else 0
         return EndpointAnswer(status, _since(began), error_text, text, wait)
 
-    def close(self) -> None:
-        """Closes the connections that are kept."""
-        self._connections.close()
+    async def close(self) -> None:
+        """Closes its connections."""
+        await self._connections.close()
 
 
 def _since(began: float) -> int:

@@ -16,7 +16,7 @@ ONLY_WHEN_NEEDED = {
     *("phonenumbers", "segno", "PIL"),  # a telephone number, a picture
     *("markdown_it", "fpdf"),  # a page of the documentation, a statement
     "opentelemetry",  # a collector
-    "server.webhooks.sending",  # a partner's endpoint
+    *("server.webhooks.sending", "aiohttp"),  # a partner's endpoint
     "psutil",  # a PostgreSQL left over by a kill
     *("rich.traceback", "pygments"),  # structlog's tracebacks, if they were not text
     "sqlalchemy.orm",  # nothing: the tables are asked for rows
