@@ -37,7 +37,7 @@ test-fast: $(STAMP) ## Run the tests that need no server: rules and contract, wi
 	@$(BIN)/python -m pytest -n logical --dist worksteal -m fast $(ARGS)
 
 .PHONY: test-aio
-test-aio: $(STAMP) ## Run the tests of everything that is called once more, over grpcio's own server
+test-aio: $(STAMP) $(NEWMAN) ## Run the tests of everything that is called once more, over grpcio's own server
 	@TEST_TRANSPORT=aio $(BIN)/python -m pytest -n auto --dist worksteal -m "not fast" \
 		--ignore tests/e2e --ignore tests/clients --ignore tests/operations $(ARGS)
 
