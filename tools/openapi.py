@@ -386,12 +386,20 @@ class Paths:
         operation["responses"] = self._responses(method, rule.response_body, roles)
         operation["security"] = [{scheme: []} for scheme in _schemes(roles)]
         operation["x-roles"] = roles
+        if admin_roles := self._admin_roles(method):
+            operation["x-admin-roles"] = admin_roles
         return operation
 
     def _roles(self, method: MethodDescriptor) -> list[str]:
         access = self._contract.option(method, "deeptravel.common.v1.access")
         values = access.DESCRIPTOR.fields_by_name["roles"].enum_type.values_by_number
         return [values[number].name.removeprefix("ROLE_") for number in access.roles]
+
+    def _admin_roles(self, method: MethodDescriptor) -> list[str]:
+        """Of administrators the roles that may call, where it does not take the first of them."""
+        access = self._contract.option(method, "deeptravel.common.v1.access")
+        values = access.DESCRIPTOR.fields_by_name["admin_roles"].enum_type.values_by_number
+        return [values[number].name.removeprefix("ADMIN_ROLE_") for number in access.admin_roles]
 
     def _parameters(self, request: Descriptor, body: str, in_path: list[str]) -> list[Json]:
         parameters = []

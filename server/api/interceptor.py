@@ -7,7 +7,7 @@ import inspect
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
@@ -42,6 +42,8 @@ from server.platform.metrics import CALLS, IN_FLIGHT, LATENCY
 from server.platform.ratelimit import Allowance
 
 SHUTDOWN_RETRY_SECONDS = 1.0
+ADMINISTRATOR = "ADMINISTRATOR"
+"""The administrators' role that may call whatever administrators may."""
 STREAM_OPEN = (("x-stream-open", "1"),)
 """Initial metadata of a stream that is granted and may have nothing to say for a while: its
 reader need not wait.
@@ -96,11 +98,17 @@ class Simulates(Protocol):
 
 class _Method:
     def __init__(
-        self, name: str, roles: frozenset[str], request: Descriptor, *, test_mode_only: bool
+        self,
+        name: str,
+        access: options_pb2.Access,
+        request: Descriptor,
     ) -> None:
         self.name = name
-        self.roles = roles
-        self.test_mode_only = test_mode_only
+        self.roles = frozenset(_short(options_pb2.Role, access.roles))
+        self.admin_roles = frozenset(
+            {ADMINISTRATOR, *_short(options_pb2.AdminRole, access.admin_roles)}
+        )
+        self.test_mode_only = access.test_mode_only
         self.request = request
         self._bounds = Bounds.of(request)
         self._parse = GetMessageClass(request).FromString
@@ -132,13 +140,17 @@ def methods(services: Iterable[ServiceDescriptor]) -> dict[str, _Method]:
     for service in services:
         for method in service.methods:
             access = method.GetOptions().Extensions[options_pb2.access]
-            roles = frozenset(options_pb2.Role.Name(r).removeprefix("ROLE_") for r in access.roles)
-            if not roles or "UNSPECIFIED" in roles:
+            made = _Method(f"{service.name}/{method.name}", access, method.input_type)
+            if not made.roles or "UNSPECIFIED" in made.roles | made.admin_roles:
                 raise ValueError(f"{method.full_name} does not say who may call it (access option)")
-            path = f"/{service.full_name}/{method.name}"
-            name, only = f"{service.name}/{method.name}", access.test_mode_only
-            found[path] = _Method(name, roles, method.input_type, test_mode_only=only)
+            found[f"/{service.full_name}/{method.name}"] = made
     return found
+
+
+def _short(enum: Any, numbers: Iterable[int]) -> Iterator[str]:
+    """The names of an enum's values without their prefix."""
+    prefix = enum.Name(0).removesuffix("UNSPECIFIED")
+    return (enum.Name(number).removeprefix(prefix) for number in numbers)
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
@@ -517,10 +529,24 @@ def _require_role(caller: Caller, method: _Method) -> None:
             role=caller.role,
             allowed=",".join(sorted(method.roles)),
         )
+    if caller.role == "ADMIN":
+        _require_admin_role(caller, method)
     if method.test_mode_only and not getattr(caller, "is_test", False):
         raise DomainError(
             Reason.TEST_MODE_ONLY,
             f"{method.name} is for keys of test mode, which begin with dtk_test_",
+        )
+
+
+def _require_admin_role(caller: Any, method: _Method) -> None:
+    if caller.admin_roles.isdisjoint(method.admin_roles):
+        own = ",".join(sorted(caller.admin_roles)) or "none"
+        allowed = ",".join(sorted(method.admin_roles))
+        raise DomainError(
+            Reason.ROLE_NOT_ALLOWED,
+            f"an administrator of {own} may not call {method.name}; allowed: {allowed}",
+            role=own,
+            allowed=allowed,
         )
 
 

@@ -103,6 +103,15 @@ def _entitlements(entitlements: Sequence[ProductEntitlement]) -> Iterator[Fault]
     yield from _repeated("entitlements", [each["function_code"] for each in entitlements])
 
 
+def _roles(roles: Sequence[str]) -> Iterator[Fault]:
+    if not roles:
+        yield "roles", "needs at least one"
+    for index, role in enumerate(roles):
+        if not role:
+            yield f"roles[{index}]", "is unspecified; name a role"
+    yield from _repeated("roles", roles)
+
+
 def _unaccompanied_types(types: Sequence[str]) -> Iterator[Fault]:
     for index, customer_type in enumerate(types):
         if customer_type not in ACCOMPANIED_TYPES:
@@ -137,6 +146,7 @@ RULES: Mapping[str, Callable[[Any], Iterator[Fault]]] = {
     "blackout_dates": _blackout_dates,
     "unaccompanied_types": _unaccompanied_types,
     "age_limits": _age_limits,
+    "roles": _roles,
 }
 
 

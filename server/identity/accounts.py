@@ -17,6 +17,9 @@ from server.parties.venues import MERCHANTS, VENUES
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason, invalid, not_found
 
+ADMINISTRATOR = "ADMINISTRATOR"
+"""The role that may call whatever administrators may, and alone makes administrators."""
+
 
 @dataclass(frozen=True, slots=True)
 class OperatorAccount:
@@ -40,10 +43,13 @@ class OperatorAccount:
 
 @dataclass(frozen=True, slots=True)
 class Administrator:
-    """A platform administrator's account."""
+    """A platform administrator's account; `failed_logins` as an operator's."""
 
     username: str
     display_name: str
+    roles: list[str]
+    failed_logins: int
+    failed_logins_expire_time: datetime | None
     state: str
     create_time: datetime
     update_time: datetime
@@ -61,6 +67,10 @@ def _where_most(value: ColumnElement[Any]) -> ScalarSelect[Any]:
     )
 
 
+_FAILED_LOGINS = (
+    _where_most(func.coalesce(func.max(login_failures.c.failures), 0)).label("failed_logins"),
+    _where_most(func.max(login_failures.c.expire_time)).label("failed_logins_expire_time"),
+)
 OPERATORS = Records(
     "operator",
     accounts.c.username,
@@ -70,8 +80,7 @@ OPERATORS = Records(
         accounts.c.merchant_code,
         accounts.c.venue_codes,
         accounts.c.display_name,
-        _where_most(func.coalesce(func.max(login_failures.c.failures), 0)).label("failed_logins"),
-        _where_most(func.max(login_failures.c.expire_time)).label("failed_logins_expire_time"),
+        *_FAILED_LOGINS,
         accounts.c.state,
         accounts.c.create_time,
         accounts.c.update_time,
@@ -85,6 +94,8 @@ ADMINISTRATORS = Records(
     select(
         accounts.c.username,
         accounts.c.display_name,
+        accounts.c.admin_roles.label("roles"),
+        *_FAILED_LOGINS,
         accounts.c.state,
         accounts.c.create_time,
         accounts.c.update_time,
@@ -141,17 +152,32 @@ async def update_operator(
     """
     before = await OPERATORS.lock_active(tx, username)
     columns = dict(checked(values))
-    unshown = {}
     await _rely_on_venues(tx, before.merchant_code, columns.get("venue_codes", ()))
+    unshown = await _let_in(tx, passwords, username, columns, by["now"])
+    return await OPERATORS.change(tx, before, columns, unshown=unshown, **by)
+
+
+async def _let_in(
+    tx: AsyncConnection,
+    passwords: Passwords,
+    username: str,
+    columns: dict[str, Any],
+    now: datetime,
+) -> dict[str, str]:
+    """Does what an update's `password` and `locked` ask for, which become columns of the account;
+    what the audit trail says of it. Raises INVALID_FIELD, SERVER_BUSY.
+    """
+    unshown = {}
+    lifted = "locked" in columns
     if columns.pop("locked", False):
-        raise invalid("locked", "takes only false; RevokeOperator shuts an account out")
+        raise invalid("locked", "takes only false; a revocation shuts an account out")
     if "password" in columns:
         columns["password_hash"] = await passwords.hash(columns.pop("password"))
         unshown["password"] = "changed"  # noqa: S105 - that it was, not what it is
-        await end_logins(tx, username, by["now"])
-    if "locked" in values:
+        await end_logins(tx, username, now)
+    if lifted:
         await unlock(tx, username)
-    return await OPERATORS.change(tx, before, columns, unshown=unshown, **by)
+    return unshown
 
 
 async def create_administrator(
@@ -161,12 +187,17 @@ async def create_administrator(
     username: str,
     display_name: str,
     password: str,
+    roles: Sequence[str] = (),
     **by: Unpack[By],
 ) -> Administrator:
-    """Another administrator. Raises ALREADY_EXISTS, SERVER_BUSY."""
+    """Another administrator; without `roles`, one of ADMINISTRATOR. Raises INVALID_FIELD,
+    ALREADY_EXISTS, SERVER_BUSY.
+    """
+    checked({"roles": list(roles) or [ADMINISTRATOR]})
     values = {
         "username": username,
         "role": "ADMIN",
+        "admin_roles": list(roles) or [ADMINISTRATOR],
         "venue_codes": [],
         "display_name": display_name,
         "password_hash": await passwords.hash(password),
@@ -175,15 +206,50 @@ async def create_administrator(
     return await ADMINISTRATORS.create(tx, values, **by)
 
 
+async def update_administrator(
+    tx: AsyncConnection,
+    passwords: Passwords,
+    username: str,
+    values: Mapping[str, Any],
+    **by: Unpack[By],
+) -> Administrator:
+    """Changes the given fields, `password` and `locked` as `update_operator`; other `roles` count
+    within a second, everywhere.
+
+    Raises INVALID_FIELD, NOT_FOUND and REVOKED, OWN_ACCOUNT for the roles of the one who asks,
+    LAST_ADMINISTRATOR, SERVER_BUSY.
+    """
+    columns = dict(checked(values))
+    if "roles" in columns:
+        roles = columns["admin_roles"] = columns.pop("roles")
+        if by["actor"] == f"admin:{username}":
+            raise own_account(username)
+        if ADMINISTRATOR not in roles:
+            await _refuse_last(tx, username)
+    before = await ADMINISTRATORS.lock_active(tx, username)
+    unshown = await _let_in(tx, passwords, username, columns, by["now"])
+    return await ADMINISTRATORS.change(tx, before, columns, unshown=unshown, **by)
+
+
 async def revoke_administrator(
     tx: AsyncConnection, username: str, **by: Unpack[By]
 ) -> Administrator:
     """Revokes an administrator; a repeat changes nothing. Raises NOT_FOUND, LAST_ADMINISTRATOR."""
-    # all of them, in order: two who revoke each other at once must not both succeed
+    await _refuse_last(tx, username)
+    return await ADMINISTRATORS.revoke(tx, username, **by)
+
+
+async def _refuse_last(tx: AsyncConnection, username: str) -> None:
+    """Raises LAST_ADMINISTRATOR if nobody else could make administrators."""
+    # all of them, in order: two who revoke or lower each other at once must not both succeed
     active = (
         await tx.scalars(
             select(accounts.c.username)
-            .where(accounts.c.role == "ADMIN", accounts.c.state == "ACTIVE")
+            .where(
+                accounts.c.role == "ADMIN",
+                accounts.c.state == "ACTIVE",
+                accounts.c.admin_roles.contains([ADMINISTRATOR]),
+            )
             .order_by(accounts.c.username)
             .with_for_update()
         )
@@ -194,7 +260,15 @@ async def revoke_administrator(
             f"{username} is the last active administrator; create another first",
             username=username,
         )
-    return await ADMINISTRATORS.revoke(tx, username, **by)
+
+
+def own_account(username: str) -> DomainError:
+    """OWN_ACCOUNT: somebody else has to do it."""
+    return DomainError(
+        Reason.OWN_ACCOUNT,
+        f"{username} cannot do this to the own account; have another administrator do it",
+        username=username,
+    )
 
 
 async def _rely_on_venues(

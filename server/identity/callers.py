@@ -75,10 +75,11 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """A platform administrator, logged in."""
+    """A platform administrator, logged in; `admin_roles` say what the account may call."""
 
     login_id: UUID
     username: str
+    admin_roles: frozenset[str]
 
     @property
     def role(self) -> Literal["ADMIN"]:

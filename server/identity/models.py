@@ -46,6 +46,9 @@ accounts = Table(
     Column("state", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # what an administrator may call, as the contract's AdminRole; of all others empty
+    Column("admin_roles", ARRAY(Text), nullable=False, server_default="{}"),
+    CheckConstraint("role = 'ADMIN' OR admin_roles = '{}'", name="admin_roles_of_administrators"),
     CheckConstraint("role IN ('OPERATOR', 'SUPERVISOR', 'ADMIN')", name="role"),
     CheckConstraint("(role = 'ADMIN') = (merchant_code IS NULL)", name="merchant_of_operators"),
     CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),

@@ -54,6 +54,7 @@ FACTS = (
     accounts.c.state,
     accounts.c.merchant_code,
     accounts.c.venue_codes,
+    accounts.c.admin_roles,
     merchants.c.state.label("merchant_state"),
     merchants.c.function_codes.label("merchant_function_codes"),
     merchants.c.reversal_window_seconds,
@@ -556,7 +557,7 @@ def _live(row: Row[*tuple[Any, ...]]) -> _Login:
         raise unauthenticated()
     caller: Person
     if row.role == "ADMIN":
-        caller = Admin(row.login_id, row.username)
+        caller = Admin(row.login_id, row.username, frozenset(row.admin_roles))
     else:
         caller = Operator(
             role=row.role,

@@ -62,6 +62,7 @@ class Reason(StrEnum):
     VERSION_MISMATCH = "VERSION_MISMATCH"
     ENDPOINT_LIMIT = "ENDPOINT_LIMIT"
     TEST_MODE_ONLY = "TEST_MODE_ONLY"
+    OWN_ACCOUNT = "OWN_ACCOUNT"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -118,6 +119,7 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.VERSION_MISMATCH: "FAILED_PRECONDITION",
     Reason.ENDPOINT_LIMIT: "FAILED_PRECONDITION",
     Reason.TEST_MODE_ONLY: "PERMISSION_DENIED",
+    Reason.OWN_ACCOUNT: "PERMISSION_DENIED",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's
 comments.

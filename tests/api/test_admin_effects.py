@@ -5,17 +5,19 @@ blocks.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from deeptravel.admin.v1 import product_pb2, state_pb2
+from deeptravel.common.v1 import options_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import func, select, update
 
 from server.audit.models import audit_events
-from server.identity.accounts import revoke_administrator
+from server.identity.accounts import revoke_administrator, update_administrator
 from server.parties.venues import MERCHANTS
 from server.platform import change_feed
 from server.platform.errors import Reason
@@ -35,6 +37,9 @@ from tests.support.waiting import becomes
 
 NEW_PASSWORD = "another twelve characters"
 
+ADMINISTRATOR = options_pb2.ADMIN_ROLE_ADMINISTRATOR
+FINANCE = options_pb2.ADMIN_ROLE_FINANCE
+SUPPORT = options_pb2.ADMIN_ROLE_SUPPORT
 NOT_AN_ADMIN = Reason.ROLE_NOT_ALLOWED
 """The reason a caller gets who is known, but may not call AdminService."""
 
@@ -74,6 +79,11 @@ async def second_caller(admin_client: AdminClient) -> Headers:
             operator_caller,
         ),
         ("RevokeAdministrator", {"username": "second"}, second_caller),
+        (
+            "UpdateAdministrator",
+            {"username": "second", "password": NEW_PASSWORD, "update_mask": "password"},
+            second_caller,
+        ),
     ],
 )
 async def test_shut_out_everywhere_within_a_second(
@@ -305,6 +315,76 @@ async def test_administrators_who_revoke_each_other(admin_client: AdminClient) -
         await databases.until_a_lock_is_waited_for(admin_client.node.db)
         assert not revocation.done()
     assert await revocation == Reason.LAST_ADMINISTRATOR
+
+
+@pytest.mark.parametrize("lowering", ["RevokeAdministrator", "UpdateAdministrator"])
+async def test_administrators_who_lower_each_other(
+    admin_client: AdminClient, lowering: str
+) -> None:
+    """Seen red: without the lock on all administrators nobody is left who makes others."""
+    second = await admin_client.log_in("second")
+    async with admin_client.node.db.transaction() as tx:
+        await update_administrator(
+            tx,
+            admin_client.node.identity.passwords,
+            "second",
+            {"roles": ["SUPPORT"]},
+            actor="admin:root",
+            now=datetime.now(UTC),
+        )
+        fields: Any = {"roles": [SUPPORT], "update_mask": "roles"} if "Up" in lowering else {}
+        other = asyncio.create_task(second.reason(lowering, username="root", **fields))
+        await databases.until_a_lock_is_waited_for(admin_client.node.db)
+        assert not other.done()
+    assert await other == Reason.LAST_ADMINISTRATOR
+
+
+async def test_other_roles_count_everywhere_within_a_second(
+    admin_client: AdminClient, other_admin_client: AdminClient
+) -> None:
+    """For a log-in of before, in a process that remembers it."""
+    second = await admin_client.log_in("second")
+    there = other_admin_client.called_by(*second.headers)
+
+    async def takes() -> Reason | None:
+        return await there.reason("RevokePartner", partner_code="CP")
+
+    assert await takes() is None
+    lower: Any = {"username": "second", "roles": [SUPPORT], "update_mask": "roles"}
+    changed = (await admin_client.do("UpdateAdministrator", **lower)).administrator
+    assert list(changed.roles) == [SUPPORT]
+    changed_at = time.monotonic()
+    await becomes(Reason.ROLE_NOT_ALLOWED, takes)
+    assert time.monotonic() - changed_at < 1.5  # a second, and what a busy machine takes
+    assert await there.reason("GetOperator", username="olga") is None
+    (event, *_) = await admin_client.trail("administrator", "second")
+    assert (event.action, event.after["roles"]) == ("update", ["SUPPORT"])
+
+
+async def test_nobody_changes_the_own_roles(admin_client: AdminClient) -> None:
+    own: Any = {"username": "root", "roles": [ADMINISTRATOR, SUPPORT], "update_mask": "roles"}
+    refused = await admin_client.refused("UpdateAdministrator", **own)
+    assert (refused.reason, refused.metadata) == (Reason.OWN_ACCOUNT, {"username": "root"})
+    own |= {"display_name": "R", "update_mask": "display_name"}
+    assert await admin_client.reason("UpdateAdministrator", **own) is None
+
+
+async def test_roles_of_a_new_administrator(admin_client: AdminClient) -> None:
+    new: Any = {"display_name": "New", "password": PASSWORD}
+    do, made = admin_client.do, []
+    made.append(await do("CreateAdministrator", username="a", **new))
+    made.append(await do("CreateAdministrator", username="b", roles=[FINANCE, SUPPORT], **new))
+    shown = (await do("ListAdministrators")).administrators
+    assert [list(each.administrator.roles) for each in made] == [
+        [ADMINISTRATOR],
+        [FINANCE, SUPPORT],
+    ]
+    assert {each.username: list(each.roles) for each in shown}["b"] == [FINANCE, SUPPORT]
+    for roles in ([FINANCE, FINANCE], [0], [99]):
+        wrong = await admin_client.reason("CreateAdministrator", username="c", roles=roles, **new)
+        assert wrong is Reason.INVALID_FIELD
+    none: Any = {"username": "b", "update_mask": "roles"}
+    assert await admin_client.reason("UpdateAdministrator", **none) is Reason.INVALID_FIELD
 
 
 # Stock

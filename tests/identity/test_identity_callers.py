@@ -277,7 +277,7 @@ async def test_rate_limit_is_exact_over_processes(server: Server, other: Server)
 
 async def test_only_partners_are_limited(server: Server) -> None:
     assert await server.identity.allowance(await server.operator()) is None
-    assert await server.identity.allowance(Admin(uuid4(), "root")) is None
+    assert await server.identity.allowance(Admin(uuid4(), "root", frozenset())) is None
 
 
 async def test_lost_redis_lets_calls_through(server: Server, module_database_url: str) -> None:

@@ -214,6 +214,11 @@ VALID: dict[str, dict[str, Any]] = {
     "UpdateOperator": {"username": "olga", "display_name": "O", "update_mask": "display_name"},
     "RevokeOperator": {"username": "olga"},
     "CreateAdministrator": {"username": "new", "display_name": "New", "password": PASSWORD},
+    "UpdateAdministrator": {
+        "username": "second",
+        "display_name": "S",
+        "update_mask": "display_name",
+    },
     "RevokeAdministrator": {"username": "second"},
     "CreateProduct": {"product_id": 999, **PRODUCT},
     "UpdateProduct": {"product_id": 106, "validity_days": 30, "update_mask": "validity_days"},
@@ -289,6 +294,7 @@ async def seed(node: Node) -> AdminClient:
             insert(accounts).values(
                 username="root",
                 role="ADMIN",
+                admin_roles=["ADMINISTRATOR"],
                 venue_codes=[],
                 display_name="Root",
                 password_hash=hash_password(PASSWORD),

@@ -39,6 +39,7 @@ class Manager:
                 insert(accounts).values(
                     username=NAME,
                     role="ADMIN",
+                    admin_roles=["ADMINISTRATOR"],
                     venue_codes=[],
                     display_name=NAME,
                     password_hash=hash_password(PASSWORD),

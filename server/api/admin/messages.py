@@ -12,6 +12,7 @@ from deeptravel.admin.v1 import (
     traveller_pb2,
     venue_pb2,
 )
+from deeptravel.common.v1 import options_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -38,6 +39,8 @@ STATE = enum_numbers(state_pb2.ResourceState)
 MODE = enum_numbers(partner_pb2.PartnerMode)
 ROLE = enum_numbers(account_pb2.OperatorRole)
 ROLE_NAME = enum_names(account_pb2.OperatorRole)
+ADMIN_ROLE = enum_numbers(options_pb2.AdminRole)
+ADMIN_ROLE_NAME = enum_names(options_pb2.AdminRole)
 TRAVELLER_STATE = enum_numbers(traveller_pb2.TravellerState)
 TICKET_STATE = enum_numbers(ticket_pb2.TicketState)
 
@@ -134,8 +137,16 @@ def administrator_message(administrator: Administrator) -> account_pb2.Administr
     return account_pb2.Administrator(
         username=administrator.username,
         display_name=administrator.display_name,
+        roles=(ADMIN_ROLE[role] for role in administrator.roles),
+        failed_logins=administrator.failed_logins,
+        failed_logins_expire_time=timestamp(administrator.failed_logins_expire_time),
         **_common(administrator),
     )
+
+
+def admin_roles(numbers: Any) -> list[str]:
+    """Roles of administrators by the names the domain uses."""
+    return [ADMIN_ROLE_NAME[number] for number in numbers]
 
 
 def new_partner(request: partner_pb2.CreatePartnerRequest) -> NewPartner:

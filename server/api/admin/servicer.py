@@ -154,10 +154,25 @@ class AdminServicer(
             username=request.username,
             display_name=request.display_name,
             password=request.password,
+            roles=messages.admin_roles(request.roles),
             **by(call),
         )
         message = messages.administrator_message(administrator)
         return account_pb2.CreateAdministratorResponse(administrator=message)
+
+    @changing
+    async def UpdateAdministrator(
+        self, request: account_pb2.UpdateAdministratorRequest, call: ChangingCall[Admin]
+    ) -> account_pb2.UpdateAdministratorResponse:
+        administrator = await accounts.update_administrator(
+            call.tx,
+            self._identity.passwords,
+            request.username,
+            requests.changes(request, {"roles": messages.admin_roles}),
+            **by(call),
+        )
+        message = messages.administrator_message(administrator)
+        return account_pb2.UpdateAdministratorResponse(administrator=message)
 
     # Blocks and the audit trail
 

@@ -35,7 +35,9 @@ class Reason(StrEnum):
     """
     ROLE_NOT_ALLOWED = "ROLE_NOT_ALLOWED"
     """PERMISSION_DENIED. The caller's role may not call this method. Metadata: `role`, `allowed`.
-    Remedy: call with the credentials of a caller that `allowed` names.
+    Where administrators may call, but not those with this account's roles, both name roles of
+    administrators (`AdminRole`). Remedy: call with the credentials of a caller that `allowed`
+    names.
     """
     ADDRESS_NOT_ALLOWED = "ADDRESS_NOT_ALLOWED"
     """PERMISSION_DENIED. The partner's key may not be used from this address. Metadata: `address`.
@@ -126,8 +128,8 @@ class Reason(StrEnum):
     nothing was done. Remedy: repeat with the same request_id and more time.
     """
     LAST_ADMINISTRATOR = "LAST_ADMINISTRATOR"
-    """FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first.
-    Metadata: `username`. Remedy: create another administrator first.
+    """FAILED_PRECONDITION. The last active account with ADMIN_ROLE_ADMINISTRATOR can neither be
+    revoked nor lose that role. Metadata: `username`. Remedy: create another administrator first.
     """
     PAYMENT_PROVIDER_UNAVAILABLE = "PAYMENT_PROVIDER_UNAVAILABLE"
     """UNAVAILABLE. WeChat did not answer; nothing was done, or it will be found out by asking again:
@@ -265,4 +267,8 @@ class Reason(StrEnum):
     TEST_MODE_ONLY = "TEST_MODE_ONLY"
     """PERMISSION_DENIED. The method is for keys of test mode, and the key is a live one. Remedy: call
     with a key that begins with `dtk_test_`; the platform's administrator makes one.
+    """
+    OWN_ACCOUNT = "OWN_ACCOUNT"
+    """PERMISSION_DENIED. Administrators do not change their own roles, nor reset their own second
+    factor. Metadata: `username`. Remedy: have another administrator do it.
     """

@@ -40,7 +40,8 @@ if _version_not_supported:
 class AdminServiceStub:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
     accounts, products and their stock, blocks of single tickets and of travellers, and the audit
-    trail of all that.
+    trail of all that. What an administrator may call is said by the roles of the account
+    (`admin_roles` of each method's `access`); all others get ROLE_NOT_ALLOWED.
 
     Every changing call is audited with what was before and after, and seen by every reader within a
     second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
@@ -224,6 +225,11 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/ListAdministrators',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ListAdministratorsRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ListAdministratorsResponse.FromString,
+                _registered_method=True)
+        self.UpdateAdministrator = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateAdministrator',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.UpdateAdministratorRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.UpdateAdministratorResponse.FromString,
                 _registered_method=True)
         self.RevokeAdministrator = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/RevokeAdministrator',
@@ -420,7 +426,8 @@ class AdminServiceStub:
 class AdminServiceServicer:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
     accounts, products and their stock, blocks of single tickets and of travellers, and the audit
-    trail of all that.
+    trail of all that. What an administrator may call is said by the roles of the account
+    (`admin_roles` of each method's `access`); all others get ROLE_NOT_ALLOWED.
 
     Every changing call is audited with what was before and after, and seen by every reader within a
     second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
@@ -669,7 +676,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateAdministrator(self, request, context):
-        """Creates another administrator's account. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """Creates another administrator's account, with the roles that say what it may call. Reasons:
+        ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -682,9 +690,19 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def RevokeAdministrator(self, request, context):
-        """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND,
+    def UpdateAdministrator(self, request, context):
+        """Changes an administrator: roles, name, password, lock-out. Other roles count within a second, in
+        every process and for log-ins of before. Nobody changes his own roles, and the last account with
+        ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED, OWN_ACCOUNT,
         LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeAdministrator(self, request, context):
+        """Shuts an administrator out for good, within a second; never the last one with
+        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1180,6 +1198,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ListAdministratorsRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ListAdministratorsResponse.SerializeToString,
             ),
+            'UpdateAdministrator': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateAdministrator,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.UpdateAdministratorRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.UpdateAdministratorResponse.SerializeToString,
+            ),
             'RevokeAdministrator': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeAdministrator,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeAdministratorRequest.FromString,
@@ -1381,7 +1404,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
 class AdminService:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
     accounts, products and their stock, blocks of single tickets and of travellers, and the audit
-    trail of all that.
+    trail of all that. What an administrator may call is said by the roles of the account
+    (`admin_roles` of each method's `access`); all others get ROLE_NOT_ALLOWED.
 
     Every changing call is audited with what was before and after, and seen by every reader within a
     second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
@@ -2298,6 +2322,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ListAdministrators',
             deeptravel_dot_admin_dot_v1_dot_account__pb2.ListAdministratorsRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_account__pb2.ListAdministratorsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateAdministrator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateAdministrator',
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.UpdateAdministratorRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.UpdateAdministratorResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,7 +41,8 @@ GRPC_VERSION: str
 class AdminServiceStub:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
     accounts, products and their stock, blocks of single tickets and of travellers, and the audit
-    trail of all that.
+    trail of all that. What an administrator may call is said by the roles of the account
+    (`admin_roles` of each method's `access`); all others get ROLE_NOT_ALLOWED.
 
     Every changing call is audited with what was before and after, and seen by every reader within a
     second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
@@ -147,12 +148,20 @@ class AdminServiceStub:
     RevokeOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.RevokeOperatorRequest, _account_pb2.RevokeOperatorResponse]
     """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
     CreateAdministrator: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateAdministratorRequest, _account_pb2.CreateAdministratorResponse]
-    """Creates another administrator's account. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+    """Creates another administrator's account, with the roles that say what it may call. Reasons:
+    ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
     ListAdministrators: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListAdministratorsRequest, _account_pb2.ListAdministratorsResponse]
     """Lists administrators by page. Reasons: PAGE_TOKEN_INVALID."""
-    RevokeAdministrator: _grpc.UnaryUnaryMultiCallable[_account_pb2.RevokeAdministratorRequest, _account_pb2.RevokeAdministratorResponse]
-    """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND,
+    UpdateAdministrator: _grpc.UnaryUnaryMultiCallable[_account_pb2.UpdateAdministratorRequest, _account_pb2.UpdateAdministratorResponse]
+    """Changes an administrator: roles, name, password, lock-out. Other roles count within a second, in
+    every process and for log-ins of before. Nobody changes his own roles, and the last account with
+    ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED, OWN_ACCOUNT,
     LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+    """
+    RevokeAdministrator: _grpc.UnaryUnaryMultiCallable[_account_pb2.RevokeAdministratorRequest, _account_pb2.RevokeAdministratorResponse]
+    """Shuts an administrator out for good, within a second; never the last one with
+    ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
     """
     CreateProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.CreateProductResponse]
     """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
@@ -318,7 +327,8 @@ class AdminServiceStub:
 class AdminServiceAsyncStub(AdminServiceStub):
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
     accounts, products and their stock, blocks of single tickets and of travellers, and the audit
-    trail of all that.
+    trail of all that. What an administrator may call is said by the roles of the account
+    (`admin_roles` of each method's `access`); all others get ROLE_NOT_ALLOWED.
 
     Every changing call is audited with what was before and after, and seen by every reader within a
     second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
@@ -421,12 +431,20 @@ class AdminServiceAsyncStub(AdminServiceStub):
     RevokeOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.RevokeOperatorRequest, _account_pb2.RevokeOperatorResponse]  # type: ignore[assignment]
     """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
     CreateAdministrator: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateAdministratorRequest, _account_pb2.CreateAdministratorResponse]  # type: ignore[assignment]
-    """Creates another administrator's account. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+    """Creates another administrator's account, with the roles that say what it may call. Reasons:
+    ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
     ListAdministrators: _aio.UnaryUnaryMultiCallable[_account_pb2.ListAdministratorsRequest, _account_pb2.ListAdministratorsResponse]  # type: ignore[assignment]
     """Lists administrators by page. Reasons: PAGE_TOKEN_INVALID."""
-    RevokeAdministrator: _aio.UnaryUnaryMultiCallable[_account_pb2.RevokeAdministratorRequest, _account_pb2.RevokeAdministratorResponse]  # type: ignore[assignment]
-    """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND,
+    UpdateAdministrator: _aio.UnaryUnaryMultiCallable[_account_pb2.UpdateAdministratorRequest, _account_pb2.UpdateAdministratorResponse]  # type: ignore[assignment]
+    """Changes an administrator: roles, name, password, lock-out. Other roles count within a second, in
+    every process and for log-ins of before. Nobody changes his own roles, and the last account with
+    ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED, OWN_ACCOUNT,
     LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+    """
+    RevokeAdministrator: _aio.UnaryUnaryMultiCallable[_account_pb2.RevokeAdministratorRequest, _account_pb2.RevokeAdministratorResponse]  # type: ignore[assignment]
+    """Shuts an administrator out for good, within a second; never the last one with
+    ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
     """
     CreateProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.CreateProductResponse]  # type: ignore[assignment]
     """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
@@ -591,7 +609,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
     accounts, products and their stock, blocks of single tickets and of travellers, and the audit
-    trail of all that.
+    trail of all that. What an administrator may call is said by the roles of the account
+    (`admin_roles` of each method's `access`); all others get ROLE_NOT_ALLOWED.
 
     Every changing call is audited with what was before and after, and seen by every reader within a
     second. It carries a `request_id` and may be repeated safely with the same one: it gets the first
@@ -890,7 +909,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.CreateAdministratorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.CreateAdministratorResponse, _abc.Awaitable[_account_pb2.CreateAdministratorResponse]]:
-        """Creates another administrator's account. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+        """Creates another administrator's account, with the roles that say what it may call. Reasons:
+        ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def ListAdministrators(
@@ -901,13 +922,25 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists administrators by page. Reasons: PAGE_TOKEN_INVALID."""
 
     @_abc_1.abstractmethod
+    def UpdateAdministrator(
+        self,
+        request: _account_pb2.UpdateAdministratorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.UpdateAdministratorResponse, _abc.Awaitable[_account_pb2.UpdateAdministratorResponse]]:
+        """Changes an administrator: roles, name, password, lock-out. Other roles count within a second, in
+        every process and for log-ins of before. Nobody changes his own roles, and the last account with
+        ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED, OWN_ACCOUNT,
+        LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
     def RevokeAdministrator(
         self,
         request: _account_pb2.RevokeAdministratorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.RevokeAdministratorResponse, _abc.Awaitable[_account_pb2.RevokeAdministratorResponse]]:
-        """Shuts an administrator out for good, within a second; never the last one. Reasons: NOT_FOUND,
-        LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        """Shuts an administrator out for good, within a second; never the last one with
+        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -51,7 +51,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_ROLE_NOT_ALLOWED: _ErrorReason.ValueType  # 6
     """PERMISSION_DENIED. The caller's role may not call this method. Metadata: `role`, `allowed`.
-    Remedy: call with the credentials of a caller that `allowed` names.
+    Where administrators may call, but not those with this account's roles, both name roles of
+    administrators (`AdminRole`). Remedy: call with the credentials of a caller that `allowed`
+    names.
     """
     ERROR_REASON_ADDRESS_NOT_ALLOWED: _ErrorReason.ValueType  # 7
     """PERMISSION_DENIED. The partner's key may not be used from this address. Metadata: `address`.
@@ -142,8 +144,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     nothing was done. Remedy: repeat with the same request_id and more time.
     """
     ERROR_REASON_LAST_ADMINISTRATOR: _ErrorReason.ValueType  # 26
-    """FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first.
-    Metadata: `username`. Remedy: create another administrator first.
+    """FAILED_PRECONDITION. The last active account with ADMIN_ROLE_ADMINISTRATOR can neither be
+    revoked nor lose that role. Metadata: `username`. Remedy: create another administrator first.
     """
     ERROR_REASON_PAYMENT_PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 27
     """UNAVAILABLE. WeChat did not answer; nothing was done, or it will be found out by asking again:
@@ -282,6 +284,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """PERMISSION_DENIED. The method is for keys of test mode, and the key is a live one. Remedy: call
     with a key that begins with `dtk_test_`; the platform's administrator makes one.
     """
+    ERROR_REASON_OWN_ACCOUNT: _ErrorReason.ValueType  # 54
+    """PERMISSION_DENIED. Administrators do not change their own roles, nor reset their own second
+    factor. Metadata: `username`. Remedy: have another administrator do it.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -318,7 +324,9 @@ name is not locked. Remedy: wait as RetryInfo says, then log in with the right p
 """
 ERROR_REASON_ROLE_NOT_ALLOWED: ErrorReason.ValueType  # 6
 """PERMISSION_DENIED. The caller's role may not call this method. Metadata: `role`, `allowed`.
-Remedy: call with the credentials of a caller that `allowed` names.
+Where administrators may call, but not those with this account's roles, both name roles of
+administrators (`AdminRole`). Remedy: call with the credentials of a caller that `allowed`
+names.
 """
 ERROR_REASON_ADDRESS_NOT_ALLOWED: ErrorReason.ValueType  # 7
 """PERMISSION_DENIED. The partner's key may not be used from this address. Metadata: `address`.
@@ -409,8 +417,8 @@ request did not come in time (20 seconds, if the server's settings say nothing e
 nothing was done. Remedy: repeat with the same request_id and more time.
 """
 ERROR_REASON_LAST_ADMINISTRATOR: ErrorReason.ValueType  # 26
-"""FAILED_PRECONDITION. The last active administrator cannot be revoked; create another first.
-Metadata: `username`. Remedy: create another administrator first.
+"""FAILED_PRECONDITION. The last active account with ADMIN_ROLE_ADMINISTRATOR can neither be
+revoked nor lose that role. Metadata: `username`. Remedy: create another administrator first.
 """
 ERROR_REASON_PAYMENT_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 27
 """UNAVAILABLE. WeChat did not answer; nothing was done, or it will be found out by asking again:
@@ -548,5 +556,9 @@ is not used. Metadata: `limit`. Remedy: delete an endpoint that is not used.
 ERROR_REASON_TEST_MODE_ONLY: ErrorReason.ValueType  # 53
 """PERMISSION_DENIED. The method is for keys of test mode, and the key is a live one. Remedy: call
 with a key that begins with `dtk_test_`; the platform's administrator makes one.
+"""
+ERROR_REASON_OWN_ACCOUNT: ErrorReason.ValueType  # 54
+"""PERMISSION_DENIED. Administrators do not change their own roles, nor reset their own second
+factor. Metadata: `username`. Remedy: have another administrator do it.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -61,6 +61,52 @@ ROLE_TRAVELLER: Role.ValueType  # 6
 """A traveller in the mini-program, by access token."""
 Global___Role: _TypeAlias = Role  # noqa: Y015
 
+class _AdminRole:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AdminRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AdminRole.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ADMIN_ROLE_UNSPECIFIED: _AdminRole.ValueType  # 0
+    """Never given to an account."""
+    ADMIN_ROLE_ADMINISTRATOR: _AdminRole.ValueType  # 1
+    """May call whatever administrators may call, and alone creates and changes administrators and
+    partners.
+    """
+    ADMIN_ROLE_CATALOGUE: _AdminRole.ValueType  # 2
+    """Configures what is sold and where it is redeemed: products, stock, routes, departures,
+    merchants, venues, terminals.
+    """
+    ADMIN_ROLE_FINANCE: _AdminRole.ValueType  # 3
+    """Money: refunds, payments, statements, reconciliation."""
+    ADMIN_ROLE_SUPPORT: _AdminRole.ValueType  # 4
+    """Orders, tickets, travellers, notifications, and the accounts of merchants' staff."""
+    ADMIN_ROLE_AUDITOR: _AdminRole.ValueType  # 5
+    """Reads everything, the audit trail too, and changes nothing."""
+
+class AdminRole(_AdminRole, metaclass=_AdminRoleEnumTypeWrapper):
+    """What a platform administrator's account is for. An account has one or several; what it may call
+    is what any of them may.
+    """
+
+ADMIN_ROLE_UNSPECIFIED: AdminRole.ValueType  # 0
+"""Never given to an account."""
+ADMIN_ROLE_ADMINISTRATOR: AdminRole.ValueType  # 1
+"""May call whatever administrators may call, and alone creates and changes administrators and
+partners.
+"""
+ADMIN_ROLE_CATALOGUE: AdminRole.ValueType  # 2
+"""Configures what is sold and where it is redeemed: products, stock, routes, departures,
+merchants, venues, terminals.
+"""
+ADMIN_ROLE_FINANCE: AdminRole.ValueType  # 3
+"""Money: refunds, payments, statements, reconciliation."""
+ADMIN_ROLE_SUPPORT: AdminRole.ValueType  # 4
+"""Orders, tickets, travellers, notifications, and the accounts of merchants' staff."""
+ADMIN_ROLE_AUDITOR: AdminRole.ValueType  # 5
+"""Reads everything, the audit trail too, and changes nothing."""
+Global___AdminRole: _TypeAlias = AdminRole  # noqa: Y015
+
 class _Repeat:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -175,6 +221,7 @@ class Access(_message.Message):
 
     ROLES_FIELD_NUMBER: _builtins.int
     TEST_MODE_ONLY_FIELD_NUMBER: _builtins.int
+    ADMIN_ROLES_FIELD_NUMBER: _builtins.int
     test_mode_only: _builtins.bool
     """Whether, of partners, only sandboxes may call, by their keys of test mode; a live key gets
     TEST_MODE_ONLY.
@@ -185,15 +232,23 @@ class Access(_message.Message):
         UNAUTHENTICATED.
         """
 
+    @_builtins.property
+    def admin_roles(self) -> _containers.RepeatedScalarFieldContainer[Global___AdminRole.ValueType]:
+        """Of administrators, those with one of these roles may call, and always those with
+        ADMIN_ROLE_ADMINISTRATOR; all others get ROLE_NOT_ALLOWED, which names these. Without any, only
+        those with ADMIN_ROLE_ADMINISTRATOR.
+        """
+
     def __init__(
         self,
         *,
         roles: _abc.Iterable[Global___Role.ValueType] | None = ...,
         test_mode_only: _builtins.bool = ...,
+        admin_roles: _abc.Iterable[Global___AdminRole.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["roles", b"roles", "test_mode_only", b"test_mode_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_roles", b"admin_roles", "roles", b"roles", "test_mode_only", b"test_mode_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,6 +29,8 @@ from deeptravel._generated.admin.v1.account_pb2 import (
     RevokeAdministratorResponse,
     RevokeOperatorRequest,
     RevokeOperatorResponse,
+    UpdateAdministratorRequest,
+    UpdateAdministratorResponse,
     UpdateOperatorRequest,
     UpdateOperatorResponse,
 )
@@ -434,6 +436,8 @@ __all__ = [
     "UnblockTicketResponse",
     "UnblockTravellerRequest",
     "UnblockTravellerResponse",
+    "UpdateAdministratorRequest",
+    "UpdateAdministratorResponse",
     "UpdateAllotmentRequest",
     "UpdateAllotmentResponse",
     "UpdateMerchantRequest",

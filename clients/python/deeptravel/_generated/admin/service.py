@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 
-from deeptravel._generated import admin, ota, ticketing, tickets
+from deeptravel._generated import admin, common, ota, ticketing, tickets
 from deeptravel._async_calls import AsyncCalls
 from deeptravel._calls import Calls
 from deeptravel._fields import Duration, FieldMask, Moment, Struct, timestamp
@@ -222,6 +222,12 @@ _LIST_ADMINISTRATORS = Method(
     admin.ListAdministratorsResponse,
     safe=True,
     items="administrators",
+)
+_UPDATE_ADMINISTRATOR = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateAdministrator",
+    admin.UpdateAdministratorRequest,
+    admin.UpdateAdministratorResponse,
+    safe=False,
 )
 _REVOKE_ADMINISTRATOR = Method(
     "/deeptravel.admin.v1.AdminService/RevokeAdministrator",
@@ -467,7 +473,8 @@ _LIST_AUDIT_EVENTS = Method(
 class AdminService:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
     accounts, products and their stock, blocks of single tickets and of travellers, and the audit
-    trail of all that.
+    trail of all that. What an administrator may call is said by the roles of the account
+    (`admin_roles` of each method's `access`); all others get ROLE_NOT_ALLOWED.
 
     Every changing call is audited with what was before and after, and seen by every reader within a
     second. It carries a `request_id` and may be repeated safely with the same one: it gets the
@@ -980,11 +987,13 @@ class AdminService:
         display_name: str,
         password: str,
         request_id: str = "",
+        roles: Iterable[common.AdminRole.ValueType] = (),
         timeout: float | None = None,
     ) -> admin.CreateAdministratorResponse:
-        """Creates another administrator's account. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """Creates another administrator's account, with the roles that say what it may call. Reasons:
+        ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_CREATE_ADMINISTRATOR, admin.CreateAdministratorRequest(username=username, display_name=display_name, password=password, request_id=request_id), timeout)
+        return self._calls.unary(_CREATE_ADMINISTRATOR, admin.CreateAdministratorRequest(username=username, display_name=display_name, password=password, request_id=request_id, roles=roles), timeout)
 
     def list_administrators(
         self,
@@ -1007,6 +1016,25 @@ class AdminService:
         """All `administrators` of list_administrators, page after page."""
         return self._calls.pages(_LIST_ADMINISTRATORS, admin.ListAdministratorsRequest(state=state, page_size=page_size), timeout)
 
+    def update_administrator(
+        self,
+        *,
+        username: str,
+        update_mask: FieldMask,
+        roles: Iterable[common.AdminRole.ValueType] = (),
+        display_name: str = "",
+        password: str = "",
+        locked: bool | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateAdministratorResponse:
+        """Changes an administrator: roles, name, password, lock-out. Other roles count within a
+        second, in every process and for log-ins of before. Nobody changes his own roles, and the
+        last account with ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED,
+        OWN_ACCOUNT, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_ADMINISTRATOR, admin.UpdateAdministratorRequest(username=username, update_mask=update_mask, roles=roles, display_name=display_name, password=password, locked=locked, request_id=request_id), timeout)
+
     def revoke_administrator(
         self,
         *,
@@ -1014,8 +1042,8 @@ class AdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.RevokeAdministratorResponse:
-        """Shuts an administrator out for good, within a second; never the last one. Reasons:
-        NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        """Shuts an administrator out for good, within a second; never the last one with
+        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REVOKE_ADMINISTRATOR, admin.RevokeAdministratorRequest(username=username, request_id=request_id), timeout)
 
@@ -1692,7 +1720,8 @@ class AdminService:
 class AsyncAdminService:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
     accounts, products and their stock, blocks of single tickets and of travellers, and the audit
-    trail of all that.
+    trail of all that. What an administrator may call is said by the roles of the account
+    (`admin_roles` of each method's `access`); all others get ROLE_NOT_ALLOWED.
 
     Every changing call is audited with what was before and after, and seen by every reader within a
     second. It carries a `request_id` and may be repeated safely with the same one: it gets the
@@ -2205,11 +2234,13 @@ class AsyncAdminService:
         display_name: str,
         password: str,
         request_id: str = "",
+        roles: Iterable[common.AdminRole.ValueType] = (),
         timeout: float | None = None,
     ) -> admin.CreateAdministratorResponse:
-        """Creates another administrator's account. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """Creates another administrator's account, with the roles that say what it may call. Reasons:
+        ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_CREATE_ADMINISTRATOR, admin.CreateAdministratorRequest(username=username, display_name=display_name, password=password, request_id=request_id), timeout)
+        return await self._calls.unary(_CREATE_ADMINISTRATOR, admin.CreateAdministratorRequest(username=username, display_name=display_name, password=password, request_id=request_id, roles=roles), timeout)
 
     async def list_administrators(
         self,
@@ -2232,6 +2263,25 @@ class AsyncAdminService:
         """All `administrators` of list_administrators, page after page."""
         return self._calls.pages(_LIST_ADMINISTRATORS, admin.ListAdministratorsRequest(state=state, page_size=page_size), timeout)
 
+    async def update_administrator(
+        self,
+        *,
+        username: str,
+        update_mask: FieldMask,
+        roles: Iterable[common.AdminRole.ValueType] = (),
+        display_name: str = "",
+        password: str = "",
+        locked: bool | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateAdministratorResponse:
+        """Changes an administrator: roles, name, password, lock-out. Other roles count within a
+        second, in every process and for log-ins of before. Nobody changes his own roles, and the
+        last account with ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED,
+        OWN_ACCOUNT, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_ADMINISTRATOR, admin.UpdateAdministratorRequest(username=username, update_mask=update_mask, roles=roles, display_name=display_name, password=password, locked=locked, request_id=request_id), timeout)
+
     async def revoke_administrator(
         self,
         *,
@@ -2239,8 +2289,8 @@ class AsyncAdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.RevokeAdministratorResponse:
-        """Shuts an administrator out for good, within a second; never the last one. Reasons:
-        NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        """Shuts an administrator out for good, within a second; never the last one with
+        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REVOKE_ADMINISTRATOR, admin.RevokeAdministratorRequest(username=username, request_id=request_id), timeout)
 

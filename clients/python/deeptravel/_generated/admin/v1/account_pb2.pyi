@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from deeptravel._generated.admin.v1 import state_pb2 as _state_pb2
+from deeptravel._generated.common.v1 import options_pb2 as _options_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
@@ -499,12 +500,17 @@ class Administrator(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    FAILED_LOGINS_FIELD_NUMBER: _builtins.int
+    FAILED_LOGINS_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """User name."""
     display_name: _builtins.str
     """Name for people."""
     state: _state_pb2.ResourceState.ValueType
     """Whether it is revoked."""
+    failed_logins: _builtins.int
+    """Failed log-ins in a row, where most of them came from, as an operator's."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -512,6 +518,14 @@ class Administrator(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last changed."""
+
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_options_pb2.AdminRole.ValueType]:
+        """What the account is for."""
+
+    @_builtins.property
+    def failed_logins_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When they are forgotten, and a lock-out they led to is over; absent without any."""
 
     def __init__(
         self,
@@ -521,10 +535,13 @@ class Administrator(_message.Message):
         state: _state_pb2.ResourceState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        roles: _abc.Iterable[_options_pb2.AdminRole.ValueType] | None = ...,
+        failed_logins: _builtins.int = ...,
+        failed_logins_expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failed_logins_expire_time", b"failed_logins_expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "state", b"state", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "failed_logins", b"failed_logins", "failed_logins_expire_time", b"failed_logins_expire_time", "roles", b"roles", "state", b"state", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -540,6 +557,7 @@ class CreateAdministratorRequest(_message.Message):
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """User name, 1 to 64 of a-z, 0-9, dot, underscore and hyphen, and not dots alone, which a URL takes
     for a step in its path.
@@ -550,6 +568,10 @@ class CreateAdministratorRequest(_message.Message):
     """Password, 12 to 256 characters."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_options_pb2.AdminRole.ValueType]:
+        """What the account is for, each once; ADMIN_ROLE_ADMINISTRATOR if empty."""
+
     def __init__(
         self,
         *,
@@ -557,10 +579,11 @@ class CreateAdministratorRequest(_message.Message):
         display_name: _builtins.str = ...,
         password: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        roles: _abc.Iterable[_options_pb2.AdminRole.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "password", b"password", "request_id", b"request_id", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "password", b"password", "request_id", b"request_id", "roles", b"roles", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -647,6 +670,84 @@ class ListAdministratorsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAdministratorsResponse: _TypeAlias = ListAdministratorsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateAdministratorRequest(_message.Message):
+    """A change of an administrator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    PASSWORD_FIELD_NUMBER: _builtins.int
+    LOCKED_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    """User name of the account."""
+    display_name: _builtins.str
+    """Name for people, 1 to 100 characters."""
+    password: _builtins.str
+    """A new password, 12 to 256 characters; ends the account's log-ins and unlocks it."""
+    locked: _builtins.bool
+    """false lifts the lock-out after failed log-ins, wherever they came from; true is refused,
+    RevokeAdministrator shuts an account out.
+    """
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_options_pb2.AdminRole.ValueType]:
+        """What the account is for, at least one, each once; never of the caller's own account."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Names of the fields of this request to change; the others stay as they are."""
+
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+        roles: _abc.Iterable[_options_pb2.AdminRole.ValueType] | None = ...,
+        display_name: _builtins.str = ...,
+        password: _builtins.str = ...,
+        locked: _builtins.bool | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "locked", b"locked", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "display_name", b"display_name", "locked", b"locked", "password", b"password", "request_id", b"request_id", "roles", b"roles", "update_mask", b"update_mask", "username", b"username"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
+    _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__locked) -> _WhichOneofReturnType__locked | None: ...
+
+Global___UpdateAdministratorRequest: _TypeAlias = UpdateAdministratorRequest  # noqa: Y015
+
+@_typing.final
+class UpdateAdministratorResponse(_message.Message):
+    """The changed administrator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADMINISTRATOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def administrator(self) -> Global___Administrator:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        administrator: Global___Administrator | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["administrator", b"administrator"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["administrator", b"administrator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateAdministratorResponse: _TypeAlias = UpdateAdministratorResponse  # noqa: Y015
 
 @_typing.final
 class RevokeAdministratorRequest(_message.Message):
