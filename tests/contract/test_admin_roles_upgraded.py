@@ -22,5 +22,5 @@ def test_administrators_stay_administrators(services: EmbeddedServices) -> None:
         run(connection, command.upgrade, "0030")
         connection.execute(text(BEFORE))
         run(connection, command.upgrade, "0031")
-        roles = {name: found for name, found in connection.execute(text(ROLES))}
+        roles = dict(connection.execute(text(ROLES)).tuples().all())
         assert roles == {"root": ["ADMINISTRATOR"], "olga": []}
