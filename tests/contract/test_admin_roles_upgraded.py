@@ -22,5 +22,6 @@ def test_administrators_stay_administrators(services: EmbeddedServices) -> None:
         run(connection, command.upgrade, "0030")
         connection.execute(text(BEFORE))
         run(connection, command.upgrade, "0031")
-        roles = dict(connection.execute(text(ROLES)).tuples().all())
+        found = connection.execute(text(ROLES)).mappings()
+        roles = {row["username"]: row["admin_roles"] for row in found}
         assert roles == {"root": ["ADMINISTRATOR"], "olga": []}
