@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales import departure_orders
 from server.aftersales.departure_orders import AffectedDeparture
-from server.catalog.departures import CANCELLED, FOLLOW_CANCELLATION, FOLLOW_MOVE
+from server.catalog.departures import CANCELLED, FOLLOW_CANCELLATION
+from server.catalog.timetables import FOLLOW_MOVE
 from server.orders import orders
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason

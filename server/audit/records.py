@@ -82,6 +82,16 @@ class Records(Generic[T]):
         shared = self.query.with_for_update(read=True, of=self.key.table)
         return self._active(name, await self._read(tx, name, shared))
 
+    async def require_version(self, tx: AsyncConnection, name: object, version: int) -> None:
+        """Locks the record if it is of that version still; 0 is any, and locks nothing.
+
+        Raises NOT_FOUND, VERSION_MISMATCH.
+        """
+        if version:
+            now = getattr(await self.lock(tx, name), "version", version)
+            if now != version:
+                raise version_mismatch(self.resource, name, sent=version, now=now)
+
     async def page(
         self, tx: AsyncConnection, *, after: object | None, limit: int, **filters: object
     ) -> list[T]:
@@ -122,6 +132,8 @@ class Records(Generic[T]):
         """
         name = getattr(before, self.key.name)
         row = {**values, **self._stamped("update_time", now=by["now"])}
+        if "version" in self.key.table.c:
+            row["version"] = self.key.table.c.version + 1
         await tx.execute(update(self.key.table).where(self.key == name).values(row))
         return await self._trace(tx, name, before, action, unshown or {}, **by)
 
@@ -214,6 +226,18 @@ def already_exists(resource: str, name: object) -> DomainError:
         f"there is a {resource} {name!r} already; choose another name, or change that one",
         resource=resource,
         name=name,
+    )
+
+
+def version_mismatch(resource: str, name: object, *, sent: int, now: int) -> DomainError:
+    """VERSION_MISMATCH for what somebody else has changed meanwhile."""
+    return DomainError(
+        Reason.VERSION_MISMATCH,
+        f"version: {resource} {name!r} is of version {now} by now, and {sent} was sent: read it"
+        " again, and decide anew",
+        resource=resource,
+        name=name,
+        version=now,
     )
 
 

@@ -13,10 +13,11 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
+from server.catalog.changes import trace
 from server.catalog.models import departures, products, routes, timetables
 from server.catalog.operator_cause import MAX_MOVE
 from server.catalog.policy import Policy
-from server.catalog.transport import trace
+from server.catalog.timetables import FOLLOW_MOVE
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import Command, Statement, run
@@ -29,10 +30,9 @@ from server.webhooks.rules import DEPARTURE_CANCELLED, DEPARTURE_MOVED
 
 CANCELLED = "CANCELLED"
 FOLLOW_CANCELLATION = "departure.cancelled"
-FOLLOW_MOVE = "departure.moved"
 PARTNERS_FOLLOW = "departure.partners"
-"""Kinds of outbox tasks: orders and tickets follow their departure, and what partners have of it;
-the key is its number.
+"""Kinds of outbox tasks, beside FOLLOW_MOVE: orders and tickets follow their departure, and what
+partners have of it; the key is its number.
 """
 AT_ONCE, AFTER_CHOICE = "AT_ONCE", "AFTER_CHOICE"
 """When the tickets of a cancelled departure are refunded by themselves: now, or when it would

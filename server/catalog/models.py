@@ -55,6 +55,7 @@ products = Table(
     Column("validity_days", Integer, nullable=False),
     Column("blackout_dates", ARRAY(Date), nullable=False),
     Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
     CheckConstraint("kind IN ('TRANSPORT', 'PACKAGE', 'RENTAL')", name="kind"),
@@ -73,6 +74,10 @@ cities = Table(
     Column("time_zone", Text, nullable=False),
     # place in the hot list, 1 is the first; none: not in it
     Column("hot_rank", Integer),
+    Column("state", Text, nullable=False, server_default="ACTIVE"),
+    # counts the changes: who changes it may say which one was read
+    Column("version", Integer, nullable=False, server_default="1"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
 )
 
 stops = Table(
@@ -83,6 +88,9 @@ stops = Table(
     Column("city_code", ForeignKey(cities.c.city_code), nullable=False),
     Column("display_name_en", Text, nullable=False),
     Column("display_name_zh", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default="ACTIVE"),
+    Column("version", Integer, nullable=False, server_default="1"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
 )
 
 routes = Table(
@@ -102,6 +110,7 @@ routes = Table(
     # no fare is not sold
     Column("fares", JSONB, nullable=False),
     Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("vehicle IN ('TRAIN', 'FERRY', 'BUS')", name="vehicle"),
     CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
 )
@@ -127,6 +136,7 @@ timetables = Table(
     # not sold any more this many minutes before departure
     Column("closing_minutes", Integer, nullable=False),
     Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("timetable_id BETWEEN 1 AND 1048575", name="timetable_id_20_bits"),
     CheckConstraint("weekdays BETWEEN 0 AND 127", name="weekdays"),
     CheckConstraint("first_date <= last_date", name="dates"),
@@ -169,7 +179,56 @@ holidays = Table(
     Column("day_type", Text, nullable=False),
     Column("display_name_en", Text, nullable=False),
     Column("display_name_zh", Text, nullable=False),
+    # SHIPPED with a release, or set by an OPERATOR, whose days no release changes
+    Column("origin", Text, nullable=False, server_default="OPERATOR"),
     CheckConstraint("day_type IN ('weekday', 'weekend', 'holiday')", name="day_type"),
+    CheckConstraint("origin IN ('OPERATOR', 'SHIPPED')", name="origin"),
+)
+
+holiday_calendars = Table(
+    "holiday_calendars",
+    metadata,
+    Column("calendar_code", Text, primary_key=True),
+    Column("display_name_en", Text, nullable=False),
+    Column("display_name_zh", Text, nullable=False),
+    # the last day whose type is known: the last of the last of its years; none: no year yet
+    Column("known_until", Date),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
+)
+
+holiday_years = Table(
+    "holiday_years",
+    metadata,
+    # a year of a calendar whose official list is known
+    Column("calendar_code", Text, primary_key=True),
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    # the gazette or notice: its number and date
+    Column("source", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    # of what is shipped; a later one corrects it
+    Column("edition", Integer, nullable=False, server_default="1"),
+    CheckConstraint("origin IN ('OPERATOR', 'SHIPPED')", name="origin"),
+)
+
+entitlement_templates = Table(
+    "entitlement_templates",
+    metadata,
+    # what products can be made of; they keep what it was then
+    Column("template_code", Text, primary_key=True),
+    Column("function_code", Text, nullable=False),
+    Column("display_name_en", Text, nullable=False),
+    Column("display_name_zh", Text, nullable=False),
+    Column("total_uses", Integer, nullable=False),
+    Column("use_mode", Text, nullable=False),
+    Column("guard_seconds", Integer, nullable=False),
+    Column("shared", Boolean, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    CheckConstraint("use_mode IN ('ONCE_PER_QR', 'MULTI_USE')", name="use_mode"),
+    CheckConstraint("total_uses > 0", name="total_uses"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
 )
 
 promotions = Table(
@@ -196,6 +255,7 @@ promotions = Table(
     # orders of one traveller under it; none: any number
     Column("max_per_traveller", Integer),
     Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("(basis_points_off = 0) <> (amount_off_minor = 0)", name="one_discount"),
     CheckConstraint(
         "basis_points_off BETWEEN 0 AND 10000 AND amount_off_minor >= 0", name="discount"

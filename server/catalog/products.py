@@ -1,6 +1,6 @@
 """Products: what they cost and what their tickets allow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any, NotRequired, TypedDict, Unpack
@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.records import By, Records, checked
 from server.audit.rules import AgeLimit, ProductEntitlement, ProductFare
 from server.catalog import pricing
-from server.catalog.models import cities, products
+from server.catalog.models import cities, holiday_calendars, products
 from server.catalog.policy import Policy
+from server.catalog.templates import entitlements_of
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason, invalid
 
@@ -22,6 +23,8 @@ DEFAULT_GUARD_SECONDS = 60
 DEFAULT_MAX_PER_TRAVELLER = 9
 DEFAULT_CALENDAR = "HK"
 ARCHIVED = "ARCHIVED"
+MOST_BLACKOUT_DATES = 1000
+MOST_ENTITLEMENTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Product:
     state: str
     create_time: datetime
     update_time: datetime
+    version: int
 
 
 class NewProduct(TypedDict):
@@ -70,6 +74,7 @@ class NewProduct(TypedDict):
     city_code: NotRequired[str | None]
     calendar_code: NotRequired[str]
     boarding_minutes: NotRequired[int]
+    entitlement_template_codes: NotRequired[list[str]]
 
 
 PRODUCTS = Records(
@@ -107,18 +112,55 @@ async def archive_product(tx: AsyncConnection, product_id: int, **by: Unpack[By]
     return await PRODUCTS.change(tx, before, {"state": ARCHIVED}, action="archive", **by)
 
 
+async def unarchive_product(tx: AsyncConnection, product_id: int, **by: Unpack[By]) -> Product:
+    """Puts an archived product on sale again; a repeat changes nothing. Raises NOT_FOUND."""
+    before = await PRODUCTS.lock(tx, product_id)
+    if before.state != ARCHIVED:
+        return before
+    return await PRODUCTS.change(tx, before, {"state": "ACTIVE"}, action="unarchive", **by)
+
+
+async def change_blackout_dates(
+    tx: AsyncConnection,
+    product_id: int,
+    *,
+    added: Sequence[date] = (),
+    removed: Sequence[date] = (),
+    **by: Unpack[By],
+) -> Product:
+    """Adds days on which a product is not valid, and takes others away, for what is sold from now
+    on; what is so already changes nothing. Raises INVALID_FIELD, NOT_FOUND, PRODUCT_NOT_ON_SALE.
+    """
+    before = await PRODUCTS.lock(tx, product_id)
+    refuse_archived(before)
+    days = sorted((set(before.blackout_dates) | set(added)) - set(removed))
+    if len(days) > MOST_BLACKOUT_DATES:
+        raise invalid(
+            "dates", f"were {len(days)} then; a product has at most {MOST_BLACKOUT_DATES}"
+        )
+    if days == before.blackout_dates:
+        return before
+    return await PRODUCTS.change(tx, before, {"blackout_dates": days}, **by)
+
+
 def refuse_archived(product: Product) -> None:
     """Raises PRODUCT_NOT_ON_SALE if the product is archived."""
     if product.state == ARCHIVED:
         raise DomainError(
             Reason.PRODUCT_NOT_ON_SALE,
-            f"product {product.product_id} is archived for good; create another",
+            f"product {product.product_id} is archived; unarchive it first, or create another",
             product_id=product.product_id,
         )
 
 
 async def _stored(tx: AsyncConnection, values: Mapping[str, Any]) -> dict[str, Any]:
-    columns = dict(checked(values))
+    columns = dict(values)
+    if template_codes := columns.pop("entitlement_template_codes", None):
+        given = list(columns.get("entitlements", ()))
+        columns["entitlements"] = [*given, *await entitlements_of(tx, template_codes)]
+        if len(columns["entitlements"]) > MOST_ENTITLEMENTS:
+            raise invalid("entitlement_template_codes", f"make more than {MOST_ENTITLEMENTS}")
+    checked(columns)
     if "blackout_dates" in columns:
         columns["blackout_dates"] = sorted(map(date.fromisoformat, columns["blackout_dates"]))
     for field, normal in (("tiers", _tiers), ("policy", _policy)):
@@ -128,8 +170,19 @@ async def _stored(tx: AsyncConnection, values: Mapping[str, Any]) -> dict[str, A
             except ValueError as error:
                 raise invalid(field, str(error)) from None
     city_code = columns.get("city_code")
-    if city_code and not await tx.scalar(select(cities).where(cities.c.city_code == city_code)):
-        raise invalid("city_code", f"there is no city {city_code!r}; create it first")
+    if city_code and not await tx.scalar(
+        select(cities.c.city_code).where(
+            cities.c.city_code == city_code, cities.c.state == "ACTIVE"
+        )
+    ):
+        raise invalid("city_code", f"there is no city {city_code!r}, or it is archived; create it")
+    if "calendar_code" in columns:
+        this = holiday_calendars.c.calendar_code == columns["calendar_code"]
+        if not await tx.scalar(select(holiday_calendars.c.calendar_code).where(this)):
+            calendar_code = columns["calendar_code"]
+            raise invalid(
+                "calendar_code", f"there is no calendar {calendar_code!r}; create it first"
+            )
     return columns
 
 

@@ -1,29 +1,29 @@
-"""Promotions, and the days of calendars that are not what their weekday says."""
+"""Promotions: discounts in a window of time, by themselves or by a code that is typed in."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime
-from typing import Unpack
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any, Unpack
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, already_exists, refuse, with_names
+from server.audit.records import By, Records, already_exists, refuse, with_names
 from server.audit.rules import Fault
-from server.audit.trail import AuditedChange, audit
-from server.catalog.models import holidays, promotions
+from server.catalog import changes
+from server.catalog.changes import ACTIVE, create, refuse_archived, trace
+from server.catalog.models import products, promotions
 from server.catalog.pricing import BASIS_POINTS
+from server.catalog.routes import MOST_MINOR
 from server.catalog.rules import MOST_TOTAL
-from server.catalog.transport import DAY_TYPES, MOST_MINOR, create, trace
-from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
-from server.platform.errors import DomainError, Reason, invalid, not_found
-from server.platform.statements import run
+from server.platform.errors import DomainError, Reason, invalid
 from server.platform.texts import read_code
 from server.stock import inventory
-from server.stock.ids import DIRECT, promotion_stock_id
+from server.stock.ids import CHANNEL_BITS, DIRECT, PROMOTION_STOCK, promotion_stock_id
+from server.stock.models import stocks
 
 MOST_CODE_LENGTH = 32
 MOST_PER_TRAVELLER = 1000
@@ -53,32 +53,50 @@ class PromotionRecord:
     capped: bool
     currency_code: str | None = None
     max_per_traveller: int | None = None
+    state: str = ACTIVE
+    version: int = 1
 
 
 @dataclass(frozen=True)
-class Holiday:
-    """A day that is not what its weekday says; a working Saturday is a `weekday` (调休)."""
+class Promotion(PromotionRecord):
+    """A promotion as it is kept, with its cap: for how many orders it is, and how many of them hold
+    or have used it; all 0 if it is not capped.
+    """
 
-    calendar_code: str
-    day: date
-    day_type: str
-    display_name_en: str
-    display_name_zh: str
+    cap: int = 0
+    held: int = 0
+    used: int = 0
+
+
+_CAP = stocks.c.stock_id == PROMOTION_STOCK + cast(promotions.c.promotion_id, BigInteger) * (
+    1 << CHANNEL_BITS
+)
+PROMOTIONS = Records(
+    "promotion",
+    promotions.c.promotion_id,
+    select(
+        *(promotions.c[field.name] for field in fields(PromotionRecord)),
+        func.coalesce(stocks.c.total, 0).label("cap"),
+        func.coalesce(stocks.c.held, 0).label("held"),
+        func.coalesce(stocks.c.sold, 0).label("used"),
+    ).outerjoin(stocks, _CAP),
+    Promotion,
+    ChangeKind.CATALOGUE,
+)
 
 
 async def create_promotion(
     tx: AsyncConnection, promotion: PromotionRecord, *, cap: int = 0, **by: Unpack[By]
-) -> None:
+) -> Promotion:
     """A new promotion, for `cap` orders if it is capped. Raises INVALID_FIELD, ALREADY_EXISTS
     (also for the code).
     """
     code = None if promotion.code is None else read_code(promotion.code)
     promotion = with_names(replace(promotion, code=code))
-    refuse(list(_faults(promotion, cap)))
-    taken = promotions.c.code == promotion.code
-    if promotion.code and await tx.scalar(select(promotions.c.promotion_id).where(taken)):
-        raise already_exists("promotion", promotion.code)
-    await create(tx, promotions, "promotion", [promotion], state="ACTIVE", **by)
+    refuse([*_faults(promotion), *(_cap_faults(cap) if promotion.capped else ())])
+    await _refuse_products(tx, promotion)
+    await _refuse_taken_code(tx, promotion)
+    await create(tx, promotions, "promotion", [promotion], **by)
     if promotion.capped:
         created = await inventory.create(
             tx,
@@ -89,6 +107,34 @@ async def create_promotion(
             now=by["now"],
         )
         assert created, "a new promotion has no cap yet"
+    return await PROMOTIONS.get(tx, promotion.promotion_id)
+
+
+async def update_promotion(
+    tx: AsyncConnection, promotion_id: int, values: Mapping[str, Any], **by: Unpack[By]
+) -> Promotion:
+    """Changes the given fields, for orders from now on; `cap` is set as by `set_promotion_cap`.
+
+    Whether its uses are counted is for good. Raises INVALID_FIELD, NOT_FOUND, ARCHIVED,
+    ALREADY_EXISTS (the code), STOCK_IN_USE (the cap).
+    """
+    before = await PROMOTIONS.lock(tx, promotion_id)
+    refuse_archived("promotion", promotion_id, before)
+    given = dict(values)
+    cap = given.pop("cap", None)
+    if given.get("code"):
+        given["code"] = read_code(given["code"])
+    after = with_names(replace(before, **given))
+    refuse(list(_faults(after)))
+    await _refuse_products(tx, after)
+    if after.code != before.code:
+        await _refuse_taken_code(tx, after)
+    given = {name: getattr(after, name) for name in given}
+    changed = await changes.change(tx, PROMOTIONS, before, given, **by)
+    if cap is not None and cap != before.cap:
+        await set_promotion_cap(tx, promotion_id, cap, **by)
+        return await PROMOTIONS.get(tx, promotion_id)
+    return changed
 
 
 async def set_promotion_cap(
@@ -99,7 +145,8 @@ async def set_promotion_cap(
     stock_id = promotion_stock_id(promotion_id)
     row = await inventory.lock_level(tx, stock_id)
     if row is None:
-        raise not_found("capped promotion", promotion_id)
+        await PROMOTIONS.get(tx, promotion_id)
+        raise invalid("cap", "its uses are not counted, for good; create another promotion")
     if not await inventory.set_total(tx, stock_id, cap, now=by["now"]):
         raise DomainError(
             Reason.STOCK_IN_USE,
@@ -112,63 +159,50 @@ async def set_promotion_cap(
     await trace(tx, "update", "promotion", promotion_id, before=before, after=after, **by)
 
 
-async def archive_promotion(tx: AsyncConnection, promotion_id: int, **by: Unpack[By]) -> None:
-    """Ends a promotion, for good; a repeat changes nothing. Raises NOT_FOUND."""
-    this = promotions.c.promotion_id == promotion_id
-    state = await tx.scalar(select(promotions.c.state).where(this).with_for_update())
-    if state is None:
-        raise not_found("promotion", promotion_id)
-    if state == "ACTIVE":
-        await tx.execute(update(promotions).where(this).values(state="ARCHIVED"))
-        before, after = {"state": state}, {"state": "ARCHIVED"}
-        await trace(tx, "archive", "promotion", promotion_id, before=before, after=after, **by)
+async def archive_promotion(tx: AsyncConnection, promotion_id: int, **by: Unpack[By]) -> Promotion:
+    """Ends a promotion; a repeat changes nothing. Raises NOT_FOUND."""
+    before = await PROMOTIONS.lock(tx, promotion_id)
+    return await changes.archive(tx, PROMOTIONS, before, **by)
 
 
-async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack[By]) -> None:
-    """Days of calendars, whatever they were before. Raises INVALID_FIELD."""
-    for holiday in new:
-        if holiday.day_type not in DAY_TYPES:
-            raise invalid("day_type", f"is {holiday.day_type!r}; send one of {sorted(DAY_TYPES)}")
-    new = [with_names(holiday) for holiday in new]
-    query = select(holidays).with_for_update()
-    known = {(row.calendar_code, row.day): row._asdict() for row in await tx.execute(query)}
-    rows = {(each.calendar_code, each.day): asdict(each) for each in new}
-    changed = {key: row for key, row in rows.items() if known.get(key) != row}
-    if not changed:
-        return
-    added = pg_insert(holidays).values(list(changed.values()))
-    values = {
-        name: added.excluded[name] for name in ("day_type", "display_name_en", "display_name_zh")
-    }
-    await tx.execute(
-        added.on_conflict_do_update(index_elements=["calendar_code", "day"], set_=values)
+async def unarchive_promotion(
+    tx: AsyncConnection, promotion_id: int, **by: Unpack[By]
+) -> Promotion:
+    """Lets an archived promotion apply again, in its window; a repeat changes nothing. Raises
+    NOT_FOUND.
+    """
+    before = await PROMOTIONS.lock(tx, promotion_id)
+    return await changes.unarchive(tx, PROMOTIONS, before, **by)
+
+
+async def _refuse_taken_code(tx: AsyncConnection, promotion: PromotionRecord) -> None:
+    taken = select(promotions.c.promotion_id).where(
+        promotions.c.code == promotion.code, promotions.c.promotion_id != promotion.promotion_id
     )
-    made = [
-        AuditedChange(by["actor"], "update", "holiday", _name(*key), known.get(key), row)
-        for key, row in changed.items()
-    ]
-    await run(tx, audit(*made, now=by["now"]))
-    await change_feed.publish(tx, ChangeKind.CATALOGUE)
+    if promotion.code and await tx.scalar(taken):
+        raise already_exists("promotion", promotion.code)
 
 
-async def remove_holiday(
-    tx: AsyncConnection, calendar_code: str, day: date, **by: Unpack[By]
-) -> None:
-    """Makes a day what its weekday says. Raises NOT_FOUND."""
-    this = holidays.c.calendar_code == calendar_code, holidays.c.day == day
-    removed = await tx.execute(delete(holidays).where(*this).returning(holidays))
-    row = removed.one_or_none()
-    if row is None:
-        raise not_found("holiday", _name(calendar_code, day))
-    name = _name(calendar_code, day)
-    await trace(tx, "delete", "holiday", name, before=asdict(Holiday(*row)), after=None, **by)
+async def _refuse_products(tx: AsyncConnection, promotion: PromotionRecord) -> None:
+    """Raises INVALID_FIELD for products that there are not, or that are sold in another currency
+    than an amount is in.
+    """
+    query = select(products.c.product_id, products.c.currency_code)
+    rows = await tx.execute(query.where(products.c.product_id.in_(promotion.product_ids)))
+    currency = {row.product_id: row.currency_code for row in rows}
+    faults: list[Fault] = []
+    for index, product_id in enumerate(promotion.product_ids):
+        path, off_in = f"product_ids[{index}]", promotion.currency_code
+        if product_id not in currency:
+            faults.append((path, f"there is no product {product_id}; create it first"))
+        elif off_in and currency[product_id] != off_in:
+            faults.append(
+                (path, f"{product_id} is sold in {currency[product_id]}, the amount is in {off_in}")
+            )
+    refuse(faults)
 
 
-def _name(calendar_code: str, day: date) -> str:
-    return f"{calendar_code}/{day}"
-
-
-def _faults(promotion: PromotionRecord, cap: int) -> Iterator[Fault]:
+def _faults(promotion: PromotionRecord) -> Iterator[Fault]:
     if not 1 <= promotion.promotion_id < 1 << 31:
         yield "promotion_id", "is not within 1 to 2147483647"
     if promotion.code is not None and not 1 <= len(promotion.code) <= MOST_CODE_LENGTH:
@@ -178,8 +212,9 @@ def _faults(promotion: PromotionRecord, cap: int) -> Iterator[Fault]:
         yield "end_time", "is not after begin_time"
     if promotion.min_party < 1:
         yield "min_party", f"is {promotion.min_party}; 1 is everybody"
-    if promotion.capped:
-        yield from _cap_faults(cap)
+    for product_id, times in Counter(promotion.product_ids).items():
+        if times > 1:
+            yield "product_ids", f"{product_id} stands there {times} times; send it once"
 
 
 def _discount_faults(promotion: PromotionRecord) -> Iterator[Fault]:

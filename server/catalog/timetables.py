@@ -1,19 +1,185 @@
-"""Departures, made ahead from timetables, each with our own seats in every class."""
+"""Timetables: services that run on certain days, and their departures, made ahead, each with our
+own seats in every class.
+"""
 
-from datetime import UTC, datetime, timedelta
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Unpack
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform import change_feed
+from server.audit.records import By, Records, refuse
+from server.audit.rules import Fault
+from server.catalog import changes
+from server.catalog.changes import ACTIVE, create, refuse_archived
+from server.catalog.models import cities, stops, timetables
+from server.catalog.routes import ROUTES, Route, seats_limit
+from server.platform import change_feed, outbox
+from server.platform.change_feed import ChangeKind
+from server.platform.statements import run
 from server.stock import inventory
+from server.stock.ids import departure_id
 from server.stock.inventory import DepartureStock
 
 MARGIN_DAYS = 2
 """Departures are made so many days before their sale begins, so that a day without this job is
 no day without them.
 """
+MOST_SALE_DAYS = 365
+MOST_CLOSING_MINUTES = 24 * 60
+SERVICE_NUMBER = "[A-Z0-9][A-Z0-9./]{0,31}"
+FOLLOW_MOVE = "departure.moved"
+"""Kind of the outbox task by which orders and tickets follow their departure, its number the
+key.
+"""
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """A service that runs on certain days; bit 0 of `weekdays` is Monday, `seats` are our own by
+    class code.
+    """
+
+    timetable_id: int
+    route_id: int
+    service_number: str
+    departure_clock: time
+    weekdays: int
+    first_date: date
+    last_date: date
+    seats: dict[str, int]
+    sale_days: int
+    closing_minutes: int
+    state: str = ACTIVE
+    version: int = 1
+
+
+TIMETABLES = Records(
+    "timetable",
+    timetables.c.timetable_id,
+    select(*(timetables.c[field.name] for field in fields(Timetable))),
+    Timetable,
+    ChangeKind.CATALOGUE,
+)
+
+# FOR NO KEY UPDATE as `lock_departure`: waits for all who take of them just now
+_UNSOLD = text("""
+WITH locked AS (
+  SELECT s.departure_id, s.held + s.sold AS taken FROM stocks s
+  JOIN departures d ON d.departure_id = s.departure_id
+  WHERE d.timetable_id = :timetable_id AND d.departure_time > :now AND d.state = 'SCHEDULED'
+    AND d.planned_time IS NULL
+  ORDER BY s.stock_id FOR NO KEY UPDATE OF s
+)
+SELECT departure_id, travel_date FROM departures d
+WHERE timetable_id = :timetable_id AND departure_time > :now AND state = 'SCHEDULED'
+  AND planned_time IS NULL
+  AND NOT EXISTS (SELECT FROM locked l WHERE l.departure_id = d.departure_id AND l.taken > 0)
+ORDER BY departure_id
+""")
+_RETIME = text("""
+UPDATE departures d SET departure_time = v.departure_time
+FROM unnest(CAST(:departure_ids AS bigint[]), CAST(:departure_times AS timestamptz[]))
+  AS v (departure_id, departure_time)
+WHERE d.departure_id = v.departure_id AND d.state = 'SCHEDULED' AND d.planned_time IS NULL
+""")
+
+
+async def create_timetables(
+    tx: AsyncConnection, new: Sequence[Timetable], **by: Unpack[By]
+) -> None:
+    """New timetables, and their departures as far as they are near. Raises INVALID_FIELD,
+    NOT_FOUND and ARCHIVED (route), ALREADY_EXISTS.
+    """
+    of_route: dict[int, Route] = {}
+    for route_id in sorted({timetable.route_id for timetable in new}):
+        of_route[route_id] = await ROUTES.lock(tx, route_id)
+        refuse_archived("route", route_id, of_route[route_id])
+    for timetable in new:
+        faults = _timetable_faults(timetable, of_route[timetable.route_id])
+        refuse([*_number_faults(timetable), *faults])
+    await create(tx, timetables, "timetable", new, **by)
+    await make_departures(tx, by["now"])
+
+
+async def create_timetable(
+    tx: AsyncConnection, timetable: Timetable, **by: Unpack[By]
+) -> Timetable:
+    """A new timetable. Raises INVALID_FIELD, NOT_FOUND and ARCHIVED (route), ALREADY_EXISTS."""
+    await create_timetables(tx, [timetable], **by)
+    return await TIMETABLES.get(tx, timetable.timetable_id)
+
+
+async def update_timetable(
+    tx: AsyncConnection, timetable_id: int, values: Mapping[str, Any], **by: Unpack[By]
+) -> Timetable:
+    """Changes the given fields, for departures that are not made yet.
+
+    Of those that are made, another clock moves the ones of which nothing is held or sold and that
+    were not moved by themselves; tickets that are sold never leave at another time by this, that is
+    MoveDeparture. Days, dates and seats of made departures stay: CancelDeparture and
+    SetDepartureStock change these. Raises INVALID_FIELD, NOT_FOUND, ARCHIVED.
+    """
+    before = await TIMETABLES.lock(tx, timetable_id)
+    refuse_archived("timetable", timetable_id, before)
+    after = replace(before, **values)
+    route = await ROUTES.lock(tx, after.route_id)
+    numbers = _number_faults(after) if "service_number" in values else ()
+    refuse([*numbers, *_timetable_faults(after, route)])
+    changed = await changes.change(tx, TIMETABLES, before, values, **by)
+    if changed.departure_clock != before.departure_clock:
+        await _retime(tx, changed, route, now=by["now"])
+    await make_departures(tx, by["now"])
+    return changed
+
+
+async def archive_timetable(tx: AsyncConnection, timetable_id: int, **by: Unpack[By]) -> Timetable:
+    """Takes a service off sale; tickets sold stay valid, and their departures run. A repeat changes
+    nothing. Raises NOT_FOUND.
+    """
+    return await changes.archive(tx, TIMETABLES, await TIMETABLES.lock(tx, timetable_id), **by)
+
+
+async def unarchive_timetable(
+    tx: AsyncConnection, timetable_id: int, **by: Unpack[By]
+) -> Timetable:
+    """Puts an archived service on sale again; a repeat changes nothing. Raises NOT_FOUND, ARCHIVED
+    (route), INVALID_FIELD if its route has its classes no more.
+    """
+    before = await TIMETABLES.lock(tx, timetable_id)
+    route = await ROUTES.lock(tx, before.route_id)
+    refuse_archived("route", before.route_id, route)
+    refuse(list(_timetable_faults(before, route)))
+    changed = await changes.unarchive(tx, TIMETABLES, before, **by)
+    await make_departures(tx, by["now"])
+    return changed
+
+
+async def _retime(
+    tx: AsyncConnection, timetable: Timetable, route: Route, *, now: datetime
+) -> None:
+    """Has departures of which nothing is sold leave by the new clock."""
+    zone_of = select(cities.c.time_zone).join(stops, stops.c.city_code == cities.c.city_code)
+    first = route.stops[0]["stop_code"]
+    zone = ZoneInfo(await tx.scalar(zone_of.where(stops.c.stop_code == first)) or "UTC")
+    unsold = await tx.execute(_UNSOLD, {"timetable_id": timetable.timetable_id, "now": now})
+    moved = {}
+    for row in unsold:
+        clock = datetime.combine(row.travel_date, timetable.departure_clock, zone)
+        if clock > now:
+            moved[row.departure_id] = clock.astimezone(UTC)
+    if not moved:
+        return
+    names = {"departure_ids": list(moved), "departure_times": list(moved.values())}
+    await tx.execute(_RETIME, names)
+    # whoever began an order a moment ago was shown the old time: it follows, as after a move
+    tasks = [outbox.NewTask(FOLLOW_MOVE, str(number), {}, now) for number in moved]
+    await run(tx, outbox.enqueue(*tasks, now=now))
+
 
 _ZONES = text("SELECT DISTINCT time_zone FROM cities")
 # The day is the one of the city of the first stop. EXISTS, not the date of the last run: a stop of
@@ -109,3 +275,52 @@ async def make_departures(tx: AsyncConnection, now: datetime) -> int:
     if made:
         await change_feed.publish(tx, change_feed.ChangeKind.CATALOGUE)
     return made
+
+
+# Faults
+
+
+def _number_faults(timetable: Timetable) -> Iterator[Fault]:
+    # as codes that people type are read: else no session could be opened for its departures
+    if not re.fullmatch(SERVICE_NUMBER, timetable.service_number):
+        yield "service_number", f"{timetable.service_number!r} does not match {SERVICE_NUMBER}"
+
+
+def _timetable_faults(timetable: Timetable, route: Route) -> Iterator[Fault]:
+    if not 1 <= timetable.timetable_id < 1 << 20:
+        yield "timetable_id", f"is not within 1 to {(1 << 20) - 1}"
+    if not 1 <= timetable.weekdays <= 127:
+        yield "weekdays", "is not within 1 to 127; 1 is Monday, 64 Sunday, add them up"
+    if timetable.first_date > timetable.last_date:
+        yield "last_date", "is before first_date"
+    for field in ("first_date", "last_date"):
+        try:
+            departure_id(1, getattr(timetable, field))
+        except ValueError as error:
+            yield field, str(error)
+    if timetable.departure_clock.second or timetable.departure_clock.microsecond:
+        yield "departure_clock", "is not a whole minute"
+    limits = {"sale_days": MOST_SALE_DAYS, "closing_minutes": MOST_CLOSING_MINUTES}
+    for field, limit in limits.items():
+        if not 0 <= getattr(timetable, field) <= limit:
+            yield field, f"is not within 0 to {limit}"
+    yield from _seats_faults(timetable, route)
+
+
+def _seats_faults(timetable: Timetable, route: Route) -> Iterator[Fault]:
+    classes = {each["class_code"]: each for each in route.fare_classes}
+    if not timetable.seats:
+        yield "seats", f"needs at least one class of {sorted(classes)}"
+    for code, total in timetable.seats.items():
+        if code not in classes:
+            yield f"seats.{code}", f"is not in {sorted(classes)}"
+        else:
+            yield from total_faults(f"seats.{code}", total, classes[code])
+
+
+def total_faults(field: str, total: int, fare_class: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is wrong with our own seats of a class."""
+    limit = seats_limit(fare_class)
+    if not 0 <= total <= limit:
+        has = f"; the class has {limit} numbered seats" if fare_class["seat_map"] else ""
+        yield field, f"is {total}, not within 0 to {limit}{has}"

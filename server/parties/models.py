@@ -29,6 +29,8 @@ partners = Table(
     Column("state", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # counts the changes: who changes it may say which one was read
+    Column("version", Integer, nullable=False, server_default="1"),
     # the partner whose sandbox it is, see rules.py; none for all others
     Column("sandbox_of", ForeignKey("partners.partner_id")),
     CheckConstraint("partner_id BETWEEN 1 AND 1048575", name="partner_id_20_bits"),
@@ -54,6 +56,8 @@ merchants = Table(
     Column("state", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # counts the changes: who changes it may say which one was read
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
 )
 
@@ -70,6 +74,8 @@ venues = Table(
     Column("state", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # counts the changes: who changes it may say which one was read
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
 )
 
@@ -83,6 +89,8 @@ terminals = Table(
     Column("state", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # counts the changes: who changes it may say which one was read
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
 )
 

@@ -41,6 +41,7 @@ class PartnerRecord:
     mode: str
     sandbox_partner_code: str | None
     live_partner_code: str | None
+    version: int
 
 
 class NewPartner(TypedDict):

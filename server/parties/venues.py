@@ -27,6 +27,7 @@ class Merchant:
     state: str
     create_time: datetime
     update_time: datetime
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Venue:
     state: str
     create_time: datetime
     update_time: datetime
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Terminal:
     state: str
     create_time: datetime
     update_time: datetime
+    version: int
 
 
 class NewMerchant(TypedDict):

@@ -63,6 +63,8 @@ class Reason(StrEnum):
     ENDPOINT_LIMIT = "ENDPOINT_LIMIT"
     TEST_MODE_ONLY = "TEST_MODE_ONLY"
     OWN_ACCOUNT = "OWN_ACCOUNT"
+    ARCHIVED = "ARCHIVED"
+    IN_USE = "IN_USE"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -120,6 +122,8 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.ENDPOINT_LIMIT: "FAILED_PRECONDITION",
     Reason.TEST_MODE_ONLY: "PERMISSION_DENIED",
     Reason.OWN_ACCOUNT: "PERMISSION_DENIED",
+    Reason.ARCHIVED: "FAILED_PRECONDITION",
+    Reason.IN_USE: "FAILED_PRECONDITION",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's
 comments.

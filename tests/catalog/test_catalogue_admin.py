@@ -14,13 +14,16 @@ from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import func, select, update
 
 from server.audit.models import audit_events
-from server.catalog import allotments, products, promotions, transport
+from server.catalog import allotments, products, promotions, routes, transport
 from server.catalog.catalogue import Catalogue, Catalogues
+from server.catalog.cities import City, Stop, create_cities, create_stops
 from server.catalog.departures import set_departure_state
+from server.catalog.holidays import Holiday, remove_holiday, set_holidays
 from server.catalog.models import departures, holidays
 from server.catalog.policy import Policy
 from server.catalog.products import PRODUCTS
-from server.catalog.timetables import MARGIN_DAYS, make_departures
+from server.catalog.routes import Route, create_route, set_fares
+from server.catalog.timetables import MARGIN_DAYS, create_timetables, make_departures
 from server.platform.change_feed import ChangeFeed, ChangeKind, change_feed, publish
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
@@ -69,7 +72,7 @@ async def version(db: Database) -> int:
     return int(await scalar(db, select(func.count()).select_from(change_feed)))
 
 
-ROUTE = transport.Route(
+ROUTE = Route(
     77,
     world.TRAIN,
     "TRAIN",
@@ -102,18 +105,18 @@ ROUTE = transport.Route(
     ],
 )
 async def test_bad_routes(db: Database, change: dict[str, Any], field: str) -> None:
-    assert await faults(db, transport.create_route, replace(ROUTE, **change)) == (field,)
+    assert await faults(db, create_route, replace(ROUTE, **change)) == (field,)
 
 
 async def test_a_route_is_made_once_and_its_fares_change(db: Database) -> None:
-    await do(db, transport.create_route, ROUTE)
-    assert await reason(db, transport.create_route, ROUTE) is Reason.ALREADY_EXISTS
+    await do(db, create_route, ROUTE)
+    assert await reason(db, create_route, ROUTE) is Reason.ALREADY_EXISTS
     missing = replace(ROUTE, route_id=78, product_id=4711)
-    assert await reason(db, transport.create_route, missing) is Reason.NOT_FOUND
-    await do(db, transport.set_fares, 77, [])
+    assert await reason(db, create_route, missing) is Reason.NOT_FOUND
+    await do(db, set_fares, 77, [])
     bad = [fare("SECOND", "IOQ", "XJA", "ADULT", 1)] * 2
-    assert await faults(db, transport.set_fares, 77, bad) == ("fares",)
-    assert await reason(db, transport.set_fares, 4711, []) is Reason.NOT_FOUND
+    assert await faults(db, set_fares, 77, bad) == ("fares",)
+    assert await reason(db, set_fares, 4711, []) is Reason.NOT_FOUND
     query = select(audit_events.c.action).where(
         audit_events.c.resource == "route", audit_events.c.name == "77"
     )
@@ -142,7 +145,7 @@ async def test_a_route_is_made_once_and_its_fares_change(db: Database) -> None:
 async def test_bad_timetables(db: Database, change: dict[str, Any], field: str) -> None:
     good = timetable(500, world.TRAIN_ROUTE, "09:00", {"SECOND": 10})
     new = replace(good, **change)
-    assert await faults(db, transport.create_timetables, [new]) == (field,)
+    assert await faults(db, create_timetables, [new]) == (field,)
 
 
 async def test_departures_are_made_ahead_once(db: Database) -> None:
@@ -196,7 +199,7 @@ async def test_a_timetable_runs_on_its_weekdays_within_its_dates(db: Database) -
         first_date=first,
         last_date=last,
     )
-    await do(db, transport.create_timetables, [new])
+    await do(db, create_timetables, [new])
     query = select(departures.c.travel_date).where(departures.c.timetable_id == 500)
     async with db.transaction() as tx:
         days = set(await tx.scalars(query))
@@ -233,21 +236,19 @@ async def test_departure_state_and_total(db: Database) -> None:
 
 
 async def test_cities_and_stops(db: Database) -> None:
-    city = transport.City("MFM", "Macau", "澳门", "Asia/Macau", 3)
+    city = City("MFM", "Macau", "澳门", "Asia/Macau", 3)
     bad = {"city_code": "mfm", "time_zone": "Asia/Nowhere", "hot_rank": 0}
     for field, value in bad.items():
         changed = replace(city, **{field: value})  # type: ignore[arg-type]
-        assert await faults(db, transport.create_cities, [changed]) == (field,)
-    await do(db, transport.create_cities, [city])
-    assert await reason(db, transport.create_cities, [city]) is Reason.ALREADY_EXISTS
-    stop = transport.Stop("PIER", "MFM", "Pier", "码头")
-    await do(db, transport.create_stops, [stop])
-    assert await reason(db, transport.create_stops, [stop]) is Reason.ALREADY_EXISTS
+        assert await faults(db, create_cities, [changed]) == (field,)
+    await do(db, create_cities, [city])
+    assert await reason(db, create_cities, [city]) is Reason.ALREADY_EXISTS
+    stop = Stop("PIER", "MFM", "Pier", "码头")
+    await do(db, create_stops, [stop])
+    assert await reason(db, create_stops, [stop]) is Reason.ALREADY_EXISTS
     lost = replace(stop, stop_code="PIER-2", city_code="XXX")
-    assert await reason(db, transport.create_stops, [lost]) is Reason.NOT_FOUND
-    assert await faults(db, transport.create_stops, [replace(stop, stop_code="?")]) == (
-        "stop_code",
-    )
+    assert await reason(db, create_stops, [lost]) is Reason.NOT_FOUND
+    assert await faults(db, create_stops, [replace(stop, stop_code="?")]) == ("stop_code",)
 
 
 PROMOTION = promotions.PromotionRecord(
@@ -327,18 +328,16 @@ async def a_catalogue(db: Database) -> Catalogue:
 
 
 async def test_holidays(db: Database) -> None:
-    day = promotions.Holiday("HK", date(2030, 1, 5), "weekday", "Working day", "调休")
-    assert await faults(db, promotions.set_holidays, [replace(day, day_type="feast")]) == (
-        "day_type",
-    )
+    day = Holiday("HK", date(2030, 1, 5), "weekday", "Working day", "调休")
+    assert await faults(db, set_holidays, [replace(day, day_type="feast")]) == ("day_type",)
     then = await version(db)
     for _ in range(2):
-        await do(db, promotions.set_holidays, [day])
+        await do(db, set_holidays, [day])
     assert await version(db) == then + 1
     assert (await a_catalogue(db)).day_type("HK", day.day) == "weekday"
-    await do(db, promotions.remove_holiday, "HK", day.day)
+    await do(db, remove_holiday, "HK", day.day)
     assert (await a_catalogue(db)).day_type("HK", day.day) == "weekend"
-    assert await reason(db, promotions.remove_holiday, "HK", day.day) is Reason.NOT_FOUND
+    assert await reason(db, remove_holiday, "HK", day.day) is Reason.NOT_FOUND
 
 
 async def test_the_edition_is_of_what_is_sold(db: Database) -> None:
@@ -522,7 +521,7 @@ async def test_administrators_see_and_change_departures(admin_client: AdminClien
 def test_customer_types_are_those_of_the_contract() -> None:
     # no mapping
     names = {name.removeprefix("CUSTOMER_TYPE_") for name in ticket_pb2.CustomerType.keys()}  # noqa: SIM118
-    assert names - {"UNSPECIFIED"} == transport.CUSTOMER_TYPES
+    assert names - {"UNSPECIFIED"} == routes.CUSTOMER_TYPES
 
 
 async def test_the_demo_catalogue_is_whole(database_url: str) -> None:

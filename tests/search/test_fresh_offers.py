@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from server.catalog import departures, products, promotions, transport
-from server.catalog.timetables import MARGIN_DAYS
+from server.catalog.routes import set_fares
+from server.catalog.timetables import MARGIN_DAYS, archive_timetable
 from server.platform.database import Database
 from server.platform.errors import Reason
 from server.stock.ids import departure_stock_id, promotion_stock_id
@@ -128,7 +129,7 @@ async def test_every_change_is_seen_within_a_second_in_every_process(
 
     assert await prices() == [9000, 9000]
     dearer = [dict(each, amount_minor=each["amount_minor"] + 1) for each in world.TRAIN_FARES]
-    await change(db, transport.set_fares, world.TRAIN_ROUTE, dearer)
+    await change(db, set_fares, world.TRAIN_ROUTE, dearer)
     await becomes([9001, 9001], prices)
     await change(db, transport.set_departure_total, number, "SECOND", 33)
     assert [each.seats_left for each in await both()] == [33, 33]
@@ -137,7 +138,7 @@ async def test_every_change_is_seen_within_a_second_in_every_process(
     blackout = {"blackout_dates": [tomorrow().isoformat()]}
     await change(db, products.update_product, world.TRAIN, blackout)
     await becomes([WHY.UNAVAILABLE_REASON_BLACKOUT] * 2, reasons)
-    await change(db, transport.archive_timetable, world.EARLY)
+    await change(db, archive_timetable, world.EARLY)
     await becomes([False, False], is_found)
 
 

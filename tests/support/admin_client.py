@@ -23,7 +23,9 @@ from sqlalchemy import Table, insert, select
 
 from server.api.admin.servicer import AdminServicer
 from server.audit.records import By
-from server.catalog import transport
+from server.catalog.cities import City, Stop, create_cities, create_stops
+from server.catalog.routes import Route, create_route
+from server.catalog.timetables import create_timetables
 from server.identity.credentials import hash_password
 from server.identity.models import accounts, travellers
 from server.orders.models import orders
@@ -352,16 +354,14 @@ async def add_departure(node: Node, admin_client: AdminClient) -> None:
     classes = [timetable.fare_class("SECOND", 0)]
     runs = timetable.timetable(timetable.EARLY, 11, "08:00", {"SECOND": 10})
     async with node.db.transaction() as tx:
-        cities = [transport.City(code, code, code, "Asia/Hong_Kong") for code in ("SZX", "HKG")]
-        await transport.create_cities(tx, cities, **by)
+        cities = [City(code, code, code, "Asia/Hong_Kong") for code in ("SZX", "HKG")]
+        await create_cities(tx, cities, **by)
         stops = [("IOQ", "SZX"), ("XJA", "HKG")]
-        await transport.create_stops(
-            tx, [transport.Stop(code, city, code, code) for code, city in stops], **by
-        )
-        route = transport.Route(11, timetable.TRAIN, "TRAIN", calls, classes, [])
-        await transport.create_route(tx, route, **by)
+        await create_stops(tx, [Stop(code, city, code, code) for code, city in stops], **by)
+        route = Route(11, timetable.TRAIN, "TRAIN", calls, classes, [])
+        await create_route(tx, route, **by)
         once = replace(runs, first_date=DEPARTURE_DAY, last_date=DEPARTURE_DAY)
-        await transport.create_timetables(tx, [once], **by)
+        await create_timetables(tx, [once], **by)
 
 
 async def add_ticket(node: Node, partner_code: str, sequence: int) -> str:

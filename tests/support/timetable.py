@@ -15,8 +15,12 @@ from deeptravel.ticketing.v1 import offer_pb2, ticketing_service_pb2_grpc
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server.audit.rules import DIRECT_CHANNEL
-from server.catalog import allotments, products, promotions, transport
+from server.catalog import allotments, products
+from server.catalog.cities import City, Stop, create_cities, create_stops
+from server.catalog.holidays import Holiday, set_holidays
 from server.catalog.products import NewProduct
+from server.catalog.routes import Route, create_route
+from server.catalog.timetables import Timetable, create_timetables
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.stock.ids import departure_id
@@ -137,22 +141,20 @@ def timetable(
         "sale_days": SALE_DAYS,
         "closing_minutes": 30,
     }
-    return transport.Timetable(**fields | more)
+    return Timetable(**fields | more)
 
 
 async def build(db: Database) -> None:
     """Makes all of it."""
     async with db.transaction() as tx:
         cities = [
-            transport.City("SZX", "Shenzhen", "深圳", "Asia/Shanghai", 2),
-            transport.City("HKG", "Hong Kong", "香港", "Asia/Hong_Kong", 1),
-            transport.City("CAN", "Guangzhou", "广州", "Asia/Shanghai"),
+            City("SZX", "Shenzhen", "深圳", "Asia/Shanghai", 2),
+            City("HKG", "Hong Kong", "香港", "Asia/Hong_Kong", 1),
+            City("CAN", "Guangzhou", "广州", "Asia/Shanghai"),
         ]
-        await transport.create_cities(tx, cities, **by())
+        await create_cities(tx, cities, **by())
         stops = [("IZQ", "CAN"), ("IOQ", "SZX"), ("XJA", "HKG"), ("SK", "SZX"), ("SW", "HKG")]
-        await transport.create_stops(
-            tx, [transport.Stop(code, city, code, code) for code, city in stops], **by()
-        )
+        await create_stops(tx, [Stop(code, city, code, code) for code, city in stops], **by())
         await products.create_product(tx, product(TRAIN, "TRANSPORT"), **by())
         await products.create_product(tx, product(FERRY, "TRANSPORT", tiers=[]), **by())
         await products.create_product(tx, product(PACKAGE, "PACKAGE", city_code="HKG"), **by())
@@ -164,22 +166,20 @@ async def build(db: Database) -> None:
             fare_class("SECOND", 0, {"rows": 20, "columns": "ABC DF"}),
             fare_class("FIRST", 1),
         ]
-        await transport.create_route(
+        await create_route(
             tx,
-            transport.Route(TRAIN_ROUTE, TRAIN, "TRAIN", calls, classes, TRAIN_FARES),
+            Route(TRAIN_ROUTE, TRAIN, "TRAIN", calls, classes, TRAIN_FARES),
             **by(),
         )
         crossing = [call("SK", 0, 0), call("SW", 75, 75)]
-        await transport.create_route(
+        await create_route(
             tx,
-            transport.Route(
-                FERRY_ROUTE, FERRY, "FERRY", crossing, [fare_class("ECONOMY", 0)], FERRY_FARES
-            ),
+            Route(FERRY_ROUTE, FERRY, "FERRY", crossing, [fare_class("ECONOMY", 0)], FERRY_FARES),
             **by(),
         )
         seats = {"SECOND": 100, "FIRST": 10}
         until_midnight = datetime.combine(today(), time(23, 59), ZONE)
-        await transport.create_timetables(
+        await create_timetables(
             tx,
             [
                 timetable(EARLY, TRAIN_ROUTE, "08:00", seats),
@@ -189,9 +189,9 @@ async def build(db: Database) -> None:
             actor="test",
             now=min(datetime.now(UTC), until_midnight),
         )
-        await promotions.set_holidays(
+        await set_holidays(
             tx,
-            [promotions.Holiday("HK", today() + timedelta(days=5), "holiday", "Feast", "节日")],
+            [Holiday("HK", today() + timedelta(days=5), "holiday", "Feast", "节日")],
             **by(),
         )
 

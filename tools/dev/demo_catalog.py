@@ -16,10 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
 from server.audit.rules import ProductEntitlement, ProductFare
-from server.catalog import models, products, promotions, transport
+from server.catalog import models, products, promotions
+from server.catalog.cities import City, Stop, create_cities, create_stops
+from server.catalog.holidays import Holiday, set_holidays
 from server.catalog.products import PRODUCTS, NewProduct
-from server.catalog.promotions import Holiday, PromotionRecord
-from server.catalog.transport import City, Route, Stop, Timetable
+from server.catalog.promotions import PromotionRecord
+from server.catalog.routes import Route, create_route
+from server.catalog.timetables import Timetable, create_timetables
 
 ZONE = ZoneInfo("Asia/Hong_Kong")
 TIMETABLE_DAYS = 365
@@ -377,19 +380,19 @@ WORKING_DAYS = {
 async def load(tx: AsyncConnection, **by: Unpack[By]) -> None:
     """Makes what is missing; the packages are there."""
     today = by["now"].astimezone(ZONE).date()
-    await transport.create_cities(tx, await _missing(tx, models.cities.c.city_code, CITIES), **by)
-    await transport.create_stops(tx, await _missing(tx, models.stops.c.stop_code, STOPS), **by)
+    await create_cities(tx, await _missing(tx, models.cities.c.city_code, CITIES), **by)
+    await create_stops(tx, await _missing(tx, models.stops.c.stop_code, STOPS), **by)
     await _load_products(tx, today, **by)
     lines = {line.product_id: line for line in LINES}
     routes = [_route(run, lines[run.product_id]) for run in RUNS]
     for route in await _missing(tx, models.routes.c.route_id, routes):
-        await transport.create_route(tx, route, **by)
+        await create_route(tx, route, **by)
     timetables = [each for run in RUNS for each in _timetables(run, lines[run.product_id], today)]
     new = await _missing(tx, models.timetables.c.timetable_id, timetables)
     if new:
-        await transport.create_timetables(tx, new, **by)
+        await create_timetables(tx, new, **by)
     if not await tx.scalar(select(models.holidays.c.day).limit(1)):
-        await promotions.set_holidays(tx, list(_holidays()), **by)
+        await set_holidays(tx, list(_holidays()), **by)
     for promotion in await _missing(tx, models.promotions.c.promotion_id, _promotions(today)):
         await promotions.create_promotion(tx, promotion, cap=WELCOME_CAP, **by)
 

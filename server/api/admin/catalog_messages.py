@@ -9,7 +9,8 @@ from deeptravel.ticketing.v1 import offer_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api import convert
-from server.catalog.transport import Departure, Route
+from server.catalog.routes import Route
+from server.catalog.transport import Departure
 from server.platform.errors import invalid
 
 KIND = convert.enum_numbers(offer_pb2.OfferKind)

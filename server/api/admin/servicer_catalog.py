@@ -18,6 +18,8 @@ from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
 from server.catalog import departures, transport
+from server.catalog.changes import ACTIVE
+from server.catalog.routes import ROUTES, set_fares
 from server.identity.callers import Admin
 
 
@@ -29,7 +31,7 @@ class CatalogMethods(AdminMethods):
         self, request: catalog_pb2.ListRoutesRequest, page: Page[Admin, int]
     ) -> catalog_pb2.ListRoutesResponse:
         async with self._db.report(page.caller.key) as tx:
-            found = await transport.list_routes(tx, after=page.after or 0, limit=page.size + 1)
+            found = await ROUTES.page(tx, after=page.after, limit=page.size + 1, state=ACTIVE)
         shown = page.cut(found, lambda last: last.route_id)
         return catalog_pb2.ListRoutesResponse(routes=map(route_message, shown))
 
@@ -38,8 +40,7 @@ class CatalogMethods(AdminMethods):
         self, request: catalog_pb2.SetRouteFaresRequest, call: ChangingCall[Admin]
     ) -> catalog_pb2.SetRouteFaresResponse:
         fares = route_fares(request.fares)
-        await transport.set_fares(call.tx, request.route_id, fares, **by(call))
-        route = await transport.get_route(call.tx, request.route_id)
+        route = await set_fares(call.tx, request.route_id, fares, **by(call))
         return catalog_pb2.SetRouteFaresResponse(route=route_message(route))
 
     @paged

@@ -1,0 +1,219 @@
+"""Calendars of holidays: the days that are not what their weekday says, and until when they are
+known.
+
+What a release brings (holiday_tables.py) and what operators set stand in the same table; a release
+never changes an operator's days. Beyond `known_until` a fare by day type is provisional (DOMAIN,
+Price).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import date
+from typing import Any, Unpack
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.audit.records import By, Records, refuse, with_names
+from server.audit.rules import Fault
+from server.audit.trail import AuditedChange, audit
+from server.catalog import changes
+from server.catalog.changes import ACTIVE, create, trace
+from server.catalog.models import holiday_calendars, holiday_years, holidays
+from server.catalog.routes import DAY_TYPES
+from server.platform import change_feed
+from server.platform.change_feed import ChangeKind
+from server.platform.errors import invalid, not_found
+from server.platform.statements import run
+
+OPERATOR, SHIPPED = "OPERATOR", "SHIPPED"
+"""Who says what a day is."""
+FIRST_YEAR, LAST_YEAR = 2020, 2063
+CALENDAR_CODE = "[A-Z]{2,8}"
+
+
+@dataclass(frozen=True)
+class Holiday:
+    """A day that is not what its weekday says; a working Saturday is a `weekday` (调休)."""
+
+    calendar_code: str
+    day: date
+    day_type: str
+    display_name_en: str
+    display_name_zh: str
+    origin: str = OPERATOR
+
+
+@dataclass(frozen=True)
+class HolidayCalendar:
+    """A jurisdiction's calendar: days after `known_until` are provisional, all if it is None."""
+
+    calendar_code: str
+    display_name_en: str
+    display_name_zh: str
+    known_until: date | None = None
+    state: str = ACTIVE
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class HolidayYear:
+    """A year whose official list is known, and from where: the gazette or notice, its number and
+    date. `edition` is of what is shipped.
+    """
+
+    calendar_code: str
+    year: int
+    source: str
+    origin: str = OPERATOR
+    edition: int = 1
+
+
+CALENDARS = Records(
+    "holiday_calendar",
+    holiday_calendars.c.calendar_code,
+    select(*(holiday_calendars.c[field.name] for field in fields(HolidayCalendar))),
+    HolidayCalendar,
+    ChangeKind.CATALOGUE,
+)
+
+
+async def create_calendar(
+    tx: AsyncConnection, calendar: HolidayCalendar, **by: Unpack[By]
+) -> HolidayCalendar:
+    """A new calendar, of which no year is known yet. Raises INVALID_FIELD, ALREADY_EXISTS."""
+    await create(tx, holiday_calendars, "holiday_calendar", [with_names(calendar)], **by)
+    return await CALENDARS.get(tx, calendar.calendar_code)
+
+
+async def update_calendar(
+    tx: AsyncConnection, calendar_code: str, values: Mapping[str, Any], **by: Unpack[By]
+) -> HolidayCalendar:
+    """Changes its names. Raises INVALID_FIELD, NOT_FOUND."""
+    before = await CALENDARS.lock(tx, calendar_code)
+    after = with_names(replace(before, **values))
+    given = {name: getattr(after, name) for name in values}
+    return await changes.change(tx, CALENDARS, before, given, **by)
+
+
+async def add_year(
+    tx: AsyncConnection, year: HolidayYear, days: Sequence[Holiday], **by: Unpack[By]
+) -> HolidayCalendar:
+    """A year of a calendar as its official list says: what it says of the year's days counts,
+    whatever they were before; then all of the year is known.
+
+    The same year again is a correction. Raises NOT_FOUND, INVALID_FIELD for a day of another year,
+    and for a year that does not follow one that is known.
+    """
+    before = await CALENDARS.lock(tx, year.calendar_code)
+    known = await list_years(tx, year.calendar_code)
+    faults: list[Fault] = []
+    if known and not known[0].year <= year.year <= known[-1].year + 1:
+        faults.append(
+            ("year", f"{known[-1].year} is the last that is known; add {known[-1].year + 1} first")
+        )
+    for index, each in enumerate(days):
+        if each.day.year != year.year:
+            faults.append((f"days[{index}].day", f"{each.day} is not of {year.year}; leave it out"))
+    refuse([*faults, *_repeated_days(days)])
+    wanted = {each.day for each in days}
+    for stale in await list_holidays(tx, year.calendar_code, since=date(year.year, 1, 1)):
+        if stale.day.year == year.year and stale.day not in wanted:
+            await remove_holiday(tx, year.calendar_code, stale.day, **by)
+    await set_holidays(tx, days, **by)
+    row = asdict(year)
+    added = pg_insert(holiday_years).values(row)
+    await tx.execute(
+        added.on_conflict_do_update(index_elements=["calendar_code", "year"], set_=row)
+    )
+    until = max(date(year.year, 12, 31), before.known_until or date.min)
+    name = f"{year.calendar_code}/{year.year}"
+    await trace(tx, "update", "holiday_year", name, before=None, after=row, **by)
+    return await changes.change(tx, CALENDARS, before, {"known_until": until}, **by)
+
+
+async def list_years(tx: AsyncConnection, calendar_code: str) -> list[HolidayYear]:
+    """The years of a calendar that are known, the first first."""
+    query = select(*(holiday_years.c[field.name] for field in fields(HolidayYear)))
+    query = query.where(holiday_years.c.calendar_code == calendar_code)
+    return [HolidayYear(*row) for row in await tx.execute(query.order_by(holiday_years.c.year))]
+
+
+async def list_holidays(
+    tx: AsyncConnection,
+    calendar_code: str,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    after: date | None = None,
+    limit: int | None = None,
+) -> list[Holiday]:
+    """Days of a calendar from `since` to `until`, both included, after the day `after`."""
+    query = select(*(holidays.c[field.name] for field in fields(Holiday)))
+    query = query.where(holidays.c.calendar_code == calendar_code)
+    if since is not None:
+        query = query.where(holidays.c.day >= since)
+    if until is not None:
+        query = query.where(holidays.c.day <= until)
+    if after is not None:
+        query = query.where(holidays.c.day > after)
+    return [Holiday(*row) for row in await tx.execute(query.order_by(holidays.c.day).limit(limit))]
+
+
+async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack[By]) -> None:
+    """Days of calendars, whatever they were before. Raises INVALID_FIELD, NOT_FOUND (calendar)."""
+    for holiday in new:
+        if holiday.day_type not in DAY_TYPES:
+            raise invalid("day_type", f"is {holiday.day_type!r}; send one of {sorted(DAY_TYPES)}")
+    new = [with_names(holiday) for holiday in new]
+    for calendar_code in sorted({holiday.calendar_code for holiday in new}):
+        await CALENDARS.lock(tx, calendar_code)
+    query = select(holidays).where(holidays.c.day.in_([holiday.day for holiday in new]))
+    rows = await tx.execute(query.with_for_update())
+    known = {(row.calendar_code, row.day): row._asdict() for row in rows}
+    wanted = {(each.calendar_code, each.day): asdict(each) for each in new}
+    changed = {key: row for key, row in wanted.items() if known.get(key) != row}
+    if not changed:
+        return
+    added = pg_insert(holidays).values(list(changed.values()))
+    values = {
+        name: added.excluded[name]
+        for name in ("day_type", "display_name_en", "display_name_zh", "origin")
+    }
+    await tx.execute(
+        added.on_conflict_do_update(index_elements=["calendar_code", "day"], set_=values)
+    )
+    made = [
+        AuditedChange(by["actor"], "update", "holiday", _name(*key), known.get(key), row)
+        for key, row in changed.items()
+    ]
+    await run(tx, audit(*made, now=by["now"]))
+    await change_feed.publish(tx, ChangeKind.CATALOGUE)
+
+
+async def remove_holiday(
+    tx: AsyncConnection, calendar_code: str, day: date, **by: Unpack[By]
+) -> None:
+    """Makes a day what its weekday says. Raises NOT_FOUND."""
+    this = holidays.c.calendar_code == calendar_code, holidays.c.day == day
+    removed = await tx.execute(delete(holidays).where(*this).returning(holidays))
+    row = removed.one_or_none()
+    if row is None:
+        raise not_found("holiday", _name(calendar_code, day))
+    name = _name(calendar_code, day)
+    await trace(tx, "delete", "holiday", name, before=asdict(Holiday(*row)), after=None, **by)
+
+
+def _name(calendar_code: str, day: date) -> str:
+    return f"{calendar_code}/{day}"
+
+
+def _repeated_days(days: Sequence[Holiday]) -> list[Fault]:
+    seen: set[tuple[str, date]] = set()
+    faults = []
+    for index, each in enumerate(days):
+        if (each.calendar_code, each.day) in seen:
+            faults.append((f"days[{index}].day", f"{each.day} stands there twice; send it once"))
+        seen.add((each.calendar_code, each.day))
+    return faults
