@@ -272,3 +272,12 @@ class Reason(StrEnum):
     """PERMISSION_DENIED. Administrators do not change their own roles, nor reset their own second
     factor. Metadata: `username`. Remedy: have another administrator do it.
     """
+    ARCHIVED = "ARCHIVED"
+    """FAILED_PRECONDITION. What is to be used or changed is archived. Metadata: `resource`, `name`.
+    Remedy: unarchive it first, or name another.
+    """
+    IN_USE = "IN_USE"
+    """FAILED_PRECONDITION. Something that is not archived is made of it, so it can be neither archived
+    nor changed in this way. Metadata: `resource`, `name`, `used_by_resource`, `used_by`. Remedy:
+    change or archive what uses it first.
+    """

@@ -288,6 +288,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """PERMISSION_DENIED. Administrators do not change their own roles, nor reset their own second
     factor. Metadata: `username`. Remedy: have another administrator do it.
     """
+    ERROR_REASON_ARCHIVED: _ErrorReason.ValueType  # 55
+    """FAILED_PRECONDITION. What is to be used or changed is archived. Metadata: `resource`, `name`.
+    Remedy: unarchive it first, or name another.
+    """
+    ERROR_REASON_IN_USE: _ErrorReason.ValueType  # 56
+    """FAILED_PRECONDITION. Something that is not archived is made of it, so it can be neither
+    archived nor changed in this way. Metadata: `resource`, `name`, `used_by_resource`, `used_by`.
+    Remedy: change or archive what uses it first.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -560,5 +569,14 @@ with a key that begins with `dtk_test_`; the platform's administrator makes one.
 ERROR_REASON_OWN_ACCOUNT: ErrorReason.ValueType  # 54
 """PERMISSION_DENIED. Administrators do not change their own roles, nor reset their own second
 factor. Metadata: `username`. Remedy: have another administrator do it.
+"""
+ERROR_REASON_ARCHIVED: ErrorReason.ValueType  # 55
+"""FAILED_PRECONDITION. What is to be used or changed is archived. Metadata: `resource`, `name`.
+Remedy: unarchive it first, or name another.
+"""
+ERROR_REASON_IN_USE: ErrorReason.ValueType  # 56
+"""FAILED_PRECONDITION. Something that is not archived is made of it, so it can be neither
+archived nor changed in this way. Metadata: `resource`, `name`, `used_by_resource`, `used_by`.
+Remedy: change or archive what uses it first.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
