@@ -20,7 +20,7 @@ from server.platform.statements import run
 ACTIVE, ARCHIVED = "ACTIVE", "ARCHIVED"
 
 
-class Row(Protocol):
+class CatalogueRecord(Protocol):
     """A frozen dataclass of the catalogue; `version` counts its changes."""
 
     @property
@@ -29,7 +29,7 @@ class Row(Protocol):
     def version(self) -> int: ...  # noqa: D102
 
 
-T = TypeVar("T", bound=Row)
+T = TypeVar("T", bound=CatalogueRecord)
 
 
 async def create(
@@ -105,7 +105,7 @@ async def trace(
     await change_feed.publish(tx, ChangeKind.CATALOGUE)
 
 
-def refuse_archived(resource: str, name: object, record: Row) -> None:
+def refuse_archived(resource: str, name: object, record: CatalogueRecord) -> None:
     """Raises ARCHIVED for what is to be used, or changed."""
     if record.state == ARCHIVED:
         raise DomainError(

@@ -58,7 +58,7 @@ class PromotionRecord:
 
 
 @dataclass(frozen=True)
-class Promotion(PromotionRecord):
+class KeptPromotion(PromotionRecord):
     """A promotion as it is kept, with its cap: for how many orders it is, and how many of them hold
     or have used it; all 0 if it is not capped.
     """
@@ -80,14 +80,14 @@ PROMOTIONS = Records(
         func.coalesce(stocks.c.held, 0).label("held"),
         func.coalesce(stocks.c.sold, 0).label("used"),
     ).outerjoin(stocks, _CAP),
-    Promotion,
+    KeptPromotion,
     ChangeKind.CATALOGUE,
 )
 
 
 async def create_promotion(
     tx: AsyncConnection, promotion: PromotionRecord, *, cap: int = 0, **by: Unpack[By]
-) -> Promotion:
+) -> KeptPromotion:
     """A new promotion, for `cap` orders if it is capped. Raises INVALID_FIELD, ALREADY_EXISTS
     (also for the code).
     """
@@ -112,7 +112,7 @@ async def create_promotion(
 
 async def update_promotion(
     tx: AsyncConnection, promotion_id: int, values: Mapping[str, Any], **by: Unpack[By]
-) -> Promotion:
+) -> KeptPromotion:
     """Changes the given fields, for orders from now on; `cap` is set as by `set_promotion_cap`.
 
     Whether its uses are counted is for good. Raises INVALID_FIELD, NOT_FOUND, ARCHIVED,
@@ -159,7 +159,9 @@ async def set_promotion_cap(
     await trace(tx, "update", "promotion", promotion_id, before=before, after=after, **by)
 
 
-async def archive_promotion(tx: AsyncConnection, promotion_id: int, **by: Unpack[By]) -> Promotion:
+async def archive_promotion(
+    tx: AsyncConnection, promotion_id: int, **by: Unpack[By]
+) -> KeptPromotion:
     """Ends a promotion; a repeat changes nothing. Raises NOT_FOUND."""
     before = await PROMOTIONS.lock(tx, promotion_id)
     return await changes.archive(tx, PROMOTIONS, before, **by)
@@ -167,7 +169,7 @@ async def archive_promotion(tx: AsyncConnection, promotion_id: int, **by: Unpack
 
 async def unarchive_promotion(
     tx: AsyncConnection, promotion_id: int, **by: Unpack[By]
-) -> Promotion:
+) -> KeptPromotion:
     """Lets an archived promotion apply again, in its window; a repeat changes nothing. Raises
     NOT_FOUND.
     """
