@@ -215,8 +215,8 @@ async def _refuse_sold(
         raise DomainError(
             Reason.STOCK_IN_USE,
             f"{field}: seats of departure {row.departure_id} in {row.fare_class} are held or sold"
-            " as they are; create another route for what is to go otherwise, and archive this one or"
-            " its timetables, or cancel the departures",
+            " as they are; create another route for what is to go otherwise, and archive this one"
+            " or its timetables, or cancel the departures",
             held=row.held,
             sold=row.sold,
             total=row.total,
