@@ -402,12 +402,14 @@ def _settings(*, serves: bool = False, warn: bool = False) -> Settings:
 
 def _with_database(settings: Settings, work: Callable[["Database", bytes], Awaitable[T]]) -> T:
     """Runs `work` with the database, embedded or not, and the secret key."""
+    from server.audit import trail
     from server.cli import development
     from server.operations import preparation
     from server.platform.database import Database
 
     async def run(settings: Settings, database_url: str) -> T:
         assert settings.secret_key is not None
+        trail.seal_with(settings.secret_key.get_secret_value())
         db = Database(settings, database_url)
         try:
             return await work(db, settings.secret_key.get_secret_value())
@@ -422,10 +424,13 @@ def _with_database(settings: Settings, work: Callable[["Database", bytes], Await
 
 async def _fill(settings: Settings, found: "Places") -> "DemoCredentials | None":
     """What a database has before it is served: a QR key, and demo data where they are wanted."""
+    from server.audit import trail
     from server.cli import development
     from server.operations import preparation
     from server.platform.database import Database
 
+    assert settings.secret_key is not None
+    trail.seal_with(settings.secret_key.get_secret_value())
     db = Database(settings, found.database_url)
     try:
         await preparation.make_first_key(db, settings)

@@ -35,6 +35,10 @@ from server.api.ticketing.servicer import TicketingServicer
 from server.api.tls import Certificates
 from server.api.transport.choice import new_server
 from server.api.transport.in_process import InProcessServer
+from server.audit import tasks as audit_tasks
+from server.audit import trail
+from server.audit.chain_keys import ChainKeys
+from server.audit.chaining import AuditSequencer
 from server.catalog import tasks as catalog_tasks
 from server.domain import Domain, Platform, start_domain
 from server.identity import tasks as identity_tasks
@@ -89,6 +93,7 @@ class Service(NamedTuple):
 def jobs(settings: Settings) -> list[Job]:
     """All that is done by the clock, with these settings: each room's list."""
     return [
+        *audit_tasks.jobs(settings),
         *catalog_tasks.jobs(settings),
         *identity_tasks.jobs(settings),
         *order_tasks.jobs(settings),
@@ -234,6 +239,8 @@ class App:
     async def _start_platform(
         self, stack: AsyncExitStack, database_url: str, redis_url: str
     ) -> Platform:
+        secret_key = _secret_key(self._settings)
+        trail.seal_with(secret_key)
         db = Database(self._settings, database_url)
         at_stop(stack, "database", db.close)
         _measure_pool(db)
@@ -242,10 +249,12 @@ class App:
         self._health = Health(db, limiter.answers)
         at_stop(stack, "health", self._health.stop)
         start_part(stack, "jobs", Jobs(db, jobs(self._settings), self.loops))
+        keys = ChainKeys(secret_key)
+        start_part(stack, "audit chain", AuditSequencer(db, keys, self.loops))
         feed = ChangeFeed(db, self.loops)
         await feed.start()
         at_stop(stack, "change feed", feed.stop)
-        return Platform(self._settings, db, limiter, feed, _secret_key(self._settings), self.loops)
+        return Platform(self._settings, db, limiter, feed, secret_key, self.loops)
 
     def _services(self, platform: Platform, domain: Domain) -> list[Service]:
         db, secret_key = platform.db, platform.secret_key

@@ -1,9 +1,13 @@
-"""The table of the audit trail."""
+"""The tables of the audit trail."""
 
 from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
     Column,
     DateTime,
     Index,
+    LargeBinary,
+    SmallInteger,
     Table,
     Text,
     Uuid,
@@ -23,10 +27,58 @@ audit_events = Table(
     Column("name", Text, nullable=False),
     Column("before", JSONB(none_as_null=True)),
     Column("after", JSONB(none_as_null=True)),
+    Column("reason", Text),
+    Column("address", Text),
+    Column("terminal_device_id", Text),
+    Column("request_id", Text),
+    # of the event's content, by a key that is not in the database
+    Column("seal", LargeBinary),
+    # the event's place in the chain, the chain's hash there, and the seal of both; none until the
+    # sequencer has come by
+    Column("position", BigInteger),
+    Column("chain_hash", LargeBinary),
+    Column("chain_seal", LargeBinary),
+    CheckConstraint(
+        "(position IS NULL) = (chain_hash IS NULL) AND (position IS NULL) = (chain_seal IS NULL)",
+        name="chained",
+    ),
+)
+Index("ix_audit_events_time", audit_events.c.occurred_time, audit_events.c.audit_id)
+Index("ix_audit_events_name", audit_events.c.resource, audit_events.c.name)
+Index(
+    "ix_audit_events_actor",
+    audit_events.c.actor,
+    audit_events.c.occurred_time,
+    audit_events.c.audit_id,
+)
+Index("uq_audit_events_position", audit_events.c.position, unique=True)
+Index(
+    "ix_audit_events_unchained",
+    audit_events.c.occurred_time,
+    audit_events.c.audit_id,
+    postgresql_where=audit_events.c.position.is_(None),
 )
 
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    # one row, which the sequencer alone moves: how long the chain is, and how many checkpoints
+    Column("head_id", SmallInteger, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, nullable=False),
+    Column("chain_hash", LargeBinary, nullable=False),
+    Column("checkpoints", BigInteger, nullable=False),
+    Column("begin_time", DateTime(timezone=True), nullable=False),
+    Column("seal", LargeBinary, nullable=False),
+    CheckConstraint("head_id = 1", name="one"),
+)
 
-Index("ix_audit_events_time", audit_events.c.occurred_time, audit_events.c.audit_id)
-
-
-Index("ix_audit_events_name", audit_events.c.resource, audit_events.c.name)
+audit_checkpoints = Table(
+    "audit_checkpoints",
+    metadata,
+    Column("checkpoint_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("position", BigInteger, nullable=False),
+    Column("chain_hash", LargeBinary, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    # Ed25519, of the line that is exported
+    Column("signature", LargeBinary, nullable=False),
+)

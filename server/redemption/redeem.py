@@ -23,6 +23,7 @@ from zoneinfo import ZoneInfo
 import orjson
 from prometheus_client import Gauge
 
+from server.audit.origins import Origin
 from server.audit.trail import AuditedChange
 from server.identity.callers import Operator
 from server.orders import completion
@@ -548,7 +549,10 @@ def _by_code(unit: ScanUnit, scan: _Decided) -> AuditedChange:
         "terminal_device_id": operator.terminal_device_id,
     }
     actor = f"supervisor:{operator.username}"
-    return AuditedChange(actor, "redeem_by_code", "ticket", item.ticket_code, None, done)
+    origin = Origin(terminal_device_id=operator.terminal_device_id, request_id=unit.request_id)
+    return AuditedChange(
+        actor, "redeem_by_code", "ticket", item.ticket_code, None, done, origin=origin
+    )
 
 
 def _content_hash(items: Iterable[ScanItem], comment: str, *, all_or_nothing: bool) -> bytes:

@@ -1,0 +1,21 @@
+"""What is done for the audit trail by the clock."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.audit.chain_keys import ChainKeys
+from server.audit.chaining import take_checkpoint
+from server.platform.config import Settings
+from server.platform.schedule import Job
+
+
+def jobs(settings: Settings) -> list[Job]:
+    """What is done by the clock."""
+
+    async def checkpoint(tx: AsyncConnection, now: datetime) -> bool:
+        if settings.secret_key:  # as every server has one
+            await take_checkpoint(tx, ChainKeys(settings.secret_key.get_secret_value()), now)
+        return False
+
+    return [Job("audit-checkpoint", timedelta(days=1), checkpoint)]

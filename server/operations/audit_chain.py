@@ -1,0 +1,89 @@
+"""Reads the audit trail for its verification: as a stream, in one snapshot, with little memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import psycopg
+
+from server.audit.chain_keys import ChainKeys, Checkpoint, Head
+from server.audit.chaining import EVENT_COLUMNS, RecordedEvent
+from server.audit.verifying import ChainedEvent, Fault, Stored, verify
+
+READ_AT_ONCE = 2_000
+"""Rows fetched in one round trip."""
+BEFORE_ALL = -(1 << 63)
+"""Below every position, also one that only SQL has given."""
+
+_EVENTS = (
+    f"SELECT position, chain_hash, chain_seal, {EVENT_COLUMNS} FROM audit_events"  # noqa: S608
+    " WHERE position > %s ORDER BY position"
+)
+_HEAD = "SELECT position, chain_hash, checkpoints, begin_time, seal FROM audit_heads"
+_CHECKPOINTS = (
+    "SELECT checkpoint_number, position, chain_hash, create_time, signature FROM audit_checkpoints"
+    " ORDER BY checkpoint_number"
+)
+_WAITING = (
+    "SELECT count(*) FROM audit_events WHERE position IS NULL"
+    " AND occurred_time < now() - interval '1 minute'"
+)
+
+
+class Verified(NamedTuple):
+    """What a verification found: the first fault if any, how many events held, up to where the
+    chain goes, the checkpoints, and how many events wait for their place for more than a minute.
+    """
+
+    fault: Fault | None
+    events: int
+    stored: Stored
+    waiting: int
+
+
+def verify_chain(
+    connection: psycopg.Connection[Any],
+    keys: ChainKeys,
+    *,
+    kept: Sequence[Checkpoint] = (),
+    since_checkpoint: bool = False,
+    on_progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Verified:
+    """Verifies the chain, all of it or what came after the last checkpoint, in one snapshot.
+
+    `connection` is in autocommit; `on_progress` hears now and then of the position reached and of
+    the head's.
+    """
+    with connection.transaction():
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        stored = _stored(connection, keys)
+        length, done = stored.head.position if stored.head else 0, 0
+
+        def count(position: int) -> None:
+            nonlocal done
+            done += 1
+            if done % READ_AT_ONCE == 0:
+                on_progress(position, length)
+
+        last = stored.checkpoints[-1] if since_checkpoint and stored.checkpoints else None
+        start = {"start": (last.position, last.chain_hash)} if last else {}
+        events = _events(connection, last.position if last else BEFORE_ALL)
+        fault = verify(events, stored, keys, kept=kept, on_event=count, **start)
+        ((waiting,),) = connection.execute(_WAITING).fetchall()
+    return Verified(fault, done, stored, waiting)
+
+
+def _stored(connection: psycopg.Connection[Any], keys: ChainKeys) -> Stored:
+    rows = connection.execute(_HEAD).fetchall()
+    checkpoints = [Checkpoint(*row) for row in connection.execute(_CHECKPOINTS).fetchall()]
+    if not rows:
+        return Stored(None, is_head_ours=False, checkpoints=checkpoints)
+    *fields, seal = rows[0]
+    head = Head(*fields)
+    return Stored(head, is_head_ours=keys.seal_head(head) == seal, checkpoints=checkpoints)
+
+
+def _events(connection: psycopg.Connection[Any], after: int) -> Iterator[ChainedEvent]:
+    with connection.cursor("audit_events") as cursor:
+        cursor.itersize = READ_AT_ONCE
+        for position, chain_hash, chain_seal, *event in cursor.execute(_EVENTS, [after]):
+            yield ChainedEvent(position, chain_hash, chain_seal, RecordedEvent(*event))
