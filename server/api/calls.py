@@ -11,8 +11,7 @@ from google.protobuf.message import Message
 
 from server.api.admission import Origin
 from server.api.shares import CallShare
-from server.audit.origins import NOWHERE, take_from
-from server.audit.origins import Origin as AuditOrigin
+from server.audit.origins import NOWHERE, ChangeOrigin, take_from
 from server.platform.ratelimit import Allowance
 
 MAX_REQUEST_ID_LENGTH = 64
@@ -114,12 +113,12 @@ class Call:
 current_call: ContextVar[Call] = ContextVar("call")
 
 
-def _origin() -> AuditOrigin:
+def _origin() -> ChangeOrigin:
     """Where the current call comes from, for the audit trail."""
     call = current_call.get(None)
     if call is None:
         return NOWHERE
-    return AuditOrigin(
+    return ChangeOrigin(
         call.address, getattr(call.caller, "terminal_device_id", ""), call.request_id
     )
 

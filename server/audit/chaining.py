@@ -26,7 +26,7 @@ from server.audit.trail import RECORDED
 from server.platform import clock
 from server.platform.database import Database
 from server.platform.loops import Loops, Polling
-from server.platform.statements import Statement, run
+from server.platform.statements import TRY_LOCK, Statement, run
 
 POLL_SECONDS = 1.0
 """How often a process looks for events that others have recorded."""
@@ -84,7 +84,6 @@ class BrokenHeadError(Exception):
     """The head of the chain is not as the sequencer left it: nothing more is chained."""
 
 
-_TRY_LOCK = Statement("SELECT pg_try_advisory_xact_lock($1::int, $2::int)", bool)
 _LOCK = Statement("SELECT pg_advisory_xact_lock($1::int, $2::int)")
 # In statements after the lock: they see all that the sequencer before did.
 _HEAD = Statement(
@@ -166,7 +165,7 @@ async def chain(db: Database, keys: ChainKeys) -> tuple[Head, int] | None:
     how many. None where another process is at it. Raises DATABASE_UNAVAILABLE, BrokenHeadError.
     """
     async with db.transaction() as tx:
-        if not (await run(tx, _TRY_LOCK(*LOCK)))[0]:
+        if not (await run(tx, TRY_LOCK(*LOCK)))[0]:
             return None
         now = clock.now()
         head = await _head(tx, keys, now)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 
-class Origin(NamedTuple):
+class ChangeOrigin(NamedTuple):
     """From where: the caller's address, after trusted proxies; its terminal; the call's request id.
 
     Each is empty where there is none.
@@ -20,23 +20,23 @@ class Origin(NamedTuple):
     request_id: str = ""
 
 
-NOWHERE = Origin()
+NOWHERE = ChangeOrigin()
 """Of what no call makes: the daemon, the command line."""
 
 
-def _nowhere() -> Origin:
+def _nowhere() -> ChangeOrigin:
     return NOWHERE
 
 
-_find: Callable[[], Origin] = _nowhere
+_find: Callable[[], ChangeOrigin] = _nowhere
 
 
-def take_from(find: Callable[[], Origin]) -> None:
+def take_from(find: Callable[[], ChangeOrigin]) -> None:
     """Says how the origin of the work under way is found."""
     global _find  # noqa: PLW0603 - one for the process, as the context variable it reads
     _find = find
 
 
-def current() -> Origin:
+def current() -> ChangeOrigin:
     """The origin of the work under way."""
     return _find()

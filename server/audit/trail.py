@@ -1,8 +1,8 @@
-"""The audit trail: one row for each administrative change, sign-in and action of the daemon (DOMAIN,
-Operations).
+"""The audit trail: one row for each administrative change, sign-in and action of the daemon
+(DOMAIN, Operations).
 
-Rows are only added, each in the transaction of what it tells of, and wait for nobody. Each carries a
-seal, made of its content with a key that is not in the database, so that what somebody writes or
+Rows are only added, each in the transaction of what it tells of, and wait for nobody. Each carries
+a seal, made of its content with a key that is not in the database, so that what somebody writes or
 changes by SQL is known (`verifying.py`); a sequencer puts them into a chain after the commit
 (`chaining.py`).
 """
@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from server.audit import canonical, origins
-from server.audit.origins import Origin
+from server.audit.origins import ChangeOrigin
 from server.platform.crypto import Signer
 from server.platform.statements import Command, Statement
 
@@ -62,7 +62,7 @@ class AuditedChange(NamedTuple):
     before: State
     after: State
     reason: str = ""
-    origin: Origin | None = None
+    origin: ChangeOrigin | None = None
 
 
 _RECORD = Statement(

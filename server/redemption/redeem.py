@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 import orjson
 from prometheus_client import Gauge
 
-from server.audit.origins import Origin
+from server.audit.origins import ChangeOrigin
 from server.audit.trail import AuditedChange
 from server.identity.callers import Operator
 from server.orders import completion
@@ -549,7 +549,9 @@ def _by_code(unit: ScanUnit, scan: _Decided) -> AuditedChange:
         "terminal_device_id": operator.terminal_device_id,
     }
     actor = f"supervisor:{operator.username}"
-    origin = Origin(terminal_device_id=operator.terminal_device_id, request_id=unit.request_id)
+    origin = ChangeOrigin(
+        terminal_device_id=operator.terminal_device_id, request_id=unit.request_id
+    )
     return AuditedChange(
         actor, "redeem_by_code", "ticket", item.ticket_code, None, done, origin=origin
     )

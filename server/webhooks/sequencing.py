@@ -17,7 +17,7 @@ from typing import NamedTuple
 from server.platform import clock
 from server.platform.database import Database
 from server.platform.loops import Loops, Polling
-from server.platform.statements import Statement, commit_with, run
+from server.platform.statements import TRY_LOCK, Statement, commit_with, run
 from server.webhooks.events import RECORDED
 
 POLL_SECONDS = 0.5
@@ -29,8 +29,6 @@ LOCK = 0x44545402, 0x53455155
 """The advisory lock of the one sequencer; any numbers that nobody else uses."""
 SEQUENCED = "partner_events_sequenced"
 """What a transaction that has given numbers notifies."""
-
-_LOCK = Statement("SELECT pg_try_advisory_xact_lock($1::int, $2::int)", bool)
 
 
 class _Sequenced(NamedTuple):
@@ -119,7 +117,7 @@ async def sequence(db: Database) -> int | None:
     many. None where another process is at it. Raises DATABASE_UNAVAILABLE.
     """
     async with db.pipeline() as pipeline, pipeline.transaction():
-        (is_ours,) = await run(pipeline, _LOCK(*LOCK))
+        (is_ours,) = await run(pipeline, TRY_LOCK(*LOCK))
         (rows,) = await commit_with(
             pipeline, [_SEQUENCE(SEQUENCED_AT_ONCE, clock.now())] if is_ours else [None]
         )

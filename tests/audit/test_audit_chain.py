@@ -19,7 +19,7 @@ import pytest
 from server.audit import trail
 from server.audit.chain_keys import ChainKeys, Checkpoint
 from server.audit.chaining import BrokenHeadError, chain, take_checkpoint
-from server.audit.origins import Origin
+from server.audit.origins import ChangeOrigin
 from server.audit.trail import AuditedChange, audit
 from server.operations.audit_chain import Verified, verify_chain
 from server.platform import clock, postgres_url
@@ -63,7 +63,7 @@ async def db(module_database_url: str) -> AsyncIterator[Database]:
 async def record(db: Database, *names: str) -> None:
     async with db.transaction() as tx:
         for name in names:
-            origin = Origin("192.0.2.1", "", "r-1")
+            origin = ChangeOrigin("192.0.2.1", "", "r-1")
             change = AuditedChange(
                 "admin:root", "update", "partner", name, None, STATE, "why", origin
             )
