@@ -5,8 +5,8 @@ it again, in any language, from what the table holds, however PostgreSQL writes 
 
 - An object of the twelve fields of FIELDS, as JSON in UTF-8 without any white space, the names of
   every object sorted by code points.
-- Strings: `"` and `\\` escaped by a backslash, control characters below U+0020 as \\b \\f \\n \\r \\t
-  or \\u00xx in lower case, all else as it is.
+- Strings: `"` and `\\` escaped by a backslash, control characters below U+0020 as \\b \\f \\n \\r
+  \\t or \\u00xx in lower case, all else as it is.
 - Numbers: decimal without exponent, without a plus sign, without zeros at the end of a fraction,
   without a fraction that is zero; 1.0 and 1e0 are 1.
 - Times: UTC with six digits of a second, 2026-11-28T19:00:00.000000Z. Ids: UUIDs in lower case.

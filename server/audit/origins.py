@@ -1,8 +1,8 @@
 """Where a change comes from: what the audit trail knows of the call that makes it.
 
-Calls carry it in their context, so no use case has to hand it on; whoever serves calls says once how
-it is found (`take_from`). Work that calls wait for together, and all that is done by the clock, has
-no call: it says what it knows itself.
+Calls carry it in their context, so no use case has to hand it on; whoever serves calls says once
+how it is found (`take_from`). Work that calls wait for together, and all that is done by the clock,
+has no call: it says what it knows itself.
 """
 
 from collections.abc import Callable

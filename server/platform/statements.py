@@ -88,10 +88,6 @@ class Statement(Generic[R]):
         return cast("list[R]", self._read(rows) if self._read else rows)
 
 
-TRY_LOCK = Statement("SELECT pg_try_advisory_xact_lock($1::int, $2::int)", bool)
-"""Whether the transaction has got an advisory lock, which it holds to its end."""
-
-
 def sql_of(query: ClauseElement) -> str:
     """A query of SQLAlchemy as a Statement has it: its `bindparam`s are $1, $2 … as they come."""
     return str(query.compile(dialect=numbered_parameters()))  # type: ignore[no-untyped-call]
@@ -104,6 +100,10 @@ def _reader(row: Callable[..., R] | None) -> Callable[[list[tuple[Any, ...]]], l
         return lambda rows: [value for (value,) in rows]
     make = getattr(row, "_make", None)  # of a NamedTuple: quicker than to call the class
     return (lambda rows: list(map(make, rows))) if make else lambda rows: list(starmap(row, rows))
+
+
+TRY_LOCK = Statement("SELECT pg_try_advisory_xact_lock($1::int, $2::int)", bool)
+"""Whether the transaction has got an advisory lock, which it holds to its end."""
 
 
 async def run(tx: Transaction, command: Command[R] | None) -> list[R]:
