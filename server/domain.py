@@ -12,6 +12,7 @@ from server.api.redemption.servicer import RedemptionDomain
 from server.api.ticketing.offers import encoded_offer, encoded_price
 from server.api.ticketing.servicer import TicketingDomain
 from server.catalog.catalogue import Catalogues
+from server.configuration.publishing import ScheduledVersions
 from server.identity.service import Identity
 from server.orders import tasks as order_tasks
 from server.orders.hold import Holder
@@ -106,6 +107,9 @@ class Domain(NamedTuple):
 async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) -> Domain:
     """Starts every room's parts, which stop when the stack closes. Raises DATABASE_UNAVAILABLE."""
     settings, db = platform.settings, platform.db
+    scheduled = ScheduledVersions(db, platform.loops)
+    await scheduled.catch_up()  # before anything is sold
+    start_part(stack, "scheduled versions", scheduled)
     identity = Identity(db, platform.feed, platform.limiter, settings, platform.loops)
     await identity.start()
     at_stop(stack, "identity", identity.stop)

@@ -93,6 +93,7 @@ VALUES: dict[str, Any] = {
     "username": "operator",
     "validity_days": 90,
     "venue_code": "CENTRAL-PIER",
+    "version_id": "product-106-2",
 }
 OWN_VALUES: dict[str, Any] = {
     "AdminLoginRequest.username": "admin",

@@ -267,3 +267,65 @@ promotions = Table(
     CheckConstraint("begin_time < end_time", name="window"),
     CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
 )
+
+config_versions = Table(
+    "config_versions",
+    metadata,
+    # what sells, version by version, see config_versions.py: PRODUCT, ROUTE_FARES or PROMOTION
+    Column("object_type", Text, primary_key=True),
+    Column("object_id", Integer, primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    # what it was made from; none of the first
+    Column("base_version", Integer),
+    # all of it, by the names of the object's columns
+    Column("content", JSONB, nullable=False),
+    # why, in its author's words
+    Column("comment", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    # who published or scheduled it
+    Column("publisher", Text),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    # when it is or was to take effect, if that was said
+    Column("effective_time", DateTime(timezone=True)),
+    Column("publish_time", DateTime(timezone=True)),
+    # why it is published though examples fail; empty: it is not
+    Column("force_comment", Text, nullable=False, server_default=""),
+    # of a draft: why it did not take effect when it was to
+    Column("fault", Text, nullable=False, server_default=""),
+    CheckConstraint("object_type IN ('PRODUCT', 'ROUTE_FARES', 'PROMOTION')", name="object_type"),
+    CheckConstraint(
+        "state IN ('DRAFT', 'SCHEDULED', 'PUBLISHED', 'SUPERSEDED', 'DISCARDED')", name="state"
+    ),
+    CheckConstraint("version > 0 AND base_version < version", name="version"),
+    CheckConstraint(
+        "(state IN ('PUBLISHED', 'SUPERSEDED')) = (publish_time IS NOT NULL)", name="published"
+    ),
+    CheckConstraint(
+        "state <> 'SCHEDULED' OR (effective_time IS NOT NULL AND publisher IS NOT NULL)",
+        name="scheduled",
+    ),
+)
+Index(
+    "uq_config_versions_published",
+    config_versions.c.object_type,
+    config_versions.c.object_id,
+    unique=True,
+    postgresql_where=config_versions.c.state == "PUBLISHED",
+)
+Index(
+    "ix_config_versions_effective_time",
+    config_versions.c.effective_time,
+    postgresql_where=config_versions.c.state == "SCHEDULED",
+)
+
+product_examples = Table(
+    "product_examples",
+    metadata,
+    # what a product's rules are to answer, see configuration/examples.py
+    Column("product_id", Integer, primary_key=True, autoincrement=False),
+    # YAML, as it was written
+    Column("content", Text, nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+)

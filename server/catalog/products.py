@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, Records, checked
 from server.audit.rules import AgeLimit, ProductEntitlement, ProductFare
-from server.catalog import pricing
+from server.catalog import config_versions, pricing
+from server.catalog.config_versions import ConfigContent, ConfigSubject
 from server.catalog.models import cities, holiday_calendars, products
 from server.catalog.policy import Policy
 from server.catalog.templates import entitlements_of
@@ -86,10 +87,20 @@ PRODUCTS = Records(
 )
 
 
+VERSIONED = (
+    *("display_name_en", "display_name_zh", "fares", "entitlements", "validity_days"),
+    *("blackout_dates", "tiers", "policy", "max_per_traveller", "city_code", "calendar_code"),
+    *("boarding_minutes", "unaccompanied_types", "age_limits"),
+)
+"""The fields that a version of a product has: all that can be changed."""
+
+
 async def create_product(tx: AsyncConnection, product: NewProduct, **by: Unpack[By]) -> Product:
     """A new product, without stock. Raises INVALID_FIELD, ALREADY_EXISTS."""
-    values = await _stored(tx, product)
-    return await PRODUCTS.create(tx, {**values, "state": "ACTIVE"}, **by)
+    values = await stored_values(tx, product)
+    created = await PRODUCTS.create(tx, {**values, "state": "ACTIVE"}, **by)
+    await config_versions.record(tx, _subject(created), None, content_of(created), **by)
+    return created
 
 
 async def update_product(
@@ -101,7 +112,25 @@ async def update_product(
     """
     before = await PRODUCTS.lock(tx, product_id)
     refuse_archived(before)
-    return await PRODUCTS.change(tx, before, await _stored(tx, values), **by)
+    return await _change(tx, before, await stored_values(tx, values), **by)
+
+
+async def _change(
+    tx: AsyncConnection, before: Product, values: Mapping[str, Any], **by: Unpack[By]
+) -> Product:
+    after = await PRODUCTS.change(tx, before, values, **by)
+    await config_versions.record(tx, _subject(before), content_of(before), content_of(after), **by)
+    return after
+
+
+def content_of(product: Product) -> ConfigContent:
+    """What a version of a product has."""
+    content = {name: getattr(product, name) for name in VERSIONED}
+    return content | {"blackout_dates": [day.isoformat() for day in product.blackout_dates]}
+
+
+def _subject(product: Product) -> ConfigSubject:
+    return ConfigSubject(config_versions.PRODUCT, product.product_id)
 
 
 async def archive_product(tx: AsyncConnection, product_id: int, **by: Unpack[By]) -> Product:
@@ -140,7 +169,7 @@ async def change_blackout_dates(
         )
     if days == before.blackout_dates:
         return before
-    return await PRODUCTS.change(tx, before, {"blackout_dates": days}, **by)
+    return await _change(tx, before, {"blackout_dates": days}, **by)
 
 
 def refuse_archived(product: Product) -> None:
@@ -153,7 +182,8 @@ def refuse_archived(product: Product) -> None:
         )
 
 
-async def _stored(tx: AsyncConnection, values: Mapping[str, Any]) -> dict[str, Any]:
+async def stored_values(tx: AsyncConnection, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as they are stored; blackout dates as YYYY-MM-DD. Raises INVALID_FIELD."""
     columns = dict(values)
     if template_codes := columns.pop("entitlement_template_codes", None):
         given = list(columns.get("entitlements", ()))

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, Records, already_exists, refuse, with_names
 from server.audit.rules import Fault
-from server.catalog import changes
+from server.catalog import changes, config_versions
 from server.catalog.changes import ACTIVE, create, refuse_archived, trace
+from server.catalog.config_versions import ConfigContent, ConfigSubject, moment_text
 from server.catalog.models import products, promotions
 from server.catalog.pricing import BASIS_POINTS
 from server.catalog.routes import MOST_MINOR
@@ -97,6 +98,7 @@ async def create_promotion(
     await _refuse_products(tx, promotion)
     await _refuse_taken_code(tx, promotion)
     await create(tx, promotions, "promotion", [promotion], **by)
+    await config_versions.record(tx, _subject(promotion), None, content_of(promotion), **by)
     if promotion.capped:
         created = await inventory.create(
             tx,
@@ -122,6 +124,22 @@ async def update_promotion(
     refuse_archived("promotion", promotion_id, before)
     given = dict(values)
     cap = given.pop("cap", None)
+    after = await checked_promotion(tx, before, given)
+    given = {name: getattr(after, name) for name in given}
+    changed = await changes.change(tx, PROMOTIONS, before, given, **by)
+    contents = content_of(before), content_of(changed)
+    await config_versions.record(tx, _subject(before), *contents, **by)
+    if cap is not None and cap != before.cap:
+        await set_promotion_cap(tx, promotion_id, cap, **by)
+        return await PROMOTIONS.get(tx, promotion_id)
+    return changed
+
+
+async def checked_promotion(
+    tx: AsyncConnection, before: KeptPromotion, values: Mapping[str, Any]
+) -> KeptPromotion:
+    """The promotion with these fields. Raises INVALID_FIELD, ALREADY_EXISTS (the code)."""
+    given = dict(values)
     if given.get("code"):
         given["code"] = read_code(given["code"])
     after = with_names(replace(before, **given))
@@ -129,12 +147,27 @@ async def update_promotion(
     await _refuse_products(tx, after)
     if after.code != before.code:
         await _refuse_taken_code(tx, after)
-    given = {name: getattr(after, name) for name in given}
-    changed = await changes.change(tx, PROMOTIONS, before, given, **by)
-    if cap is not None and cap != before.cap:
-        await set_promotion_cap(tx, promotion_id, cap, **by)
-        return await PROMOTIONS.get(tx, promotion_id)
-    return changed
+    return after
+
+
+VERSIONED = (
+    *("code", "display_name_en", "display_name_zh", "basis_points_off", "amount_off_minor"),
+    *("currency_code", "begin_time", "end_time", "min_party", "product_ids", "stackable"),
+    "max_per_traveller",
+)
+"""The fields that a version of a promotion has: all that can be changed but its cap, which is
+stock.
+"""
+
+
+def content_of(promotion: PromotionRecord) -> ConfigContent:
+    """What a version of a promotion has."""
+    content = {name: getattr(promotion, name) for name in VERSIONED}
+    return content | {name: moment_text(content[name]) for name in ("begin_time", "end_time")}
+
+
+def _subject(promotion: PromotionRecord) -> ConfigSubject:
+    return ConfigSubject(config_versions.PROMOTION, promotion.promotion_id)
 
 
 async def set_promotion_cap(

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, Records, refuse, with_names
 from server.audit.rules import Fault
-from server.catalog import changes, pricing
+from server.catalog import changes, config_versions, pricing
 from server.catalog.changes import ACTIVE, create
 from server.catalog.changes import refuse_archived as refuse_archived_record
+from server.catalog.config_versions import ConfigContent, ConfigSubject
 from server.catalog.models import departures, routes, stops, timetables
 from server.catalog.products import PRODUCTS, Product, refuse_archived
 from server.catalog.rules import MOST_TOTAL
@@ -72,6 +73,7 @@ async def create_route(tx: AsyncConnection, route: Route, **by: Unpack[By]) -> R
     refuse([*_route_faults(route, known), *_fare_faults(route, route.fares)])
     route = replace(route, fare_classes=_classes_with_names(route.fare_classes))
     await create(tx, routes, "route", [route], **by)
+    await config_versions.record(tx, _subject(route), None, content_of(route), **by)
     return await ROUTES.get(tx, route.route_id)
 
 
@@ -97,7 +99,24 @@ async def update_route(
         await _refuse_sold(tx, route_id, "fare_classes", class_code, now=by["now"])
         await _refuse_timetabled(tx, after, class_code)
     given = {name: getattr(after, name) for name in values}
-    return await changes.change(tx, ROUTES, before, given, **by)
+    changed = await changes.change(tx, ROUTES, before, given, **by)
+    contents = content_of(before), content_of(changed)
+    await config_versions.record(tx, _subject(before), *contents, **by)
+    return changed
+
+
+def content_of(route: Route) -> ConfigContent:
+    """What a version of a route's fares has."""
+    return {"fares": route.fares}
+
+
+def check_fares(route: Route, fares: list[Json]) -> None:
+    """Raises INVALID_FIELD for fares that a route cannot have."""
+    refuse(list(_fare_faults(route, fares)))
+
+
+def _subject(route: Route) -> ConfigSubject:
+    return ConfigSubject(config_versions.ROUTE_FARES, route.route_id)
 
 
 async def set_fares(

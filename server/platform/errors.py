@@ -65,6 +65,8 @@ class Reason(StrEnum):
     OWN_ACCOUNT = "OWN_ACCOUNT"
     ARCHIVED = "ARCHIVED"
     IN_USE = "IN_USE"
+    CONFIG_VERSION_OUTDATED = "CONFIG_VERSION_OUTDATED"
+    CONFIG_VERSION_STATE_REFUSES = "CONFIG_VERSION_STATE_REFUSES"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -124,6 +126,8 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.OWN_ACCOUNT: "PERMISSION_DENIED",
     Reason.ARCHIVED: "FAILED_PRECONDITION",
     Reason.IN_USE: "FAILED_PRECONDITION",
+    Reason.CONFIG_VERSION_OUTDATED: "FAILED_PRECONDITION",
+    Reason.CONFIG_VERSION_STATE_REFUSES: "FAILED_PRECONDITION",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's
 comments.

@@ -25,7 +25,8 @@ from tests.support.admin_client import (
     valid,
 )
 
-CREATING = [name for name in CHANGING if name.startswith("Create") and name != "CreatePartnerKey"]
+WITHOUT_A_NAME = {"CreatePartnerKey", "CreateConfigDraft"}
+CREATING = [name for name in CHANGING if name.startswith("Create") and name not in WITHOUT_A_NAME]
 AUDITED = select(func.count()).select_from(audit_events)
 
 NAMES = {
@@ -49,6 +50,12 @@ NAMES = {
     "BlockTraveller": "traveller",
     "UnblockTraveller": "traveller",
     "SetRouteFares": "route",
+    "UpdateConfigDraft": "config version",
+    "DiscardConfigDraft": "config version",
+    "GetConfigVersion": "config version",
+    "PublishConfigVersion": "config version",
+    "CancelScheduledVersion": "config version",
+    "RollBackConfig": "config version",
     "SetDepartureState": "departure",
     "SetDepartureStock": "departure",
     "MoveDeparture": "departure",

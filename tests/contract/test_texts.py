@@ -30,6 +30,7 @@ COMMENT, CODE, TICKET_CODE = (
 NAME, PHONE_NUMBER = options_pb2.TEXT_NAME, options_pb2.TEXT_PHONE_NUMBER
 KINDS = {
     "comment": COMMENT,
+    "force_comment": COMMENT,
     "distributor_id": NAME,
     "parent_distributor_id": NAME,
     "promotion_code": CODE,

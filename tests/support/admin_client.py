@@ -169,6 +169,8 @@ REFUND = "ORD-DT-20260301-000001-R1"
 INCIDENT = "5b0e9d1e-0000-4000-8000-000000000001"
 DEAD_TASK = "5b0e9d1e-0000-4000-8000-000000000002"
 
+DRAFT, SCHEDULED = "product-106-2", "product-106-3"
+
 DEPARTURE_DAY = timetable.today() + timedelta(days=5)
 DEPARTURE = str(departure_id(timetable.EARLY, DEPARTURE_DAY))
 ROUTE_FARE = catalog_pb2.RouteFare(
@@ -260,6 +262,13 @@ VALID: dict[str, dict[str, Any]] = {
     "ResolvePaymentIncident": {"incident_id": INCIDENT, "comment": "seen to"},
     "ReplayTask": {"task_id": DEAD_TASK},
     "SetRouteFares": {"route_id": 11, "fares": [ROUTE_FARE]},
+    "CreateConfigDraft": {"object_type": 1, "object_id": 106, "comment": "winter"},
+    "UpdateConfigDraft": {"version_id": DRAFT, "comment": "spring"},
+    "DiscardConfigDraft": {"version_id": DRAFT},
+    "GetConfigVersion": {"version_id": DRAFT},
+    "PublishConfigVersion": {"version_id": DRAFT},
+    "CancelScheduledVersion": {"version_id": SCHEDULED},
+    "RollBackConfig": {"version_id": "product-106-1", "comment": "a slip"},
     "SetDepartureState": {
         "departure_id": DEPARTURE,
         "state": catalog_pb2.DEPARTURE_STATE_CANCELLED,
@@ -333,6 +342,11 @@ async def seed(node: Node) -> AdminClient:
     await admin_client.do("CreateProduct", product_id=106, **PRODUCT)
     await admin_client.do("CreateAllotment", product_id=106, channel="CP", total=2000)
     await admin_client.do("CreateAllotment", product_id=106, channel="DIRECT", total=100)
+    for version_id in (DRAFT, SCHEDULED):
+        draft = await admin_client.do("CreateConfigDraft", **VALID["CreateConfigDraft"])
+        assert draft.config_version.version_id == version_id
+    at = datetime.now(UTC) + timedelta(days=700)
+    await admin_client.do("PublishConfigVersion", version_id=SCHEDULED, effective_time=at)
     await add_departure(node, admin_client)
     for sequence in (1, 2):
         await add_ticket(node, "CP", sequence)

@@ -1,6 +1,6 @@
 """Routes and departures as protobuf messages, and what requests say of them as plain values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -30,18 +30,23 @@ def route_message(route: Route) -> catalog_pb2.Route:
         kind=KIND[route.vehicle],
         stop_codes=[call["stop_code"] for call in route.stops],
         class_codes=[each["class_code"] for each in route.fare_classes],
-        fares=[
-            catalog_pb2.RouteFare(
-                class_code=fare["class_code"],
-                origin_stop_code=fare["origin"],
-                destination_stop_code=fare["destination"],
-                customer_type=CUSTOMER_TYPE[fare["customer_type"]],
-                day_type=fare["day_type"],
-                amount_minor=fare["amount_minor"],
-            )
-            for fare in route.fares
-        ],
+        fares=fare_messages(route.fares),
     )
+
+
+def fare_messages(stored: Iterable[Mapping[str, Any]]) -> list[catalog_pb2.RouteFare]:
+    """Fares of a route."""
+    return [
+        catalog_pb2.RouteFare(
+            class_code=fare["class_code"],
+            origin_stop_code=fare["origin"],
+            destination_stop_code=fare["destination"],
+            customer_type=CUSTOMER_TYPE[fare["customer_type"]],
+            day_type=fare["day_type"],
+            amount_minor=fare["amount_minor"],
+        )
+        for fare in stored
+    ]
 
 
 def route_fares(messages: Iterable[catalog_pb2.RouteFare]) -> list[dict[str, Any]]:

@@ -37,26 +37,13 @@ def product_message(product: Product) -> product_pb2.Product:
         display_name_en=product.display_name_en,
         display_name_zh=product.display_name_zh,
         currency_code=product.currency_code,
-        fares=[
-            product_pb2.Fare(**{**fare, "customer_type": CUSTOMER_TYPE[fare["customer_type"]]})
-            for fare in product.fares
-        ],
-        entitlements=[
-            product_pb2.ProductEntitlement(**{**each, "use_mode": USE_MODE[each["use_mode"]]})
-            for each in product.entitlements
-        ],
+        fares=fare_messages(product.fares),
+        entitlements=entitlement_messages(product.entitlements),
         tiers=[product_pb2.PartyTier(**tier) for tier in product.tiers],
-        policy=_policy_message(product.policy),
+        policy=policy_message(product.policy),
         max_per_traveller=product.max_per_traveller,
         unaccompanied_types=[CUSTOMER_TYPE[each] for each in product.unaccompanied_types],
-        age_limits=[
-            product_pb2.AgeLimit(
-                customer_type=CUSTOMER_TYPE[each["customer_type"]],
-                min_age=each["min_age"],
-                max_age=each["max_age"],
-            )
-            for each in product.age_limits
-        ],
+        age_limits=age_limit_messages(product.age_limits),
         city_code=product.city_code or "",
         calendar_code=product.calendar_code,
         boarding_minutes=product.boarding_minutes,
@@ -68,7 +55,38 @@ def product_message(product: Product) -> product_pb2.Product:
     )
 
 
-def _policy_message(stored: dict[str, Any]) -> product_pb2.RefundPolicy:
+def fare_messages(stored: Iterable[ProductFare]) -> list[product_pb2.Fare]:
+    """Fares."""
+    return [
+        product_pb2.Fare(**{**fare, "customer_type": CUSTOMER_TYPE[fare["customer_type"]]})
+        for fare in stored
+    ]
+
+
+def entitlement_messages(
+    stored: Iterable[ProductEntitlement],
+) -> list[product_pb2.ProductEntitlement]:
+    """Entitlements."""
+    return [
+        product_pb2.ProductEntitlement(**{**each, "use_mode": USE_MODE[each["use_mode"]]})
+        for each in stored
+    ]
+
+
+def age_limit_messages(stored: Iterable[AgeLimit]) -> list[product_pb2.AgeLimit]:
+    """Age limits."""
+    return [
+        product_pb2.AgeLimit(
+            customer_type=CUSTOMER_TYPE[each["customer_type"]],
+            min_age=each["min_age"],
+            max_age=each["max_age"],
+        )
+        for each in stored
+    ]
+
+
+def policy_message(stored: dict[str, Any]) -> product_pb2.RefundPolicy:
+    """Refund and change."""
     steps = [product_pb2.RefundTier(**tier) for tier in stored.get("refund_tiers", [])]
     rest = {"move_tolerance_minutes": DEFAULT_TOLERANCE_MINUTES} | {
         name: value for name, value in stored.items() if name != "refund_tiers"

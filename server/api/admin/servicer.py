@@ -2,7 +2,8 @@
 
 The methods are in parts: those that are alike, as rows of a table, in `servicer_records.py`; those
 of allotments in `servicer_allotments.py`, of routes and departures in `servicer_catalog.py`, of
-money in `servicer_money.py`; the rest here.
+versions of what sells in `servicer_config_versions.py`, of money in `servicer_money.py`; the rest
+here.
 """
 
 from datetime import datetime
@@ -22,6 +23,7 @@ from server.api import repeats as repeats_module
 from server.api.admin import messages
 from server.api.admin.servicer_allotments import AllotmentMethods
 from server.api.admin.servicer_catalog import CatalogMethods
+from server.api.admin.servicer_config_versions import ConfigVersionMethods
 from server.api.admin.servicer_money import MoneyMethods
 from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethods
 from server.api.admin.servicer_statements import PartnerStatementMethods
@@ -41,7 +43,12 @@ from server.wechat.client import WechatClient
 
 
 class AdminServicer(
-    RecordMethods, AllotmentMethods, CatalogMethods, MoneyMethods, PartnerStatementMethods
+    RecordMethods,
+    AllotmentMethods,
+    CatalogMethods,
+    ConfigVersionMethods,
+    MoneyMethods,
+    PartnerStatementMethods,
 ):
     """The methods of AdminService; the contract documents each."""
 

@@ -281,3 +281,15 @@ class Reason(StrEnum):
     nor changed in this way. Metadata: `resource`, `name`, `used_by_resource`, `used_by`. Remedy:
     change or archive what uses it first.
     """
+    CONFIG_VERSION_OUTDATED = "CONFIG_VERSION_OUTDATED"
+    """FAILED_PRECONDITION. Something else is published now than what the draft was made from; the
+    message names who published it and why. `version_id` is what is published now, `changed` the
+    fields that differ, separated by commas. Metadata: `version_id`, `base_version`,
+    `published_version`, `changed`. Remedy: compare the two versions, and make another draft from
+    the one that is published.
+    """
+    CONFIG_VERSION_STATE_REFUSES = "CONFIG_VERSION_STATE_REFUSES"
+    """FAILED_PRECONDITION. The version is in a state in which that cannot be done: only a draft is
+    changed, published or scheduled, only what is scheduled is cancelled. Metadata: `version_id`,
+    `state`. Remedy: make another draft from the version that is published.
+    """

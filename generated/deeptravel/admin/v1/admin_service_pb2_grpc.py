@@ -7,6 +7,7 @@ from deeptravel.admin.v1 import account_pb2 as deeptravel_dot_admin_dot_v1_dot_a
 from deeptravel.admin.v1 import allotment_pb2 as deeptravel_dot_admin_dot_v1_dot_allotment__pb2
 from deeptravel.admin.v1 import audit_pb2 as deeptravel_dot_admin_dot_v1_dot_audit__pb2
 from deeptravel.admin.v1 import catalog_pb2 as deeptravel_dot_admin_dot_v1_dot_catalog__pb2
+from deeptravel.admin.v1 import config_version_pb2 as deeptravel_dot_admin_dot_v1_dot_config__version__pb2
 from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_partner__pb2
 from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_payment__pb2
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
@@ -415,6 +416,46 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/SetDepartureStock',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockResponse.FromString,
+                _registered_method=True)
+        self.CreateConfigDraft = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateConfigDraft',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CreateConfigDraftRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CreateConfigDraftResponse.FromString,
+                _registered_method=True)
+        self.UpdateConfigDraft = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateConfigDraft',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.UpdateConfigDraftRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.UpdateConfigDraftResponse.FromString,
+                _registered_method=True)
+        self.DiscardConfigDraft = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/DiscardConfigDraft',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.DiscardConfigDraftRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.DiscardConfigDraftResponse.FromString,
+                _registered_method=True)
+        self.GetConfigVersion = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetConfigVersion',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetConfigVersionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetConfigVersionResponse.FromString,
+                _registered_method=True)
+        self.ListConfigVersions = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListConfigVersions',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsResponse.FromString,
+                _registered_method=True)
+        self.PublishConfigVersion = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/PublishConfigVersion',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishConfigVersionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishConfigVersionResponse.FromString,
+                _registered_method=True)
+        self.CancelScheduledVersion = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CancelScheduledVersion',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionResponse.FromString,
+                _registered_method=True)
+        self.RollBackConfig = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RollBackConfig',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigResponse.FromString,
                 _registered_method=True)
         self.ListAuditEvents = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListAuditEvents',
@@ -1018,6 +1059,75 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateConfigDraft(self, request, context):
+        """Makes a draft of a product, of a route's fares or of a promotion: nothing is sold under it until
+        it is published. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_OUTDATED (the base is neither published nor scheduled), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateConfigDraft(self, request, context):
+        """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiscardConfigDraft(self, request, context):
+        """Discards a draft, for good; a repeat does no harm. Reasons: NOT_FOUND,
+        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConfigVersion(self, request, context):
+        """Reads a version. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConfigVersions(self, request, context):
+        """Lists versions by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishConfigVersion(self, request, context):
+        """Has a draft take effect, now or at a time to come: for what is sold from then on, in every
+        process within a second. Orders, tickets and batches keep the snapshot they were sold under.
+        What is scheduled takes effect once, also if no server ran at its time: then before anything is
+        sold again. If it does not apply any more then, it is a draft again, with its `fault`; nothing
+        of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelScheduledVersion(self, request, context):
+        """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollBackConfig(self, request, context):
+        """Makes a new version with the content of one that was published before: a draft, or published at
+        once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAuditEvents(self, request, context):
         """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
         """
@@ -1387,6 +1497,46 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.SetDepartureStock,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockResponse.SerializeToString,
+            ),
+            'CreateConfigDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateConfigDraft,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CreateConfigDraftRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CreateConfigDraftResponse.SerializeToString,
+            ),
+            'UpdateConfigDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateConfigDraft,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.UpdateConfigDraftRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.UpdateConfigDraftResponse.SerializeToString,
+            ),
+            'DiscardConfigDraft': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiscardConfigDraft,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.DiscardConfigDraftRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.DiscardConfigDraftResponse.SerializeToString,
+            ),
+            'GetConfigVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConfigVersion,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetConfigVersionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetConfigVersionResponse.SerializeToString,
+            ),
+            'ListConfigVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConfigVersions,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsResponse.SerializeToString,
+            ),
+            'PublishConfigVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishConfigVersion,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishConfigVersionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishConfigVersionResponse.SerializeToString,
+            ),
+            'CancelScheduledVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelScheduledVersion,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionResponse.SerializeToString,
+            ),
+            'RollBackConfig': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollBackConfig,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigResponse.SerializeToString,
             ),
             'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEvents,
@@ -3348,6 +3498,222 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/SetDepartureStock',
             deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateConfigDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateConfigDraft',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CreateConfigDraftRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CreateConfigDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateConfigDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateConfigDraft',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.UpdateConfigDraftRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.UpdateConfigDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiscardConfigDraft(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/DiscardConfigDraft',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.DiscardConfigDraftRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.DiscardConfigDraftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConfigVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetConfigVersion',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetConfigVersionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetConfigVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConfigVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListConfigVersions',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishConfigVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/PublishConfigVersion',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishConfigVersionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishConfigVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelScheduledVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CancelScheduledVersion',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollBackConfig(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RollBackConfig',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,6 +8,7 @@ from deeptravel.admin.v1 import account_pb2 as _account_pb2
 from deeptravel.admin.v1 import allotment_pb2 as _allotment_pb2
 from deeptravel.admin.v1 import audit_pb2 as _audit_pb2
 from deeptravel.admin.v1 import catalog_pb2 as _catalog_pb2
+from deeptravel.admin.v1 import config_version_pb2 as _config_version_pb2
 from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
 from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
@@ -320,6 +321,41 @@ class AdminServiceStub:
     """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
     STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
     """
+    CreateConfigDraft: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.CreateConfigDraftRequest, _config_version_pb2.CreateConfigDraftResponse]
+    """Makes a draft of a product, of a route's fares or of a promotion: nothing is sold under it until
+    it is published. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    CONFIG_VERSION_OUTDATED (the base is neither published nor scheduled), IDEMPOTENCY_MISMATCH.
+    """
+    UpdateConfigDraft: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.UpdateConfigDraftRequest, _config_version_pb2.UpdateConfigDraftResponse]
+    """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+    """
+    DiscardConfigDraft: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.DiscardConfigDraftRequest, _config_version_pb2.DiscardConfigDraftResponse]
+    """Discards a draft, for good; a repeat does no harm. Reasons: NOT_FOUND,
+    CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+    """
+    GetConfigVersion: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.GetConfigVersionRequest, _config_version_pb2.GetConfigVersionResponse]
+    """Reads a version. Reasons: NOT_FOUND."""
+    ListConfigVersions: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.ListConfigVersionsRequest, _config_version_pb2.ListConfigVersionsResponse]
+    """Lists versions by page. Reasons: PAGE_TOKEN_INVALID."""
+    PublishConfigVersion: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.PublishConfigVersionRequest, _config_version_pb2.PublishConfigVersionResponse]
+    """Has a draft take effect, now or at a time to come: for what is sold from then on, in every
+    process within a second. Orders, tickets and batches keep the snapshot they were sold under.
+    What is scheduled takes effect once, also if no server ran at its time: then before anything is
+    sold again. If it does not apply any more then, it is a draft again, with its `fault`; nothing
+    of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED,
+    IDEMPOTENCY_MISMATCH.
+    """
+    CancelScheduledVersion: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.CancelScheduledVersionRequest, _config_version_pb2.CancelScheduledVersionResponse]
+    """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
+    IDEMPOTENCY_MISMATCH.
+    """
+    RollBackConfig: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.RollBackConfigRequest, _config_version_pb2.RollBackConfigResponse]
+    """Makes a new version with the content of one that was published before: a draft, or published at
+    once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    IDEMPOTENCY_MISMATCH.
+    """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
 
@@ -602,6 +638,41 @@ class AdminServiceAsyncStub(AdminServiceStub):
     SetDepartureStock: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStockRequest, _catalog_pb2.SetDepartureStockResponse]  # type: ignore[assignment]
     """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
     STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
+    """
+    CreateConfigDraft: _aio.UnaryUnaryMultiCallable[_config_version_pb2.CreateConfigDraftRequest, _config_version_pb2.CreateConfigDraftResponse]  # type: ignore[assignment]
+    """Makes a draft of a product, of a route's fares or of a promotion: nothing is sold under it until
+    it is published. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    CONFIG_VERSION_OUTDATED (the base is neither published nor scheduled), IDEMPOTENCY_MISMATCH.
+    """
+    UpdateConfigDraft: _aio.UnaryUnaryMultiCallable[_config_version_pb2.UpdateConfigDraftRequest, _config_version_pb2.UpdateConfigDraftResponse]  # type: ignore[assignment]
+    """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+    """
+    DiscardConfigDraft: _aio.UnaryUnaryMultiCallable[_config_version_pb2.DiscardConfigDraftRequest, _config_version_pb2.DiscardConfigDraftResponse]  # type: ignore[assignment]
+    """Discards a draft, for good; a repeat does no harm. Reasons: NOT_FOUND,
+    CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+    """
+    GetConfigVersion: _aio.UnaryUnaryMultiCallable[_config_version_pb2.GetConfigVersionRequest, _config_version_pb2.GetConfigVersionResponse]  # type: ignore[assignment]
+    """Reads a version. Reasons: NOT_FOUND."""
+    ListConfigVersions: _aio.UnaryUnaryMultiCallable[_config_version_pb2.ListConfigVersionsRequest, _config_version_pb2.ListConfigVersionsResponse]  # type: ignore[assignment]
+    """Lists versions by page. Reasons: PAGE_TOKEN_INVALID."""
+    PublishConfigVersion: _aio.UnaryUnaryMultiCallable[_config_version_pb2.PublishConfigVersionRequest, _config_version_pb2.PublishConfigVersionResponse]  # type: ignore[assignment]
+    """Has a draft take effect, now or at a time to come: for what is sold from then on, in every
+    process within a second. Orders, tickets and batches keep the snapshot they were sold under.
+    What is scheduled takes effect once, also if no server ran at its time: then before anything is
+    sold again. If it does not apply any more then, it is a draft again, with its `fault`; nothing
+    of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED,
+    IDEMPOTENCY_MISMATCH.
+    """
+    CancelScheduledVersion: _aio.UnaryUnaryMultiCallable[_config_version_pb2.CancelScheduledVersionRequest, _config_version_pb2.CancelScheduledVersionResponse]  # type: ignore[assignment]
+    """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
+    IDEMPOTENCY_MISMATCH.
+    """
+    RollBackConfig: _aio.UnaryUnaryMultiCallable[_config_version_pb2.RollBackConfigRequest, _config_version_pb2.RollBackConfigResponse]  # type: ignore[assignment]
+    """Makes a new version with the content of one that was published before: a draft, or published at
+    once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    IDEMPOTENCY_MISMATCH.
     """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -1314,6 +1385,89 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_catalog_pb2.SetDepartureStockResponse, _abc.Awaitable[_catalog_pb2.SetDepartureStockResponse]]:
         """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
         STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateConfigDraft(
+        self,
+        request: _config_version_pb2.CreateConfigDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.CreateConfigDraftResponse, _abc.Awaitable[_config_version_pb2.CreateConfigDraftResponse]]:
+        """Makes a draft of a product, of a route's fares or of a promotion: nothing is sold under it until
+        it is published. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_OUTDATED (the base is neither published nor scheduled), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateConfigDraft(
+        self,
+        request: _config_version_pb2.UpdateConfigDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.UpdateConfigDraftResponse, _abc.Awaitable[_config_version_pb2.UpdateConfigDraftResponse]]:
+        """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def DiscardConfigDraft(
+        self,
+        request: _config_version_pb2.DiscardConfigDraftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.DiscardConfigDraftResponse, _abc.Awaitable[_config_version_pb2.DiscardConfigDraftResponse]]:
+        """Discards a draft, for good; a repeat does no harm. Reasons: NOT_FOUND,
+        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetConfigVersion(
+        self,
+        request: _config_version_pb2.GetConfigVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.GetConfigVersionResponse, _abc.Awaitable[_config_version_pb2.GetConfigVersionResponse]]:
+        """Reads a version. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListConfigVersions(
+        self,
+        request: _config_version_pb2.ListConfigVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.ListConfigVersionsResponse, _abc.Awaitable[_config_version_pb2.ListConfigVersionsResponse]]:
+        """Lists versions by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def PublishConfigVersion(
+        self,
+        request: _config_version_pb2.PublishConfigVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.PublishConfigVersionResponse, _abc.Awaitable[_config_version_pb2.PublishConfigVersionResponse]]:
+        """Has a draft take effect, now or at a time to come: for what is sold from then on, in every
+        process within a second. Orders, tickets and batches keep the snapshot they were sold under.
+        What is scheduled takes effect once, also if no server ran at its time: then before anything is
+        sold again. If it does not apply any more then, it is a draft again, with its `fault`; nothing
+        of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelScheduledVersion(
+        self,
+        request: _config_version_pb2.CancelScheduledVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.CancelScheduledVersionResponse, _abc.Awaitable[_config_version_pb2.CancelScheduledVersionResponse]]:
+        """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def RollBackConfig(
+        self,
+        request: _config_version_pb2.RollBackConfigRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.RollBackConfigResponse, _abc.Awaitable[_config_version_pb2.RollBackConfigResponse]]:
+        """Makes a new version with the content of one that was published before: a draft, or published at
+        once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -297,6 +297,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     archived nor changed in this way. Metadata: `resource`, `name`, `used_by_resource`, `used_by`.
     Remedy: change or archive what uses it first.
     """
+    ERROR_REASON_CONFIG_VERSION_OUTDATED: _ErrorReason.ValueType  # 57
+    """FAILED_PRECONDITION. Something else is published now than what the draft was made from; the
+    message names who published it and why. `version_id` is what is published now, `changed` the
+    fields that differ, separated by commas. Metadata: `version_id`, `base_version`,
+    `published_version`, `changed`.
+    Remedy: compare the two versions, and make another draft from the one that is published.
+    """
+    ERROR_REASON_CONFIG_VERSION_STATE_REFUSES: _ErrorReason.ValueType  # 58
+    """FAILED_PRECONDITION. The version is in a state in which that cannot be done: only a draft is
+    changed, published or scheduled, only what is scheduled is cancelled. Metadata: `version_id`,
+    `state`. Remedy: make another draft from the version that is published.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -578,5 +590,17 @@ ERROR_REASON_IN_USE: ErrorReason.ValueType  # 56
 """FAILED_PRECONDITION. Something that is not archived is made of it, so it can be neither
 archived nor changed in this way. Metadata: `resource`, `name`, `used_by_resource`, `used_by`.
 Remedy: change or archive what uses it first.
+"""
+ERROR_REASON_CONFIG_VERSION_OUTDATED: ErrorReason.ValueType  # 57
+"""FAILED_PRECONDITION. Something else is published now than what the draft was made from; the
+message names who published it and why. `version_id` is what is published now, `changed` the
+fields that differ, separated by commas. Metadata: `version_id`, `base_version`,
+`published_version`, `changed`.
+Remedy: compare the two versions, and make another draft from the one that is published.
+"""
+ERROR_REASON_CONFIG_VERSION_STATE_REFUSES: ErrorReason.ValueType  # 58
+"""FAILED_PRECONDITION. The version is in a state in which that cannot be done: only a draft is
+changed, published or scheduled, only what is scheduled is cancelled. Metadata: `version_id`,
+`state`. Remedy: make another draft from the version that is published.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -461,6 +461,55 @@ _SET_DEPARTURE_STOCK = Method(
     admin.SetDepartureStockResponse,
     safe=False,
 )
+_CREATE_CONFIG_DRAFT = Method(
+    "/deeptravel.admin.v1.AdminService/CreateConfigDraft",
+    admin.CreateConfigDraftRequest,
+    admin.CreateConfigDraftResponse,
+    safe=False,
+)
+_UPDATE_CONFIG_DRAFT = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateConfigDraft",
+    admin.UpdateConfigDraftRequest,
+    admin.UpdateConfigDraftResponse,
+    safe=False,
+)
+_DISCARD_CONFIG_DRAFT = Method(
+    "/deeptravel.admin.v1.AdminService/DiscardConfigDraft",
+    admin.DiscardConfigDraftRequest,
+    admin.DiscardConfigDraftResponse,
+    safe=False,
+)
+_GET_CONFIG_VERSION = Method(
+    "/deeptravel.admin.v1.AdminService/GetConfigVersion",
+    admin.GetConfigVersionRequest,
+    admin.GetConfigVersionResponse,
+    safe=True,
+)
+_LIST_CONFIG_VERSIONS = Method(
+    "/deeptravel.admin.v1.AdminService/ListConfigVersions",
+    admin.ListConfigVersionsRequest,
+    admin.ListConfigVersionsResponse,
+    safe=True,
+    items="config_versions",
+)
+_PUBLISH_CONFIG_VERSION = Method(
+    "/deeptravel.admin.v1.AdminService/PublishConfigVersion",
+    admin.PublishConfigVersionRequest,
+    admin.PublishConfigVersionResponse,
+    safe=False,
+)
+_CANCEL_SCHEDULED_VERSION = Method(
+    "/deeptravel.admin.v1.AdminService/CancelScheduledVersion",
+    admin.CancelScheduledVersionRequest,
+    admin.CancelScheduledVersionResponse,
+    safe=False,
+)
+_ROLL_BACK_CONFIG = Method(
+    "/deeptravel.admin.v1.AdminService/RollBackConfig",
+    admin.RollBackConfigRequest,
+    admin.RollBackConfigResponse,
+    safe=False,
+)
 _LIST_AUDIT_EVENTS = Method(
     "/deeptravel.admin.v1.AdminService/ListAuditEvents",
     admin.ListAuditEventsRequest,
@@ -1686,6 +1735,127 @@ class AdminService:
         STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id), timeout)
+
+    def create_config_draft(
+        self,
+        *,
+        object_type: admin.ConfigObjectType.ValueType,
+        object_id: int,
+        comment: str,
+        base_version: int = 0,
+        content: admin.ConfigContent | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateConfigDraftResponse:
+        """Makes a draft of a product, of a route's fares or of a promotion: nothing is sold under it
+        until it is published. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_OUTDATED (the base is neither published nor scheduled), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_CONFIG_DRAFT, admin.CreateConfigDraftRequest(object_type=object_type, object_id=object_id, comment=comment, base_version=base_version, content=content, request_id=request_id), timeout)
+
+    def update_config_draft(
+        self,
+        *,
+        version_id: str,
+        content: admin.ConfigContent | None = None,
+        comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateConfigDraftResponse:
+        """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_CONFIG_DRAFT, admin.UpdateConfigDraftRequest(version_id=version_id, content=content, comment=comment, request_id=request_id), timeout)
+
+    def discard_config_draft(
+        self,
+        *,
+        version_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.DiscardConfigDraftResponse:
+        """Discards a draft, for good; a repeat does no harm. Reasons: NOT_FOUND,
+        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_DISCARD_CONFIG_DRAFT, admin.DiscardConfigDraftRequest(version_id=version_id, request_id=request_id), timeout)
+
+    def get_config_version(
+        self,
+        *,
+        version_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetConfigVersionResponse:
+        """Reads a version. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_CONFIG_VERSION, admin.GetConfigVersionRequest(version_id=version_id), timeout)
+
+    def list_config_versions(
+        self,
+        *,
+        object_type: admin.ConfigObjectType.ValueType = admin.CONFIG_OBJECT_TYPE_UNSPECIFIED,
+        object_id: int = 0,
+        state: admin.ConfigVersionState.ValueType = admin.CONFIG_VERSION_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListConfigVersionsResponse:
+        """Lists versions by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_config_versions(
+        self,
+        *,
+        object_type: admin.ConfigObjectType.ValueType = admin.CONFIG_OBJECT_TYPE_UNSPECIFIED,
+        object_id: int = 0,
+        state: admin.ConfigVersionState.ValueType = admin.CONFIG_VERSION_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.ConfigVersion]:
+        """All `config_versions` of list_config_versions, page after page."""
+        return self._calls.pages(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size), timeout)
+
+    def publish_config_version(
+        self,
+        *,
+        version_id: str,
+        effective_time: Moment | None = None,
+        force_comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.PublishConfigVersionResponse:
+        """Has a draft take effect, now or at a time to come: for what is sold from then on, in every
+        process within a second. Orders, tickets and batches keep the snapshot they were sold under.
+        What is scheduled takes effect once, also if no server ran at its time: then before anything
+        is sold again. If it does not apply any more then, it is a draft again, with its `fault`;
+        nothing of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_PUBLISH_CONFIG_VERSION, admin.PublishConfigVersionRequest(version_id=version_id, effective_time=timestamp(effective_time), force_comment=force_comment, request_id=request_id), timeout)
+
+    def cancel_scheduled_version(
+        self,
+        *,
+        version_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CancelScheduledVersionResponse:
+        """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CANCEL_SCHEDULED_VERSION, admin.CancelScheduledVersionRequest(version_id=version_id, request_id=request_id), timeout)
+
+    def roll_back_config(
+        self,
+        *,
+        version_id: str,
+        comment: str,
+        publish: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RollBackConfigResponse:
+        """Makes a new version with the content of one that was published before: a draft, or published
+        at once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ROLL_BACK_CONFIG, admin.RollBackConfigRequest(version_id=version_id, comment=comment, publish=publish, request_id=request_id), timeout)
 
     def list_audit_events(
         self,
@@ -2933,6 +3103,127 @@ class AsyncAdminService:
         STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id), timeout)
+
+    async def create_config_draft(
+        self,
+        *,
+        object_type: admin.ConfigObjectType.ValueType,
+        object_id: int,
+        comment: str,
+        base_version: int = 0,
+        content: admin.ConfigContent | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateConfigDraftResponse:
+        """Makes a draft of a product, of a route's fares or of a promotion: nothing is sold under it
+        until it is published. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_OUTDATED (the base is neither published nor scheduled), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_CONFIG_DRAFT, admin.CreateConfigDraftRequest(object_type=object_type, object_id=object_id, comment=comment, base_version=base_version, content=content, request_id=request_id), timeout)
+
+    async def update_config_draft(
+        self,
+        *,
+        version_id: str,
+        content: admin.ConfigContent | None = None,
+        comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateConfigDraftResponse:
+        """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_CONFIG_DRAFT, admin.UpdateConfigDraftRequest(version_id=version_id, content=content, comment=comment, request_id=request_id), timeout)
+
+    async def discard_config_draft(
+        self,
+        *,
+        version_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.DiscardConfigDraftResponse:
+        """Discards a draft, for good; a repeat does no harm. Reasons: NOT_FOUND,
+        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_DISCARD_CONFIG_DRAFT, admin.DiscardConfigDraftRequest(version_id=version_id, request_id=request_id), timeout)
+
+    async def get_config_version(
+        self,
+        *,
+        version_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetConfigVersionResponse:
+        """Reads a version. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_CONFIG_VERSION, admin.GetConfigVersionRequest(version_id=version_id), timeout)
+
+    async def list_config_versions(
+        self,
+        *,
+        object_type: admin.ConfigObjectType.ValueType = admin.CONFIG_OBJECT_TYPE_UNSPECIFIED,
+        object_id: int = 0,
+        state: admin.ConfigVersionState.ValueType = admin.CONFIG_VERSION_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListConfigVersionsResponse:
+        """Lists versions by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_config_versions(
+        self,
+        *,
+        object_type: admin.ConfigObjectType.ValueType = admin.CONFIG_OBJECT_TYPE_UNSPECIFIED,
+        object_id: int = 0,
+        state: admin.ConfigVersionState.ValueType = admin.CONFIG_VERSION_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ConfigVersion]:
+        """All `config_versions` of list_config_versions, page after page."""
+        return self._calls.pages(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size), timeout)
+
+    async def publish_config_version(
+        self,
+        *,
+        version_id: str,
+        effective_time: Moment | None = None,
+        force_comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.PublishConfigVersionResponse:
+        """Has a draft take effect, now or at a time to come: for what is sold from then on, in every
+        process within a second. Orders, tickets and batches keep the snapshot they were sold under.
+        What is scheduled takes effect once, also if no server ran at its time: then before anything
+        is sold again. If it does not apply any more then, it is a draft again, with its `fault`;
+        nothing of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_PUBLISH_CONFIG_VERSION, admin.PublishConfigVersionRequest(version_id=version_id, effective_time=timestamp(effective_time), force_comment=force_comment, request_id=request_id), timeout)
+
+    async def cancel_scheduled_version(
+        self,
+        *,
+        version_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CancelScheduledVersionResponse:
+        """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CANCEL_SCHEDULED_VERSION, admin.CancelScheduledVersionRequest(version_id=version_id, request_id=request_id), timeout)
+
+    async def roll_back_config(
+        self,
+        *,
+        version_id: str,
+        comment: str,
+        publish: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RollBackConfigResponse:
+        """Makes a new version with the content of one that was published before: a draft, or published
+        at once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ROLL_BACK_CONFIG, admin.RollBackConfigRequest(version_id=version_id, comment=comment, publish=publish, request_id=request_id), timeout)
 
     async def list_audit_events(
         self,

@@ -1,0 +1,142 @@
+"""The methods of AdminService that are about versions of what sells."""
+
+from datetime import datetime
+
+from deeptravel.admin.v1 import config_version_pb2
+
+from server.api import convert
+from server.api.admin.config_version_messages import (
+    STATE_NAME,
+    TYPE_NAME,
+    content,
+    version_message,
+)
+from server.api.admin.table import AdminMethods, by
+from server.api.calls import Context
+from server.api.paging import Page, paged
+from server.api.repeats import ChangingCall, changing
+from server.catalog import config_versions
+from server.catalog.config_versions import ConfigSubject, parsed_id
+from server.configuration import drafts, publishing
+from server.identity.callers import Admin
+
+
+class ConfigVersionMethods(AdminMethods):
+    """A part of AdminServicer; the contract documents each method."""
+
+    @changing
+    async def CreateConfigDraft(
+        self, request: config_version_pb2.CreateConfigDraftRequest, call: ChangingCall[Admin]
+    ) -> config_version_pb2.CreateConfigDraftResponse:
+        subject = ConfigSubject(TYPE_NAME[request.object_type], request.object_id)
+        given = request.HasField("content")
+        draft = await drafts.create_draft(
+            call.tx,
+            subject,
+            base_version=request.base_version,
+            content=content(subject.object_type, request.content) if given else None,
+            comment=request.comment,
+            **by(call),
+        )
+        return config_version_pb2.CreateConfigDraftResponse(config_version=version_message(draft))
+
+    @changing
+    async def UpdateConfigDraft(
+        self, request: config_version_pb2.UpdateConfigDraftRequest, call: ChangingCall[Admin]
+    ) -> config_version_pb2.UpdateConfigDraftResponse:
+        subject, version = parsed_id(request.version_id)
+        given = request.HasField("content")
+        draft = await drafts.update_draft(
+            call.tx,
+            subject,
+            version,
+            content=content(subject.object_type, request.content) if given else None,
+            comment=request.comment,
+            **by(call),
+        )
+        return config_version_pb2.UpdateConfigDraftResponse(config_version=version_message(draft))
+
+    @changing
+    async def DiscardConfigDraft(
+        self, request: config_version_pb2.DiscardConfigDraftRequest, call: ChangingCall[Admin]
+    ) -> config_version_pb2.DiscardConfigDraftResponse:
+        draft = await drafts.discard_draft(call.tx, *parsed_id(request.version_id), **by(call))
+        return config_version_pb2.DiscardConfigDraftResponse(config_version=version_message(draft))
+
+    async def GetConfigVersion(
+        self,
+        request: config_version_pb2.GetConfigVersionRequest,
+        context: Context[
+            config_version_pb2.GetConfigVersionRequest, config_version_pb2.GetConfigVersionResponse
+        ],
+    ) -> config_version_pb2.GetConfigVersionResponse:
+        async with self._db.transaction() as tx:
+            found = await config_versions.get(tx, *parsed_id(request.version_id))
+        return config_version_pb2.GetConfigVersionResponse(config_version=version_message(found))
+
+    @paged
+    async def ListConfigVersions(
+        self,
+        request: config_version_pb2.ListConfigVersionsRequest,
+        page: Page[Admin, tuple[str, int, int]],
+    ) -> config_version_pb2.ListConfigVersionsResponse:
+        async with self._db.report(page.caller.key) as tx:
+            found = await config_versions.page(
+                tx,
+                object_type=TYPE_NAME[request.object_type],
+                object_id=request.object_id,
+                state=STATE_NAME[request.state],
+                after=page.after,
+                limit=page.size + 1,
+            )
+        shown = page.cut(found, lambda last: (last.object_type, last.object_id, last.version))
+        messages = map(version_message, shown)
+        return config_version_pb2.ListConfigVersionsResponse(config_versions=messages)
+
+    async def PublishConfigVersion(
+        self,
+        request: config_version_pb2.PublishConfigVersionRequest,
+        context: Context[
+            config_version_pb2.PublishConfigVersionRequest,
+            config_version_pb2.PublishConfigVersionResponse,
+        ],
+    ) -> config_version_pb2.PublishConfigVersionResponse:
+        at = convert.moment(request, "effective_time")
+        return await self._publish_config_version(request, context, at)
+
+    @changing
+    async def _publish_config_version(
+        self,
+        request: config_version_pb2.PublishConfigVersionRequest,
+        call: ChangingCall[Admin],
+        at: datetime | None,
+    ) -> config_version_pb2.PublishConfigVersionResponse:
+        named, force = parsed_id(request.version_id), request.force_comment
+        if at is None:
+            made = await publishing.publish(call.tx, *named, force_comment=force, **by(call))
+        else:
+            made = await publishing.schedule(
+                call.tx, *named, effective_time=at, force_comment=force, **by(call)
+            )
+        return config_version_pb2.PublishConfigVersionResponse(config_version=version_message(made))
+
+    @changing
+    async def CancelScheduledVersion(
+        self, request: config_version_pb2.CancelScheduledVersionRequest, call: ChangingCall[Admin]
+    ) -> config_version_pb2.CancelScheduledVersionResponse:
+        named = parsed_id(request.version_id)
+        draft = await publishing.cancel_scheduled(call.tx, *named, **by(call))
+        message = version_message(draft)
+        return config_version_pb2.CancelScheduledVersionResponse(config_version=message)
+
+    @changing
+    async def RollBackConfig(
+        self, request: config_version_pb2.RollBackConfigRequest, call: ChangingCall[Admin]
+    ) -> config_version_pb2.RollBackConfigResponse:
+        subject, version = parsed_id(request.version_id)
+        made = await drafts.roll_back(
+            call.tx, subject, version, comment=request.comment, **by(call)
+        )
+        if request.publish:
+            made = await publishing.publish(call.tx, subject, made.version, **by(call))
+        return config_version_pb2.RollBackConfigResponse(config_version=version_message(made))
