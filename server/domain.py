@@ -107,9 +107,7 @@ class Domain(NamedTuple):
 async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) -> Domain:
     """Starts every room's parts, which stop when the stack closes. Raises DATABASE_UNAVAILABLE."""
     settings, db = platform.settings, platform.db
-    scheduled = ScheduledVersions(db, platform.loops)
-    await scheduled.catch_up()  # before anything is sold
-    start_part(stack, "scheduled versions", scheduled)
+    await _start_scheduled_versions(stack, platform)
     identity = Identity(db, platform.feed, platform.limiter, settings, platform.loops)
     await identity.start()
     at_stop(stack, "identity", identity.stop)
@@ -177,6 +175,12 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
             **webhooks.payments.kinds(),
         },
     )
+
+
+async def _start_scheduled_versions(stack: AsyncExitStack, platform: Platform) -> None:
+    scheduled = ScheduledVersions(platform.db, platform.loops)
+    await scheduled.catch_up()  # before anything is sold
+    start_part(stack, "scheduled versions", scheduled)
 
 
 def _search(orders: Orders, readers: Readers, cache: Cache) -> Search:

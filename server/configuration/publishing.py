@@ -20,6 +20,7 @@ from server.catalog.config_versions import (
     ConfigSubject,
     ConfigVersion,
 )
+from server.configuration import drafts
 from server.configuration.drafts import outdated
 from server.platform.clock import now
 from server.platform.database import Database
@@ -54,6 +55,21 @@ async def publish(
     return await _take_effect(
         tx, draft, {"force_comment": force_comment, "publisher": by["actor"]}, **by
     )
+
+
+async def roll_back_now(
+    tx: AsyncConnection,
+    subject: ConfigSubject,
+    to_version: int,
+    *,
+    comment: str,
+    **by: Unpack[By],
+) -> ConfigVersion:
+    """Publishes the content of a version that once was published. Raises as `drafts.roll_back` and
+    `publish` do.
+    """
+    draft = await drafts.roll_back(tx, subject, to_version, comment=comment, **by)
+    return await publish(tx, subject, draft.version, **by)
 
 
 async def schedule(
