@@ -40,7 +40,7 @@ from server.audit import trail
 from server.audit.chain_keys import ChainKeys
 from server.audit.chaining import AuditSequencer
 from server.catalog import tasks as catalog_tasks
-from server.domain import Domain, Platform, start_domain
+from server.domain import Domain, Platform, start_domain, start_scheduled_versions
 from server.identity import tasks as identity_tasks
 from server.orders import tasks as order_tasks
 from server.orders.watch import Watcher
@@ -213,6 +213,7 @@ class App:
         self, stack: AsyncExitStack, database_url: str, redis_url: str
     ) -> list[Service]:
         platform = await self._start_platform(stack, database_url, redis_url)
+        await start_scheduled_versions(stack, platform)
         domain = await start_domain(stack, platform, Cache(redis_url))
         self._watcher, self._wechat = domain.ticketing.watcher, domain.wechat
         start_part(stack, "outbox", TaskWorker(platform.db, domain.task_kinds, loops=self.loops))

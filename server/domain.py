@@ -107,7 +107,6 @@ class Domain(NamedTuple):
 async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) -> Domain:
     """Starts every room's parts, which stop when the stack closes. Raises DATABASE_UNAVAILABLE."""
     settings, db = platform.settings, platform.db
-    await _start_scheduled_versions(stack, platform)
     identity = Identity(db, platform.feed, platform.limiter, settings, platform.loops)
     await identity.start()
     at_stop(stack, "identity", identity.stop)
@@ -177,7 +176,8 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     )
 
 
-async def _start_scheduled_versions(stack: AsyncExitStack, platform: Platform) -> None:
+async def start_scheduled_versions(stack: AsyncExitStack, platform: Platform) -> None:
+    """Has take effect what is due, and goes on so. Raises DATABASE_UNAVAILABLE."""
     scheduled = ScheduledVersions(platform.db, platform.loops)
     await scheduled.catch_up()  # before anything is sold
     start_part(stack, "scheduled versions", scheduled)

@@ -57,19 +57,20 @@ async def publish(
     )
 
 
-async def roll_back_now(
+async def roll_back(
     tx: AsyncConnection,
     subject: ConfigSubject,
     to_version: int,
     *,
+    at_once: bool,
     comment: str,
     **by: Unpack[By],
 ) -> ConfigVersion:
-    """Publishes the content of a version that once was published. Raises as `drafts.roll_back` and
-    `publish` do.
+    """A draft with the content of a version that once was published, or that content published
+    `at_once`. Raises as `drafts.roll_back` and `publish` do.
     """
     draft = await drafts.roll_back(tx, subject, to_version, comment=comment, **by)
-    return await publish(tx, subject, draft.version, **by)
+    return await publish(tx, subject, draft.version, **by) if at_once else draft
 
 
 async def schedule(
