@@ -134,9 +134,12 @@ class ConfigVersionMethods(AdminMethods):
         self, request: config_version_pb2.RollBackConfigRequest, call: ChangingCall[Admin]
     ) -> config_version_pb2.RollBackConfigResponse:
         subject, version = parsed_id(request.version_id)
-        made = await drafts.roll_back(
-            call.tx, subject, version, comment=request.comment, **by(call)
+        made = await publishing.roll_back(
+            call.tx,
+            subject,
+            version,
+            at_once=request.publish,
+            comment=request.comment,
+            **by(call),
         )
-        if request.publish:
-            made = await publishing.publish(call.tx, subject, made.version, **by(call))
         return config_version_pb2.RollBackConfigResponse(config_version=version_message(made))
