@@ -62,6 +62,8 @@ from server.platform.ratelimit import RateLimiter
 from server.platform.schedule import Job, Jobs
 from server.platform.task_worker import TaskWorker
 from server.redemption import tasks as redemption_tasks
+from server.reports import tasks as report_tasks
+from server.reports.state_counts import StateMetrics
 from server.search.cache import Cache
 from server.webhooks import tasks as webhook_tasks
 from server.wechat.client import WechatClient
@@ -101,6 +103,7 @@ def jobs(settings: Settings) -> list[Job]:
         *platform_tasks.jobs(settings),
         *redemption_tasks.jobs(settings),
         *partner_tasks.jobs(settings),
+        *report_tasks.jobs(settings),
         *webhook_tasks.jobs(settings, posted_sequence),
     ]
 
@@ -252,6 +255,7 @@ class App:
         start_part(stack, "jobs", Jobs(db, jobs(self._settings), self.loops))
         keys = ChainKeys(secret_key)
         start_part(stack, "audit chain", AuditSequencer(db, keys, self.loops))
+        start_part(stack, "state metrics", StateMetrics(db, self.loops))
         feed = ChangeFeed(db, self.loops)
         await feed.start()
         at_stop(stack, "change feed", feed.stop)

@@ -103,6 +103,9 @@ Index(
     postgresql_where=orders.c.traveller_id.is_not(None),
 )
 
+# for reports, of what is not summed yet; as that of events it grows at its end alone
+Index("ix_orders_create_time", orders.c.create_time)
+
 order_events = Table(
     "order_events",
     metadata,
@@ -116,6 +119,7 @@ order_events = Table(
     Column("actor", Text, nullable=False),
     Column("occurred_time", DateTime(timezone=True), nullable=False),
 )
+Index("ix_order_events_occurred_time", order_events.c.occurred_time)
 
 ticket_sales = Table(
     "ticket_sales",

@@ -40,6 +40,12 @@ refunds = Table(
 
 # for the administrators' list, and the daily comparison with the bill
 Index("ix_refunds_create_time", refunds.c.create_time, refunds.c.order_id, refunds.c.refund_no)
+# for reports, of what is not summed yet
+Index(
+    "ix_refunds_settle_time",
+    refunds.c.settle_time,
+    postgresql_where=refunds.c.settle_time.is_not(None),
+)
 
 
 refund_parts = Table(

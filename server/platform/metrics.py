@@ -126,6 +126,23 @@ OUTBOX_OLDEST = Gauge(
     ["kind"],
     multiprocess_mode="livemostrecent",
 )
+TICKET_STATES = Gauge(
+    "deeptravel_tickets",
+    "Tickets by state, sandboxes left out, when they were last counted",
+    ["state"],
+    multiprocess_mode="livemostrecent",
+)
+ORDER_STATES = Gauge(
+    "deeptravel_orders_by_state",
+    "Orders by state, sandboxes left out, when they were last counted",
+    ["state"],
+    multiprocess_mode="livemostrecent",
+)
+STATES_AGE = Gauge(
+    "deeptravel_states_counted_timestamp_seconds",
+    "When tickets and orders were last counted by state, in seconds since 1970",
+    multiprocess_mode="livemostrecent",
+)
 
 
 def exposition() -> tuple[bytes, str]:

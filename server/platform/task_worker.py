@@ -115,6 +115,28 @@ SELECT kind, state, count(*), NULL FROM outbox_tasks WHERE state = 'DEAD' GROUP 
 """)
 
 
+class QueueDepth(NamedTuple):
+    """Open tasks and dead letters of a kind, and for how long the oldest that is due waits."""
+
+    kind: str
+    open_count: int = 0
+    dead_count: int = 0
+    oldest_due_seconds: float = 0.0
+
+
+async def queue_depths(tx: AsyncConnection, now: datetime) -> list[QueueDepth]:
+    """How much work waits, and how much was given up, by kind; kinds with neither are not there."""
+    found: dict[str, QueueDepth] = {}
+    for row in await tx.execute(_SAMPLE):
+        depth = found.get(row.kind, QueueDepth(row.kind))
+        if row.state == "DEAD":
+            found[row.kind] = depth._replace(dead_count=row.tasks)
+        else:
+            waits = max(0.0, (now - row.oldest).total_seconds())
+            found[row.kind] = depth._replace(open_count=row.tasks, oldest_due_seconds=waits)
+    return [found[kind] for kind in sorted(found)]
+
+
 Handler = Callable[[Task], Awaitable[Postpone | None]]
 """Does the work, idempotently. An exception is a failure; DomainError.retry_seconds is the least
 wait after it.
@@ -179,7 +201,7 @@ class TaskWorker:
         self._stop_seconds = stop_seconds
         self._running: dict[asyncio.Task[None], Task] = {}
         self._full: set[str] = set()
-        self._sampled: set[tuple[str, str]] = set()
+        self._sampled: set[str] = set()
         loops = loops or Loops()
         self._loop = loops.add(
             "outbox",
@@ -232,16 +254,14 @@ class TaskWorker:
     async def sample(self) -> None:
         """Counts open tasks and dead letters for the metrics. Raises DATABASE_UNAVAILABLE."""
         async with self._db.transaction() as tx:
-            rows = (await tx.execute(_SAMPLE)).all()
-        now = self._clock()
-        depths = {(row.kind, row.state): row.tasks for row in rows}
-        oldest = {row.kind: row.oldest for row in rows if row.oldest}
-        self._sampled |= depths.keys()
-        self._sampled |= {(kind, state) for kind in self._kinds for state in ("OPEN", "DEAD")}
-        for kind, state in self._sampled:
-            OUTBOX_DEPTH.labels(kind, state).set(depths.get((kind, state), 0))
-            age = (now - oldest.get(kind, now)).total_seconds()
-            OUTBOX_OLDEST.labels(kind).set(max(0.0, age))
+            depths = await queue_depths(tx, self._clock())
+        found = {kind: QueueDepth(kind) for kind in (*self._sampled, *self._kinds)}
+        found |= {depth.kind: depth for depth in depths}
+        self._sampled = set(found)
+        for kind, depth in found.items():
+            OUTBOX_DEPTH.labels(kind, "OPEN").set(depth.open_count)
+            OUTBOX_DEPTH.labels(kind, "DEAD").set(depth.dead_count)
+            OUTBOX_OLDEST.labels(kind).set(depth.oldest_due_seconds)
 
     async def _look(self) -> None:
         await self._take()

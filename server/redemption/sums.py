@@ -1,10 +1,10 @@
 """Sums of redemption events by hour and day, so that a report of a month reads some rows a day and
 not each event.
 
-A job sums the hours that are over (`sum_up`); what came since then is read from the events
-themselves, so a summary is right at any moment. Nothing is added to a scan's transaction. Days here
-are those of UTC and only join hours: the days of a report are made of hours, in whatever zone it
-wants.
+A job sums what is over (`sum_up`), some minutes at a time; what came since then is read from the
+events themselves, so a summary is right at any moment. Nothing is added to a scan's transaction.
+Days here are those of UTC and only join hours: the days of a report are made of hours, in whatever
+zone it wants.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,12 @@ from server.platform.database import set_statement_timeout
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SETTLED_AFTER = timedelta(minutes=10)
-"""An hour is summed so long after its end: calls are far shorter, and clocks differ by less.
+"""An event is summed so long after it happened: calls are far shorter, and clocks differ by less.
 Nothing is summed that a transaction under way may still add to, however long that takes.
+"""
+STEP_SECONDS = 300
+"""Sums end at whole steps of an hour: little is left to be read event by event, and each hour is
+added to a few times.
 """
 SUM_SECONDS = 300
 """For each statement of the job: a day that takes longer than a statement may would else never
@@ -50,7 +54,7 @@ SELECT min(e.occurred_time) FROM merchants m CROSS JOIN LATERAL (
   ORDER BY occurred_time LIMIT 1) e
 """)
 _SUM_HOURS = text(f"""
-INSERT INTO redemption_sums
+INSERT INTO redemption_sums AS s
   (merchant_code, grouped_by, span, begin_time, member, function_code, result, reason, events, uses)
 SELECT e.merchant_code, g.grouped_by, 'HOUR', date_trunc('hour', e.occurred_time, 'UTC'),
   CASE g.grouped_by {_MEMBER} ELSE '' END, e.function_code, e.result, coalesce(e.reason, ''),
@@ -60,6 +64,8 @@ CROSS JOIN (VALUES ('ALL'), ('VENUE'), ('TERMINAL'), ('OPERATOR')) AS g (grouped
 WHERE e.merchant_code IN (SELECT merchant_code FROM merchants)
   AND e.occurred_time >= :begin AND e.occurred_time < :until
 GROUP BY 1, 2, 4, 5, 6, 7, 8
+ON CONFLICT (merchant_code, grouped_by, span, begin_time, member, function_code, result, reason)
+  DO UPDATE SET events = s.events + excluded.events, uses = s.uses + excluded.uses
 """)  # noqa: S608 - our own
 _SUM_DAY = text("""
 INSERT INTO redemption_sums
@@ -89,13 +95,13 @@ async def sum_up(tx: AsyncConnection, now: datetime) -> bool:
     a job.
     """
     begin: datetime = (await tx.execute(_MARK)).scalar_one()
-    settled = _hour(now - SETTLED_AFTER)
+    settled = _step(now - SETTLED_AFTER)
     if begin >= settled:
         return False
     await set_statement_timeout(tx, seconds=SUM_SECONDS)
     oldest: datetime | None = await tx.scalar(_OLDEST)
     if oldest is not None:
-        settled = min(settled, _hour(oldest - SETTLED_AFTER))
+        settled = min(settled, _step(oldest - SETTLED_AFTER))
         if begin >= settled:
             return False
     until = min(settled, _day(begin) + DAY)
@@ -124,7 +130,7 @@ async def read(
     """
     mark: datetime = (await tx.execute(_READ_MARK)).scalar_one()
     begin = _hour(time_from + HOUR - timedelta(microseconds=1))
-    end = min(_hour(time_until), mark)
+    end = mark if time_until >= mark else _hour(time_until)
     days = _days_of(zone, time_from, time_until) if group_by == "DAY" else {}
     # in China a day begins with an hour of UTC, elsewhere it may not
     if begin >= end or any(midnight != _hour(midnight) for midnight in days.values()):
@@ -207,6 +213,10 @@ def _days_of(zone: ZoneInfo, time_from: datetime, time_until: datetime) -> dict[
         days[day.isoformat()] = datetime.combine(day, time(), zone).astimezone(UTC)
         day += DAY
     return days
+
+
+def _step(moment: datetime) -> datetime:
+    return moment - timedelta(seconds=moment.timestamp() % STEP_SECONDS)
 
 
 def _hour(moment: datetime) -> datetime:

@@ -151,11 +151,12 @@ async def test_days_are_those_of_our_time_zones(world: World, db: Database) -> N
 
 
 async def test_what_is_not_over_for_ten_minutes_is_not_summed(world: World, db: Database) -> None:
-    for minutes, until in ((9, 9), (10, 10)):
-        while await sum_up(db, datetime(2026, 6, 15, 10, minutes, tzinfo=UTC)):
+    for minutes, until in ((9, -5), (10, 0), (14, 0), (15, 5)):
+        hour = datetime(2026, 6, 15, 10, tzinfo=UTC)
+        while await sum_up(db, hour + timedelta(minutes=minutes)):
             pass
         ((mark,),) = await world.sql("SELECT until_time FROM redemption_sums_mark")
-        assert mark == datetime(2026, 6, 15, until, tzinfo=UTC)
+        assert mark == hour + timedelta(minutes=until)
 
 
 async def test_a_day_that_takes_long_is_summed(world: World, module_database_url: str) -> None:

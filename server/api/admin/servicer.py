@@ -26,6 +26,7 @@ from server.api.admin.servicer_catalog import CatalogMethods
 from server.api.admin.servicer_config_versions import ConfigVersionMethods
 from server.api.admin.servicer_money import MoneyMethods
 from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethods
+from server.api.admin.servicer_reports import DASHBOARD_SECONDS, ReportMethods
 from server.api.admin.servicer_statements import PartnerStatementMethods
 from server.api.admin.table import by
 from server.api.calls import Context
@@ -39,6 +40,7 @@ from server.orders import ticket_blocks
 from server.partners import sandboxes
 from server.platform import clock
 from server.platform.database import Database
+from server.reports.recent import Recent
 from server.wechat.client import WechatClient
 
 
@@ -49,6 +51,7 @@ class AdminServicer(
     ConfigVersionMethods,
     MoneyMethods,
     PartnerStatementMethods,
+    ReportMethods,
 ):
     """The methods of AdminService; the contract documents each."""
 
@@ -68,6 +71,7 @@ class AdminServicer(
         self._pages = pages
         self._zone = zone
         self._wechat = wechat
+        self._dashboards = Recent(DASHBOARD_SECONDS)
 
     async def AdminLogin(
         self,
