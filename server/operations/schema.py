@@ -29,6 +29,7 @@ import server.platform.idempotency
 import server.platform.outbox
 import server.platform.schedule
 import server.redemption.models
+import server.reports.models
 import server.stock.models
 import server.tickets.models
 import server.webhooks.models  # noqa: F401

@@ -35,8 +35,8 @@ STATES = {
 }
 _GAUGES = {"TICKET": TICKET_STATES, "ORDER": ORDER_STATES}
 _COUNT = {
-    "TICKET": "SELECT state, count(*) FROM tickets WHERE ticket_id < :sandboxes GROUP BY state",
-    "ORDER": "SELECT state, count(*) FROM orders WHERE order_id < :sandboxes GROUP BY state",
+    "TICKET": "SELECT state, count(*) AS items FROM tickets WHERE ticket_id < :sandboxes GROUP BY state",
+    "ORDER": "SELECT state, count(*) AS items FROM orders WHERE order_id < :sandboxes GROUP BY state",
 }
 _LAST = text(
     "SELECT max(count_time) AS counted, sum(DISTINCT seconds) AS seconds FROM state_counts"
@@ -69,7 +69,7 @@ async def count(tx: AsyncConnection, now: datetime) -> bool:
     for noun, query in _COUNT.items():
         began = time.perf_counter()
         rows = await tx.execute(text(query), {"sandboxes": FIRST_OF_SANDBOXES})
-        found = dict(rows)
+        found = {row.state: row.items for row in rows}
         states = STATES[noun]
         await tx.execute(
             _KEEP,

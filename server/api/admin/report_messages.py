@@ -12,7 +12,6 @@ from server.reports.sales_report import ReportedSales
 from server.reports.state_counts import StateCount
 
 PERIOD_NAME = convert.enum_names(report_pb2.ReportPeriod)
-REPORT_NAME = convert.enum_names(report_pb2.ReportKind)
 
 
 def dashboard(found: Dashboard) -> report_pb2.GetDashboardResponse:

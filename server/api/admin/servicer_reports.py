@@ -1,6 +1,6 @@
 """The methods of AdminService that show how things stand: the dashboard and the reports."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.identity.callers import Admin, Operator
 from server.platform import clock
-from server.platform.errors import DomainError, Reason, invalid
+from server.platform.errors import invalid
 from server.redemption.lookup import days_of
 from server.reports import redemption_report, report_csv, sales_report
 from server.reports.dashboard import Dashboard, dashboard
@@ -24,7 +24,6 @@ from server.reports.rules import ReportTime, report_time
 
 DASHBOARD_SECONDS = 4.0
 """So old figures of a dashboard may be; those who look at the same share them."""
-CSV_REPORTS = {"REDEMPTIONS": redemption_report.COLUMNS, "SALES": sales_report.COLUMNS}
 NAMES = ("merchant_code", "venue_code", "function_code", "partner_code", "product_name")
 """Columns whose texts people chose."""
 
@@ -89,34 +88,31 @@ class ReportMethods(AdminMethods):
             time_zone=str(time.zone),
         )
 
-    async def DownloadReport(
+    async def DownloadRedemptionReport(
         self,
-        request: report_pb2.DownloadReportRequest,
-        context: Context[report_pb2.DownloadReportRequest, report_pb2.DownloadReportResponse],
-    ) -> AsyncIterator[report_pb2.DownloadReportResponse]:
-        for piece in await self._csv(request):
-            body = httpbody_pb2.HttpBody(content_type=report_csv.CONTENT_TYPE, data=piece)
-            yield report_pb2.DownloadReportResponse(body=body)
-
-    async def _csv(self, request: report_pb2.DownloadReportRequest) -> Iterator[bytes]:
-        caller, kind = calls.caller(Admin, Operator), messages.REPORT_NAME[request.report]
-        if kind == "SALES" and not isinstance(caller, Admin):
-            raise DomainError(
-                Reason.ROLE_NOT_ALLOWED,
-                "the report of sales is for administrators",
-                role=caller.role,
-                allowed="ADMIN",
-            )
+        request: report_pb2.DownloadRedemptionReportRequest,
+        context: Context[
+            report_pb2.DownloadRedemptionReportRequest, report_pb2.DownloadRedemptionReportResponse
+        ],
+    ) -> AsyncIterator[report_pb2.DownloadRedemptionReportResponse]:
         time = self._time(request, clock.now(), hourly=_is_hourly(request.period))
-        rows: list[redemption_report.RedemptionRow] | list[sales_report.ReportedSales]
-        async with self._db.report(caller.key) as tx:
-            if kind == "SALES":
-                rows = await sales_report.rows(tx, time)
-            else:
-                merchant = _merchant(request.merchant_code)
-                rows = await redemption_report.rows(tx, time, merchant)
-        cells = (row.cells() for row in rows)
-        return report_csv.csv_pieces(CSV_REPORTS[kind], cells, names=NAMES)
+        async with self._db.report(calls.caller().key) as tx:
+            rows = await redemption_report.rows(tx, time, _merchant(request.merchant_code))
+        for body in _csv(redemption_report.COLUMNS, rows):
+            yield report_pb2.DownloadRedemptionReportResponse(body=body)
+
+    async def DownloadSalesReport(
+        self,
+        request: report_pb2.DownloadSalesReportRequest,
+        context: Context[
+            report_pb2.DownloadSalesReportRequest, report_pb2.DownloadSalesReportResponse
+        ],
+    ) -> AsyncIterator[report_pb2.DownloadSalesReportResponse]:
+        time = self._time(request, clock.now(), hourly=_is_hourly(request.period))
+        async with self._db.report(calls.caller().key) as tx:
+            rows = await sales_report.rows(tx, time)
+        for body in _csv(sales_report.COLUMNS, rows):
+            yield report_pb2.DownloadSalesReportResponse(body=body)
 
     def _time(self, request: Days, now: datetime, *, hourly: bool | None) -> ReportTime:
         """Raises INVALID_FIELD."""
@@ -127,6 +123,15 @@ class ReportMethods(AdminMethods):
         except ValueError as error:
             field, _, what = str(error).partition(": ")
             raise invalid(field, what) from None
+
+
+def _csv(
+    columns: Sequence[str],
+    rows: Sequence[redemption_report.RedemptionRow] | Sequence[sales_report.ReportedSales],
+) -> Iterator[httpbody_pb2.HttpBody]:
+    cells = (row.cells() for row in rows)
+    for piece in report_csv.csv_pieces(columns, cells, names=NAMES):
+        yield httpbody_pb2.HttpBody(content_type=report_csv.CONTENT_TYPE, data=piece)
 
 
 def _merchant(asked: str) -> str:

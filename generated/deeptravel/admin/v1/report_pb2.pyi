@@ -45,30 +45,6 @@ REPORT_PERIOD_DAY: ReportPeriod.ValueType  # 2
 """By day."""
 Global___ReportPeriod: _TypeAlias = ReportPeriod  # noqa: Y015
 
-class _ReportKind:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ReportKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReportKind.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    REPORT_KIND_UNSPECIFIED: _ReportKind.ValueType  # 0
-    """Never sent."""
-    REPORT_KIND_REDEMPTIONS: _ReportKind.ValueType  # 1
-    """As ReportRedemptions."""
-    REPORT_KIND_SALES: _ReportKind.ValueType  # 2
-    """As ReportSales; not for supervisors."""
-
-class ReportKind(_ReportKind, metaclass=_ReportKindEnumTypeWrapper):
-    """What a report is about."""
-
-REPORT_KIND_UNSPECIFIED: ReportKind.ValueType  # 0
-"""Never sent."""
-REPORT_KIND_REDEMPTIONS: ReportKind.ValueType  # 1
-"""As ReportRedemptions."""
-REPORT_KIND_SALES: ReportKind.ValueType  # 2
-"""As ReportSales; not for supervisors."""
-Global___ReportKind: _TypeAlias = ReportKind  # noqa: Y015
-
 @_typing.final
 class GetDashboardRequest(_message.Message):
     """Asks how things stand, on one day or several."""
@@ -774,33 +750,28 @@ class ReportSalesResponse(_message.Message):
 Global___ReportSalesResponse: _TypeAlias = ReportSalesResponse  # noqa: Y015
 
 @_typing.final
-class DownloadReportRequest(_message.Message):
-    """Asks for a report as a file: CSV in UTF-8 with a byte order mark, lines ended by CR LF, amounts
-    with exactly the currency's decimals, texts that a spreadsheet program would take for a formula
-    with an apostrophe before them.
+class DownloadRedemptionReportRequest(_message.Message):
+    """Asks for the report of redemptions as a file: CSV in UTF-8 with a byte order mark, lines ended by
+    CR LF, texts that a spreadsheet program would take for a formula with an apostrophe before them.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REPORT_FIELD_NUMBER: _builtins.int
     FROM_DAY_FIELD_NUMBER: _builtins.int
     UNTIL_DAY_FIELD_NUMBER: _builtins.int
     MERCHANT_CODE_FIELD_NUMBER: _builtins.int
     PERIOD_FIELD_NUMBER: _builtins.int
-    report: Global___ReportKind.ValueType
-    """What about: `redemptions` or `sales`."""
     from_day: _builtins.str
     """The first day, YYYY-MM-DD; today if empty."""
     until_day: _builtins.str
     """The last day, YYYY-MM-DD, up to 30 days after the first; the first if empty."""
     merchant_code: _builtins.str
-    """Only redemptions at this merchant; for supervisors always their own."""
+    """Only at this merchant; for supervisors always their own."""
     period: Global___ReportPeriod.ValueType
     """By hour or by day."""
     def __init__(
         self,
         *,
-        report: Global___ReportKind.ValueType = ...,
         from_day: _builtins.str = ...,
         until_day: _builtins.str = ...,
         merchant_code: _builtins.str = ...,
@@ -808,14 +779,14 @@ class DownloadReportRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_day", b"from_day", "merchant_code", b"merchant_code", "period", b"period", "report", b"report", "until_day", b"until_day"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_day", b"from_day", "merchant_code", b"merchant_code", "period", b"period", "until_day", b"until_day"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DownloadReportRequest: _TypeAlias = DownloadReportRequest  # noqa: Y015
+Global___DownloadRedemptionReportRequest: _TypeAlias = DownloadRedemptionReportRequest  # noqa: Y015
 
 @_typing.final
-class DownloadReportResponse(_message.Message):
+class DownloadRedemptionReportResponse(_message.Message):
     """A piece of the file."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -838,4 +809,62 @@ class DownloadReportResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DownloadReportResponse: _TypeAlias = DownloadReportResponse  # noqa: Y015
+Global___DownloadRedemptionReportResponse: _TypeAlias = DownloadRedemptionReportResponse  # noqa: Y015
+
+@_typing.final
+class DownloadSalesReportRequest(_message.Message):
+    """Asks for the report of sales as a file: CSV as of redemptions, amounts with exactly the currency's
+    decimals.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_DAY_FIELD_NUMBER: _builtins.int
+    UNTIL_DAY_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    from_day: _builtins.str
+    """The first day, YYYY-MM-DD; today if empty."""
+    until_day: _builtins.str
+    """The last day, YYYY-MM-DD, up to 30 days after the first; the first if empty."""
+    period: Global___ReportPeriod.ValueType
+    """By hour or by day."""
+    def __init__(
+        self,
+        *,
+        from_day: _builtins.str = ...,
+        until_day: _builtins.str = ...,
+        period: Global___ReportPeriod.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_day", b"from_day", "period", b"period", "until_day", b"until_day"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadSalesReportRequest: _TypeAlias = DownloadSalesReportRequest  # noqa: Y015
+
+@_typing.final
+class DownloadSalesReportResponse(_message.Message):
+    """A piece of the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """The bytes that follow those before, up to 64 KiB; each with the file's content type. Over HTTP
+        they are the body of the answer.
+        """
+
+    def __init__(
+        self,
+        *,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadSalesReportResponse: _TypeAlias = DownloadSalesReportResponse  # noqa: Y015
