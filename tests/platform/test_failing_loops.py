@@ -267,6 +267,7 @@ LOOPS = [
     "redis-probe",
     "reservation-expiry",
     "sandbox-clocks",
+    "state-metrics",
     "stream-rights",
     "webhooks",
 ]

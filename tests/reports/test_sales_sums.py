@@ -63,6 +63,8 @@ class Sales:
         return int(Number(partner_id, date(2026, 6, 1), self.made))
 
     def moment(self) -> datetime:
+        if self.dice.random() < 0.4:  # in the hour of which a part is summed
+            return NOW - timedelta(days=3, minutes=self.dice.randrange(-20, 60))
         at = NOW - timedelta(seconds=self.dice.randrange(6 * 86_400))
         return at.replace(minute=0, second=0) if self.dice.random() < 0.2 else at
 
