@@ -12,6 +12,7 @@ from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_p
 from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_payment__pb2
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
 from deeptravel.admin.v1 import refund_pb2 as deeptravel_dot_admin_dot_v1_dot_refund__pb2
+from deeptravel.admin.v1 import report_pb2 as deeptravel_dot_admin_dot_v1_dot_report__pb2
 from deeptravel.admin.v1 import statement_pb2 as deeptravel_dot_admin_dot_v1_dot_statement__pb2
 from deeptravel.admin.v1 import task_pb2 as deeptravel_dot_admin_dot_v1_dot_task__pb2
 from deeptravel.admin.v1 import ticket_block_pb2 as deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2
@@ -461,6 +462,31 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/ListAuditEvents',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ListAuditEventsRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ListAuditEventsResponse.FromString,
+                _registered_method=True)
+        self.GetDashboard = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetDashboard',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.FromString,
+                _registered_method=True)
+        self.ReportRedemptions = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ReportRedemptions',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportRedemptionsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportRedemptionsResponse.FromString,
+                _registered_method=True)
+        self.ReportSales = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ReportSales',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportSalesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportSalesResponse.FromString,
+                _registered_method=True)
+        self.DownloadRedemptionReport = channel.unary_stream(
+                '/deeptravel.admin.v1.AdminService/DownloadRedemptionReport',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadRedemptionReportRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadRedemptionReportResponse.FromString,
+                _registered_method=True)
+        self.DownloadSalesReport = channel.unary_stream(
+                '/deeptravel.admin.v1.AdminService/DownloadSalesReport',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportResponse.FromString,
                 _registered_method=True)
 
 
@@ -1135,6 +1161,49 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDashboard(self, request, context):
+        """How things stand today, or on the days asked for (31 at the most): orders, revenue by currency,
+        redemptions by hour and merchant, refusals by reason; states of tickets and orders, queues and
+        jobs. A supervisor gets redemptions and refusals of the own merchant. Figures are up to five
+        seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
+        and reports of a caller are read at once), RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportRedemptions(self, request, context):
+        """The report of redemptions (`reports-redemptions`): by hour or day, merchant, venue and
+        entitlement, of up to 31 days, by page. What has just happened counts. Single events are in
+        RedemptionService.ListRedemptions. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportSales(self, request, context):
+        """The report of sales: tickets sold, changed and refunded, and their money, by hour or day,
+        channel and product, of up to 31 days, by page. Sandboxes are left out. Reasons:
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadRedemptionReport(self, request, context):
+        """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadSalesReport(self, request, context):
+        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1542,6 +1611,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListAuditEvents,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ListAuditEventsRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ListAuditEventsResponse.SerializeToString,
+            ),
+            'GetDashboard': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDashboard,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.SerializeToString,
+            ),
+            'ReportRedemptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportRedemptions,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportRedemptionsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportRedemptionsResponse.SerializeToString,
+            ),
+            'ReportSales': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportSales,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportSalesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportSalesResponse.SerializeToString,
+            ),
+            'DownloadRedemptionReport': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadRedemptionReport,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadRedemptionReportRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadRedemptionReportResponse.SerializeToString,
+            ),
+            'DownloadSalesReport': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadSalesReport,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -3741,6 +3835,141 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ListAuditEvents',
             deeptravel_dot_admin_dot_v1_dot_audit__pb2.ListAuditEventsRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_audit__pb2.ListAuditEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDashboard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetDashboard',
+            deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportRedemptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ReportRedemptions',
+            deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportRedemptionsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportRedemptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportSales(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ReportSales',
+            deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportSalesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_report__pb2.ReportSalesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadRedemptionReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/DownloadRedemptionReport',
+            deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadRedemptionReportRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadRedemptionReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadSalesReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/DownloadSalesReport',
+            deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,6 +13,7 @@ from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
 from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
 from deeptravel.admin.v1 import refund_pb2 as _refund_pb2
+from deeptravel.admin.v1 import report_pb2 as _report_pb2
 from deeptravel.admin.v1 import statement_pb2 as _statement_pb2
 from deeptravel.admin.v1 import task_pb2 as _task_pb2
 from deeptravel.admin.v1 import ticket_block_pb2 as _ticket_block_pb2
@@ -358,6 +359,27 @@ class AdminServiceStub:
     """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    GetDashboard: _grpc.UnaryUnaryMultiCallable[_report_pb2.GetDashboardRequest, _report_pb2.GetDashboardResponse]
+    """How things stand today, or on the days asked for (31 at the most): orders, revenue by currency,
+    redemptions by hour and merchant, refusals by reason; states of tickets and orders, queues and
+    jobs. A supervisor gets redemptions and refusals of the own merchant. Figures are up to five
+    seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
+    and reports of a caller are read at once), RANGE_TOO_LARGE.
+    """
+    ReportRedemptions: _grpc.UnaryUnaryMultiCallable[_report_pb2.ReportRedemptionsRequest, _report_pb2.ReportRedemptionsResponse]
+    """The report of redemptions (`reports-redemptions`): by hour or day, merchant, venue and
+    entitlement, of up to 31 days, by page. What has just happened counts. Single events are in
+    RedemptionService.ListRedemptions. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    ReportSales: _grpc.UnaryUnaryMultiCallable[_report_pb2.ReportSalesRequest, _report_pb2.ReportSalesResponse]
+    """The report of sales: tickets sold, changed and refunded, and their money, by hour or day,
+    channel and product, of up to 31 days, by page. Sandboxes are left out. Reasons:
+    PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    DownloadRedemptionReport: _grpc.UnaryStreamMultiCallable[_report_pb2.DownloadRedemptionReportRequest, _report_pb2.DownloadRedemptionReportResponse]
+    """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+    DownloadSalesReport: _grpc.UnaryStreamMultiCallable[_report_pb2.DownloadSalesReportRequest, _report_pb2.DownloadSalesReportResponse]
+    """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -676,6 +698,27 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    GetDashboard: _aio.UnaryUnaryMultiCallable[_report_pb2.GetDashboardRequest, _report_pb2.GetDashboardResponse]  # type: ignore[assignment]
+    """How things stand today, or on the days asked for (31 at the most): orders, revenue by currency,
+    redemptions by hour and merchant, refusals by reason; states of tickets and orders, queues and
+    jobs. A supervisor gets redemptions and refusals of the own merchant. Figures are up to five
+    seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
+    and reports of a caller are read at once), RANGE_TOO_LARGE.
+    """
+    ReportRedemptions: _aio.UnaryUnaryMultiCallable[_report_pb2.ReportRedemptionsRequest, _report_pb2.ReportRedemptionsResponse]  # type: ignore[assignment]
+    """The report of redemptions (`reports-redemptions`): by hour or day, merchant, venue and
+    entitlement, of up to 31 days, by page. What has just happened counts. Single events are in
+    RedemptionService.ListRedemptions. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    ReportSales: _aio.UnaryUnaryMultiCallable[_report_pb2.ReportSalesRequest, _report_pb2.ReportSalesResponse]  # type: ignore[assignment]
+    """The report of sales: tickets sold, changed and refunded, and their money, by hour or day,
+    channel and product, of up to 31 days, by page. Sandboxes are left out. Reasons:
+    PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    DownloadRedemptionReport: _aio.UnaryStreamMultiCallable[_report_pb2.DownloadRedemptionReportRequest, _report_pb2.DownloadRedemptionReportResponse]  # type: ignore[assignment]
+    """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+    DownloadSalesReport: _aio.UnaryStreamMultiCallable[_report_pb2.DownloadSalesReportRequest, _report_pb2.DownloadSalesReportResponse]  # type: ignore[assignment]
+    """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
@@ -1477,5 +1520,56 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_audit_pb2.ListAuditEventsResponse, _abc.Awaitable[_audit_pb2.ListAuditEventsResponse]]:
         """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def GetDashboard(
+        self,
+        request: _report_pb2.GetDashboardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_pb2.GetDashboardResponse, _abc.Awaitable[_report_pb2.GetDashboardResponse]]:
+        """How things stand today, or on the days asked for (31 at the most): orders, revenue by currency,
+        redemptions by hour and merchant, refusals by reason; states of tickets and orders, queues and
+        jobs. A supervisor gets redemptions and refusals of the own merchant. Figures are up to five
+        seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
+        and reports of a caller are read at once), RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportRedemptions(
+        self,
+        request: _report_pb2.ReportRedemptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_pb2.ReportRedemptionsResponse, _abc.Awaitable[_report_pb2.ReportRedemptionsResponse]]:
+        """The report of redemptions (`reports-redemptions`): by hour or day, merchant, venue and
+        entitlement, of up to 31 days, by page. What has just happened counts. Single events are in
+        RedemptionService.ListRedemptions. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportSales(
+        self,
+        request: _report_pb2.ReportSalesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_report_pb2.ReportSalesResponse, _abc.Awaitable[_report_pb2.ReportSalesResponse]]:
+        """The report of sales: tickets sold, changed and refunded, and their money, by hour or day,
+        channel and product, of up to 31 days, by page. Sandboxes are left out. Reasons:
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadRedemptionReport(
+        self,
+        request: _report_pb2.DownloadRedemptionReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_report_pb2.DownloadRedemptionReportResponse], _abc.AsyncIterator[_report_pb2.DownloadRedemptionReportResponse]]:
+        """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+
+    @_abc_1.abstractmethod
+    def DownloadSalesReport(
+        self,
+        request: _report_pb2.DownloadSalesReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_report_pb2.DownloadSalesReportResponse], _abc.AsyncIterator[_report_pb2.DownloadSalesReportResponse]]:
+        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -517,6 +517,38 @@ _LIST_AUDIT_EVENTS = Method(
     safe=True,
     items="audit_events",
 )
+_GET_DASHBOARD = Method(
+    "/deeptravel.admin.v1.AdminService/GetDashboard",
+    admin.GetDashboardRequest,
+    admin.GetDashboardResponse,
+    safe=True,
+)
+_REPORT_REDEMPTIONS = Method(
+    "/deeptravel.admin.v1.AdminService/ReportRedemptions",
+    admin.ReportRedemptionsRequest,
+    admin.ReportRedemptionsResponse,
+    safe=True,
+    items="rows",
+)
+_REPORT_SALES = Method(
+    "/deeptravel.admin.v1.AdminService/ReportSales",
+    admin.ReportSalesRequest,
+    admin.ReportSalesResponse,
+    safe=True,
+    items="rows",
+)
+_DOWNLOAD_REDEMPTION_REPORT = Method(
+    "/deeptravel.admin.v1.AdminService/DownloadRedemptionReport",
+    admin.DownloadRedemptionReportRequest,
+    admin.DownloadRedemptionReportResponse,
+    safe=True,
+)
+_DOWNLOAD_SALES_REPORT = Method(
+    "/deeptravel.admin.v1.AdminService/DownloadSalesReport",
+    admin.DownloadSalesReportRequest,
+    admin.DownloadSalesReportResponse,
+    safe=True,
+)
 
 
 class AdminService:
@@ -1886,6 +1918,107 @@ class AdminService:
         """All `audit_events` of list_audit_events, page after page."""
         return self._calls.pages(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size), timeout)
 
+    def get_dashboard(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        merchant_code: str = "",
+        timeout: float | None = None,
+    ) -> admin.GetDashboardResponse:
+        """How things stand today, or on the days asked for (31 at the most): orders, revenue by
+        currency, redemptions by hour and merchant, refusals by reason; states of tickets and
+        orders, queues and jobs. A supervisor gets redemptions and refusals of the own merchant.
+        Figures are up to five seconds old, the same for all who ask. Sandboxes are left out.
+        Reasons: SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
+        """
+        return self._calls.unary(_GET_DASHBOARD, admin.GetDashboardRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code), timeout)
+
+    def report_redemptions(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        merchant_code: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ReportRedemptionsResponse:
+        """The report of redemptions (`reports-redemptions`): by hour or day, merchant, venue and
+        entitlement, of up to 31 days, by page. What has just happened counts. Single events are in
+        RedemptionService.ListRedemptions. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY,
+        RANGE_TOO_LARGE.
+        """
+        return self._calls.unary(_REPORT_REDEMPTIONS, admin.ReportRedemptionsRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code, period=period, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_redemptions_rows(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        merchant_code: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.RedemptionReportRow]:
+        """All `rows` of report_redemptions, page after page."""
+        return self._calls.pages(_REPORT_REDEMPTIONS, admin.ReportRedemptionsRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code, period=period, page_size=page_size), timeout)
+
+    def report_sales(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ReportSalesResponse:
+        """The report of sales: tickets sold, changed and refunded, and their money, by hour or day,
+        channel and product, of up to 31 days, by page. Sandboxes are left out. Reasons:
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return self._calls.unary(_REPORT_SALES, admin.ReportSalesRequest(from_day=from_day, until_day=until_day, period=period, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_sales_rows(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.SalesReportRow]:
+        """All `rows` of report_sales, page after page."""
+        return self._calls.pages(_REPORT_SALES, admin.ReportSalesRequest(from_day=from_day, until_day=until_day, period=period, page_size=page_size), timeout)
+
+    def download_redemption_report(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        merchant_code: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        timeout: float | None = None,
+    ) -> Iterator[admin.DownloadRedemptionReportResponse]:
+        """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY,
+        RANGE_TOO_LARGE.
+        """
+        return self._calls.stream(_DOWNLOAD_REDEMPTION_REPORT, admin.DownloadRedemptionReportRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code, period=period), timeout)
+
+    def download_sales_report(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        timeout: float | None = None,
+    ) -> Iterator[admin.DownloadSalesReportResponse]:
+        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return self._calls.stream(_DOWNLOAD_SALES_REPORT, admin.DownloadSalesReportRequest(from_day=from_day, until_day=until_day, period=period), timeout)
+
 
 class AsyncAdminService:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
@@ -3253,3 +3386,104 @@ class AsyncAdminService:
     ) -> AsyncIterator[admin.AuditEvent]:
         """All `audit_events` of list_audit_events, page after page."""
         return self._calls.pages(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size), timeout)
+
+    async def get_dashboard(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        merchant_code: str = "",
+        timeout: float | None = None,
+    ) -> admin.GetDashboardResponse:
+        """How things stand today, or on the days asked for (31 at the most): orders, revenue by
+        currency, redemptions by hour and merchant, refusals by reason; states of tickets and
+        orders, queues and jobs. A supervisor gets redemptions and refusals of the own merchant.
+        Figures are up to five seconds old, the same for all who ask. Sandboxes are left out.
+        Reasons: SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
+        """
+        return await self._calls.unary(_GET_DASHBOARD, admin.GetDashboardRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code), timeout)
+
+    async def report_redemptions(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        merchant_code: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ReportRedemptionsResponse:
+        """The report of redemptions (`reports-redemptions`): by hour or day, merchant, venue and
+        entitlement, of up to 31 days, by page. What has just happened counts. Single events are in
+        RedemptionService.ListRedemptions. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY,
+        RANGE_TOO_LARGE.
+        """
+        return await self._calls.unary(_REPORT_REDEMPTIONS, admin.ReportRedemptionsRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code, period=period, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_redemptions_rows(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        merchant_code: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.RedemptionReportRow]:
+        """All `rows` of report_redemptions, page after page."""
+        return self._calls.pages(_REPORT_REDEMPTIONS, admin.ReportRedemptionsRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code, period=period, page_size=page_size), timeout)
+
+    async def report_sales(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ReportSalesResponse:
+        """The report of sales: tickets sold, changed and refunded, and their money, by hour or day,
+        channel and product, of up to 31 days, by page. Sandboxes are left out. Reasons:
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return await self._calls.unary(_REPORT_SALES, admin.ReportSalesRequest(from_day=from_day, until_day=until_day, period=period, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_sales_rows(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.SalesReportRow]:
+        """All `rows` of report_sales, page after page."""
+        return self._calls.pages(_REPORT_SALES, admin.ReportSalesRequest(from_day=from_day, until_day=until_day, period=period, page_size=page_size), timeout)
+
+    def download_redemption_report(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        merchant_code: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.DownloadRedemptionReportResponse]:
+        """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY,
+        RANGE_TOO_LARGE.
+        """
+        return self._calls.stream(_DOWNLOAD_REDEMPTION_REPORT, admin.DownloadRedemptionReportRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code, period=period), timeout)
+
+    def download_sales_report(
+        self,
+        *,
+        from_day: str = "",
+        until_day: str = "",
+        period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.DownloadSalesReportResponse]:
+        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return self._calls.stream(_DOWNLOAD_SALES_REPORT, admin.DownloadSalesReportRequest(from_day=from_day, until_day=until_day, period=period), timeout)
