@@ -35,8 +35,12 @@ STATES = {
 }
 _GAUGES = {"TICKET": TICKET_STATES, "ORDER": ORDER_STATES}
 _COUNT = {
-    "TICKET": "SELECT state, count(*) AS items FROM tickets WHERE ticket_id < :sandboxes GROUP BY state",
-    "ORDER": "SELECT state, count(*) AS items FROM orders WHERE order_id < :sandboxes GROUP BY state",
+    "TICKET": """
+SELECT state, count(*) AS items FROM tickets WHERE ticket_id < :sandboxes GROUP BY state
+""",
+    "ORDER": """
+SELECT state, count(*) AS items FROM orders WHERE order_id < :sandboxes GROUP BY state
+""",
 }
 _LAST = text(
     "SELECT max(count_time) AS counted, sum(DISTINCT seconds) AS seconds FROM state_counts"

@@ -31,7 +31,8 @@ BEGIN = datetime(2026, 6, 9, 16, tzinfo=UTC)
 
 async def happened(client: AdminClient, count: int = 200) -> list[dict[str, Any]]:
     """Events of the two days, and some of the days around them."""
-    dice, rows = random.Random(5), []
+    dice = random.Random(5)
+    rows: list[dict[str, Any]] = []
     for number in range(count):
         merchant, venue = dice.choice(VENUES)
         result = dice.choice(("SUCCESS", "SUCCESS", "REJECT", "REVERSED"))
@@ -156,7 +157,8 @@ async def test_sales_have_the_names_of_what_was_sold(admin_client: AdminClient) 
         partner = await tx.scalar(text("SELECT min(partner_id) FROM partners"))
         await tx.execute(
             text(
-                "INSERT INTO sales_sums VALUES ('2026-06-10 01:00Z', 'SOLD', 0, 106, 'HKD', 3, 900),"
+                "INSERT INTO sales_sums VALUES"
+                " ('2026-06-10 01:00Z', 'SOLD', 0, 106, 'HKD', 3, 900),"
                 " ('2026-06-10 01:00Z', 'REFUNDED', 0, 106, 'HKD', 1, 250),"
                 " ('2026-06-10 02:00Z', 'SOLD', :partner, 106, 'JPY', 2, 700)"
             ),

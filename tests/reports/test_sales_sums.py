@@ -31,8 +31,8 @@ INSERT INTO orders (order_id, order_code, partner_id, state, jti, customer_type,
   ticket_count, payment_reference, amount_minor, currency_code, credit_minor, changes_ticket_id,
   hold_expire_time, create_time, traveller_id, content, changes_order_id, first_order_id,
   first_item_index)
-VALUES (%s, '', %s, 'PAID', gen_random_uuid(), '', '', %s, '', %s, %s, %s, %s, now(), %s, NULL, NULL,
-  %s, %s, %s)
+VALUES (%s, '', %s, 'PAID', gen_random_uuid(), '', '', %s, '', %s, %s, %s, %s, now(), %s, NULL,
+  NULL, %s, %s, %s)
 """
 TICKET = """
 INSERT INTO tickets (ticket_id, ticket_code, jti, state, product_id, partner_id, distributor_id,
@@ -201,7 +201,7 @@ async def test_sales_are_right_however_much_is_summed(sales: Sales, db: Database
     more, and with hours that are summed twice instead of added to.
     """
     await happened(sales, 120)
-    every = {"now": NOW, "zone": KOLKATA}
+    every: Any = {"now": NOW, "zone": KOLKATA}
     times = [
         report_time(date(2026, 6, 8), date(2026, 6, 15), hourly=True, **every),
         report_time(date(2026, 6, 10), date(2026, 6, 14), hourly=False, **every),
