@@ -52,6 +52,10 @@ keys_app = typer.Typer(
 app.add_typer(keys_app, name="keys")
 statements_app = typer.Typer(no_args_is_help=True, help="Partners' monthly statements: rebuild.")
 app.add_typer(statements_app, name="statements")
+policies_app = typer.Typer(
+    no_args_is_help=True, help="Fares, refund policies and entry: try examples of them."
+)
+app.add_typer(policies_app, name="policies")
 
 
 @app.command()
@@ -175,6 +179,20 @@ def demo(
     given = nullcontext((target, path)) if target else walk.own_server()
     with given as (address, file):
         raise typer.Exit(walk.run(address, file, tls_ca))
+
+
+@policies_app.command("test")
+def try_policies(
+    file: Annotated[Path, typer.Argument(help="YAML with terms and examples: given, expected.")],
+) -> None:
+    """Try examples of prices, refunds and entries against the terms in the same file.
+
+    Needs no server and no database. Exit code 0 if all are answered as they say, 1 if not, 2 for a
+    file that cannot be read.
+    """
+    from server.cli import examples
+
+    raise typer.Exit(examples.run(file))
 
 
 @keys_app.command("list")

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog import pricing
 from server.catalog.catalogue_queries import QUERIES
 from server.catalog.offers import Offer, OfferJourney, OfferStop
-from server.catalog.rules import valid_until
+from server.catalog.rules import VALID_AFTER_ARRIVAL, valid_until
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.crypto import fingerprint
 from server.platform.database import Database
@@ -32,8 +32,6 @@ from server.platform.texts import read_code
 from server.stock.ids import DAY_BITS, DIRECT, EPOCH, departure_stock_id, stock_id
 from server.stock.ids import departure_id as departure_number
 
-VALID_AFTER_ARRIVAL = timedelta(hours=6)
-"""So long a ticket is good after the planned arrival: for delays, and for gates at the exit."""
 PACKAGE_SALE_DAYS = 180
 """A package is sold from so many days before its first day of use."""
 OVERNIGHT_DAYS = 1

@@ -12,6 +12,9 @@ else.
 MOST_TOTAL = 1_000_000_000
 """A channel has no more of anything."""
 
+VALID_AFTER_ARRIVAL = timedelta(hours=6)
+"""So long a ticket is good after the planned arrival: for delays, and for gates at the exit."""
+
 MAX_ADVANCE = timedelta(days=730)
 """A validity begins at most this long after the sale."""
 

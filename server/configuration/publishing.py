@@ -20,7 +20,7 @@ from server.catalog.config_versions import (
     ConfigSubject,
     ConfigVersion,
 )
-from server.configuration import drafts
+from server.configuration import drafts, kept_examples
 from server.configuration.drafts import outdated
 from server.platform.clock import now
 from server.platform.database import Database
@@ -49,9 +49,9 @@ async def publish(
 
     Raises NOT_FOUND, PRODUCT_NOT_ON_SALE, ARCHIVED, CONFIG_VERSION_STATE_REFUSES,
     CONFIG_VERSION_OUTDATED if something else is published than what it was made from,
-    INVALID_FIELD if its object cannot have its content any more.
+    CONFIG_EXAMPLE_FAILED unless there is a `force_comment`, INVALID_FIELD if its object cannot have its content any more.
     """
-    draft = await _ready(tx, subject, version, (DRAFT, SCHEDULED), **by)
+    draft = await _ready(tx, subject, version, (DRAFT, SCHEDULED), force_comment, **by)
     return await _take_effect(
         tx, draft, {"force_comment": force_comment, "publisher": by["actor"]}, **by
     )
@@ -91,7 +91,7 @@ async def schedule(
         raise invalid(
             "effective_time", f"is not within {MAX_AHEAD.days} days from now; send a time to come"
         )
-    draft = await _ready(tx, subject, version, (DRAFT,), **by)
+    draft = await _ready(tx, subject, version, (DRAFT,), force_comment, **by)
     assert draft.base_version is not None, "a draft is made from something"
     base = await config_versions.get(tx, subject, draft.base_version)
     if base.effective_time and base.state == SCHEDULED and effective_time <= base.effective_time:
@@ -143,7 +143,9 @@ async def _apply_one(db: Database, version: ConfigVersion, moment: datetime) -> 
         found = await config_versions.get(tx, version.subject, version.version)
         if found.state != SCHEDULED or not _is_due(found, moment):
             return False  # another process was first, or it was cancelled
-        ready = await _ready(tx, version.subject, version.version, (SCHEDULED,), **by)
+        ready = await _ready(
+            tx, version.subject, version.version, (SCHEDULED,), found.force_comment, **by
+        )
         await _take_effect(tx, ready, {}, **by)
         return True
 
@@ -186,6 +188,7 @@ async def _ready(
     subject: ConfigSubject,
     version: int,
     states: tuple[str, ...],
+    force_comment: str,
     **by: Unpack[By],
 ) -> ConfigVersion:
     """A version that may take effect, or be scheduled, with its object locked."""
@@ -200,6 +203,8 @@ async def _ready(
         if base.state != SCHEDULED or SCHEDULED in states:
             raise outdated(subject, base, current)
     await config_objects.check(tx, *subject, draft.content)
+    if not force_comment:
+        await kept_examples.require(tx, draft)
     return draft
 
 

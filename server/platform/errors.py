@@ -67,6 +67,7 @@ class Reason(StrEnum):
     IN_USE = "IN_USE"
     CONFIG_VERSION_OUTDATED = "CONFIG_VERSION_OUTDATED"
     CONFIG_VERSION_STATE_REFUSES = "CONFIG_VERSION_STATE_REFUSES"
+    CONFIG_EXAMPLE_FAILED = "CONFIG_EXAMPLE_FAILED"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -128,6 +129,7 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.IN_USE: "FAILED_PRECONDITION",
     Reason.CONFIG_VERSION_OUTDATED: "FAILED_PRECONDITION",
     Reason.CONFIG_VERSION_STATE_REFUSES: "FAILED_PRECONDITION",
+    Reason.CONFIG_EXAMPLE_FAILED: "FAILED_PRECONDITION",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's
 comments.

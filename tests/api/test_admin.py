@@ -56,6 +56,8 @@ NAMES = {
     "PublishConfigVersion": "config version",
     "CancelScheduledVersion": "config version",
     "RollBackConfig": "config version",
+    "SetProductExamples": "product",
+    "GetProductExamples": "product",
     "SetDepartureState": "departure",
     "SetDepartureStock": "departure",
     "MoveDeparture": "departure",

@@ -269,6 +269,8 @@ VALID: dict[str, dict[str, Any]] = {
     "PublishConfigVersion": {"version_id": DRAFT},
     "CancelScheduledVersion": {"version_id": SCHEDULED},
     "RollBackConfig": {"version_id": "product-106-1", "comment": "a slip"},
+    "SetProductExamples": {"product_id": 106, "content": ""},
+    "GetProductExamples": {"product_id": 106},
     "SetDepartureState": {
         "departure_id": DEPARTURE,
         "state": catalog_pb2.DEPARTURE_STATE_CANCELLED,

@@ -17,7 +17,8 @@ from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
 from server.catalog import config_versions
 from server.catalog.config_versions import ConfigSubject, parsed_id
-from server.configuration import drafts, publishing
+from server.catalog.products import PRODUCTS
+from server.configuration import drafts, kept_examples, publishing
 from server.identity.callers import Admin
 
 
@@ -143,3 +144,28 @@ class ConfigVersionMethods(AdminMethods):
             **by(call),
         )
         return config_version_pb2.RollBackConfigResponse(config_version=version_message(made))
+
+    @changing
+    async def SetProductExamples(
+        self, request: config_version_pb2.SetProductExamplesRequest, call: ChangingCall[Admin]
+    ) -> config_version_pb2.SetProductExamplesResponse:
+        product_id, content = request.product_id, request.content
+        at = await kept_examples.set_examples(call.tx, product_id, content, **by(call))
+        return config_version_pb2.SetProductExamplesResponse(
+            product_id=product_id, content=content, update_time=convert.timestamp(at)
+        )
+
+    async def GetProductExamples(
+        self,
+        request: config_version_pb2.GetProductExamplesRequest,
+        context: Context[
+            config_version_pb2.GetProductExamplesRequest,
+            config_version_pb2.GetProductExamplesResponse,
+        ],
+    ) -> config_version_pb2.GetProductExamplesResponse:
+        async with self._db.transaction() as tx:
+            await PRODUCTS.get(tx, request.product_id)
+            content, at = await kept_examples.get_examples(tx, request.product_id)
+        return config_version_pb2.GetProductExamplesResponse(
+            product_id=request.product_id, content=content, update_time=convert.timestamp(at)
+        )

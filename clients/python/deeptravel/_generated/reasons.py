@@ -293,3 +293,8 @@ class Reason(StrEnum):
     changed, published or scheduled, only what is scheduled is cancelled. Metadata: `version_id`,
     `state`. Remedy: make another draft from the version that is published.
     """
+    CONFIG_EXAMPLE_FAILED = "CONFIG_EXAMPLE_FAILED"
+    """FAILED_PRECONDITION. An example kept with the product is not answered as it says; the first that
+    fails is named. Metadata: `version_id`, `example`, `expected`, `actual`. Remedy: correct the
+    draft or the example, or publish with a `force_comment`.
+    """

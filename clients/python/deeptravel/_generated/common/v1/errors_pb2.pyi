@@ -309,6 +309,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     changed, published or scheduled, only what is scheduled is cancelled. Metadata: `version_id`,
     `state`. Remedy: make another draft from the version that is published.
     """
+    ERROR_REASON_CONFIG_EXAMPLE_FAILED: _ErrorReason.ValueType  # 59
+    """FAILED_PRECONDITION. An example kept with the product is not answered as it says; the first
+    that fails is named. Metadata: `version_id`, `example`, `expected`, `actual`. Remedy: correct
+    the draft or the example, or publish with a `force_comment`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -602,5 +607,10 @@ ERROR_REASON_CONFIG_VERSION_STATE_REFUSES: ErrorReason.ValueType  # 58
 """FAILED_PRECONDITION. The version is in a state in which that cannot be done: only a draft is
 changed, published or scheduled, only what is scheduled is cancelled. Metadata: `version_id`,
 `state`. Remedy: make another draft from the version that is published.
+"""
+ERROR_REASON_CONFIG_EXAMPLE_FAILED: ErrorReason.ValueType  # 59
+"""FAILED_PRECONDITION. An example kept with the product is not answered as it says; the first
+that fails is named. Metadata: `version_id`, `example`, `expected`, `actual`. Remedy: correct
+the draft or the example, or publish with a `force_comment`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

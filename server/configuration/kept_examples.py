@@ -1,0 +1,118 @@
+"""Examples that are kept with a product, and tried before anything of it is published."""
+
+from datetime import datetime
+from typing import Unpack
+
+import orjson
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.audit.records import By
+from server.audit.trail import AuditedChange, audit
+from server.catalog import config_versions, products
+from server.catalog.config_versions import PRODUCT, ROUTE_FARES, ConfigVersion
+from server.catalog.models import product_examples, routes
+from server.catalog.products import PRODUCTS, Product
+from server.configuration.example_files import read_examples
+from server.configuration.examples import ExampleError, ExampleTerms, try_all
+from server.platform.errors import DomainError, Reason, invalid
+from server.platform.statements import run
+
+
+async def set_examples(
+    tx: AsyncConnection, product_id: int, content: str, **by: Unpack[By]
+) -> datetime | None:
+    """Keeps examples with a product, instead of those it has; an empty text: none. When they were
+    set. They need not hold yet.
+
+    Raises NOT_FOUND, INVALID_FIELD.
+    """
+    product = await PRODUCTS.lock(tx, product_id)
+    before = await get_examples(tx, product_id)
+    if content:
+        try:
+            examples = read_examples(content)
+            try_all(examples, await _terms(tx, product, None))
+        except ExampleError as error:
+            raise invalid("content", str(error)) from None
+    values = {"content": content, "update_time": by["now"]}
+    adding = pg_insert(product_examples).values(product_id=product_id, **values)
+    await tx.execute(adding.on_conflict_do_update(index_elements=["product_id"], set_=values))
+    change = AuditedChange(
+        by["actor"],
+        "set_examples",
+        "product",
+        product_id,
+        {"examples": before[0]},
+        {"examples": content},
+    )
+    await run(tx, audit(change, now=by["now"]))
+    return by["now"]
+
+
+async def get_examples(tx: AsyncConnection, product_id: int) -> tuple[str, datetime | None]:
+    """The examples kept with a product, and when they were set; an empty text: none."""
+    this = product_examples.c.product_id == product_id
+    query = select(product_examples.c.content, product_examples.c.update_time).where(this)
+    row = (await tx.execute(query)).one_or_none()
+    return (row.content, row.update_time) if row else ("", None)
+
+
+async def require(tx: AsyncConnection, version: ConfigVersion) -> None:
+    """Tries the examples of its product against a version. Raises CONFIG_EXAMPLE_FAILED."""
+    product_id = await _product_of(tx, version)
+    if product_id is None:
+        return
+    content, _ = await get_examples(tx, product_id)
+    if not content:
+        return
+    terms = await _terms(tx, await PRODUCTS.get(tx, product_id), version)
+    try:
+        failures = try_all(read_examples(content), terms)
+    except ExampleError as error:
+        raise _failed(version, str(error), "an answer", "none") from None
+    for name, expected, actual in failures:
+        raise _failed(version, name, _shown(expected), _shown(actual))
+
+
+def _failed(version: ConfigVersion, name: str, expected: str, actual: str) -> DomainError:
+    return DomainError(
+        Reason.CONFIG_EXAMPLE_FAILED,
+        f"example {name!r}: expected {expected}, but it is {actual}; correct the draft or the"
+        " example, or publish with a force_comment",
+        version_id=version.version_id,
+        example=name,
+        expected=expected,
+        actual=actual,
+    )
+
+
+def _shown(values: dict[str, object]) -> str:
+    return orjson.dumps(values, default=str).decode()
+
+
+async def _product_of(tx: AsyncConnection, version: ConfigVersion) -> int | None:
+    """Whose examples count; of a promotion nobody's: prices of examples are without any."""
+    if version.object_type == PRODUCT:
+        return version.object_id
+    if version.object_type == ROUTE_FARES:
+        this = routes.c.route_id == version.object_id
+        return await tx.scalar(select(routes.c.product_id).where(this))
+    return None
+
+
+async def _terms(
+    tx: AsyncConnection, product: Product, version: ConfigVersion | None
+) -> ExampleTerms:
+    """A product with the fares of its routes, as they would be under a version."""
+    query = select(routes.c.route_id, routes.c.fares).where(
+        routes.c.product_id == product.product_id, routes.c.state == "ACTIVE"
+    )
+    fares = {row.route_id: row.fares for row in await tx.execute(query)}
+    content = {**products.content_of(product), "currency_code": product.currency_code}
+    if version and version.object_type == PRODUCT:
+        content |= config_versions.normal(version.content)
+    elif version:
+        fares[version.object_id] = version.content["fares"]
+    return ExampleTerms(content, fares)
