@@ -66,13 +66,17 @@ def test_what_fails_is_named_with_both_values(
         ("terms: {}\nexamples: [{name: n, price: {}, expected: {refused: X}}]", "price"),
         ("terms: {}\nexamples: [{price: {a: 1}, expected: {refused: X}}]", "name"),
         (
-            "terms: {}\nexamples: [{name: n, entry: {scan_time: '2026-12-01T10:00:00'},"
-            " expected: {admitted: true}}]",
+            (
+                "terms: {}\nexamples: [{name: n, entry: {scan_time: '2026-12-01T10:00:00'},"
+                " expected: {admitted: true}}]"
+            ),
             "write it as",
         ),
         (
-            "terms: {policy: {refund_tiers: [{minutes_before: 0, percent: 50}]}}\nexamples: "
-            "[{name: n, refund: {paid_minor: x}, expected: {amount_minor: 1}}]",
+            (
+                "terms: {policy: {refund_tiers: [{minutes_before: 0, percent: 50}]}}\nexamples: "
+                "[{name: n, refund: {paid_minor: x}, expected: {amount_minor: 1}}]"
+            ),
             "'n': cannot be worked out",
         ),
     ],

@@ -11,7 +11,7 @@ from server.catalog.models import config_versions as table
 from tests.contract.test_schema import connected, run
 from tests.support import timetable as world
 
-BEFORE = "0032"
+BEFORE = "0033"
 
 
 async def test_version_one_is_what_there_was(timetable_url: str) -> None:
