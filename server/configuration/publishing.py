@@ -49,7 +49,8 @@ async def publish(
 
     Raises NOT_FOUND, PRODUCT_NOT_ON_SALE, ARCHIVED, CONFIG_VERSION_STATE_REFUSES,
     CONFIG_VERSION_OUTDATED if something else is published than what it was made from,
-    CONFIG_EXAMPLE_FAILED unless there is a `force_comment`, INVALID_FIELD if its object cannot have its content any more.
+    CONFIG_EXAMPLE_FAILED unless there is a `force_comment`, INVALID_FIELD if its object cannot have
+    its content any more.
     """
     draft = await _ready(tx, subject, version, (DRAFT, SCHEDULED), force_comment, **by)
     return await _take_effect(
