@@ -458,6 +458,16 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigResponse.FromString,
                 _registered_method=True)
+        self.SetProductExamples = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SetProductExamples',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.SetProductExamplesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.SetProductExamplesResponse.FromString,
+                _registered_method=True)
+        self.GetProductExamples = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetProductExamples',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesResponse.FromString,
+                _registered_method=True)
         self.ListAuditEvents = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListAuditEvents',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ListAuditEventsRequest.SerializeToString,
@@ -1130,8 +1140,8 @@ class AdminServiceServicer:
         What is scheduled takes effect once, also if no server ran at its time: then before anything is
         sold again. If it does not apply any more then, it is a draft again, with its `fault`; nothing
         of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED,
-        IDEMPOTENCY_MISMATCH.
+        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED (unless there is a
+        `force_comment`), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1147,8 +1157,24 @@ class AdminServiceServicer:
 
     def RollBackConfig(self, request, context):
         """Makes a new version with the content of one that was published before: a draft, or published at
-        once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_EXAMPLE_FAILED,
         IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetProductExamples(self, request, context):
+        """Keeps examples with a product: what its fares, its refund policy and its entry are to answer.
+        They are tried whenever a version of it, or of the fares of its routes, is published or
+        scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProductExamples(self, request, context):
+        """Reads the examples kept with a product. Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1606,6 +1632,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RollBackConfig,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigResponse.SerializeToString,
+            ),
+            'SetProductExamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetProductExamples,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.SetProductExamplesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.SetProductExamplesResponse.SerializeToString,
+            ),
+            'GetProductExamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProductExamples,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesResponse.SerializeToString,
             ),
             'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEvents,
@@ -3808,6 +3844,60 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/RollBackConfig',
             deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackConfigResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetProductExamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SetProductExamples',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.SetProductExamplesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.SetProductExamplesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProductExamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetProductExamples',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesResponse.FromString,
             options,
             channel_credentials,
             insecure,

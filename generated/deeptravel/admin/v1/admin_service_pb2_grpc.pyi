@@ -345,8 +345,8 @@ class AdminServiceStub:
     What is scheduled takes effect once, also if no server ran at its time: then before anything is
     sold again. If it does not apply any more then, it is a draft again, with its `fault`; nothing
     of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-    CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED,
-    IDEMPOTENCY_MISMATCH.
+    CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED (unless there is a
+    `force_comment`), IDEMPOTENCY_MISMATCH.
     """
     CancelScheduledVersion: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.CancelScheduledVersionRequest, _config_version_pb2.CancelScheduledVersionResponse]
     """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
@@ -354,9 +354,16 @@ class AdminServiceStub:
     """
     RollBackConfig: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.RollBackConfigRequest, _config_version_pb2.RollBackConfigResponse]
     """Makes a new version with the content of one that was published before: a draft, or published at
-    once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_EXAMPLE_FAILED,
     IDEMPOTENCY_MISMATCH.
     """
+    SetProductExamples: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.SetProductExamplesRequest, _config_version_pb2.SetProductExamplesResponse]
+    """Keeps examples with a product: what its fares, its refund policy and its entry are to answer.
+    They are tried whenever a version of it, or of the fares of its routes, is published or
+    scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    GetProductExamples: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.GetProductExamplesRequest, _config_version_pb2.GetProductExamplesResponse]
+    """Reads the examples kept with a product. Reasons: NOT_FOUND."""
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
     GetDashboard: _grpc.UnaryUnaryMultiCallable[_report_pb2.GetDashboardRequest, _report_pb2.GetDashboardResponse]
@@ -684,8 +691,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     What is scheduled takes effect once, also if no server ran at its time: then before anything is
     sold again. If it does not apply any more then, it is a draft again, with its `fault`; nothing
     of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-    CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED,
-    IDEMPOTENCY_MISMATCH.
+    CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED (unless there is a
+    `force_comment`), IDEMPOTENCY_MISMATCH.
     """
     CancelScheduledVersion: _aio.UnaryUnaryMultiCallable[_config_version_pb2.CancelScheduledVersionRequest, _config_version_pb2.CancelScheduledVersionResponse]  # type: ignore[assignment]
     """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
@@ -693,9 +700,16 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     RollBackConfig: _aio.UnaryUnaryMultiCallable[_config_version_pb2.RollBackConfigRequest, _config_version_pb2.RollBackConfigResponse]  # type: ignore[assignment]
     """Makes a new version with the content of one that was published before: a draft, or published at
-    once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_EXAMPLE_FAILED,
     IDEMPOTENCY_MISMATCH.
     """
+    SetProductExamples: _aio.UnaryUnaryMultiCallable[_config_version_pb2.SetProductExamplesRequest, _config_version_pb2.SetProductExamplesResponse]  # type: ignore[assignment]
+    """Keeps examples with a product: what its fares, its refund policy and its entry are to answer.
+    They are tried whenever a version of it, or of the fares of its routes, is published or
+    scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    GetProductExamples: _aio.UnaryUnaryMultiCallable[_config_version_pb2.GetProductExamplesRequest, _config_version_pb2.GetProductExamplesResponse]  # type: ignore[assignment]
+    """Reads the examples kept with a product. Reasons: NOT_FOUND."""
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
     """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
     GetDashboard: _aio.UnaryUnaryMultiCallable[_report_pb2.GetDashboardRequest, _report_pb2.GetDashboardResponse]  # type: ignore[assignment]
@@ -1488,8 +1502,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         What is scheduled takes effect once, also if no server ran at its time: then before anything is
         sold again. If it does not apply any more then, it is a draft again, with its `fault`; nothing
         of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED,
-        IDEMPOTENCY_MISMATCH.
+        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED (unless there is a
+        `force_comment`), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -1509,9 +1523,28 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_config_version_pb2.RollBackConfigResponse, _abc.Awaitable[_config_version_pb2.RollBackConfigResponse]]:
         """Makes a new version with the content of one that was published before: a draft, or published at
-        once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_EXAMPLE_FAILED,
         IDEMPOTENCY_MISMATCH.
         """
+
+    @_abc_1.abstractmethod
+    def SetProductExamples(
+        self,
+        request: _config_version_pb2.SetProductExamplesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.SetProductExamplesResponse, _abc.Awaitable[_config_version_pb2.SetProductExamplesResponse]]:
+        """Keeps examples with a product: what its fares, its refund policy and its entry are to answer.
+        They are tried whenever a version of it, or of the fares of its routes, is published or
+        scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetProductExamples(
+        self,
+        request: _config_version_pb2.GetProductExamplesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.GetProductExamplesResponse, _abc.Awaitable[_config_version_pb2.GetProductExamplesResponse]]:
+        """Reads the examples kept with a product. Reasons: NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListAuditEvents(

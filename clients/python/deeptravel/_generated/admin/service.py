@@ -510,6 +510,18 @@ _ROLL_BACK_CONFIG = Method(
     admin.RollBackConfigResponse,
     safe=False,
 )
+_SET_PRODUCT_EXAMPLES = Method(
+    "/deeptravel.admin.v1.AdminService/SetProductExamples",
+    admin.SetProductExamplesRequest,
+    admin.SetProductExamplesResponse,
+    safe=False,
+)
+_GET_PRODUCT_EXAMPLES = Method(
+    "/deeptravel.admin.v1.AdminService/GetProductExamples",
+    admin.GetProductExamplesRequest,
+    admin.GetProductExamplesResponse,
+    safe=True,
+)
 _LIST_AUDIT_EVENTS = Method(
     "/deeptravel.admin.v1.AdminService/ListAuditEvents",
     admin.ListAuditEventsRequest,
@@ -1859,7 +1871,8 @@ class AdminService:
         What is scheduled takes effect once, also if no server ran at its time: then before anything
         is sold again. If it does not apply any more then, it is a draft again, with its `fault`;
         nothing of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, IDEMPOTENCY_MISMATCH.
+        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED (unless there
+        is a `force_comment`), IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_PUBLISH_CONFIG_VERSION, admin.PublishConfigVersionRequest(version_id=version_id, effective_time=timestamp(effective_time), force_comment=force_comment, request_id=request_id), timeout)
 
@@ -1885,9 +1898,33 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.RollBackConfigResponse:
         """Makes a new version with the content of one that was published before: a draft, or published
-        at once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, IDEMPOTENCY_MISMATCH.
+        at once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_EXAMPLE_FAILED,
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_ROLL_BACK_CONFIG, admin.RollBackConfigRequest(version_id=version_id, comment=comment, publish=publish, request_id=request_id), timeout)
+
+    def set_product_examples(
+        self,
+        *,
+        product_id: int,
+        content: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetProductExamplesResponse:
+        """Keeps examples with a product: what its fares, its refund policy and its entry are to
+        answer. They are tried whenever a version of it, or of the fares of its routes, is published
+        or scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SET_PRODUCT_EXAMPLES, admin.SetProductExamplesRequest(product_id=product_id, content=content, request_id=request_id), timeout)
+
+    def get_product_examples(
+        self,
+        *,
+        product_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetProductExamplesResponse:
+        """Reads the examples kept with a product. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_PRODUCT_EXAMPLES, admin.GetProductExamplesRequest(product_id=product_id), timeout)
 
     def list_audit_events(
         self,
@@ -3328,7 +3365,8 @@ class AsyncAdminService:
         What is scheduled takes effect once, also if no server ran at its time: then before anything
         is sold again. If it does not apply any more then, it is a draft again, with its `fault`;
         nothing of it takes effect. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, IDEMPOTENCY_MISMATCH.
+        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED (unless there
+        is a `force_comment`), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_PUBLISH_CONFIG_VERSION, admin.PublishConfigVersionRequest(version_id=version_id, effective_time=timestamp(effective_time), force_comment=force_comment, request_id=request_id), timeout)
 
@@ -3354,9 +3392,33 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.RollBackConfigResponse:
         """Makes a new version with the content of one that was published before: a draft, or published
-        at once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, IDEMPOTENCY_MISMATCH.
+        at once. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_EXAMPLE_FAILED,
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_ROLL_BACK_CONFIG, admin.RollBackConfigRequest(version_id=version_id, comment=comment, publish=publish, request_id=request_id), timeout)
+
+    async def set_product_examples(
+        self,
+        *,
+        product_id: int,
+        content: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetProductExamplesResponse:
+        """Keeps examples with a product: what its fares, its refund policy and its entry are to
+        answer. They are tried whenever a version of it, or of the fares of its routes, is published
+        or scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SET_PRODUCT_EXAMPLES, admin.SetProductExamplesRequest(product_id=product_id, content=content, request_id=request_id), timeout)
+
+    async def get_product_examples(
+        self,
+        *,
+        product_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetProductExamplesResponse:
+        """Reads the examples kept with a product. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_PRODUCT_EXAMPLES, admin.GetProductExamplesRequest(product_id=product_id), timeout)
 
     async def list_audit_events(
         self,
