@@ -11,8 +11,9 @@ from deeptravel.ticketing.v1 import offer_pb2
 
 from server.api.ticketing.offers import UNAVAILABLE_REASONS, search_response
 from server.catalog import pricing
-from server.catalog.catalogue import PACKAGE_SALE_DAYS, VALID_AFTER_ARRIVAL, Catalogue
+from server.catalog.catalogue import PACKAGE_SALE_DAYS, Catalogue
 from server.catalog.offers import Offer
+from server.catalog.rules import VALID_AFTER_ARRIVAL
 from server.search.day_offers import Day, calendar_of
 from server.search.listing import Listed
 from server.search.search import Found
