@@ -134,7 +134,10 @@ def is_outdated(password_hash: str) -> bool:
     return _hasher.check_needs_rehash(password_hash)
 
 
-def _verify(password_hash: str, password: str) -> bool:
+def is_password(password_hash: str, password: str) -> bool:
+    """Whether the password is the one that was hashed; blocks for about 30 ms (in the server:
+    `Passwords.verify`).
+    """
     try:
         return _hasher.verify(password_hash, password)
     except (VerificationError, InvalidHashError):
@@ -156,8 +159,8 @@ class Passwords:
         return await self._run(lambda: hash_password(password), share)
 
     async def verify(self, password_hash: str, password: str, share: Share = OURS) -> bool:
-        """Whether the password is the one that was hashed."""
-        return await self._run(lambda: _verify(password_hash, password), share)
+        """See `is_password`."""
+        return await self._run(lambda: is_password(password_hash, password), share)
 
     def close(self) -> None:
         """Gives the threads back."""

@@ -26,7 +26,6 @@ from server.audit.records import By
 from server.catalog.cities import City, Stop, create_cities, create_stops
 from server.catalog.routes import Route, create_route
 from server.catalog.timetables import create_timetables
-from server.identity.credentials import hash_password
 from server.identity.models import accounts, travellers
 from server.orders.models import orders
 from server.parties.models import partners
@@ -37,7 +36,7 @@ from server.platform.outbox import outbox_tasks
 from server.stock.ids import departure_id
 from server.tickets.models import tickets
 from server.tickets.rules import Number
-from tests.support import timetable
+from tests.support import cached, timetable
 from tests.support.rpc_server import Node, Offer, Refusal, refusal, refusal_or_none
 
 Headers = tuple[tuple[str, str], ...]
@@ -310,7 +309,7 @@ async def seed(node: Node) -> AdminClient:
                 admin_roles=["ADMINISTRATOR"],
                 venue_codes=[],
                 display_name="Root",
-                password_hash=hash_password(PASSWORD),
+                password_hash=cached.password_hash(PASSWORD),
                 state="ACTIVE",
                 create_time=now,
                 update_time=now,

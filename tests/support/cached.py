@@ -8,18 +8,35 @@ import functools
 import httpcore2
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from server.identity import credentials
 from server.wechat import client, signatures
+
+password_hash = functools.cache(credentials.hash_password)
+"""Of an account that a test makes without the server; the same each time."""
 
 
 def remember() -> None:
-    """From now on a key is checked once, and the list of certificate authorities read once."""
+    """From now on a key is checked once, a right password verified once (wrong ones each time),
+    and the list of certificate authorities read once.
+    """
     setattr(  # noqa: B010 - a name of a module, not of ours
         httpcore2, "default_ssl_context", functools.cache(httpcore2.default_ssl_context)
     )
     read = functools.cache(signatures.load_private_key)
+    verify_password = credentials.is_password
+    right: set[tuple[str, str]] = set()
 
     def load_private_key(pem: bytes) -> rsa.RSAPrivateKey:
         return read(pem)
 
+    def is_password(password_hash: str, password: str) -> bool:
+        if (password_hash, password) in right:
+            return True
+        if verify_password(password_hash, password):
+            right.add((password_hash, password))
+            return True
+        return False
+
     for module in (client, signatures):
         setattr(module, "load_private_key", load_private_key)  # noqa: B010 - likewise
+    setattr(credentials, "is_password", is_password)  # noqa: B010 - likewise

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
+import psycopg
+from psycopg.rows import TupleRow
 from sqlalchemy import text
 
 from server.platform import postgres_url
@@ -14,6 +16,8 @@ from server.platform.database import Database
 from tests.support.waiting import WAIT_SECONDS
 
 _numbers = itertools.count(1)
+_copies: dict[str, psycopg.Connection[TupleRow] | None] = {}
+"""By URL, with the connection that is kept to each."""
 _PARTS = re.compile(r"(postgresql://[^/?]*)(?:/[^?]*)?(\?.*)?", re.DOTALL)
 _WAITS = text(
     "SELECT EXISTS (SELECT FROM pg_stat_activity"
@@ -53,10 +57,29 @@ def with_options(url: str, setting: str) -> str:
 
 
 @contextmanager
+def connected(url: str) -> Iterator[psycopg.Connection[TupleRow]]:
+    """A connection without transactions: to a copy the same each time, since a new one has to
+    learn all tables and statements first.
+    """
+    if url not in _copies:
+        with postgres_url.connect(url, autocommit=True) as connection:
+            yield connection
+        return
+    kept = _copies[url]
+    if kept is None or kept.closed:
+        kept = _copies[url] = postgres_url.connect(url, autocommit=True)
+    yield kept
+
+
+@contextmanager
 def copied(server_url: str, template_url: str) -> Iterator[str]:
     """URL of a copy of the template, to which nobody may be connected; it is dropped at the end."""
     name = f"test_{next(_numbers)}"
     template = postgres_url.parameters(template_url)["dbname"]
     execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    yield renamed(server_url, name)
+    url = renamed(server_url, name)
+    _copies[url] = None
+    yield url
+    if kept := _copies.pop(url):
+        kept.close()
     execute(server_url, f"DROP DATABASE {name} WITH (FORCE)")

@@ -6,7 +6,6 @@ would make.
 """
 
 import asyncio
-import functools
 from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.tickets import keys, qr
 from server.tickets.rules import Number
-from tests.support import kept_answers
+from tests.support import cached, kept_answers
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.waiting import WAIT_SECONDS
@@ -133,11 +132,6 @@ class QrTicket(NamedTuple):
     code: str
     jti: UUID
     qr: str
-
-
-@functools.cache
-def _password_hash() -> str:
-    return credentials.hash_password(PASSWORD)
 
 
 @dataclass
@@ -332,7 +326,9 @@ class World:
         """Makes the partner, the merchants and all they have, in a database without them."""
         for statement in WORLD.split(";\n"):
             if statement.strip():
-                await self.pg.execute(statement, (_password_hash(),) if "%s" in statement else None)
+                await self.pg.execute(
+                    statement, (cached.password_hash(PASSWORD),) if "%s" in statement else None
+                )
 
     async def begin(self) -> None:
         """Makes the order of all tickets that are made without one."""

@@ -9,7 +9,6 @@ from typing import Any
 from pydantic import SecretBytes
 from sqlalchemy import ColumnElement, Table, func, insert, select, update
 
-from server.identity import credentials
 from server.identity.callers import Operator
 from server.identity.credentials import new_partner_key
 from server.identity.models import accounts, partner_keys
@@ -21,10 +20,11 @@ from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.ratelimit import RateLimiter
+from tests.support import cached
 from tests.support.waiting import becomes
 
 PASSWORD = "correct horse battery staple"
-PASSWORD_HASH = credentials.hash_password(PASSWORD)
+PASSWORD_HASH = cached.password_hash(PASSWORD)
 MADE = {
     "create_time": datetime(2026, 1, 1, tzinfo=UTC),
     "update_time": datetime(2026, 1, 1, tzinfo=UTC),

@@ -2,14 +2,13 @@
 
 from collections.abc import Collection
 
-import psycopg
-
 from server.operations.consistency import Result, examine
+from tests.support import databases
 
 
 def broken(database_url: str) -> list[Result]:
     """The invariants that do not hold."""
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with databases.connected(database_url) as connection:
         return [result for result in examine(connection) if not result.holds]
 
 

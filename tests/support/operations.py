@@ -10,9 +10,9 @@ import httpx2
 from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc, catalog_pb2
 from sqlalchemy import insert
 
-from server.identity.credentials import hash_password
 from server.identity.models import accounts
 from server.platform.database import Database
+from tests.support import cached
 from tests.support.rpc_server import Refusal, refusal
 from tests.support.traveller import World, request_id
 
@@ -42,7 +42,7 @@ class Manager:
                     admin_roles=["ADMINISTRATOR"],
                     venue_codes=[],
                     display_name=NAME,
-                    password_hash=hash_password(PASSWORD),
+                    password_hash=cached.password_hash(PASSWORD),
                     state="ACTIVE",
                     create_time=now,
                     update_time=now,

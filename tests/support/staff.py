@@ -10,8 +10,7 @@ import grpc
 from deeptravel.admin.v1 import admin_service_pb2_grpc, ticket_block_pb2
 from deeptravel.redemption.v1 import redemption_pb2
 
-from server.identity import credentials
-from tests.support import gate
+from tests.support import cached, gate
 from tests.support.gate import PASSWORD, WORLD, Terminal
 from tests.support.traveller import World, request_id
 
@@ -59,7 +58,7 @@ class Staff:
 
 async def hire(world: World, channel: grpc.aio.Channel) -> Staff:
     """Writes them down, and logs them in."""
-    password_hash = credentials.hash_password(PASSWORD)
+    password_hash = cached.password_hash(PASSWORD)
     for statement in WORLD.split(";\n"):
         if statement.strip():
             values = (password_hash,) if "%s" in statement else ()
