@@ -1,0 +1,124 @@
+"""A server whose loops turn quickly, and a statement of a loop that fails where a test says so."""
+
+import asyncio
+from asyncio import selector_events
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from redis.asyncio import Redis
+
+from server.api import health as health_module
+from server.api import streams
+from server.identity import keys
+from server.orders import hold_expiry, watch
+from server.partners import ledger, reservation_expiry, sandbox_clock
+from server.platform import change_feed, schedule, task_worker
+from server.platform import loops as loops_module
+from server.platform.connection import DriverConnection
+from server.platform.round_trips import RoundTrips
+from server.webhooks import dispatching, sequencing
+from tests.support.gate_server import GateServer
+from tests.support.traveller import traveller_server
+from tests.support.waiting import WAIT_SECONDS
+
+SECONDS = WAIT_SECONDS
+
+
+def read_only() -> BaseException:
+    return psycopg.errors.ReadOnlySqlTransaction("cannot execute UPDATE in a read-only transaction")
+
+
+def broken_index() -> BaseException:
+    return psycopg.errors.IndexCorrupted("could not read block 7")
+
+
+ERRORS = [read_only, broken_index, ZeroDivisionError]
+
+
+class Statements:
+    """Counts what a loop does, and lets it fail where asked to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
+        self.loop = loop
+        self.count = 0
+        self.fail: dict[int, BaseException] = {}
+        for owner, name in (
+            (DriverConnection, "wait"),
+            (RoundTrips, "run"),
+            (Redis, "ping"),
+            (health.aio.HealthServicer, "set"),
+            (selector_events.BaseSelectorEventLoop, "sock_accept"),
+        ):
+            self._listen(monkeypatch, owner, name)
+        look = streams._Stream.look
+
+        def looked(stream: streams._Stream) -> None:
+            self._count()
+            look(stream)
+
+        monkeypatch.setattr(streams._Stream, "look", looked)
+
+    def _listen(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        async def called(*given: Any, **named: Any) -> Any:
+            self._count()
+            return await real(*given, **named)
+
+        monkeypatch.setattr(owner, name, called)
+
+    def _count(self) -> None:
+        task = asyncio.current_task()
+        if task and task.get_name() == self.loop:
+            self.count += 1
+            error = self.fail.pop(self.count, None)
+            if error:
+                raise error
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS):
+        while not true():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
+
+async def until_status(server: GateServer, status: int) -> None:
+    """Waits until gRPC health says so of the whole server."""
+    stub: Any = health_pb2_grpc.HealthStub(server.channel)
+    async with asyncio.timeout(SECONDS):
+        async for answer in stub.Watch(health_pb2.HealthCheckRequest()):
+            if answer.status == status:
+                return
+
+
+@asynccontextmanager
+async def quick_server(database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
+    """A server whose loops turn quickly."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module, name in (
+            (hold_expiry, "LOOK_SECONDS"),
+            (reservation_expiry, "LOOK_SECONDS"),
+            (sandbox_clock, "LOOK_SECONDS"),
+            (change_feed, "POLL_SECONDS"),
+            (task_worker, "POLL_SECONDS"),
+            (task_worker, "SAMPLE_SECONDS"),
+            (keys, "NOTE_POLL_SECONDS"),
+            (keys, "NOTE_SECONDS"),
+            (watch, "POLL_SECONDS"),
+            (streams, "RECHECK_SECONDS"),
+            (schedule, "LOOK_SECONDS"),
+            (health_module, "PROBE_SECONDS"),
+            (ledger, "POLL_SECONDS"),
+            (sequencing, "POLL_SECONDS"),
+            (dispatching, "POLL_SECONDS"),
+            (loops_module, "FIRST_RESTART_SECONDS"),
+            (loops_module, "MAX_RESTART_SECONDS"),
+            (loops_module, "STEADY_SECONDS"),
+        ):
+            patched.setattr(module, name, 0.05)
+        async with traveller_server(database_url, redis_url, all_jobs=True) as running:
+            yield running
