@@ -61,10 +61,10 @@ class LoginFailures:
         self._limit = settings.login_failures
         self._address_limit = settings.login_failures_per_address
 
-    async def refuse_locked(
+    async def locked(
         self, tx: AsyncConnection, attempt: Attempt, now: datetime, *, own_terminal: bool
-    ) -> None:
-        """Raises LOGIN_LOCKED for a name that is locked out at its place, or an address that is.
+    ) -> DomainError | None:
+        """LOGIN_LOCKED for a name that is locked out at its place, or an address that is.
 
         With `own_terminal` the address does not count: the account may act at the terminal it
         names.
@@ -73,7 +73,10 @@ class LoginFailures:
         found = await tx.execute(_ROWS.where(or_(*map(_under, keys))))
         for row in found:
             key = bytes(row.username_hash), bytes(row.place_hash)
-            self._refuse(key, rules.Failures(row.failures, row.expire_time), now)
+            failures = rules.Failures(row.failures, row.expire_time)
+            if locked := self._locked(key, failures, now):
+                return locked
+        return None
 
     async def count(
         self, tx: AsyncConnection, attempt: Attempt, now: datetime, *, own_terminal: bool

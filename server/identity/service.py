@@ -9,78 +9,55 @@ import contextlib
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from sqlalchemy import (
     ColumnElement,
-    FromClause,
     Row,
     and_,
     bindparam,
     delete,
-    insert,
     select,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.identity import credentials, login_failures, login_places, refreshing, rules
+from server.identity import (
+    credentials,
+    login_failures,
+    login_places,
+    refreshing,
+    rules,
+)
 from server.identity.callers import Admin, Caller, Operator, Partner, Person, Traveller
-from server.identity.credentials import DECOY_HASH, NewToken, Passwords
+from server.identity.credentials import Passwords
 from server.identity.keys import PartnerKeys, on_its_clock, unauthenticated
-from server.identity.login_failures import Attempt, LoginFailures
 from server.identity.models import accounts, logins, validator_sessions
 from server.identity.sessions import ValidatorSessions, session_departure
+from server.identity.signing_in import (
+    FACTS,
+    LoginTokens,
+    SigningIn,
+    at_terminal,
+    issue_tokens,
+    standing,
+)
 from server.identity.travellers import TOKEN_PREFIX, Travellers
-from server.parties.models import merchants, terminals, venues
 from server.platform import change_feed
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subject
 from server.platform.config import Settings
 from server.platform.crypto import same
 from server.platform.database import Database
-from server.platform.errors import DomainError, Reason
+from server.platform.errors import DomainError
 from server.platform.loops import Loops
 from server.platform.ratelimit import Allowance, RateLimiter
 
 log = structlog.get_logger()
 
-FACTS = (
-    accounts.c.username,
-    accounts.c.role,
-    accounts.c.state,
-    accounts.c.merchant_code,
-    accounts.c.venue_codes,
-    accounts.c.admin_roles,
-    merchants.c.state.label("merchant_state"),
-    merchants.c.function_codes.label("merchant_function_codes"),
-    merchants.c.reversal_window_seconds,
-    terminals.c.state.label("terminal_state"),
-    venues.c.venue_code,
-    venues.c.state.label("venue_state"),
-    venues.c.merchant_code.label("venue_merchant_code"),
-    venues.c.function_codes.label("venue_function_codes"),
-    venues.c.time_zone,
-)
-
-
-def _at_terminal(source: FromClause, terminal_device_id: ColumnElement[Any]) -> FromClause:
-    return (
-        source.outerjoin(merchants, merchants.c.merchant_code == accounts.c.merchant_code)
-        .outerjoin(terminals, terminals.c.terminal_device_id == terminal_device_id)
-        .outerjoin(venues, venues.c.venue_code == terminals.c.venue_code)
-    )
-
-
-_terminal = bindparam("terminal_device_id", type_=terminals.c.terminal_device_id.type)
-ACCOUNT = (
-    select(*FACTS, _terminal.label("terminal_device_id"), accounts.c.password_hash)
-    .select_from(_at_terminal(accounts, _terminal))
-    .where(accounts.c.username == bindparam("name"))
-)
 LOGIN = (
     select(
         *FACTS,
@@ -89,7 +66,7 @@ LOGIN = (
         validator_sessions.c.service_number,
     )
     .select_from(
-        _at_terminal(
+        at_terminal(
             logins.join(accounts, accounts.c.username == logins.c.username),
             logins.c.terminal_device_id,
         ).outerjoin(
@@ -102,15 +79,6 @@ LOGIN = (
     )
     .where(logins.c.login_id == bindparam("id"))
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LoginTokens:
-    """What a log-in or refresh gives: both tokens, and the access token's life."""
-
-    access_token: str
-    refresh_token: str
-    expires_in_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +125,8 @@ class Identity:
         self._feed = feed
         self._limiter = limiter
         self._settings = settings
-        self._failures = LoginFailures(settings)
         self.passwords = Passwords()
+        self._signing_in = SigningIn(db, settings, self.passwords)
         self.travellers = Travellers(db, feed, settings)
         self._keys = PartnerKeys(db, feed, loops)
         self._tokens: Remembered[str, _Login] = Remembered(
@@ -301,62 +269,10 @@ class Identity:
         *,
         address: str = "",
     ) -> LoginTokens:
-        """Logs an operator in at a terminal, or an administrator without one; may be repeated.
-
-        `address` is where the call comes from. Raises LOGIN_FAILED, alike for an unknown user, a
-        wrong password and a terminal the user may not stand at (the log says which), LOGIN_LOCKED
-        after `login_failures` of them in a row from this terminal and address, also under names
-        that do not exist, or `login_failures_per_address` of all names from this address, and
-        SERVER_BUSY.
-        """
-        attempt = Attempt.of(username, terminal_device_id, address)
-        async with self._db.transaction() as tx:
-            row = (
-                await tx.execute(
-                    ACCOUNT, {"name": username, "terminal_device_id": terminal_device_id}
-                )
-            ).one_or_none()
-            fault = "user unknown" if row is None else _standing(row).fault()
-            own_terminal = terminal_device_id is not None and fault is None
-            await self._failures.refuse_locked(tx, attempt, now, own_terminal=own_terminal)
-            share = attempt.share(
-                own_terminal=own_terminal, known=await login_places.is_known(tx, attempt)
-            )
-        stored_hash = row.password_hash if row else DECOY_HASH
-        verified = await self.passwords.verify(stored_hash, password, share)
-        if row is None or not verified or fault:
-            log.warning(
-                "login.failed",
-                username=username if row else None,  # an unknown one may be a password
-                terminal_device_id=terminal_device_id,
-                address=address,
-                detail=fault or "password wrong",
-            )
-            locked = await self._db.in_transaction(
-                lambda tx: self._failures.count(tx, attempt, now, own_terminal=own_terminal)
-            )
-            raise locked or _login_failed()
-        new_hash = row.password_hash
-        if credentials.is_outdated(row.password_hash):
-            new_hash = await self.passwords.hash(password, share)
-        login_id = uuid4()
-
-        async def work(tx: AsyncConnection) -> LoginTokens:
-            await self._failures.succeed(tx, attempt, now)
-            await login_places.note(tx, attempt, now)
-            await _confirm_password(tx, username, row.password_hash, new_hash)
-            columns, tokens = self._issue(login_id, now)
-            await tx.execute(
-                insert(logins).values(
-                    login_id=login_id,
-                    username=username,
-                    terminal_device_id=terminal_device_id,
-                    **columns,
-                )
-            )
-            return tokens
-
-        return await self._db.in_transaction(work)
+        """`SigningIn.log_in`."""
+        return await self._signing_in.log_in(
+            username, password, terminal_device_id, now, address=address
+        )
 
     async def refresh(self, refresh_token: str, now: datetime) -> LoginTokens:
         """New tokens for a refresh token; the same again for a repeat within 30 s, whose answer may
@@ -402,7 +318,7 @@ class Identity:
         self, login_id: UUID, refresh_token: str, given_hash: bytes, now: datetime
     ) -> LoginTokens | None:
         """New tokens for a refresh token; None if it is no longer the one that is valid."""
-        columns, tokens = self._issue(login_id, now)
+        columns, tokens = issue_tokens(self._settings, login_id, now)
         successor = refreshing.Successor(tokens.access_token, tokens.refresh_token)
         async with self._db.transaction() as tx:
             refreshed = await tx.execute(
@@ -431,19 +347,6 @@ class Identity:
 
         await self._db.in_transaction(work)
         await self._forget()
-
-    def _issue(self, login_id: UUID, now: datetime) -> tuple[dict[str, Any], LoginTokens]:
-        access: NewToken = credentials.new_token("a", login_id)
-        refresh: NewToken = credentials.new_token("r", login_id)
-        seconds = self._settings.access_token_seconds
-        columns = {
-            "issue_time": now,
-            "access_hash": access.secret_hash,
-            "access_expire_time": now + timedelta(seconds=seconds),
-            "refresh_hash": refresh.secret_hash,
-            "refresh_expire_time": now + timedelta(seconds=self._settings.refresh_token_seconds),
-        }
-        return columns, LoginTokens(access.text, refresh.text, seconds)
 
     # Keeping memory and table in step
 
@@ -513,45 +416,11 @@ async def _end_logins(tx: AsyncConnection, which: ColumnElement[bool], now: date
     return bool(ended)
 
 
-async def _confirm_password(
-    tx: AsyncConnection, username: str, verified_hash: str, new_hash: str
-) -> None:
-    """Locks the account, whose password may have changed while it was verified. Raises
-    LOGIN_FAILED.
-    """
-    confirmed = await tx.execute(
-        update(accounts)
-        .where(
-            accounts.c.username == username,
-            accounts.c.password_hash == verified_hash,
-            accounts.c.state == "ACTIVE",
-        )
-        .values(password_hash=new_hash)
-    )
-    if not confirmed.rowcount:
-        raise _login_failed()
-
-
-def _standing(row: Row[*tuple[Any, ...]]) -> rules.Standing:
-    return rules.Standing(
-        role=row.role,
-        state=row.state,
-        merchant_code=row.merchant_code,
-        merchant_state=row.merchant_state,
-        venue_codes=tuple(row.venue_codes),
-        terminal_device_id=row.terminal_device_id,
-        terminal_state=row.terminal_state,
-        venue_code=row.venue_code,
-        venue_state=row.venue_state,
-        venue_merchant_code=row.venue_merchant_code,
-    )
-
-
 def _live(row: Row[*tuple[Any, ...]]) -> _Login:
     """The log-in of a row of LOGIN. Raises UNAUTHENTICATED if it is ended, or its owner may no
     longer act there.
     """
-    fault = "logged out" if row.end_time else _standing(row).fault()
+    fault = "logged out" if row.end_time else standing(row).fault()
     if fault:
         log.info("login.refused", username=row.username, login_id=row.login_id, detail=fault)
         raise unauthenticated()
@@ -586,10 +455,3 @@ def _in_time(login: _Login) -> Person:
 def _is_over(login: _Login) -> bool:
     """Whether it cannot be refreshed any more."""
     return time.time() >= login.refresh_expires
-
-
-def _login_failed() -> DomainError:
-    return DomainError(
-        Reason.LOGIN_FAILED,
-        "the user name or the password is wrong, or the user may not log in at this terminal",
-    )

@@ -65,11 +65,24 @@ def verify_chain(
                 on_progress(position, length)
 
         last = stored.checkpoints[-1] if since_checkpoint and stored.checkpoints else None
+        if last and (fault := _last_fault(connection, last)):
+            return Verified(fault, 0, stored, 0)
         start = {"start": (last.position, last.chain_hash)} if last else {}
         events = _events(connection, last.position if last else BEFORE_ALL)
         fault = verify(events, stored, keys, kept=kept, on_event=count, **start)
         ((waiting,),) = connection.execute(_WAITING).fetchall()
     return Verified(fault, done, stored, waiting)
+
+
+def _last_fault(connection: psycopg.Connection[Any], last: Checkpoint) -> Fault | None:
+    """Whether the event that a checkpoint was taken of is there yet."""
+    if not last.position:
+        return None
+    query = "SELECT chain_hash FROM audit_events WHERE position = %s"
+    if connection.execute(query, [last.position]).fetchall() == [(last.chain_hash,)]:
+        return None
+    what = f"not what checkpoint {last.checkpoint_number} was taken of"
+    return Fault(last.position, None, what)
 
 
 def _stored(connection: psycopg.Connection[Any], keys: ChainKeys) -> Stored:

@@ -18,7 +18,9 @@ import redis
 from cryptography import x509
 
 from server.api.tls import Certificates
+from server.audit.chain_keys import ChainKeys
 from server.operations import consistency, database_server, places, preparation
+from server.operations.audit_chain import verify_chain
 from server.operations.data_folder import FREE_BYTES_NEEDED, PRIVATE_FILES
 from server.operations.findings import Finding, Verdict, ok, wrong
 from server.operations.places import OpenPlaces, Places
@@ -292,6 +294,7 @@ def check_database(settings: Settings, found: Places) -> Iterator[Finding]:
         if state is not SchemaState.CURRENT:
             return
         yield _privileges(connection)
+        yield _audit_chain(connection, settings, found)
     yield from _keys(settings, found)
 
 
@@ -377,6 +380,24 @@ def _connections(connection: psycopg.Connection[Any], settings: Settings) -> Fin
         remedy = "lower DEEPTRAVEL_DATABASE_POOL or raise max_connections of the database"
         return Finding("connections", Verdict.WRONG, found, remedy)
     return ok("connections", f"{found}: enough for {math.floor(free / needed)} more processes")
+
+
+def _audit_chain(connection: psycopg.Connection[Any], settings: Settings, found: Places) -> Finding:
+    """Whether the audit trail is whole since the last checkpoint."""
+    try:
+        settings = preparation.with_secret_key(settings, found)
+    except ConfigError as error:
+        return wrong("audit trail", error)
+    assert settings.secret_key is not None
+    keys = ChainKeys(settings.secret_key.get_secret_value())
+    verified = verify_chain(connection, keys, since_checkpoint=True)
+    if verified.fault:
+        remedy = "deeptravel audit verify, then find out who has written to the database past us"
+        return Finding("audit trail", Verdict.WRONG, str(verified.fault), remedy)
+    if verified.waiting:
+        text = f"{verified.waiting} events wait for their place in the chain"
+        return Finding("audit trail", Verdict.WARNING, text, "start the server, or see its log")
+    return ok("audit trail", f"{verified.events} events since the last checkpoint are whole")
 
 
 def _keys(settings: Settings, found: Places) -> Iterator[Finding]:

@@ -291,6 +291,7 @@ VALID: dict[str, dict[str, Any]] = {
     "GetOperator": {"username": "olga"},
     "GetProduct": {"product_id": 106},
     "GetAllotment": {"product_id": 106, "channel": "CP"},
+    "ExportAuditEvents": {"format": 1},
     "AdminLogin": {"username": "root", "password": PASSWORD},
 }
 """A request that succeeds on a seeded server, for every method whose empty request does not."""

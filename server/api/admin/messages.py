@@ -217,6 +217,12 @@ def audit_message(event: AuditEvent) -> audit_pb2.AuditEvent:
         name=event.name,
         before=_struct(event.before),
         after=_struct(event.after),
+        reason=event.reason or "",
+        address=event.address or "",
+        terminal_device_id=event.terminal_device_id or "",
+        request_id=event.request_id or "",
+        position=event.position or 0,
+        chain_hash=(event.chain_hash or b"").hex(),
     )
 
 

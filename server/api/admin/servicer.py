@@ -6,22 +6,20 @@ versions of what sells in `servicer_config_versions.py`, of money in `servicer_m
 here.
 """
 
-from datetime import datetime
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from deeptravel.admin.v1 import (
     account_pb2,
-    audit_pb2,
     partner_pb2,
     ticket_block_pb2,
     traveller_pb2,
 )
 
-from server.api import calls, convert, paging, requests
+from server.api import calls, paging, requests
 from server.api import repeats as repeats_module
 from server.api.admin import messages
 from server.api.admin.servicer_allotments import AllotmentMethods
+from server.api.admin.servicer_audit import AuditMethods
 from server.api.admin.servicer_catalog import CatalogMethods
 from server.api.admin.servicer_config_versions import ConfigVersionMethods
 from server.api.admin.servicer_money import MoneyMethods
@@ -30,9 +28,7 @@ from server.api.admin.servicer_reports import DASHBOARD_SECONDS, ReportMethods
 from server.api.admin.servicer_statements import PartnerStatementMethods
 from server.api.admin.table import by
 from server.api.calls import Context
-from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
-from server.audit import audit_events
 from server.identity import accounts, partner_keys, traveller_blocks
 from server.identity.callers import Admin
 from server.identity.service import Identity
@@ -52,6 +48,7 @@ class AdminServicer(
     MoneyMethods,
     PartnerStatementMethods,
     ReportMethods,
+    AuditMethods,
 ):
     """The methods of AdminService; the contract documents each."""
 
@@ -185,7 +182,7 @@ class AdminServicer(
         message = messages.administrator_message(administrator)
         return account_pb2.UpdateAdministratorResponse(administrator=message)
 
-    # Blocks and the audit trail
+    # Blocks
 
     @changing
     async def BlockTicket(
@@ -231,21 +228,3 @@ class AdminServicer(
         )
         message = messages.traveller_message(traveller)
         return traveller_pb2.UnblockTravellerResponse(traveller=message)
-
-    @paged
-    async def ListAuditEvents(
-        self, request: audit_pb2.ListAuditEventsRequest, page: Page[Admin, tuple[datetime, UUID]]
-    ) -> audit_pb2.ListAuditEventsResponse:
-        async with self._db.report(page.caller.key) as tx:
-            found = await audit_events.list_audit_events(
-                tx,
-                resource=request.resource,
-                name=request.name,
-                actor=request.actor,
-                time_from=convert.moment(request, "time_from"),
-                time_until=convert.moment(request, "time_until"),
-                after=page.after,
-                limit=page.size + 1,
-            )
-        shown = page.cut(found, lambda last: (last.occurred_time, last.audit_id))
-        return audit_pb2.ListAuditEventsResponse(audit_events=map(messages.audit_message, shown))

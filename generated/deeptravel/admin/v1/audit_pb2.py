@@ -23,11 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64\x65\x65ptravel/admin/v1/audit.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe1\x01\n\nAuditEvent\x12\x10\n\x08\x61udit_id\x18\x01 \x01(\t\x12\x31\n\roccurred_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x10\n\x08resource\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\'\n\x06\x62\x65\x66ore\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x05\x61\x66ter\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x93\x02\n\x16ListAuditEventsRequest\x12\x1d\n\x08resource\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18 \xba\x01\x01\x00\x12\x1a\n\x04name\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x01\xba\x01\x01\x00\x12\x1b\n\x05\x61\x63tor\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x01\xba\x01\x01\x00\x12-\n\ttime_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ntime_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\tpage_size\x18\x06 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x07 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"i\n\x17ListAuditEventsResponse\x12\x35\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\tB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64\x65\x65ptravel/admin/v1/audit.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x19google/api/httpbody.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x02\n\nAuditEvent\x12\x10\n\x08\x61udit_id\x18\x01 \x01(\t\x12\x31\n\roccurred_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x10\n\x08resource\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\'\n\x06\x62\x65\x66ore\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x05\x61\x66ter\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\n \x01(\t\x12\x1a\n\x12terminal_device_id\x18\x0b \x01(\t\x12\x12\n\nrequest_id\x18\x0c \x01(\t\x12\x10\n\x08position\x18\r \x01(\x03\x12\x12\n\nchain_hash\x18\x0e \x01(\t\"\xce\x02\n\x16ListAuditEventsRequest\x12\x1d\n\x08resource\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18 \xba\x01\x01\x00\x12\x1a\n\x04name\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x01\xba\x01\x01\x00\x12\x1b\n\x05\x61\x63tor\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x01\xba\x01\x01\x00\x12-\n\ttime_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ntime_until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\tpage_size\x18\x06 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x07 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\x12\x1b\n\x06\x61\x63tion\x18\x08 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12\x1c\n\x06reason\x18\t \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\xba\x01\x01\x00\"i\n\x17ListAuditEventsResponse\x12\x35\n\x0c\x61udit_events\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.AuditEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd5\x02\n\x18\x45xportAuditEventsRequest\x12G\n\x06\x66ormat\x18\x01 \x01(\x0e\x32&.deeptravel.admin.v1.AuditExportFormatB\x0f\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x98\xb5\x18\x01\x12\x1d\n\x08resource\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x18 \xba\x01\x01\x00\x12\x1a\n\x04name\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x01\xba\x01\x01\x00\x12\x1b\n\x05\x61\x63tor\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x01\xba\x01\x01\x00\x12\x1b\n\x06\x61\x63tion\x18\x05 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12\x1c\n\x06reason\x18\x06 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\xba\x01\x01\x00\x12-\n\ttime_from\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\ntime_until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"?\n\x19\x45xportAuditEventsResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody*y\n\x11\x41uditExportFormat\x12#\n\x1f\x41UDIT_EXPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x41UDIT_EXPORT_FORMAT_CSV\x10\x01\x12\"\n\x1e\x41UDIT_EXPORT_FORMAT_JSON_LINES\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,10 +47,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
-  _globals['_AUDITEVENT']._serialized_start=149
-  _globals['_AUDITEVENT']._serialized_end=374
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=377
-  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=652
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=654
-  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=759
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['action']._loaded_options = None
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['action']._serialized_options = b'\272H\010r\006\030@\272\001\001\000'
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_LISTAUDITEVENTSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\tr\007\030\310\001\272\001\001\000'
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['format']._loaded_options = None
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['format']._serialized_options = b'\272H\010\202\001\002\020\001\310\001\001\230\265\030\001'
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['resource']._loaded_options = None
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['resource']._serialized_options = b'\272H\010r\006\030 \272\001\001\000'
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['name']._serialized_options = b'\272H\tr\007\030\200\001\272\001\001\000'
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['actor']._loaded_options = None
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['actor']._serialized_options = b'\272H\tr\007\030\200\001\272\001\001\000'
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['action']._loaded_options = None
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['action']._serialized_options = b'\272H\010r\006\030@\272\001\001\000'
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_EXPORTAUDITEVENTSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\tr\007\030\310\001\272\001\001\000'
+  _globals['_AUDITEXPORTFORMAT']._serialized_start=1411
+  _globals['_AUDITEXPORTFORMAT']._serialized_end=1532
+  _globals['_AUDITEVENT']._serialized_start=212
+  _globals['_AUDITEVENT']._serialized_end=556
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_start=559
+  _globals['_LISTAUDITEVENTSREQUEST']._serialized_end=893
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_start=895
+  _globals['_LISTAUDITEVENTSRESPONSE']._serialized_end=1000
+  _globals['_EXPORTAUDITEVENTSREQUEST']._serialized_start=1003
+  _globals['_EXPORTAUDITEVENTSREQUEST']._serialized_end=1344
+  _globals['_EXPORTAUDITEVENTSRESPONSE']._serialized_start=1346
+  _globals['_EXPORTAUDITEVENTSRESPONSE']._serialized_end=1409
 # @@protoc_insertion_point(module_scope)

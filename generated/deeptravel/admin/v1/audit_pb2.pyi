@@ -4,11 +4,13 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,9 +22,42 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _AuditExportFormat:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AuditExportFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditExportFormat.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    AUDIT_EXPORT_FORMAT_UNSPECIFIED: _AuditExportFormat.ValueType  # 0
+    """Not allowed."""
+    AUDIT_EXPORT_FORMAT_CSV: _AuditExportFormat.ValueType  # 1
+    """CSV as RFC 4180 has it, UTF-8: a header line with the names of AuditEvent's fields, `before` and
+    `after` as JSON; texts that a spreadsheet program would take for a formula begin with an
+    apostrophe.
+    """
+    AUDIT_EXPORT_FORMAT_JSON_LINES: _AuditExportFormat.ValueType  # 2
+    """A JSON object a line, with the names of AuditEvent's fields."""
+
+class AuditExportFormat(_AuditExportFormat, metaclass=_AuditExportFormatEnumTypeWrapper):
+    """What a file of audit events is."""
+
+AUDIT_EXPORT_FORMAT_UNSPECIFIED: AuditExportFormat.ValueType  # 0
+"""Not allowed."""
+AUDIT_EXPORT_FORMAT_CSV: AuditExportFormat.ValueType  # 1
+"""CSV as RFC 4180 has it, UTF-8: a header line with the names of AuditEvent's fields, `before` and
+`after` as JSON; texts that a spreadsheet program would take for a formula begin with an
+apostrophe.
+"""
+AUDIT_EXPORT_FORMAT_JSON_LINES: AuditExportFormat.ValueType  # 2
+"""A JSON object a line, with the names of AuditEvent's fields."""
+Global___AuditExportFormat: _TypeAlias = AuditExportFormat  # noqa: Y015
+
 @_typing.final
 class AuditEvent(_message.Message):
-    """One change an administrator made."""
+    """One change that an administrator, the command line or the daemon made, or a sign-in. Who may not
+    see personal data (all but ADMIN_ROLE_ADMINISTRATOR) gets `(redacted)` in place of names,
+    documents, telephone numbers and WeChat ids in `before` and `after`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -34,16 +69,34 @@ class AuditEvent(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    TERMINAL_DEVICE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    CHAIN_HASH_FIELD_NUMBER: _builtins.int
     audit_id: _builtins.str
     """Its id, a UUID."""
     actor: _builtins.str
-    """Who, e.g. `admin:root`."""
+    """Who, e.g. `admin:root`, `operator:olga`, `cli:root`, `daemon`."""
     action: _builtins.str
-    """What was done, e.g. `create`, `update`, `revoke`, `move`."""
+    """What was done, e.g. `create`, `update`, `revoke`, `move`, `sign_in`."""
     resource: _builtins.str
     """To what kind of thing, e.g. `partner`."""
     name: _builtins.str
     """Which one, e.g. `CP`."""
+    reason: _builtins.str
+    """Why, as the actor said; empty if nothing was said."""
+    address: _builtins.str
+    """The address the call came from, after proxies that are trusted; empty of what no call made."""
+    terminal_device_id: _builtins.str
+    """The terminal it came from; empty without one."""
+    request_id: _builtins.str
+    """The call's `x-request-id`, under which the log has it; empty of what no call made."""
+    position: _builtins.int
+    """Its place in the chain; 0 in the second until it has one."""
+    chain_hash: _builtins.str
+    """The chain's hash at its place, in hexadecimal: of the event and all before it."""
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -67,10 +120,16 @@ class AuditEvent(_message.Message):
         name: _builtins.str = ...,
         before: _struct_pb2.Struct | None = ...,
         after: _struct_pb2.Struct | None = ...,
+        reason: _builtins.str = ...,
+        address: _builtins.str = ...,
+        terminal_device_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        position: _builtins.int = ...,
+        chain_hash: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "occurred_time", b"occurred_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "after", b"after", "audit_id", b"audit_id", "before", b"before", "name", b"name", "occurred_time", b"occurred_time", "resource", b"resource"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "address", b"address", "after", b"after", "audit_id", b"audit_id", "before", b"before", "chain_hash", b"chain_hash", "name", b"name", "occurred_time", b"occurred_time", "position", b"position", "reason", b"reason", "request_id", b"request_id", "resource", b"resource", "terminal_device_id", b"terminal_device_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -89,9 +148,11 @@ class ListAuditEventsRequest(_message.Message):
     TIME_UNTIL_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     resource: _builtins.str
-    """Only of this kind of thing: partner, partner_key, merchant, venue, terminal, operator,
-    administrator, product, allotment, ticket, refund, payment_incident or task.
+    """Only of this kind of thing, e.g. partner, partner_key, merchant, venue, terminal, operator,
+    administrator, product, allotment, ticket, refund, payment_incident, task, sign_in or job.
     """
     name: _builtins.str
     """Only of this one: its code, id, user name or number; `<product_id>/<channel>` for an allotment."""
@@ -101,6 +162,10 @@ class ListAuditEventsRequest(_message.Message):
     """How many a page, 1 to 200; 50 if 0."""
     page_token: _builtins.str
     """Token of the page, from the answer before; all filters must be the same."""
+    action: _builtins.str
+    """Only this action, e.g. `revoke`."""
+    reason: _builtins.str
+    """Only with this in the reason, in capitals or small letters; give a span of time with it."""
     @_builtins.property
     def time_from(self) -> _timestamp_pb2.Timestamp:
         """Only at or after this time."""
@@ -119,10 +184,12 @@ class ListAuditEventsRequest(_message.Message):
         time_until: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        action: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time_from", b"time_from", "time_until", b"time_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "name", b"name", "page_size", b"page_size", "page_token", b"page_token", "resource", b"resource", "time_from", b"time_from", "time_until", b"time_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "name", b"name", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "resource", b"resource", "time_from", b"time_from", "time_until", b"time_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -155,3 +222,83 @@ class ListAuditEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAuditEventsResponse: _TypeAlias = ListAuditEventsResponse  # noqa: Y015
+
+@_typing.final
+class ExportAuditEventsRequest(_message.Message):
+    """Asks for audit events as a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    RESOURCE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TIME_FROM_FIELD_NUMBER: _builtins.int
+    TIME_UNTIL_FIELD_NUMBER: _builtins.int
+    format: Global___AuditExportFormat.ValueType
+    """`csv` or `json_lines`."""
+    resource: _builtins.str
+    """Only of this kind of thing, as ListAuditEvents."""
+    name: _builtins.str
+    """Only of this one, as ListAuditEvents."""
+    actor: _builtins.str
+    """Only by this actor, e.g. `admin:root`."""
+    action: _builtins.str
+    """Only this action, e.g. `revoke`."""
+    reason: _builtins.str
+    """Only with this in the reason, in capitals or small letters."""
+    @_builtins.property
+    def time_from(self) -> _timestamp_pb2.Timestamp:
+        """Only at or after this time."""
+
+    @_builtins.property
+    def time_until(self) -> _timestamp_pb2.Timestamp:
+        """Only before this time."""
+
+    def __init__(
+        self,
+        *,
+        format: Global___AuditExportFormat.ValueType = ...,
+        resource: _builtins.str = ...,
+        name: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        action: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        time_from: _timestamp_pb2.Timestamp | None = ...,
+        time_until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time_from", b"time_from", "time_until", b"time_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "format", b"format", "name", b"name", "reason", b"reason", "resource", b"resource", "time_from", b"time_from", "time_until", b"time_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportAuditEventsRequest: _TypeAlias = ExportAuditEventsRequest  # noqa: Y015
+
+@_typing.final
+class ExportAuditEventsResponse(_message.Message):
+    """A piece of the file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """The bytes that follow those before, up to 64 KiB; each with the file's content type. Over HTTP
+        they are the body of the answer.
+        """
+
+    def __init__(
+        self,
+        *,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportAuditEventsResponse: _TypeAlias = ExportAuditEventsResponse  # noqa: Y015

@@ -1,0 +1,90 @@
+"""The audit trail as administrators read it: searched, exported, and without personal data for
+those who may not see it.
+"""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from deeptravel.admin.v1 import audit_pb2
+from deeptravel.common.v1 import options_pb2
+from google.protobuf.json_format import MessageToDict
+
+from server.audit.audit_events import HIDDEN
+from tests.support.admin_client import BLOCKED_TRAVELLER, PASSWORD, AdminClient
+
+CSV, JSON_LINES = audit_pb2.AUDIT_EXPORT_FORMAT_CSV, audit_pb2.AUDIT_EXPORT_FORMAT_JSON_LINES
+
+
+async def actions(admin_client: AdminClient, **filters: Any) -> list[tuple[str, str]]:
+    found = (await admin_client.do("ListAuditEvents", **filters)).audit_events
+    return [(each.action, each.name) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"action": "block", "resource": "traveller"}, {str(BLOCKED_TRAVELLER)}),
+        ({"reason": "STOLEN"}, {"OTA-CP-20260301-000002"}),
+        ({"reason": "100%"}, set()),
+        ({"actor": "admin:root", "name": "CP", "action": "create", "resource": "partner"}, {"CP"}),
+        ({"actor": "admin:nobody"}, set()),
+    ],
+)
+async def test_events_are_found(
+    admin_client: AdminClient, filters: dict[str, str], expected: set[str]
+) -> None:
+    found = await actions(admin_client, **filters)
+    assert {name for _, name in found} == expected
+
+
+async def test_an_event_says_why_and_from_where(admin_client: AdminClient) -> None:
+    ((event,)) = await admin_client.trail("ticket", "OTA-CP-20260301-000002")
+    assert event.reason == "reported stolen"
+    assert event.address
+    assert event.request_id
+
+
+async def auditor(admin_client: AdminClient) -> AdminClient:
+    await admin_client.do(
+        "CreateAdministrator",
+        username="eye",
+        display_name="Eye",
+        password=PASSWORD,
+        roles=[options_pb2.ADMIN_ROLE_AUDITOR],
+    )
+    return await admin_client.log_in("eye")
+
+
+async def test_personal_data_are_for_administrators_alone(admin_client: AdminClient) -> None:
+    """In lists and in files. Seen red with the roles not looked at."""
+    eye, traveller = await auditor(admin_client), str(BLOCKED_TRAVELLER)
+    whole = MessageToDict((await admin_client.trail("traveller", traveller))[0].after)
+    hidden = MessageToDict((await eye.trail("traveller", traveller))[0].after)
+    assert whole["openid"] == f"o-{traveller}"
+    assert hidden["openid"] == HIDDEN
+    assert {name for name in whole if whole[name] != hidden[name]} == {"openid"}
+    file = await exported(eye, JSON_LINES, resource="traveller", name=traveller)
+    assert f"o-{traveller}" not in file
+    assert json.loads(file)["after"]["openid"] == HIDDEN
+
+
+async def exported(admin_client: AdminClient, form: int, **filters: Any) -> str:
+    pieces = await admin_client.do("ExportAuditEvents", format=form, **filters)
+    return b"".join(piece.body.data for piece in pieces).decode()
+
+
+async def test_files_have_what_the_list_has(admin_client: AdminClient) -> None:
+    wanted = {"resource": "merchant"}
+    listed = [
+        each.audit_id for each in (await admin_client.do("ListAuditEvents", **wanted)).audit_events
+    ]
+    lines = (await exported(admin_client, JSON_LINES, **wanted)).splitlines()
+    rows = list(csv.DictReader(io.StringIO(await exported(admin_client, CSV, **wanted))))
+    assert len(listed) == 2
+    assert [json.loads(line)["audit_id"] for line in lines] == listed
+    assert [row["audit_id"] for row in rows] == listed
+    assert json.loads(rows[0]["after"])["state"] == "ACTIVE"
+    assert await exported(admin_client, CSV, actor="admin:nobody") == ",".join(rows[0]) + "\r\n"
