@@ -5,6 +5,7 @@ those who may not see it.
 import csv
 import io
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from deeptravel.common.v1 import options_pb2
 from google.protobuf.json_format import MessageToDict
 
 from server.audit.audit_events import HIDDEN
+from server.audit.trail import AuditedChange, audit
+from server.platform.statements import run
 from tests.support.admin_client import BLOCKED_TRAVELLER, PASSWORD, AdminClient
 
 CSV, JSON_LINES = audit_pb2.AUDIT_EXPORT_FORMAT_CSV, audit_pb2.AUDIT_EXPORT_FORMAT_JSON_LINES
@@ -59,16 +62,25 @@ async def auditor(admin_client: AdminClient) -> AdminClient:
 
 
 async def test_personal_data_are_for_administrators_alone(admin_client: AdminClient) -> None:
-    """In lists and in files. Seen red with the roles not looked at."""
-    eye, traveller = await auditor(admin_client), str(BLOCKED_TRAVELLER)
-    whole = MessageToDict((await admin_client.trail("traveller", traveller))[0].after)
-    hidden = MessageToDict((await eye.trail("traveller", traveller))[0].after)
-    assert whole["openid"] == f"o-{traveller}"
-    assert hidden["openid"] == HIDDEN
-    assert {name for name in whole if whole[name] != hidden[name]} == {"openid"}
-    file = await exported(eye, JSON_LINES, resource="traveller", name=traveller)
-    assert f"o-{traveller}" not in file
-    assert json.loads(file)["after"]["openid"] == HIDDEN
+    """In lists and in files, at any depth. Seen red with the roles not looked at."""
+    passenger = {"name": "陳大文", "document_number": "A123456(3)", "seat": "1A"}
+    kept = {"contact_phone": "+85291234567", "passengers": [passenger], "state": "PAID"}
+    change = AuditedChange("admin:root", "update", "order", "O-1", kept, kept)
+    async with admin_client.node.db.transaction() as tx:
+        await run(tx, audit(change, now=datetime.now(UTC)))
+    eye = await auditor(admin_client)
+    whole = MessageToDict((await admin_client.trail("order", "O-1"))[0].after)
+    hidden = MessageToDict((await eye.trail("order", "O-1"))[0].before)
+    assert whole == kept
+    assert hidden == {
+        "contact_phone": HIDDEN,
+        "passengers": [{"name": HIDDEN, "document_number": HIDDEN, "seat": "1A"}],
+        "state": "PAID",
+    }
+    for form in (CSV, JSON_LINES):
+        file = await exported(eye, form, resource="order")
+        assert "PAID" in file
+        assert not {each for each in (*passenger.values(), "9123") if each in file} - {"1A"}
 
 
 async def exported(admin_client: AdminClient, form: int, **filters: Any) -> str:
