@@ -468,6 +468,11 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesResponse.FromString,
                 _registered_method=True)
+        self.ExportAuditEvents = channel.unary_stream(
+                '/deeptravel.admin.v1.AdminService/ExportAuditEvents',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ExportAuditEventsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ExportAuditEventsResponse.FromString,
+                _registered_method=True)
         self.ListAuditEvents = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListAuditEvents',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ListAuditEventsRequest.SerializeToString,
@@ -1180,8 +1185,17 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportAuditEvents(self, request, context):
+        """Exports audit events, newest first, as CSV or JSON lines: all that ListAuditEvents would list,
+        in one stream. Reasons: SERVER_BUSY (two lists and reports of a caller are read at once).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAuditEvents(self, request, context):
-        """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """Lists what was changed by whom, and who signed in, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1642,6 +1656,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetProductExamples,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesResponse.SerializeToString,
+            ),
+            'ExportAuditEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportAuditEvents,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ExportAuditEventsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_audit__pb2.ExportAuditEventsResponse.SerializeToString,
             ),
             'ListAuditEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEvents,
@@ -3898,6 +3917,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/GetProductExamples',
             deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_config__version__pb2.GetProductExamplesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportAuditEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ExportAuditEvents',
+            deeptravel_dot_admin_dot_v1_dot_audit__pb2.ExportAuditEventsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_audit__pb2.ExportAuditEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

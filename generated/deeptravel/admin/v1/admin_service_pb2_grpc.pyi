@@ -364,8 +364,14 @@ class AdminServiceStub:
     """
     GetProductExamples: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.GetProductExamplesRequest, _config_version_pb2.GetProductExamplesResponse]
     """Reads the examples kept with a product. Reasons: NOT_FOUND."""
+    ExportAuditEvents: _grpc.UnaryStreamMultiCallable[_audit_pb2.ExportAuditEventsRequest, _audit_pb2.ExportAuditEventsResponse]
+    """Exports audit events, newest first, as CSV or JSON lines: all that ListAuditEvents would list,
+    in one stream. Reasons: SERVER_BUSY (two lists and reports of a caller are read at once).
+    """
     ListAuditEvents: _grpc.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]
-    """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    """Lists what was changed by whom, and who signed in, newest first, by page. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     GetDashboard: _grpc.UnaryUnaryMultiCallable[_report_pb2.GetDashboardRequest, _report_pb2.GetDashboardResponse]
     """How things stand today, or on the days asked for (31 at the most): orders, revenue by currency,
     redemptions by hour and merchant, refusals by reason; states of tickets and orders, queues and
@@ -710,8 +716,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     GetProductExamples: _aio.UnaryUnaryMultiCallable[_config_version_pb2.GetProductExamplesRequest, _config_version_pb2.GetProductExamplesResponse]  # type: ignore[assignment]
     """Reads the examples kept with a product. Reasons: NOT_FOUND."""
+    ExportAuditEvents: _aio.UnaryStreamMultiCallable[_audit_pb2.ExportAuditEventsRequest, _audit_pb2.ExportAuditEventsResponse]  # type: ignore[assignment]
+    """Exports audit events, newest first, as CSV or JSON lines: all that ListAuditEvents would list,
+    in one stream. Reasons: SERVER_BUSY (two lists and reports of a caller are read at once).
+    """
     ListAuditEvents: _aio.UnaryUnaryMultiCallable[_audit_pb2.ListAuditEventsRequest, _audit_pb2.ListAuditEventsResponse]  # type: ignore[assignment]
-    """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    """Lists what was changed by whom, and who signed in, newest first, by page. Reasons:
+    PAGE_TOKEN_INVALID.
+    """
     GetDashboard: _aio.UnaryUnaryMultiCallable[_report_pb2.GetDashboardRequest, _report_pb2.GetDashboardResponse]  # type: ignore[assignment]
     """How things stand today, or on the days asked for (31 at the most): orders, revenue by currency,
     redemptions by hour and merchant, refusals by reason; states of tickets and orders, queues and
@@ -1547,12 +1559,24 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Reads the examples kept with a product. Reasons: NOT_FOUND."""
 
     @_abc_1.abstractmethod
+    def ExportAuditEvents(
+        self,
+        request: _audit_pb2.ExportAuditEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_audit_pb2.ExportAuditEventsResponse], _abc.AsyncIterator[_audit_pb2.ExportAuditEventsResponse]]:
+        """Exports audit events, newest first, as CSV or JSON lines: all that ListAuditEvents would list,
+        in one stream. Reasons: SERVER_BUSY (two lists and reports of a caller are read at once).
+        """
+
+    @_abc_1.abstractmethod
     def ListAuditEvents(
         self,
         request: _audit_pb2.ListAuditEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_audit_pb2.ListAuditEventsResponse, _abc.Awaitable[_audit_pb2.ListAuditEventsResponse]]:
-        """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+        """Lists what was changed by whom, and who signed in, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def GetDashboard(

@@ -522,6 +522,12 @@ _GET_PRODUCT_EXAMPLES = Method(
     admin.GetProductExamplesResponse,
     safe=True,
 )
+_EXPORT_AUDIT_EVENTS = Method(
+    "/deeptravel.admin.v1.AdminService/ExportAuditEvents",
+    admin.ExportAuditEventsRequest,
+    admin.ExportAuditEventsResponse,
+    safe=True,
+)
 _LIST_AUDIT_EVENTS = Method(
     "/deeptravel.admin.v1.AdminService/ListAuditEvents",
     admin.ListAuditEventsRequest,
@@ -1926,6 +1932,25 @@ class AdminService:
         """Reads the examples kept with a product. Reasons: NOT_FOUND."""
         return self._calls.unary(_GET_PRODUCT_EXAMPLES, admin.GetProductExamplesRequest(product_id=product_id), timeout)
 
+    def export_audit_events(
+        self,
+        *,
+        format: admin.AuditExportFormat.ValueType,
+        resource: str = "",
+        name: str = "",
+        actor: str = "",
+        action: str = "",
+        reason: str = "",
+        time_from: Moment | None = None,
+        time_until: Moment | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[admin.ExportAuditEventsResponse]:
+        """Exports audit events, newest first, as CSV or JSON lines: all that ListAuditEvents would
+        list, in one stream. Reasons: SERVER_BUSY (two lists and reports of a caller are read at
+        once).
+        """
+        return self._calls.stream(_EXPORT_AUDIT_EVENTS, admin.ExportAuditEventsRequest(format=format, resource=resource, name=name, actor=actor, action=action, reason=reason, time_from=timestamp(time_from), time_until=timestamp(time_until)), timeout)
+
     def list_audit_events(
         self,
         *,
@@ -1936,10 +1961,14 @@ class AdminService:
         time_until: Moment | None = None,
         page_size: int = 0,
         page_token: str = "",
+        action: str = "",
+        reason: str = "",
         timeout: float | None = None,
     ) -> admin.ListAuditEventsResponse:
-        """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
-        return self._calls.unary(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size, page_token=page_token), timeout)
+        """Lists what was changed by whom, and who signed in, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size, page_token=page_token, action=action, reason=reason), timeout)
 
     def iter_audit_events(
         self,
@@ -1950,10 +1979,12 @@ class AdminService:
         time_from: Moment | None = None,
         time_until: Moment | None = None,
         page_size: int = 0,
+        action: str = "",
+        reason: str = "",
         timeout: float | None = None,
     ) -> Iterator[admin.AuditEvent]:
         """All `audit_events` of list_audit_events, page after page."""
-        return self._calls.pages(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size), timeout)
+        return self._calls.pages(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size, action=action, reason=reason), timeout)
 
     def get_dashboard(
         self,
@@ -3420,6 +3451,25 @@ class AsyncAdminService:
         """Reads the examples kept with a product. Reasons: NOT_FOUND."""
         return await self._calls.unary(_GET_PRODUCT_EXAMPLES, admin.GetProductExamplesRequest(product_id=product_id), timeout)
 
+    def export_audit_events(
+        self,
+        *,
+        format: admin.AuditExportFormat.ValueType,
+        resource: str = "",
+        name: str = "",
+        actor: str = "",
+        action: str = "",
+        reason: str = "",
+        time_from: Moment | None = None,
+        time_until: Moment | None = None,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ExportAuditEventsResponse]:
+        """Exports audit events, newest first, as CSV or JSON lines: all that ListAuditEvents would
+        list, in one stream. Reasons: SERVER_BUSY (two lists and reports of a caller are read at
+        once).
+        """
+        return self._calls.stream(_EXPORT_AUDIT_EVENTS, admin.ExportAuditEventsRequest(format=format, resource=resource, name=name, actor=actor, action=action, reason=reason, time_from=timestamp(time_from), time_until=timestamp(time_until)), timeout)
+
     async def list_audit_events(
         self,
         *,
@@ -3430,10 +3480,14 @@ class AsyncAdminService:
         time_until: Moment | None = None,
         page_size: int = 0,
         page_token: str = "",
+        action: str = "",
+        reason: str = "",
         timeout: float | None = None,
     ) -> admin.ListAuditEventsResponse:
-        """Lists what administrators changed, newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
-        return await self._calls.unary(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size, page_token=page_token), timeout)
+        """Lists what was changed by whom, and who signed in, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size, page_token=page_token, action=action, reason=reason), timeout)
 
     def iter_audit_events(
         self,
@@ -3444,10 +3498,12 @@ class AsyncAdminService:
         time_from: Moment | None = None,
         time_until: Moment | None = None,
         page_size: int = 0,
+        action: str = "",
+        reason: str = "",
         timeout: float | None = None,
     ) -> AsyncIterator[admin.AuditEvent]:
         """All `audit_events` of list_audit_events, page after page."""
-        return self._calls.pages(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size), timeout)
+        return self._calls.pages(_LIST_AUDIT_EVENTS, admin.ListAuditEventsRequest(resource=resource, name=name, actor=actor, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size, action=action, reason=reason), timeout)
 
     async def get_dashboard(
         self,
