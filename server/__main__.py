@@ -349,13 +349,12 @@ def export_audit(  # noqa: PLR0913, PLR0917 - one for each filter
     times = (each and each.replace(tzinfo=each.tzinfo or UTC) for each in (since, until))
     wanted = AuditFilter(resource, name, actor, action, reason, *times)
     form: Literal["CSV", "JSON_LINES"] = "CSV" if as_csv else "JSON_LINES"
-    count = _with_database(
+    _with_database(
         _settings(),
         lambda db, _key: auditing.export(
             db, wanted, form, output, with_personal_data=with_personal_data
         ),
     )
-    typer.echo(f"{count} audit events", err=True)
 
 
 @app.command()

@@ -41,6 +41,8 @@ class AuditEvent:
 
     def without(self, names: Collection[str]) -> "AuditEvent":
         """The event with HIDDEN in place of what is in fields of these names."""
+        if not names:
+            return self
         hidden = {each: _hidden(getattr(self, each), names) for each in ("before", "after")}
         return replace(self, **hidden)
 

@@ -2,13 +2,18 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
 import orjson
 
-from server.audit.audit_events import AuditEvent
+from server.audit.audit_events import (
+    AuditEvent,
+    AuditFilter,
+    Transactions,
+    stream_audit_events,
+)
 
 Format = Literal["CSV", "JSON_LINES"]
 CONTENT_TYPES: dict[Format, str] = {
@@ -20,12 +25,21 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet program read a text as a formula."""
 
 
-def head(form: Format) -> bytes:
-    """What a file begins with."""
-    return _csv([COLUMNS]) if form == "CSV" else b""
+async def file(
+    transaction: Transactions, wanted: AuditFilter, form: Format, *, hidden: Collection[str]
+) -> AsyncIterator[bytes]:
+    """A file of the events that are wanted, newest first, in parts; without what is in fields of
+    the names `hidden`.
+    """
+    content = _csv([COLUMNS]) if form == "CSV" else b""
+    async for events in stream_audit_events(transaction, wanted):
+        yield content + _lines([event.without(hidden) for event in events], form)
+        content = b""
+    if content:
+        yield content
 
 
-def lines(events: Sequence[AuditEvent], form: Format) -> bytes:
+def _lines(events: Sequence[AuditEvent], form: Format) -> bytes:
     """The lines of events."""
     if form == "CSV":
         return _csv([_cell(value) for value in _values(event)] for event in events)

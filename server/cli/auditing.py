@@ -1,15 +1,15 @@
 """`deeptravel audit`: the trail verified, signed and exported."""
 
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from rich.console import Console
 from rich.progress import Progress
 
 from server.api.personal_fields import personal_fields
-from server.audit import audit_events, exports
+from server.audit import exports
 from server.audit.audit_events import AuditFilter
 from server.audit.chain_keys import LINE_WORD, ChainKeys, Checkpoint
 from server.audit.chaining import BrokenHeadError, chain, take_checkpoint
@@ -76,30 +76,13 @@ async def export(
     output: Path | None,
     *,
     with_personal_data: bool,
-) -> int:
-    """Writes the events to a file, to standard output without one; how many they are."""
+) -> None:
+    """Writes the events to a file, to standard output without one."""
     hidden = frozenset[str]() if with_personal_data else personal_fields()
-    if output is None:
-        return await _export(db, wanted, form, sys.stdout.buffer, hidden=hidden)
-    with output.open("wb") as file:
-        return await _export(db, wanted, form, file, hidden=hidden)
-
-
-async def _export(
-    db: Database,
-    wanted: AuditFilter,
-    form: exports.Format,
-    file: BinaryIO,
-    *,
-    hidden: frozenset[str],
-) -> int:
-    count = 0
-    file.write(exports.head(form))
-    async for events in audit_events.stream_audit_events(db.transaction, wanted):
-        file.write(exports.lines([event.without(hidden) for event in events], form))
-        count += len(events)
-    file.flush()
-    return count
+    with output.open("wb") if output else nullcontext(sys.stdout.buffer) as file:
+        async for part in exports.file(db.transaction, wanted, form, hidden=hidden):
+            file.write(part)
+        file.flush()
 
 
 def report(verified: Verified) -> list[str]:

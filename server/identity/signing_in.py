@@ -14,6 +14,7 @@ from server.audit.origins import ChangeOrigin
 from server.audit.trail import audit
 from server.identity import credentials, login_places, rules, sign_ins
 from server.identity.credentials import DECOY_HASH, NewToken, Passwords
+from server.identity.hashing_queue import Share
 from server.identity.login_failures import Attempt, LoginFailures
 from server.identity.models import accounts, logins
 from server.identity.sign_ins import RefusedSignIns
@@ -129,6 +130,20 @@ class SigningIn:
             )
             await self._note_refused(row, username, fault or "password wrong", origin, now)
             raise locked or _login_failed()
+        return await self._let_in(row, attempt, password, share, origin=origin, now=now)
+
+    async def _let_in(
+        self,
+        row: Row[*tuple[Any, ...]],
+        attempt: Attempt,
+        password: str,
+        share: Share,
+        *,
+        origin: ChangeOrigin,
+        now: datetime,
+    ) -> LoginTokens:
+        """The tokens of one whose password is right. Raises as `log_in`."""
+        username = row.username
         new_hash = row.password_hash
         if credentials.is_outdated(row.password_hash):
             new_hash = await self._passwords.hash(password, share)
@@ -143,7 +158,7 @@ class SigningIn:
                 insert(logins).values(
                     login_id=login_id,
                     username=username,
-                    terminal_device_id=terminal_device_id,
+                    terminal_device_id=row.terminal_device_id,
                     **columns,
                 )
             )

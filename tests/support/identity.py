@@ -12,7 +12,8 @@ from sqlalchemy import ColumnElement, Table, func, insert, select, update
 from server.identity.callers import Operator
 from server.identity.credentials import new_partner_key
 from server.identity.models import accounts, partner_keys
-from server.identity.service import Identity, LoginTokens
+from server.identity.service import Identity
+from server.identity.signing_in import LoginTokens
 from server.parties.models import merchants, partners, terminals, venues
 from server.platform import change_feed
 from server.platform.change_feed import ChangeFeed, ChangeKind

@@ -1,6 +1,6 @@
 """The methods of AdminService about the audit trail."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.personal_fields import personal_fields
 from server.audit import audit_events, exports
-from server.audit.audit_events import AuditEvent, AuditFilter
+from server.audit.audit_events import AuditFilter
 from server.identity.accounts import ADMINISTRATOR
 from server.identity.callers import Admin
 
@@ -35,8 +35,9 @@ class AuditMethods(AdminMethods):
                 tx, _wanted(request), after=page.after, limit=page.size + 1
             )
         shown = page.cut(found, lambda last: (last.occurred_time, last.audit_id))
+        hidden = _hidden_from(page.caller)
         return audit_pb2.ListAuditEventsResponse(
-            audit_events=map(messages.audit_message, _as_seen_by(page.caller, shown))
+            audit_events=[messages.audit_message(event.without(hidden)) for event in shown]
         )
 
     async def ExportAuditEvents(
@@ -45,16 +46,11 @@ class AuditMethods(AdminMethods):
         context: Context[audit_pb2.ExportAuditEventsRequest, audit_pb2.ExportAuditEventsResponse],
     ) -> AsyncIterator[audit_pb2.ExportAuditEventsResponse]:
         form, admin = FORMAT_NAME[request.format], calls.caller(Admin)
-        content = exports.head(form)
-        async for events in audit_events.stream_audit_events(
-            lambda: self._db.report(admin.key), _wanted(request)
-        ):
-            content += exports.lines(_as_seen_by(admin, events), form)
-            for body in pieces.of_file(exports.CONTENT_TYPES[form], content):
-                yield audit_pb2.ExportAuditEventsResponse(body=body)
-            content = b""
-        if content:
-            for body in pieces.of_file(exports.CONTENT_TYPES[form], content):
+        parts = exports.file(
+            lambda: self._db.report(admin.key), _wanted(request), form, hidden=_hidden_from(admin)
+        )
+        async for part in parts:
+            for body in pieces.of_file(exports.CONTENT_TYPES[form], part):
                 yield audit_pb2.ExportAuditEventsResponse(body=body)
 
 
@@ -72,7 +68,6 @@ def _wanted(
     )
 
 
-def _as_seen_by(admin: Admin, events: Sequence[AuditEvent]) -> Sequence[AuditEvent]:
-    if ADMINISTRATOR in admin.admin_roles:
-        return events
-    return [event.without(personal_fields()) for event in events]
+def _hidden_from(admin: Admin) -> frozenset[str]:
+    """The names of fields that the administrator may not see."""
+    return frozenset() if ADMINISTRATOR in admin.admin_roles else personal_fields()
