@@ -508,7 +508,9 @@ def _with_database(settings: Settings, work: Callable[["Database", bytes], Await
 
 
 async def _fill(settings: Settings, found: "Places") -> "DemoCredentials | None":
-    """What a database has before it is served: a QR key, and demo data where they are wanted."""
+    """What a database has before it is served: a QR key, the holiday tables of this release, and
+    demo data where they are wanted.
+    """
     from server.audit import trail
     from server.cli import development
     from server.operations import preparation
@@ -519,6 +521,7 @@ async def _fill(settings: Settings, found: "Places") -> "DemoCredentials | None"
     db = Database(settings, found.database_url)
     try:
         await preparation.make_first_key(db, settings)
+        await preparation.load_holiday_tables(db)
         return await development.load_demo_data_once(db, settings, embedded=found.embedded)
     finally:
         await db.close()

@@ -24,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog import pricing
 from server.catalog.catalogue_queries import QUERIES
 from server.catalog.offers import Offer, OfferJourney, OfferStop
-from server.catalog.rules import VALID_AFTER_ARRIVAL, valid_until
+from server.catalog.rules import VALID_AFTER_ARRIVAL, is_provisional, valid_until
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.crypto import fingerprint
 from server.platform.database import Database
@@ -171,6 +171,7 @@ class Catalogue:
         self._day_types: defaultdict[str, dict[date, str]] = defaultdict(dict)
         for calendar_code, day, day_type, *_ in facts["holidays"]:
             self._day_types[calendar_code][day] = day_type
+        self._known_until: dict[str, date | None] = dict(facts["calendars"])
         self.capped = frozenset(row[0] for row in facts["promotions"] if row[_CAPPED])
         self.limits = {row[0]: row[-1] for row in facts["promotions"] if row[-1] is not None}
         promotions = [_promotion(row) for row in facts["promotions"]]
@@ -230,6 +231,10 @@ class Catalogue:
     def day_type(self, calendar_code: str, day: date) -> str:
         """`weekday`, `weekend` or `holiday`."""
         return pricing.day_type(day, self._day_types.get(calendar_code, {}))
+
+    def provisional(self, calendar_code: str, day: date) -> bool:
+        """Whether the day's type is not known yet, so that its fares may become others."""
+        return is_provisional(day, self._known_until.get(calendar_code))
 
     def holidays(self, calendar_code: str) -> dict[date, CatalogueHoliday]:
         """The days of a calendar that are not what their weekday says."""
@@ -434,6 +439,7 @@ class Catalogue:
                 **made._asdict(),
                 "product_id": product.product_id,
                 "day_type": self.day_type(product.calendar_code, day),
+                "provisional": self.provisional(product.calendar_code, day),
                 "max_per_traveller": product.max_per_traveller,
                 "documents_required": product.kind == TRANSPORT,
                 "hold_seconds": self._hold_seconds.get(made.stock_id),

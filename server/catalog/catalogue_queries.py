@@ -6,7 +6,8 @@ QUERIES = {
     name: text(query)
     for name, query in {
         "cities": (
-            "SELECT city_code, display_name_en, display_name_zh, time_zone, hot_rank FROM cities"
+            "SELECT city_code, display_name_en, display_name_zh, time_zone,"
+            " CASE state WHEN 'ACTIVE' THEN hot_rank END FROM cities"
             " ORDER BY 1"
         ),
         "stops": (
@@ -42,6 +43,7 @@ QUERIES = {
         " BY 1",
         "holidays": "SELECT calendar_code, day, day_type, display_name_en, display_name_zh"
         " FROM holidays ORDER BY 1, 2",
+        "calendars": "SELECT calendar_code, known_until FROM holiday_calendars ORDER BY 1",
         "promotions": "SELECT promotion_id, coalesce(code, ''), display_name_en, display_name_zh,"
         " basis_points_off, amount_off_minor, begin_time, end_time, min_party, product_ids,"
         " stackable, capped, coalesce(currency_code, ''), max_per_traveller FROM promotions WHERE"

@@ -6,12 +6,12 @@ never changes an operator's days. Beyond `known_until` a fare by day type is pro
 Price).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from typing import Any, Unpack
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -128,9 +128,15 @@ async def add_year(
         added.on_conflict_do_update(index_elements=["calendar_code", "year"], set_=row)
     )
     until = max(date(year.year, 12, 31), before.known_until or date.min)
+    await tx.execute(
+        update(holiday_calendars)
+        .where(holiday_calendars.c.calendar_code == year.calendar_code)
+        .values(known_until=until, version=holiday_calendars.c.version + 1)
+    )
     name = f"{year.calendar_code}/{year.year}"
-    await trace(tx, "update", "holiday_year", name, before=None, after=row, **by)
-    return await changes.change(tx, CALENDARS, before, {"known_until": until}, **by)
+    was, after = {"known_until": before.known_until}, row | {"known_until": until}
+    await trace(tx, "update", "holiday_year", name, before=was, after=after, **by)
+    return await CALENDARS.get(tx, year.calendar_code)
 
 
 async def list_years(tx: AsyncConnection, calendar_code: str) -> list[HolidayYear]:
@@ -184,6 +190,7 @@ async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack
     await tx.execute(
         added.on_conflict_do_update(index_elements=["calendar_code", "day"], set_=values)
     )
+    await _count_change(tx, {key[0] for key in changed})
     made = [
         AuditedChange(by["actor"], "update", "holiday", _name(*key), known.get(key), row)
         for key, row in changed.items()
@@ -201,8 +208,17 @@ async def remove_holiday(
     row = removed.one_or_none()
     if row is None:
         raise not_found("holiday", _name(calendar_code, day))
+    await _count_change(tx, {calendar_code})
     name = _name(calendar_code, day)
     await trace(tx, "delete", "holiday", name, before=asdict(Holiday(*row)), after=None, **by)
+
+
+async def _count_change(tx: AsyncConnection, calendar_codes: Collection[str]) -> None:
+    """Who read the calendars before has read what is no more."""
+    these = holiday_calendars.c.calendar_code.in_(calendar_codes)
+    await tx.execute(
+        update(holiday_calendars).where(these).values(version=holiday_calendars.c.version + 1)
+    )
 
 
 def _name(calendar_code: str, day: date) -> str:

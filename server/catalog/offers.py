@@ -58,7 +58,8 @@ class Offer:
     use. `static_fault` is why nobody can buy it at any time: BLACKOUT, CANCELLED, NO_FARE; empty if
     there is nothing. `hold_seconds` None is the setting's. `span` is when it travels, if it does,
     and `ride` the same from when its departure leaves, where `service_time` is known. `terms` are
-    what it is priced by.
+    what it is priced by. `provisional` if the type of the day was not known when it was offered; False in
+    what was sold before that was kept.
     """
 
     offer_id: str
@@ -88,6 +89,7 @@ class Offer:
     static_fault: str
     passenger_rules: Mapping[str, Any]
     travel_date: date | None
+    provisional: bool
     span: Span | None = field(init=False)
     ride: Ride | None = field(init=False)
     terms: pricing.PriceTerms = field(init=False)
@@ -171,6 +173,7 @@ class Offer:
             static_fault=made["static_fault"],
             passenger_rules=content.get("passenger_rules", {}),
             travel_date=_day(made.get("travel_date")),
+            provisional=made.get("provisional", False),
             **{key: _moment(made[key]) for key in _MOMENTS},
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any, Unpack
 
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, Records, already_exists, refuse, with_names
@@ -131,8 +131,7 @@ async def update_promotion(
     await config_versions.record(tx, _subject(before), *contents, **by)
     if cap is not None and cap != before.cap:
         await set_promotion_cap(tx, promotion_id, cap, **by)
-        return await PROMOTIONS.get(tx, promotion_id)
-    return changed
+    return await PROMOTIONS.get(tx, promotion_id)
 
 
 async def checked_promotion(
@@ -188,6 +187,8 @@ async def set_promotion_cap(
             sold=row.sold,
             total=row.total,
         )
+    this = promotions.c.promotion_id == promotion_id
+    await tx.execute(update(promotions).where(this).values(version=promotions.c.version + 1))
     before, after = {"cap": row.total}, {"cap": cap}
     await trace(tx, "update", "promotion", promotion_id, before=before, after=after, **by)
 

@@ -2,7 +2,7 @@
 valid. Pure.
 """
 
-from datetime import datetime, time, timedelta, tzinfo
+from datetime import date, datetime, time, timedelta, tzinfo
 
 DEFAULT_BOARDING_MINUTES = 120
 """Boarding of a departure opens so many minutes before it leaves, if the product says nothing
@@ -35,3 +35,10 @@ def fault_of_start(valid_from: datetime, validity_days: int, now: datetime) -> s
     if valid_from <= now - timedelta(days=validity_days):
         return f"is so long ago that {validity_days} days of validity are over"
     return None
+
+
+def is_provisional(day: date, known_until: date | None) -> bool:
+    """Whether a fare by day type may become another, since the calendar is not known for the day
+    yet (DOMAIN, Price); of a calendar without any year no day is known.
+    """
+    return known_until is None or day > known_until

@@ -9,6 +9,7 @@ from pydantic import SecretBytes
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from server.catalog.holiday_tables import load_shipped
 from server.operations import read_only
 from server.operations.data_folder import SECRET_KEY_FILE, write_privately
 from server.operations.places import CONNECT_SECONDS, Places
@@ -163,6 +164,12 @@ async def make_first_key(db: Database, settings: Settings) -> None:
     async with db.transaction() as tx:
         await load_key_ring(tx, secret_key)
         await create_first_key(tx, secret_key, datetime.now(UTC))
+
+
+async def load_holiday_tables(db: Database) -> None:
+    """Brings the years of holidays that this release ships and the database has not yet."""
+    async with db.transaction() as tx:
+        await load_shipped(tx)
 
 
 def shown(url: str) -> str:

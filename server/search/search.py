@@ -39,6 +39,7 @@ class OfferDay(NamedTuple):
     lowest_price_minor: int
     currency_code: str
     unavailable_reason: str
+    provisional: bool = False
 
 
 class Found(NamedTuple):
@@ -129,7 +130,7 @@ class Search:
         strip = [
             _sum_up(
                 each, calendar, "SALE_CLOSED" if each < today else _why(day, found.whys, now), found
-            )
+            )._replace(provisional=catalogue.provisional(calendar_code, each))
             for each, day, found in zip(dates, days, judged, strict=True)
         ]
         return Found(offers, strip, next_after)

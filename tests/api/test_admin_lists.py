@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from deeptravel.admin.v1 import account_pb2, product_pb2
+from deeptravel.admin.v1 import account_pb2, product_pb2, state_pb2
 from google.protobuf.json_format import MessageToDict
 from sqlalchemy import func, select
 
@@ -134,10 +134,23 @@ PAGES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("ListOperators", {"role": account_pb2.OPERATOR_ROLE_SUPERVISOR}, ["sam"]),
     ("ListOperators", {}, ["olga", "sam"]),
     ("ListAdministrators", {}, ["root", "second"]),
-    ("ListProducts", {"kind": product_pb2.PRODUCT_KIND_PACKAGE}, ["106"]),
-    ("ListProducts", {"state": product_pb2.PRODUCT_STATE_ARCHIVED}, []),
-    ("ListProducts", {}, ["106", str(timetable.TRAIN)]),
+    ("ListProducts", {"kind": product_pb2.PRODUCT_KIND_PACKAGE}, ["106", "950"]),
+    ("ListProducts", {"state": product_pb2.PRODUCT_STATE_ARCHIVED}, ["950"]),
+    ("ListProducts", {}, ["106", str(timetable.TRAIN), "950"]),
     ("ListRoutes", {}, ["11"]),
+    ("ListRoutes", {"state": state_pb2.CATALOGUE_STATE_ARCHIVED}, ["20"]),
+    ("ListRoutes", {"product_id": 999}, []),
+    ("ListCities", {}, ["HKG", "MFM", "OLD", "SZX"]),
+    ("ListCities", {"state": state_pb2.CATALOGUE_STATE_ARCHIVED}, ["OLD"]),
+    ("ListStops", {"city_code": "HKG"}, ["OLD", "TAIPA", "XJA"]),
+    ("ListTimetables", {"route_id": 11}, [str(timetable.EARLY), "998"]),
+    ("ListTimetables", {"state": state_pb2.CATALOGUE_STATE_ARCHIVED}, ["998"]),
+    ("ListEntitlementTemplates", {"function_code": "ferry"}, ["FERRY", "OLD"]),
+    ("ListPromotions", {}, ["7", "9"]),
+    ("ListHolidayCalendars", {}, ["CN", "HK", "MO"]),
+    ("ListHolidays", {"calendar_code": "HK"}, ["2026-12-25", "2027-12-25"]),
+    ("ListHolidays", {"calendar_code": "HK", "since": "2027-01-01"}, ["2027-12-25"]),
+    ("ListDepartures", {"timetable_id": timetable.EARLY}, [DEPARTURE]),
     ("ListDepartures", {}, [DEPARTURE]),
     ("ListDepartures", {"route_id": 11, "travel_date": DEPARTURE_DAY.isoformat()}, [DEPARTURE]),
     ("ListDepartures", {"route_id": 12}, []),

@@ -110,6 +110,7 @@ def facts(**changes: Any) -> dict[str, list[tuple[Any, ...]]]:
             (stock_id(2, 0), 90),
             (departure_stock_id(departure_id(MORNING, DAY), 3, 0), 120),
         ],
+        "calendars": [("HK", DAY + timedelta(days=1))],
         "holidays": [("HK", DAY + timedelta(days=1), "holiday", "Christmas", "圣诞节")],
         "promotions": [],
     }

@@ -37,6 +37,7 @@ from server.stock.ids import departure_id
 from server.tickets.models import tickets
 from server.tickets.rules import Number
 from tests.support import cached, timetable
+from tests.support import catalogue_calls, timetable
 from tests.support.rpc_server import Node, Offer, Refusal, refusal, refusal_or_none
 
 Headers = tuple[tuple[str, str], ...]
@@ -293,6 +294,7 @@ VALID: dict[str, dict[str, Any]] = {
     "GetAllotment": {"product_id": 106, "channel": "CP"},
     "ExportAuditEvents": {"format": 1},
     "AdminLogin": {"username": "root", "password": PASSWORD},
+    **catalogue_calls.VALID,
 }
 """A request that succeeds on a seeded server, for every method whose empty request does not."""
 
@@ -378,6 +380,7 @@ async def add_departure(node: Node, admin_client: AdminClient) -> None:
         await create_route(tx, route, **by)
         once = replace(runs, first_date=DEPARTURE_DAY, last_date=DEPARTURE_DAY)
         await create_timetables(tx, [once], **by)
+        await catalogue_calls.seed_catalogue(tx, **by)
 
 
 async def add_ticket(node: Node, partner_code: str, sequence: int) -> str:
@@ -520,7 +523,8 @@ def renamed(method: str, fields: dict[str, Any]) -> dict[str, Any]:
     """The request about something else, which there is not."""
     name = METHODS[method].input_type.fields[0].name
     named = fields[name]
-    other_name = (
-        named + 1 if isinstance(named, int) else named[:-1] + ("8" if named[-1] == "9" else "9")
-    )
+    if isinstance(named, int):
+        return fields | {name: named + 1}
+    others = "QZ" if named.isalpha() and named.isupper() else "98"
+    other_name = named[:-1] + others[named[-1] == others[0]]
     return fields | {name: other_name}

@@ -18,7 +18,7 @@ from server.audit.records import By
 from server.audit.rules import ProductEntitlement, ProductFare
 from server.catalog import models, products, promotions
 from server.catalog.cities import City, Stop, create_cities, create_stops
-from server.catalog.holidays import Holiday, set_holidays
+from server.catalog.holiday_tables import load_shipped
 from server.catalog.products import PRODUCTS, NewProduct
 from server.catalog.promotions import PromotionRecord
 from server.catalog.routes import Route, create_route
@@ -294,88 +294,6 @@ PACKAGES = {
 }
 """Policies by product."""
 
-# day, English, Chinese; after "-" the last of several days
-HOLIDAYS = {
-    "HK": """
-2026-01-01 New Year|元旦
-2026-02-17-19 Lunar New Year|农历新年
-2026-04-03-04 Good Friday|耶稣受难节
-2026-04-06 Day following Ching Ming|清明节翌日
-2026-04-07 Day following Easter Monday|复活节星期一翌日
-2026-05-01 Labour Day|劳动节
-2026-05-25 Day following the Buddha's Birthday|佛诞翌日
-2026-06-19 Tuen Ng|端午节
-2026-07-01 Establishment Day|香港特别行政区成立纪念日
-2026-09-26 Day following Mid-Autumn|中秋节翌日
-2026-10-01 National Day|国庆日
-2026-10-19 Day following Chung Yeung|重阳节翌日
-2026-12-25-26 Christmas|圣诞节
-2027-01-01 New Year|元旦
-2027-02-06 Lunar New Year|农历新年
-2027-02-08-09 Lunar New Year|农历新年
-2027-03-26-27 Good Friday|耶稣受难节
-2027-03-29 Easter Monday|复活节星期一
-2027-04-05 Ching Ming|清明节
-2027-05-01 Labour Day|劳动节
-2027-05-13 The Buddha's Birthday|佛诞
-2027-06-09 Tuen Ng|端午节
-2027-07-01 Establishment Day|香港特别行政区成立纪念日
-2027-09-16 Day following Mid-Autumn|中秋节翌日
-2027-10-01 National Day|国庆日
-2027-10-08 Chung Yeung|重阳节
-2027-12-25 Christmas|圣诞节
-2027-12-27 First weekday after Christmas|圣诞节后第一个周日""",
-    "MO": """
-2026-01-01 New Year|元旦
-2026-02-17-19 Lunar New Year|农历新年
-2026-04-03-05 Easter and Ching Ming|复活节及清明节
-2026-05-01 Labour Day|劳动节
-2026-05-24 The Buddha's Birthday|佛诞节
-2026-06-19 Tung Ng|端午节
-2026-09-26 Day following Mid-Autumn|中秋节翌日
-2026-10-01-02 National Day|国庆日
-2026-10-18 Chung Yeung|重阳节
-2026-11-02 All Souls' Day|追思节
-2026-12-08 Immaculate Conception|圣母无原罪瞻礼
-2026-12-20 Establishment Day|澳门特别行政区成立纪念日
-2026-12-22 Winter Solstice|冬至
-2026-12-24-25 Christmas|圣诞节
-2027-01-01 New Year|元旦
-2027-02-06-08 Lunar New Year|农历新年
-2027-03-26-27 Easter|复活节
-2027-04-05 Ching Ming|清明节
-2027-05-01 Labour Day|劳动节
-2027-05-13 The Buddha's Birthday|佛诞节
-2027-06-09 Tung Ng|端午节
-2027-09-16 Day following Mid-Autumn|中秋节翌日
-2027-10-01-02 National Day|国庆日
-2027-10-08 Chung Yeung|重阳节
-2027-11-02 All Souls' Day|追思节
-2027-12-08 Immaculate Conception|圣母无原罪瞻礼
-2027-12-20 Establishment Day|澳门特别行政区成立纪念日
-2027-12-22 Winter Solstice|冬至
-2027-12-24-25 Christmas|圣诞节""",
-    "CN": """
-2026-01-01-03 New Year|元旦
-2026-02-15-23 Spring Festival|春节
-2026-04-04-06 Qingming|清明节
-2026-05-01-05 Labour Day|劳动节
-2026-06-19-21 Dragon Boat Festival|端午节
-2026-09-25-27 Mid-Autumn Festival|中秋节
-2026-10-01-07 National Day|国庆节
-2027-01-01 New Year|元旦
-2027-02-05-08 Spring Festival|春节
-2027-04-05 Qingming|清明节
-2027-05-01-02 Labour Day|劳动节
-2027-06-09 Dragon Boat Festival|端午节
-2027-09-15 Mid-Autumn Festival|中秋节
-2027-10-01-03 National Day|国庆节""",
-}
-WORKING_DAYS = {
-    "CN": ("2026-01-04", "2026-02-14", "2026-02-28", "2026-05-09", "2026-09-20", "2026-10-10")
-}
-"""Saturdays and Sundays that are worked on for a holiday (调休)."""
-
 
 async def load(tx: AsyncConnection, **by: Unpack[By]) -> None:
     """Makes what is missing; the packages are there."""
@@ -391,8 +309,7 @@ async def load(tx: AsyncConnection, **by: Unpack[By]) -> None:
     new = await _missing(tx, models.timetables.c.timetable_id, timetables)
     if new:
         await create_timetables(tx, new, **by)
-    if not await tx.scalar(select(models.holidays.c.day).limit(1)):
-        await set_holidays(tx, list(_holidays()), **by)
+    await load_shipped(tx)
     for promotion in await _missing(tx, models.promotions.c.promotion_id, _promotions(today)):
         await promotions.create_promotion(tx, promotion, cap=WELCOME_CAP, **by)
 
@@ -509,20 +426,6 @@ def _timetables(run: Run, line: Line, today: date) -> Iterator[Timetable]:
             sale_days=line.sale_days,
             closing_minutes=line.closing_minutes,
         )
-
-
-def _holidays() -> Iterator[Holiday]:
-    for calendar_code, lines in HOLIDAYS.items():
-        for line in lines.strip().splitlines():
-            days, _, names = line.partition(" ")
-            english, _, chinese = names.partition("|")
-            first, last = date.fromisoformat(days[:10]), int(days[11:] or days[8:10])
-            for each in range(first.day, last + 1):
-                yield Holiday(calendar_code, first.replace(day=each), "holiday", english, chinese)
-    for calendar_code, working in WORKING_DAYS.items():
-        for written in working:
-            day = date.fromisoformat(written)
-            yield Holiday(calendar_code, day, "weekday", "Working day", "调休上班")
 
 
 def _promotions(today: date) -> list[PromotionRecord]:

@@ -69,6 +69,7 @@ def partner_message(partner: PartnerRecord) -> partner_pb2.Partner:
         mode=MODE[partner.mode],
         sandbox_partner_code=partner.sandbox_partner_code or "",
         live_partner_code=partner.live_partner_code or "",
+        version=partner.version,
         **_common(partner),
     )
 
@@ -92,6 +93,7 @@ def merchant_message(merchant: Merchant) -> venue_pb2.Merchant:
         display_name=merchant.display_name,
         function_codes=merchant.function_codes,
         reversal_window_seconds=merchant.reversal_window_seconds,
+        version=merchant.version,
         **_common(merchant),
     )
 
@@ -104,6 +106,7 @@ def venue_message(venue: Venue) -> venue_pb2.Venue:
         display_name=venue.display_name,
         time_zone=venue.time_zone,
         function_codes=venue.function_codes,
+        version=venue.version,
         **_common(venue),
     )
 
@@ -114,6 +117,7 @@ def terminal_message(terminal: Terminal) -> venue_pb2.Terminal:
         terminal_device_id=terminal.terminal_device_id,
         venue_code=terminal.venue_code,
         display_name=terminal.display_name,
+        version=terminal.version,
         **_common(terminal),
     )
 

@@ -52,6 +52,7 @@ def product_message(product: Product) -> product_pb2.Product:
         state=PRODUCT_STATE[product.state],
         create_time=timestamp(product.create_time),
         update_time=timestamp(product.update_time),
+        version=product.version,
     )
 
 
@@ -231,6 +232,7 @@ def new_product(request: product_pb2.CreateProductRequest) -> NewProduct:
         city_code=request.city_code or None,
         calendar_code=request.calendar_code or DEFAULT_CALENDAR,
         boarding_minutes=request.boarding_minutes or DEFAULT_BOARDING_MINUTES,
+        entitlement_template_codes=list(request.entitlement_template_codes),
     )
 
 

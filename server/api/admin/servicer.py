@@ -22,6 +22,9 @@ from server.api.admin.servicer_allotments import AllotmentMethods
 from server.api.admin.servicer_audit import AuditMethods
 from server.api.admin.servicer_catalog import CatalogMethods
 from server.api.admin.servicer_config_versions import ConfigVersionMethods
+from server.api.admin.servicer_catalogue import CatalogueMethods
+from server.api.admin.servicer_fares import FareMethods
+from server.api.admin.servicer_holidays import HolidayMethods
 from server.api.admin.servicer_money import MoneyMethods
 from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethods
 from server.api.admin.servicer_reports import DASHBOARD_SECONDS, ReportMethods
@@ -44,7 +47,10 @@ class AdminServicer(
     RecordMethods,
     AllotmentMethods,
     CatalogMethods,
+    CatalogueMethods,
     ConfigVersionMethods,
+    FareMethods,
+    HolidayMethods,
     MoneyMethods,
     PartnerStatementMethods,
     ReportMethods,

@@ -18,7 +18,6 @@ from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
 from server.catalog import departures, transport
-from server.catalog.changes import ACTIVE
 from server.catalog.routes import ROUTES, set_fares
 from server.identity.callers import Admin
 
@@ -26,20 +25,12 @@ from server.identity.callers import Admin
 class CatalogMethods(AdminMethods):
     """A part of AdminServicer; the contract documents each method."""
 
-    @paged
-    async def ListRoutes(
-        self, request: catalog_pb2.ListRoutesRequest, page: Page[Admin, int]
-    ) -> catalog_pb2.ListRoutesResponse:
-        async with self._db.report(page.caller.key) as tx:
-            found = await ROUTES.page(tx, after=page.after, limit=page.size + 1, state=ACTIVE)
-        shown = page.cut(found, lambda last: last.route_id)
-        return catalog_pb2.ListRoutesResponse(routes=map(route_message, shown))
-
     @changing
     async def SetRouteFares(
         self, request: catalog_pb2.SetRouteFaresRequest, call: ChangingCall[Admin]
     ) -> catalog_pb2.SetRouteFaresResponse:
         fares = route_fares(request.fares)
+        await ROUTES.require_version(call.tx, request.route_id, request.version)
         route = await set_fares(call.tx, request.route_id, fares, **by(call))
         return catalog_pb2.SetRouteFaresResponse(route=route_message(route))
 
@@ -51,6 +42,8 @@ class CatalogMethods(AdminMethods):
             found = await transport.list_departures(
                 tx,
                 route_id=request.route_id,
+                timetable_id=request.timetable_id,
+                state=STATE_NAME[request.state],
                 day=travel_day(request.travel_date),
                 after=-1 if page.after is None else page.after,
                 limit=page.size + 1,

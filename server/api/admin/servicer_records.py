@@ -4,7 +4,14 @@ What a row does, and how a noun is added, stands in `table.py`. Methods of these
 no other are in `servicer.py`.
 """
 
-from deeptravel.admin.v1 import account_pb2, partner_pb2, product_pb2, traveller_pb2, venue_pb2
+from deeptravel.admin.v1 import (
+    account_pb2,
+    fare_pb2,
+    partner_pb2,
+    product_pb2,
+    traveller_pb2,
+    venue_pb2,
+)
 
 from server.api.admin import messages, product_messages
 from server.api.admin.table import AdminMethods, Create, Get, List, Noun, Retire, Update
@@ -164,6 +171,13 @@ class RecordMethods(AdminMethods):
         product_pb2.ArchiveProductResponse,
         PRODUCT,
         products.archive_product,
+    )
+
+    UnarchiveProduct = Retire(
+        fare_pb2.UnarchiveProductRequest,
+        fare_pb2.UnarchiveProductResponse,
+        PRODUCT,
+        products.unarchive_product,
     )
 
     ListTravellers = List(

@@ -51,6 +51,10 @@ New = TypeVar("New")
 New_contra = TypeVar("New_contra", contravariant=True)
 
 
+VERSION = "version"
+"""The field of a request that says which version was read."""
+
+
 class Served(Protocol[Request_contra, Response_co]):
     """A method of the servicer, as gRPC calls it."""
 
@@ -215,33 +219,44 @@ class Create(ChangingRow[Request, Response], Generic[Request, Response, Record, 
 
 @dataclass(frozen=True, slots=True)
 class Update(ChangingRow[Request, Response], Generic[Request, Response, Record, Name]):
-    """Changes what `update_mask` names; `read` makes plain values of fields that have messages."""
+    """Changes what `update_mask` names; `read` makes plain values of fields that have messages, and
+    `names` are those fields that the domain calls otherwise.
+    """
 
     noun: Noun[Record]
     update: Updates[Name, Record]
     read: Mapping[str, Callable[..., object]] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
     async def work(self, tx: AsyncConnection, request: Request, by: By) -> Response:  # noqa: D102
-        values = requests.changes(request, self.read)
+        values = requests.changes(request, self.read, besides=[VERSION])
+        values = {self.names.get(field, field): value for field, value in values.items()}
         name = cast("Name", self.noun.name_in(request))
+        await self.noun.records.require_version(tx, name, version_in(request))
         return self.noun.answer(self.response, await self.update(tx, name, values, **by))
 
 
 @dataclass(frozen=True, slots=True)
 class Retire(ChangingRow[Request, Response], Generic[Request, Response, Record, Name]):
-    """Revokes or archives the record that the request names."""
+    """Revokes or archives the record that the request names, or takes it back."""
 
     noun: Noun[Record]
     retire: Retires[Name, Record]
 
     async def work(self, tx: AsyncConnection, request: Request, by: By) -> Response:  # noqa: D102
         name = cast("Name", self.noun.name_in(request))
+        await self.noun.records.require_version(tx, name, version_in(request))
         return self.noun.answer(self.response, await self.retire(tx, name, **by))
 
 
 def by(call: ChangingCall[Admin]) -> By:
     """Who makes a change, and when, of a method that is no row."""
     return By(actor=call.caller.key, now=call.now)
+
+
+def version_in(request: Message) -> int:
+    """The version that a request says was read; 0 if it says none."""
+    return int(getattr(request, VERSION, 0))
 
 
 @cache

@@ -112,6 +112,7 @@ def offer_message(
         unavailable_reason=UNAVAILABLE_REASONS[unavailable],
         policy=policy_message(offer.policy, offer.currency_code, departs=offer.kind != PACKAGE),
         entitlements=map(_entitlement, offer.entitlements),
+        provisional=offer.provisional,
     )
     message.valid_from_time.FromDatetime(offer.valid_from_time)
     message.valid_until_time.FromDatetime(offer.valid_until_time)
@@ -270,4 +271,5 @@ def _day(day: OfferDay) -> offer_pb2.OfferDay:
         lowest_price_minor=day.lowest_price_minor,
         currency_code=day.currency_code,
         unavailable_reason=UNAVAILABLE_REASONS[day.unavailable_reason],
+        provisional=day.provisional,
     )

@@ -29,7 +29,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/partner.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x03\n\x07Partner\x12\x14\n\x0cpartner_code\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1b\n\x13requests_per_minute\x18\x03 \x01(\x05\x12\x19\n\x11\x61llowed_addresses\x18\x04 \x03(\t\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n!activation_tolerance_basis_points\x18\x08 \x01(\x05\x12.\n\x04mode\x18\t \x01(\x0e\x32 .deeptravel.admin.v1.PartnerMode\x12\x1c\n\x14sandbox_partner_code\x18\n \x01(\t\x12\x19\n\x11live_partner_code\x18\x0b \x01(\t\"\xab\x02\n\x14\x43reatePartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12(\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12+\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xc0\x84=(\x01\xd8\x01\x01\x12/\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x64\"\nr\x08\x10\x01\x18@\xba\x01\x01\x00\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x35\n!activation_tolerance_basis_points\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\"F\n\x15\x43reatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"E\n\x11GetPartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\"C\n\x12GetPartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"\xd0\x01\n\x13ListPartnersRequest\x12;\n\x05state\x18\x01 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\x12\x38\n\x04mode\x18\x04 \x01(\x0e\x32 .deeptravel.admin.v1.PartnerModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"_\n\x14ListPartnersResponse\x12.\n\x08partners\x18\x01 \x03(\x0b\x32\x1c.deeptravel.admin.v1.Partner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa6\x03\n\x14UpdatePartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12%\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12-\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12/\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x64\"\nr\x08\x10\x01\x18@\xba\x01\x01\x00\x12\x37\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x06 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12:\n!activation_tolerance_basis_points\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00H\x01\x88\x01\x01\x42\x16\n\x14_requests_per_minuteB$\n\"_activation_tolerance_basis_points\"F\n\x15UpdatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"l\n\x14RevokePartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"F\n\x15RevokePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"\x95\x02\n\nPartnerKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x04mode\x18\x06 \x01(\x0e\x32 .deeptravel.admin.v1.PartnerMode\"\xa9\x01\n\x17\x43reatePartnerKeyRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x38\n\x04mode\x18\x03 \x01(\x0e\x32 .deeptravel.admin.v1.PartnerModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"^\n\x18\x43reatePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x14\n\x07\x61pi_key\x18\x02 \x01(\tB\x03\x80\x01\x01\"\xc8\x01\n\x16ListPartnerKeysRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\x12\x38\n\x04mode\x18\x04 \x01(\x0e\x32 .deeptravel.admin.v1.PartnerModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"a\n\x17ListPartnerKeysResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8f\x01\n\x17RevokePartnerKeyRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\x1e\n\x06key_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"H\n\x18RevokePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey*Y\n\x0bPartnerMode\x12\x1c\n\x18PARTNER_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11PARTNER_MODE_LIVE\x10\x01\x12\x15\n\x11PARTNER_MODE_TEST\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/partner.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x03\n\x07Partner\x12\x14\n\x0cpartner_code\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x1b\n\x13requests_per_minute\x18\x03 \x01(\x05\x12\x19\n\x11\x61llowed_addresses\x18\x04 \x03(\t\x12\x31\n\x05state\x18\x05 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n!activation_tolerance_basis_points\x18\x08 \x01(\x05\x12.\n\x04mode\x18\t \x01(\x0e\x32 .deeptravel.admin.v1.PartnerMode\x12\x1c\n\x14sandbox_partner_code\x18\n \x01(\t\x12\x19\n\x11live_partner_code\x18\x0b \x01(\t\x12\x0f\n\x07version\x18\x0c \x01(\x05\"\xab\x02\n\x14\x43reatePartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12(\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12+\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xc0\x84=(\x01\xd8\x01\x01\x12/\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x64\"\nr\x08\x10\x01\x18@\xba\x01\x01\x00\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x35\n!activation_tolerance_basis_points\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\"F\n\x15\x43reatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"E\n\x11GetPartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\"C\n\x12GetPartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"\xd0\x01\n\x13ListPartnersRequest\x12;\n\x05state\x18\x01 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\x12\x38\n\x04mode\x18\x04 \x01(\x0e\x32 .deeptravel.admin.v1.PartnerModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"_\n\x14ListPartnersResponse\x12.\n\x08partners\x18\x01 \x03(\x0b\x32\x1c.deeptravel.admin.v1.Partner\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc6\x03\n\x14UpdatePartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12%\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12-\n\x13requests_per_minute\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x01H\x00\x88\x01\x01\x12/\n\x11\x61llowed_addresses\x18\x04 \x03(\tB\x14\xbaH\x11\x92\x01\x0e\x10\x64\"\nr\x08\x10\x01\x18@\xba\x01\x01\x00\x12\x37\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x06 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12:\n!activation_tolerance_basis_points\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00H\x01\x88\x01\x01\x12\x1e\n\x07version\x18\x08 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x42\x16\n\x14_requests_per_minuteB$\n\"_activation_tolerance_basis_points\"F\n\x15UpdatePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"\x8c\x01\n\x14RevokePartnerRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x1e\n\x07version\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\"F\n\x15RevokePartnerResponse\x12-\n\x07partner\x18\x01 \x01(\x0b\x32\x1c.deeptravel.admin.v1.Partner\"\x95\x02\n\nPartnerKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x31\n\x05state\x18\x02 \x01(\x0e\x32\".deeptravel.admin.v1.ResourceState\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_used_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x04mode\x18\x06 \x01(\x0e\x32 .deeptravel.admin.v1.PartnerMode\"\xa9\x01\n\x17\x43reatePartnerKeyRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x38\n\x04mode\x18\x03 \x01(\x0e\x32 .deeptravel.admin.v1.PartnerModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"^\n\x18\x43reatePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x14\n\x07\x61pi_key\x18\x02 \x01(\tB\x03\x80\x01\x01\"\xc8\x01\n\x16ListPartnerKeysRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\x12\x38\n\x04mode\x18\x04 \x01(\x0e\x32 .deeptravel.admin.v1.PartnerModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\"a\n\x17ListPartnerKeysResponse\x12-\n\x04keys\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8f\x01\n\x17RevokePartnerKeyRequest\x12\x30\n\x0cpartner_code\x18\x01 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\x1e\n\x06key_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"H\n\x18RevokePartnerKeyResponse\x12,\n\x03key\x18\x01 \x01(\x0b\x32\x1f.deeptravel.admin.v1.PartnerKey*Y\n\x0bPartnerMode\x12\x1c\n\x18PARTNER_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11PARTNER_MODE_LIVE\x10\x01\x12\x15\n\x11PARTNER_MODE_TEST\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -73,10 +73,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._loaded_options = None
   _globals['_UPDATEPARTNERREQUEST'].fields_by_name['activation_tolerance_basis_points']._serialized_options = b'\272H\007\032\005\030\220N(\000'
+  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_UPDATEPARTNERREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
   _globals['_REVOKEPARTNERREQUEST'].fields_by_name['partner_code']._loaded_options = None
   _globals['_REVOKEPARTNERREQUEST'].fields_by_name['partner_code']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_REVOKEPARTNERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REVOKEPARTNERREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_REVOKEPARTNERREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_REVOKEPARTNERREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
   _globals['_CREATEPARTNERKEYREQUEST'].fields_by_name['partner_code']._loaded_options = None
   _globals['_CREATEPARTNERKEYREQUEST'].fields_by_name['partner_code']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
   _globals['_CREATEPARTNERKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -99,42 +103,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['key_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REVOKEPARTNERKEYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
-  _globals['_PARTNERMODE']._serialized_start=3203
-  _globals['_PARTNERMODE']._serialized_end=3292
+  _globals['_PARTNERMODE']._serialized_start=3285
+  _globals['_PARTNERMODE']._serialized_end=3374
   _globals['_PARTNER']._serialized_start=224
-  _globals['_PARTNER']._serialized_end=630
-  _globals['_CREATEPARTNERREQUEST']._serialized_start=633
-  _globals['_CREATEPARTNERREQUEST']._serialized_end=932
-  _globals['_CREATEPARTNERRESPONSE']._serialized_start=934
-  _globals['_CREATEPARTNERRESPONSE']._serialized_end=1004
-  _globals['_GETPARTNERREQUEST']._serialized_start=1006
-  _globals['_GETPARTNERREQUEST']._serialized_end=1075
-  _globals['_GETPARTNERRESPONSE']._serialized_start=1077
-  _globals['_GETPARTNERRESPONSE']._serialized_end=1144
-  _globals['_LISTPARTNERSREQUEST']._serialized_start=1147
-  _globals['_LISTPARTNERSREQUEST']._serialized_end=1355
-  _globals['_LISTPARTNERSRESPONSE']._serialized_start=1357
-  _globals['_LISTPARTNERSRESPONSE']._serialized_end=1452
-  _globals['_UPDATEPARTNERREQUEST']._serialized_start=1455
-  _globals['_UPDATEPARTNERREQUEST']._serialized_end=1877
-  _globals['_UPDATEPARTNERRESPONSE']._serialized_start=1879
-  _globals['_UPDATEPARTNERRESPONSE']._serialized_end=1949
-  _globals['_REVOKEPARTNERREQUEST']._serialized_start=1951
-  _globals['_REVOKEPARTNERREQUEST']._serialized_end=2059
-  _globals['_REVOKEPARTNERRESPONSE']._serialized_start=2061
-  _globals['_REVOKEPARTNERRESPONSE']._serialized_end=2131
-  _globals['_PARTNERKEY']._serialized_start=2134
-  _globals['_PARTNERKEY']._serialized_end=2411
-  _globals['_CREATEPARTNERKEYREQUEST']._serialized_start=2414
-  _globals['_CREATEPARTNERKEYREQUEST']._serialized_end=2583
-  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_start=2585
-  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_end=2679
-  _globals['_LISTPARTNERKEYSREQUEST']._serialized_start=2682
-  _globals['_LISTPARTNERKEYSREQUEST']._serialized_end=2882
-  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_start=2884
-  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_end=2981
-  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_start=2984
-  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_end=3127
-  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_start=3129
-  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_end=3201
+  _globals['_PARTNER']._serialized_end=647
+  _globals['_CREATEPARTNERREQUEST']._serialized_start=650
+  _globals['_CREATEPARTNERREQUEST']._serialized_end=949
+  _globals['_CREATEPARTNERRESPONSE']._serialized_start=951
+  _globals['_CREATEPARTNERRESPONSE']._serialized_end=1021
+  _globals['_GETPARTNERREQUEST']._serialized_start=1023
+  _globals['_GETPARTNERREQUEST']._serialized_end=1092
+  _globals['_GETPARTNERRESPONSE']._serialized_start=1094
+  _globals['_GETPARTNERRESPONSE']._serialized_end=1161
+  _globals['_LISTPARTNERSREQUEST']._serialized_start=1164
+  _globals['_LISTPARTNERSREQUEST']._serialized_end=1372
+  _globals['_LISTPARTNERSRESPONSE']._serialized_start=1374
+  _globals['_LISTPARTNERSRESPONSE']._serialized_end=1469
+  _globals['_UPDATEPARTNERREQUEST']._serialized_start=1472
+  _globals['_UPDATEPARTNERREQUEST']._serialized_end=1926
+  _globals['_UPDATEPARTNERRESPONSE']._serialized_start=1928
+  _globals['_UPDATEPARTNERRESPONSE']._serialized_end=1998
+  _globals['_REVOKEPARTNERREQUEST']._serialized_start=2001
+  _globals['_REVOKEPARTNERREQUEST']._serialized_end=2141
+  _globals['_REVOKEPARTNERRESPONSE']._serialized_start=2143
+  _globals['_REVOKEPARTNERRESPONSE']._serialized_end=2213
+  _globals['_PARTNERKEY']._serialized_start=2216
+  _globals['_PARTNERKEY']._serialized_end=2493
+  _globals['_CREATEPARTNERKEYREQUEST']._serialized_start=2496
+  _globals['_CREATEPARTNERKEYREQUEST']._serialized_end=2665
+  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_start=2667
+  _globals['_CREATEPARTNERKEYRESPONSE']._serialized_end=2761
+  _globals['_LISTPARTNERKEYSREQUEST']._serialized_start=2764
+  _globals['_LISTPARTNERKEYSREQUEST']._serialized_end=2964
+  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_start=2966
+  _globals['_LISTPARTNERKEYSRESPONSE']._serialized_end=3063
+  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_start=3066
+  _globals['_REVOKEPARTNERKEYREQUEST']._serialized_end=3209
+  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_start=3211
+  _globals['_REVOKEPARTNERKEYRESPONSE']._serialized_end=3283
 # @@protoc_insertion_point(module_scope)

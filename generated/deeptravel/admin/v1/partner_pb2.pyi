@@ -66,6 +66,7 @@ class Partner(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     SANDBOX_PARTNER_CODE_FIELD_NUMBER: _builtins.int
     LIVE_PARTNER_CODE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     partner_code: _builtins.str
     """Code, part of its tickets' codes, e.g. CP."""
     display_name: _builtins.str
@@ -85,6 +86,8 @@ class Partner(_message.Message):
     """The code of its sandbox, e.g. TESTCP; empty if it has none."""
     live_partner_code: _builtins.str
     """Of a sandbox the code of its partner; else empty."""
+    version: _builtins.int
+    """Counts its changes from 1 on."""
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Networks its keys may be used from; from anywhere if empty."""
@@ -111,10 +114,11 @@ class Partner(_message.Message):
         mode: Global___PartnerMode.ValueType = ...,
         sandbox_partner_code: _builtins.str = ...,
         live_partner_code: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_tolerance_basis_points", b"activation_tolerance_basis_points", "allowed_addresses", b"allowed_addresses", "create_time", b"create_time", "display_name", b"display_name", "live_partner_code", b"live_partner_code", "mode", b"mode", "partner_code", b"partner_code", "requests_per_minute", b"requests_per_minute", "sandbox_partner_code", b"sandbox_partner_code", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation_tolerance_basis_points", b"activation_tolerance_basis_points", "allowed_addresses", b"allowed_addresses", "create_time", b"create_time", "display_name", b"display_name", "live_partner_code", b"live_partner_code", "mode", b"mode", "partner_code", b"partner_code", "requests_per_minute", b"requests_per_minute", "sandbox_partner_code", b"sandbox_partner_code", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -316,6 +320,7 @@ class UpdatePartnerRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ACTIVATION_TOLERANCE_BASIS_POINTS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     partner_code: _builtins.str
     """Code of the partner."""
     display_name: _builtins.str
@@ -329,6 +334,8 @@ class UpdatePartnerRequest(_message.Message):
     either way, in basis points of the price (100 are 1 %), 0 to 10,000; the currency is compared
     in any case.
     """
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def allowed_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Networks its keys may be used from, e.g. `203.0.113.0/24` or one address; from anywhere if
@@ -349,10 +356,11 @@ class UpdatePartnerRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
         activation_tolerance_basis_points: _builtins.int | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_activation_tolerance_basis_points", b"_activation_tolerance_basis_points", "_requests_per_minute", b"_requests_per_minute", "activation_tolerance_basis_points", b"activation_tolerance_basis_points", "requests_per_minute", b"requests_per_minute", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activation_tolerance_basis_points", b"_activation_tolerance_basis_points", "_requests_per_minute", b"_requests_per_minute", "activation_tolerance_basis_points", b"activation_tolerance_basis_points", "allowed_addresses", b"allowed_addresses", "display_name", b"display_name", "partner_code", b"partner_code", "request_id", b"request_id", "requests_per_minute", b"requests_per_minute", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activation_tolerance_basis_points", b"_activation_tolerance_basis_points", "_requests_per_minute", b"_requests_per_minute", "activation_tolerance_basis_points", b"activation_tolerance_basis_points", "allowed_addresses", b"allowed_addresses", "display_name", b"display_name", "partner_code", b"partner_code", "request_id", b"request_id", "requests_per_minute", b"requests_per_minute", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__activation_tolerance_basis_points: _TypeAlias = _typing.Literal["activation_tolerance_basis_points"]  # noqa: Y015
     _WhichOneofArgType__activation_tolerance_basis_points: _TypeAlias = _typing.Literal["_activation_tolerance_basis_points", b"_activation_tolerance_basis_points"]  # noqa: Y015
@@ -397,19 +405,23 @@ class RevokePartnerRequest(_message.Message):
 
     PARTNER_CODE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     partner_code: _builtins.str
     """Code of the partner."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
         partner_code: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner_code", b"partner_code", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner_code", b"partner_code", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

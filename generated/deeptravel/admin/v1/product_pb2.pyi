@@ -356,6 +356,7 @@ class Product(_message.Message):
     BOARDING_MINUTES_FIELD_NUMBER: _builtins.int
     UNACCOMPANIED_TYPES_FIELD_NUMBER: _builtins.int
     AGE_LIMITS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Its number, e.g. 106."""
     kind: Global___ProductKind.ValueType
@@ -382,6 +383,8 @@ class Product(_message.Message):
     """Boarding of its departures opens so many minutes before each leaves: no gate admits a ticket
     earlier.
     """
+    version: _builtins.int
+    """Counts its changes from 1 on."""
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fare]:
         """Its prices, each pair of customer type and day type once."""
@@ -443,10 +446,11 @@ class Product(_message.Message):
         boarding_minutes: _builtins.int = ...,
         unaccompanied_types: _abc.Iterable[_ticket_pb2.CustomerType.ValueType] | None = ...,
         age_limits: _abc.Iterable[Global___AgeLimit] | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "policy", b"policy", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_limits", b"age_limits", "blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "create_time", b"create_time", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "state", b"state", "tiers", b"tiers", "unaccompanied_types", b"unaccompanied_types", "update_time", b"update_time", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_limits", b"age_limits", "blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "create_time", b"create_time", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "state", b"state", "tiers", b"tiers", "unaccompanied_types", b"unaccompanied_types", "update_time", b"update_time", "validity_days", b"validity_days", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -476,6 +480,7 @@ class CreateProductRequest(_message.Message):
     BOARDING_MINUTES_FIELD_NUMBER: _builtins.int
     UNACCOMPANIED_TYPES_FIELD_NUMBER: _builtins.int
     AGE_LIMITS_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_TEMPLATE_CODES_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Its number, 1 to 2,147,483,647."""
     kind: Global___ProductKind.ValueType
@@ -530,6 +535,12 @@ class CreateProductRequest(_message.Message):
         13, SENIOR from 60 on, all other types at any age.
         """
 
+    @_builtins.property
+    def entitlement_template_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of entitlement templates: what they allow now is added to `entitlements`, up to 20 in
+        all.
+        """
+
     def __init__(
         self,
         *,
@@ -551,10 +562,11 @@ class CreateProductRequest(_message.Message):
         boarding_minutes: _builtins.int = ...,
         unaccompanied_types: _abc.Iterable[_ticket_pb2.CustomerType.ValueType] | None = ...,
         age_limits: _abc.Iterable[Global___AgeLimit] | None = ...,
+        entitlement_template_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_limits", b"age_limits", "blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "unaccompanied_types", b"unaccompanied_types", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_limits", b"age_limits", "blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlement_template_codes", b"entitlement_template_codes", "entitlements", b"entitlements", "fares", b"fares", "kind", b"kind", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "unaccompanied_types", b"unaccompanied_types", "validity_days", b"validity_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -715,6 +727,8 @@ class UpdateProductRequest(_message.Message):
     BOARDING_MINUTES_FIELD_NUMBER: _builtins.int
     UNACCOMPANIED_TYPES_FIELD_NUMBER: _builtins.int
     AGE_LIMITS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    ENTITLEMENT_TEMPLATE_CODES_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     display_name_en: _builtins.str
@@ -737,6 +751,8 @@ class UpdateProductRequest(_message.Message):
     """Boarding of its departures opens so many minutes before each leaves, 1 to 1,440; of tickets
     sold from now on.
     """
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fare]:
         """Its prices, all of them, 1 to 100, each pair of customer type and day type once."""
@@ -771,6 +787,12 @@ class UpdateProductRequest(_message.Message):
         CHILD up to 13, SENIOR from 60 on, all other types at any age.
         """
 
+    @_builtins.property
+    def entitlement_template_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of entitlement templates: what they allow now takes the place of what the product
+        allowed, together with `entitlements` if the mask names that too, up to 20 in all.
+        """
+
     def __init__(
         self,
         *,
@@ -791,10 +813,12 @@ class UpdateProductRequest(_message.Message):
         boarding_minutes: _builtins.int | None = ...,
         unaccompanied_types: _abc.Iterable[_ticket_pb2.CustomerType.ValueType] | None = ...,
         age_limits: _abc.Iterable[Global___AgeLimit] | None = ...,
+        version: _builtins.int = ...,
+        entitlement_template_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_boarding_minutes", b"_boarding_minutes", "_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "boarding_minutes", b"boarding_minutes", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_boarding_minutes", b"_boarding_minutes", "_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "age_limits", b"age_limits", "blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "fares", b"fares", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "unaccompanied_types", b"unaccompanied_types", "update_mask", b"update_mask", "validity_days", b"validity_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_boarding_minutes", b"_boarding_minutes", "_max_per_traveller", b"_max_per_traveller", "_validity_days", b"_validity_days", "age_limits", b"age_limits", "blackout_dates", b"blackout_dates", "boarding_minutes", b"boarding_minutes", "calendar_code", b"calendar_code", "city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlement_template_codes", b"entitlement_template_codes", "entitlements", b"entitlements", "fares", b"fares", "max_per_traveller", b"max_per_traveller", "policy", b"policy", "product_id", b"product_id", "request_id", b"request_id", "tiers", b"tiers", "unaccompanied_types", b"unaccompanied_types", "update_mask", b"update_mask", "validity_days", b"validity_days", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__boarding_minutes: _TypeAlias = _typing.Literal["boarding_minutes"]  # noqa: Y015
     _WhichOneofArgType__boarding_minutes: _TypeAlias = _typing.Literal["_boarding_minutes", b"_boarding_minutes"]  # noqa: Y015
@@ -843,19 +867,23 @@ class ArchiveProductRequest(_message.Message):
 
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
         product_id: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["product_id", b"product_id", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["product_id", b"product_id", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

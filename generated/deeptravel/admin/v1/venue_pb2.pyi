@@ -34,6 +34,7 @@ class Merchant(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     merchant_code: _builtins.str
     """Code, e.g. HARBOUR-FERRIES."""
     display_name: _builtins.str
@@ -42,6 +43,8 @@ class Merchant(_message.Message):
     """Seconds within which a supervisor may take a redemption back; 0 is never."""
     state: _state_pb2.ResourceState.ValueType
     """Whether it is revoked."""
+    version: _builtins.int
+    """Counts its changes from 1 on."""
     @_builtins.property
     def function_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Function codes it may redeem, e.g. `ferry`."""
@@ -64,10 +67,11 @@ class Merchant(_message.Message):
         state: _state_pb2.ResourceState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "reversal_window_seconds", b"reversal_window_seconds", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "reversal_window_seconds", b"reversal_window_seconds", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -257,6 +261,7 @@ class UpdateMerchantRequest(_message.Message):
     REVERSAL_WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     merchant_code: _builtins.str
     """Code of the merchant."""
     display_name: _builtins.str
@@ -265,6 +270,8 @@ class UpdateMerchantRequest(_message.Message):
     """Seconds within which a supervisor may take a redemption back, 0 (never) to 604,800."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def function_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Function codes it may redeem, e.g. `ferry`. None of them if empty."""
@@ -282,10 +289,11 @@ class UpdateMerchantRequest(_message.Message):
         reversal_window_seconds: _builtins.int | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_reversal_window_seconds", b"_reversal_window_seconds", "reversal_window_seconds", b"reversal_window_seconds", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reversal_window_seconds", b"_reversal_window_seconds", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "request_id", b"request_id", "reversal_window_seconds", b"reversal_window_seconds", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reversal_window_seconds", b"_reversal_window_seconds", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "request_id", b"request_id", "reversal_window_seconds", b"reversal_window_seconds", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__reversal_window_seconds: _TypeAlias = _typing.Literal["reversal_window_seconds"]  # noqa: Y015
     _WhichOneofArgType__reversal_window_seconds: _TypeAlias = _typing.Literal["_reversal_window_seconds", b"_reversal_window_seconds"]  # noqa: Y015
@@ -325,19 +333,23 @@ class RevokeMerchantRequest(_message.Message):
 
     MERCHANT_CODE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     merchant_code: _builtins.str
     """Code of the merchant."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
         merchant_code: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["merchant_code", b"merchant_code", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merchant_code", b"merchant_code", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -381,6 +393,7 @@ class Venue(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     venue_code: _builtins.str
     """Code, e.g. PIER-9."""
     merchant_code: _builtins.str
@@ -393,6 +406,8 @@ class Venue(_message.Message):
     """
     state: _state_pb2.ResourceState.ValueType
     """Whether it is revoked."""
+    version: _builtins.int
+    """Counts its changes from 1 on."""
     @_builtins.property
     def function_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Function codes that are redeemed here, of those the merchant may redeem; all of them if empty."""
@@ -416,10 +431,11 @@ class Venue(_message.Message):
         state: _state_pb2.ResourceState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "state", b"state", "time_zone", b"time_zone", "update_time", b"update_time", "venue_code", b"venue_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "state", b"state", "time_zone", b"time_zone", "update_time", b"update_time", "venue_code", b"venue_code", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -613,6 +629,7 @@ class UpdateVenueRequest(_message.Message):
     FUNCTION_CODES_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     venue_code: _builtins.str
     """Code of the venue."""
     display_name: _builtins.str
@@ -621,6 +638,8 @@ class UpdateVenueRequest(_message.Message):
     """IANA time zone, e.g. Asia/Hong_Kong."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def function_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Function codes that are redeemed here, of those the merchant may redeem; all of them if empty."""
@@ -638,10 +657,11 @@ class UpdateVenueRequest(_message.Message):
         function_codes: _abc.Iterable[_builtins.str] | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "function_codes", b"function_codes", "request_id", b"request_id", "time_zone", b"time_zone", "update_mask", b"update_mask", "venue_code", b"venue_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "function_codes", b"function_codes", "request_id", b"request_id", "time_zone", b"time_zone", "update_mask", b"update_mask", "venue_code", b"venue_code", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -679,19 +699,23 @@ class RevokeVenueRequest(_message.Message):
 
     VENUE_CODE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     venue_code: _builtins.str
     """Code of the venue."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
         venue_code: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "venue_code", b"venue_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "venue_code", b"venue_code", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -733,6 +757,7 @@ class Terminal(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     terminal_device_id: _builtins.str
     """Id of the device, e.g. TERMINAL-CP-001."""
     venue_code: _builtins.str
@@ -741,6 +766,8 @@ class Terminal(_message.Message):
     """Name for people."""
     state: _state_pb2.ResourceState.ValueType
     """Whether it is revoked."""
+    version: _builtins.int
+    """Counts its changes from 1 on."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -758,10 +785,11 @@ class Terminal(_message.Message):
         state: _state_pb2.ResourceState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "state", b"state", "terminal_device_id", b"terminal_device_id", "update_time", b"update_time", "venue_code", b"venue_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "state", b"state", "terminal_device_id", b"terminal_device_id", "update_time", b"update_time", "venue_code", b"venue_code", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -946,6 +974,7 @@ class UpdateTerminalRequest(_message.Message):
     VENUE_CODE_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     terminal_device_id: _builtins.str
     """Id of the terminal."""
     display_name: _builtins.str
@@ -954,6 +983,8 @@ class UpdateTerminalRequest(_message.Message):
     """Where it stands from now on."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Names of the fields of this request to change; the others stay as they are."""
@@ -966,10 +997,11 @@ class UpdateTerminalRequest(_message.Message):
         venue_code: _builtins.str = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "request_id", b"request_id", "terminal_device_id", b"terminal_device_id", "update_mask", b"update_mask", "venue_code", b"venue_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "request_id", b"request_id", "terminal_device_id", b"terminal_device_id", "update_mask", b"update_mask", "venue_code", b"venue_code", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1007,19 +1039,23 @@ class RevokeTerminalRequest(_message.Message):
 
     TERMINAL_DEVICE_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     terminal_device_id: _builtins.str
     """Id of the terminal."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
         terminal_device_id: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "terminal_device_id", b"terminal_device_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "terminal_device_id", b"terminal_device_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

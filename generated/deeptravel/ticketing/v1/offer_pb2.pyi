@@ -504,6 +504,7 @@ class Offer(_message.Message):
     ENTITLEMENTS_FIELD_NUMBER: _builtins.int
     VALID_FROM_TIME_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    PROVISIONAL_FIELD_NUMBER: _builtins.int
     offer_id: _builtins.str
     """Names the offer in QuoteOrder and CreateOrder, e.g. `TR-335872-1-0-2` or `PK-106-20261130`."""
     kind: Global___OfferKind.ValueType
@@ -518,6 +519,11 @@ class Offer(_message.Message):
     """What is left now, for all parties together; 0 in an order, which has what it needs."""
     unavailable_reason: Global___UnavailableReason.ValueType
     """Why it cannot be bought; absent if it can."""
+    provisional: _builtins.bool
+    """Whether the price is provisional: the official list of holidays is not known yet for the day, so
+    that its fare may become another; what was ordered keeps its price. In an order: whether it was
+    when it was ordered.
+    """
     @_builtins.property
     def journey(self) -> Global___Journey:
         """The departure; absent for a package."""
@@ -560,10 +566,11 @@ class Offer(_message.Message):
         entitlements: _abc.Iterable[Global___OfferedEntitlement] | None = ...,
         valid_from_time: _timestamp_pb2.Timestamp | None = ...,
         valid_until_time: _timestamp_pb2.Timestamp | None = ...,
+        provisional: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["journey", b"journey", "policy", b"policy", "price", b"price", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "journey", b"journey", "kind", b"kind", "offer_id", b"offer_id", "policy", b"policy", "price", b"price", "product_id", b"product_id", "seats_left", b"seats_left", "unavailable_reason", b"unavailable_reason", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "journey", b"journey", "kind", b"kind", "offer_id", b"offer_id", "policy", b"policy", "price", b"price", "product_id", b"product_id", "provisional", b"provisional", "seats_left", b"seats_left", "unavailable_reason", b"unavailable_reason", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -583,6 +590,7 @@ class OfferDay(_message.Message):
     LOWEST_PRICE_MINOR_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
+    PROVISIONAL_FIELD_NUMBER: _builtins.int
     travel_date: _builtins.str
     """The day, YYYY-MM-DD."""
     day_type: _builtins.str
@@ -599,6 +607,10 @@ class OfferDay(_message.Message):
     """ISO 4217 code of that price; empty without one."""
     unavailable_reason: Global___UnavailableReason.ValueType
     """Why the party can buy nothing on that day; absent if it can."""
+    provisional: _builtins.bool
+    """Whether the official list of holidays is not known yet for that day, so that its type and its
+    fares may become others.
+    """
     def __init__(
         self,
         *,
@@ -610,10 +622,11 @@ class OfferDay(_message.Message):
         lowest_price_minor: _builtins.int = ...,
         currency_code: _builtins.str = ...,
         unavailable_reason: Global___UnavailableReason.ValueType = ...,
+        provisional: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "day_type", b"day_type", "holiday_name_en", b"holiday_name_en", "holiday_name_zh", b"holiday_name_zh", "lowest_price_minor", b"lowest_price_minor", "offer_count", b"offer_count", "travel_date", b"travel_date", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "day_type", b"day_type", "holiday_name_en", b"holiday_name_en", "holiday_name_zh", b"holiday_name_zh", "lowest_price_minor", b"lowest_price_minor", "offer_count", b"offer_count", "provisional", b"provisional", "travel_date", b"travel_date", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

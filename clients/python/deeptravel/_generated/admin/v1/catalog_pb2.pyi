@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from deeptravel._generated.admin.v1 import state_pb2 as _state_pb2
 from deeptravel._generated.ticketing.v1 import offer_pb2 as _offer_pb2
 from deeptravel._generated.tickets.v1 import ticket_pb2 as _ticket_pb2
 from google.protobuf import descriptor as _descriptor
@@ -123,6 +124,112 @@ class RouteFare(_message.Message):
 Global___RouteFare: _TypeAlias = RouteFare  # noqa: Y015
 
 @_typing.final
+class RouteStop(_message.Message):
+    """A stop of a route."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOP_CODE_FIELD_NUMBER: _builtins.int
+    ARRIVE_MINUTES_FIELD_NUMBER: _builtins.int
+    DEPART_MINUTES_FIELD_NUMBER: _builtins.int
+    stop_code: _builtins.str
+    """Its code, e.g. `IOQ`."""
+    arrive_minutes: _builtins.int
+    """Minutes from the departure at the first stop to the arrival here, 0 to 1,440."""
+    depart_minutes: _builtins.int
+    """Minutes from the departure at the first stop to the departure here, 0 to 1,440; not before the
+    arrival, and 0 at the first.
+    """
+    def __init__(
+        self,
+        *,
+        stop_code: _builtins.str = ...,
+        arrive_minutes: _builtins.int = ...,
+        depart_minutes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrive_minutes", b"arrive_minutes", "depart_minutes", b"depart_minutes", "stop_code", b"stop_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteStop: _TypeAlias = RouteStop  # noqa: Y015
+
+@_typing.final
+class RouteSeatMap(_message.Message):
+    """The numbered seats of a vehicle: its rows have these columns."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    MISSING_SEATS_FIELD_NUMBER: _builtins.int
+    columns: _builtins.str
+    """Letters of the seats of a row; a space is an aisle, e.g. `ABC DF`."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of the rows, each once, in order: 1 to 5,000 of them."""
+
+    @_builtins.property
+    def missing_seats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Seats that there are not, e.g. `1A`."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[_builtins.int] | None = ...,
+        columns: _builtins.str = ...,
+        missing_seats: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "missing_seats", b"missing_seats", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteSeatMap: _TypeAlias = RouteSeatMap  # noqa: Y015
+
+@_typing.final
+class RouteClass(_message.Message):
+    """A fare class of a route."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLASS_CODE_FIELD_NUMBER: _builtins.int
+    CLASS_INDEX_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_EN_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_ZH_FIELD_NUMBER: _builtins.int
+    SEAT_MAP_FIELD_NUMBER: _builtins.int
+    class_code: _builtins.str
+    """Code, e.g. `SECOND`: a capital, then up to 15 of A-Z, 0-9 and underscore."""
+    class_index: _builtins.int
+    """Its number, 0 to 15, each once; stock is counted by it."""
+    display_name_en: _builtins.str
+    """Name in English, 1 to 100 characters."""
+    display_name_zh: _builtins.str
+    """Name in Chinese, 1 to 100 characters."""
+    @_builtins.property
+    def seat_map(self) -> Global___RouteSeatMap:
+        """Its numbered seats; absent: they have no numbers."""
+
+    def __init__(
+        self,
+        *,
+        class_code: _builtins.str = ...,
+        class_index: _builtins.int = ...,
+        display_name_en: _builtins.str = ...,
+        display_name_zh: _builtins.str = ...,
+        seat_map: Global___RouteSeatMap | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seat_map", b"seat_map"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_code", b"class_code", "class_index", b"class_index", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "seat_map", b"seat_map"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RouteClass: _TypeAlias = RouteClass  # noqa: Y015
+
+@_typing.final
 class Route(_message.Message):
     """Where a train, ferry or bus goes."""
 
@@ -134,12 +241,20 @@ class Route(_message.Message):
     STOP_CODES_FIELD_NUMBER: _builtins.int
     CLASS_CODES_FIELD_NUMBER: _builtins.int
     FARES_FIELD_NUMBER: _builtins.int
+    STOPS_FIELD_NUMBER: _builtins.int
+    FARE_CLASSES_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     route_id: _builtins.int
     """Its number."""
     product_id: _builtins.int
     """The product that is sold: names, entitlements, refund and change, blackout dates."""
     kind: _offer_pb2.OfferKind.ValueType
     """Train, ferry or bus."""
+    state: _state_pb2.CatalogueState.ValueType
+    """Whether it is archived."""
+    version: _builtins.int
+    """Counts its changes from 1 on."""
     @_builtins.property
     def stop_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Its stops in the order they are called at."""
@@ -152,6 +267,14 @@ class Route(_message.Message):
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteFare]:
         """What has no fare is not sold."""
 
+    @_builtins.property
+    def stops(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteStop]:
+        """Its stops with their times, in the order they are called at."""
+
+    @_builtins.property
+    def fare_classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteClass]:
+        """Its fare classes with names and numbered seats."""
+
     def __init__(
         self,
         *,
@@ -161,10 +284,14 @@ class Route(_message.Message):
         stop_codes: _abc.Iterable[_builtins.str] | None = ...,
         class_codes: _abc.Iterable[_builtins.str] | None = ...,
         fares: _abc.Iterable[Global___RouteFare] | None = ...,
+        stops: _abc.Iterable[Global___RouteStop] | None = ...,
+        fare_classes: _abc.Iterable[Global___RouteClass] | None = ...,
+        state: _state_pb2.CatalogueState.ValueType = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_codes", b"class_codes", "fares", b"fares", "kind", b"kind", "product_id", b"product_id", "route_id", b"route_id", "stop_codes", b"stop_codes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["class_codes", b"class_codes", "fare_classes", b"fare_classes", "fares", b"fares", "kind", b"kind", "product_id", b"product_id", "route_id", b"route_id", "state", b"state", "stop_codes", b"stop_codes", "stops", b"stops", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -224,6 +351,7 @@ class Departure(_message.Message):
     PLANNED_DEPARTURE_TIME_FIELD_NUMBER: _builtins.int
     CANCEL_TIME_FIELD_NUMBER: _builtins.int
     REFUNDS_FIELD_NUMBER: _builtins.int
+    TIMETABLE_ID_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """Its number, as search shows it."""
     route_id: _builtins.int
@@ -236,6 +364,8 @@ class Departure(_message.Message):
     """Whether it runs."""
     refunds: Global___DepartureRefunds.ValueType
     """When the tickets of a cancelled departure are refunded."""
+    timetable_id: _builtins.int
+    """The timetable it was made of."""
     @_builtins.property
     def departure_time(self) -> _timestamp_pb2.Timestamp:
         """When it departs from its first stop, as it is now."""
@@ -265,10 +395,11 @@ class Departure(_message.Message):
         planned_departure_time: _timestamp_pb2.Timestamp | None = ...,
         cancel_time: _timestamp_pb2.Timestamp | None = ...,
         refunds: Global___DepartureRefunds.ValueType = ...,
+        timetable_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_time", b"cancel_time", "departure_time", b"departure_time", "planned_departure_time", b"planned_departure_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_time", b"cancel_time", "departure_id", b"departure_id", "departure_time", b"departure_time", "planned_departure_time", b"planned_departure_time", "refunds", b"refunds", "route_id", b"route_id", "service_number", b"service_number", "state", b"state", "stocks", b"stocks", "travel_date", b"travel_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_time", b"cancel_time", "departure_id", b"departure_id", "departure_time", b"departure_time", "planned_departure_time", b"planned_departure_time", "refunds", b"refunds", "route_id", b"route_id", "service_number", b"service_number", "state", b"state", "stocks", b"stocks", "timetable_id", b"timetable_id", "travel_date", b"travel_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -282,19 +413,27 @@ class ListRoutesRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many a page, 1 to 200; 50 if 0."""
     page_token: _builtins.str
     """Token of the page, from the answer before."""
+    product_id: _builtins.int
+    """Only of this product."""
+    state: _state_pb2.CatalogueState.ValueType
+    """Only in this state; if not said, those that are not archived."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        product_id: _builtins.int = ...,
+        state: _state_pb2.CatalogueState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -337,10 +476,13 @@ class SetRouteFaresRequest(_message.Message):
     ROUTE_ID_FIELD_NUMBER: _builtins.int
     FARES_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     route_id: _builtins.int
     """The route."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def fares(self) -> _containers.RepeatedCompositeFieldContainer[Global___RouteFare]:
         """All of them, up to 5,000, each once. What has none is not sold any more."""
@@ -351,10 +493,11 @@ class SetRouteFaresRequest(_message.Message):
         route_id: _builtins.int = ...,
         fares: _abc.Iterable[Global___RouteFare] | None = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fares", b"fares", "request_id", b"request_id", "route_id", b"route_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fares", b"fares", "request_id", b"request_id", "route_id", b"route_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -394,6 +537,8 @@ class ListDeparturesRequest(_message.Message):
     TRAVEL_DATE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TIMETABLE_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     route_id: _builtins.int
     """Only of this route."""
     travel_date: _builtins.str
@@ -402,6 +547,10 @@ class ListDeparturesRequest(_message.Message):
     """How many a page, 1 to 200; 50 if 0."""
     page_token: _builtins.str
     """Token of the page, from the answer before; all filters must be the same."""
+    timetable_id: _builtins.int
+    """Only of this timetable."""
+    state: Global___DepartureState.ValueType
+    """Only in this state."""
     def __init__(
         self,
         *,
@@ -409,10 +558,12 @@ class ListDeparturesRequest(_message.Message):
         travel_date: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        timetable_id: _builtins.int = ...,
+        state: Global___DepartureState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "route_id", b"route_id", "travel_date", b"travel_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "route_id", b"route_id", "state", b"state", "timetable_id", b"timetable_id", "travel_date", b"travel_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -39,3 +39,27 @@ RESOURCE_STATE_ACTIVE: ResourceState.ValueType  # 1
 RESOURCE_STATE_REVOKED: ResourceState.ValueType  # 2
 """Shut out for good; the name is not given again."""
 Global___ResourceState: _TypeAlias = ResourceState  # noqa: Y015
+
+class _CatalogueState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CatalogueStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CatalogueState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CATALOGUE_STATE_UNSPECIFIED: _CatalogueState.ValueType  # 0
+    """Not used; as a filter: all."""
+    CATALOGUE_STATE_ACTIVE: _CatalogueState.ValueType  # 1
+    """It may."""
+    CATALOGUE_STATE_ARCHIVED: _CatalogueState.ValueType  # 2
+    """It may not, until it is taken back. What was sold of it stays."""
+
+class CatalogueState(_CatalogueState, metaclass=_CatalogueStateEnumTypeWrapper):
+    """Whether something of the catalogue may be used for what is sold from now on."""
+
+CATALOGUE_STATE_UNSPECIFIED: CatalogueState.ValueType  # 0
+"""Not used; as a filter: all."""
+CATALOGUE_STATE_ACTIVE: CatalogueState.ValueType  # 1
+"""It may."""
+CATALOGUE_STATE_ARCHIVED: CatalogueState.ValueType  # 2
+"""It may not, until it is taken back. What was sold of it stays."""
+Global___CatalogueState: _TypeAlias = CatalogueState  # noqa: Y015
