@@ -58,8 +58,8 @@ class Offer:
     use. `static_fault` is why nobody can buy it at any time: BLACKOUT, CANCELLED, NO_FARE; empty if
     there is nothing. `hold_seconds` None is the setting's. `span` is when it travels, if it does,
     and `ride` the same from when its departure leaves, where `service_time` is known. `terms` are
-    what it is priced by. `provisional` if the type of the day was not known when it was offered; False in
-    what was sold before that was kept.
+    what it is priced by. `provisional` if the type of the day was not known when it was offered;
+    False in what was sold before that was kept.
     """
 
     offer_id: str

@@ -2,8 +2,8 @@
 valid.
 """
 
+from collections.abc import Iterable
 from datetime import date
-from typing import Any
 
 from deeptravel.admin.v1 import fare_pb2
 
@@ -96,7 +96,7 @@ class FareMethods(AdminMethods):
     ) -> fare_pb2.AddBlackoutDatesResponse:
         await PRODUCTS.require_version(call.tx, request.product_id, request.version)
         product = await products.change_blackout_dates(
-            call.tx, request.product_id, added=_days(request), **by(call)
+            call.tx, request.product_id, added=_days(request.blackout_dates), **by(call)
         )
         return fare_pb2.AddBlackoutDatesResponse(product=product_message(product))
 
@@ -106,16 +106,13 @@ class FareMethods(AdminMethods):
     ) -> fare_pb2.RemoveBlackoutDatesResponse:
         await PRODUCTS.require_version(call.tx, request.product_id, request.version)
         product = await products.change_blackout_dates(
-            call.tx, request.product_id, removed=_days(request), **by(call)
+            call.tx, request.product_id, removed=_days(request.blackout_dates), **by(call)
         )
         return fare_pb2.RemoveBlackoutDatesResponse(product=product_message(product))
 
 
-def _days(request: Any) -> list[date]:
-    return [
-        day(f"blackout_dates[{index}]", written)
-        for index, written in enumerate(request.blackout_dates)
-    ]
+def _days(dates: Iterable[str]) -> list[date]:
+    return [day(f"blackout_dates[{index}]", written) for index, written in enumerate(dates)]
 
 
 def _day_message(each: FareDay) -> fare_pb2.FareDay:
