@@ -21,8 +21,8 @@ from server.api.admin import messages
 from server.api.admin.servicer_allotments import AllotmentMethods
 from server.api.admin.servicer_audit import AuditMethods
 from server.api.admin.servicer_catalog import CatalogMethods
-from server.api.admin.servicer_config_versions import ConfigVersionMethods
 from server.api.admin.servicer_catalogue import CatalogueMethods
+from server.api.admin.servicer_config_versions import ConfigVersionMethods
 from server.api.admin.servicer_fares import FareMethods
 from server.api.admin.servicer_holidays import HolidayMethods
 from server.api.admin.servicer_money import MoneyMethods
