@@ -36,8 +36,7 @@ from server.platform.outbox import outbox_tasks
 from server.stock.ids import departure_id
 from server.tickets.models import tickets
 from server.tickets.rules import Number
-from tests.support import cached, timetable
-from tests.support import catalogue_calls, timetable
+from tests.support import cached, catalogue_calls, timetable
 from tests.support.rpc_server import Node, Offer, Refusal, refusal, refusal_or_none
 
 Headers = tuple[tuple[str, str], ...]
