@@ -7,15 +7,22 @@ from deeptravel.admin.v1 import account_pb2 as deeptravel_dot_admin_dot_v1_dot_a
 from deeptravel.admin.v1 import allotment_pb2 as deeptravel_dot_admin_dot_v1_dot_allotment__pb2
 from deeptravel.admin.v1 import audit_pb2 as deeptravel_dot_admin_dot_v1_dot_audit__pb2
 from deeptravel.admin.v1 import catalog_pb2 as deeptravel_dot_admin_dot_v1_dot_catalog__pb2
+from deeptravel.admin.v1 import city_pb2 as deeptravel_dot_admin_dot_v1_dot_city__pb2
 from deeptravel.admin.v1 import config_version_pb2 as deeptravel_dot_admin_dot_v1_dot_config__version__pb2
+from deeptravel.admin.v1 import entitlement_template_pb2 as deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2
+from deeptravel.admin.v1 import fare_pb2 as deeptravel_dot_admin_dot_v1_dot_fare__pb2
+from deeptravel.admin.v1 import holiday_pb2 as deeptravel_dot_admin_dot_v1_dot_holiday__pb2
 from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_partner__pb2
 from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_payment__pb2
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
+from deeptravel.admin.v1 import promotion_pb2 as deeptravel_dot_admin_dot_v1_dot_promotion__pb2
 from deeptravel.admin.v1 import refund_pb2 as deeptravel_dot_admin_dot_v1_dot_refund__pb2
 from deeptravel.admin.v1 import report_pb2 as deeptravel_dot_admin_dot_v1_dot_report__pb2
+from deeptravel.admin.v1 import route_pb2 as deeptravel_dot_admin_dot_v1_dot_route__pb2
 from deeptravel.admin.v1 import statement_pb2 as deeptravel_dot_admin_dot_v1_dot_statement__pb2
 from deeptravel.admin.v1 import task_pb2 as deeptravel_dot_admin_dot_v1_dot_task__pb2
 from deeptravel.admin.v1 import ticket_block_pb2 as deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2
+from deeptravel.admin.v1 import timetable_pb2 as deeptravel_dot_admin_dot_v1_dot_timetable__pb2
 from deeptravel.admin.v1 import traveller_pb2 as deeptravel_dot_admin_dot_v1_dot_traveller__pb2
 from deeptravel.admin.v1 import venue_pb2 as deeptravel_dot_admin_dot_v1_dot_venue__pb2
 
@@ -502,6 +509,261 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/DownloadSalesReport',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportResponse.FromString,
+                _registered_method=True)
+        self.CreateCity = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateCity',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateCityRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateCityResponse.FromString,
+                _registered_method=True)
+        self.GetCity = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetCity',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.GetCityRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.GetCityResponse.FromString,
+                _registered_method=True)
+        self.ListCities = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListCities',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ListCitiesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ListCitiesResponse.FromString,
+                _registered_method=True)
+        self.UpdateCity = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateCity',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateCityRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateCityResponse.FromString,
+                _registered_method=True)
+        self.ArchiveCity = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveCity',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveCityRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveCityResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveCity = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveCity',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveCityRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveCityResponse.FromString,
+                _registered_method=True)
+        self.CreateStop = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateStop',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateStopRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateStopResponse.FromString,
+                _registered_method=True)
+        self.GetStop = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetStop',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.GetStopRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.GetStopResponse.FromString,
+                _registered_method=True)
+        self.ListStops = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListStops',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ListStopsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ListStopsResponse.FromString,
+                _registered_method=True)
+        self.UpdateStop = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateStop',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateStopRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateStopResponse.FromString,
+                _registered_method=True)
+        self.ArchiveStop = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveStop',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveStopRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveStopResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveStop = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveStop',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopResponse.FromString,
+                _registered_method=True)
+        self.CreateRoute = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateRoute',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.CreateRouteRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.CreateRouteResponse.FromString,
+                _registered_method=True)
+        self.GetRoute = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetRoute',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.GetRouteRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.GetRouteResponse.FromString,
+                _registered_method=True)
+        self.UpdateRoute = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateRoute',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.UpdateRouteRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.UpdateRouteResponse.FromString,
+                _registered_method=True)
+        self.ArchiveRoute = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveRoute',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.ArchiveRouteRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.ArchiveRouteResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveRoute = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveRoute',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.UnarchiveRouteRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.UnarchiveRouteResponse.FromString,
+                _registered_method=True)
+        self.CreateTimetable = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateTimetable',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.CreateTimetableRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.CreateTimetableResponse.FromString,
+                _registered_method=True)
+        self.GetTimetable = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetTimetable',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.GetTimetableRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.GetTimetableResponse.FromString,
+                _registered_method=True)
+        self.ListTimetables = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListTimetables',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ListTimetablesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ListTimetablesResponse.FromString,
+                _registered_method=True)
+        self.UpdateTimetable = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateTimetable',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UpdateTimetableRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UpdateTimetableResponse.FromString,
+                _registered_method=True)
+        self.ArchiveTimetable = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveTimetable',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ArchiveTimetableRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ArchiveTimetableResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveTimetable = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveTimetable',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UnarchiveTimetableRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UnarchiveTimetableResponse.FromString,
+                _registered_method=True)
+        self.CreateEntitlementTemplate = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateEntitlementTemplate',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.CreateEntitlementTemplateRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.CreateEntitlementTemplateResponse.FromString,
+                _registered_method=True)
+        self.GetEntitlementTemplate = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetEntitlementTemplate',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.GetEntitlementTemplateRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.GetEntitlementTemplateResponse.FromString,
+                _registered_method=True)
+        self.ListEntitlementTemplates = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListEntitlementTemplates',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ListEntitlementTemplatesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ListEntitlementTemplatesResponse.FromString,
+                _registered_method=True)
+        self.UpdateEntitlementTemplate = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateEntitlementTemplate',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UpdateEntitlementTemplateRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UpdateEntitlementTemplateResponse.FromString,
+                _registered_method=True)
+        self.ArchiveEntitlementTemplate = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveEntitlementTemplate',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ArchiveEntitlementTemplateRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ArchiveEntitlementTemplateResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveEntitlementTemplate = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveEntitlementTemplate',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UnarchiveEntitlementTemplateRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UnarchiveEntitlementTemplateResponse.FromString,
+                _registered_method=True)
+        self.CreatePromotion = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreatePromotion',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.CreatePromotionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.CreatePromotionResponse.FromString,
+                _registered_method=True)
+        self.GetPromotion = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetPromotion',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.GetPromotionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.GetPromotionResponse.FromString,
+                _registered_method=True)
+        self.ListPromotions = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListPromotions',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ListPromotionsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ListPromotionsResponse.FromString,
+                _registered_method=True)
+        self.UpdatePromotion = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdatePromotion',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UpdatePromotionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UpdatePromotionResponse.FromString,
+                _registered_method=True)
+        self.ArchivePromotion = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchivePromotion',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ArchivePromotionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ArchivePromotionResponse.FromString,
+                _registered_method=True)
+        self.UnarchivePromotion = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchivePromotion',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UnarchivePromotionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UnarchivePromotionResponse.FromString,
+                _registered_method=True)
+        self.SetPromotionCap = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SetPromotionCap',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.SetPromotionCapRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.SetPromotionCapResponse.FromString,
+                _registered_method=True)
+        self.CreateHolidayCalendar = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateHolidayCalendar',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.CreateHolidayCalendarRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.CreateHolidayCalendarResponse.FromString,
+                _registered_method=True)
+        self.GetHolidayCalendar = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetHolidayCalendar',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.GetHolidayCalendarRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.GetHolidayCalendarResponse.FromString,
+                _registered_method=True)
+        self.ListHolidayCalendars = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListHolidayCalendars',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidayCalendarsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidayCalendarsResponse.FromString,
+                _registered_method=True)
+        self.UpdateHolidayCalendar = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateHolidayCalendar',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarResponse.FromString,
+                _registered_method=True)
+        self.AddHolidayYear = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/AddHolidayYear',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.AddHolidayYearRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.AddHolidayYearResponse.FromString,
+                _registered_method=True)
+        self.ListHolidays = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListHolidays',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidaysRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidaysResponse.FromString,
+                _registered_method=True)
+        self.SetHolidays = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SetHolidays',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.SetHolidaysRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.SetHolidaysResponse.FromString,
+                _registered_method=True)
+        self.RemoveHoliday = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RemoveHoliday',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.RemoveHolidayRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.RemoveHolidayResponse.FromString,
+                _registered_method=True)
+        self.ListRouteFares = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListRouteFares',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListRouteFaresRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListRouteFaresResponse.FromString,
+                _registered_method=True)
+        self.ChangeRouteFares = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ChangeRouteFares',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ChangeRouteFaresRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ChangeRouteFaresResponse.FromString,
+                _registered_method=True)
+        self.ListFareCalendar = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListFareCalendar',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListFareCalendarRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListFareCalendarResponse.FromString,
+                _registered_method=True)
+        self.ListBlackoutDates = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListBlackoutDates',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListBlackoutDatesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListBlackoutDatesResponse.FromString,
+                _registered_method=True)
+        self.AddBlackoutDates = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/AddBlackoutDates',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.AddBlackoutDatesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.AddBlackoutDatesResponse.FromString,
+                _registered_method=True)
+        self.RemoveBlackoutDates = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RemoveBlackoutDates',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.RemoveBlackoutDatesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.RemoveBlackoutDatesResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveProduct = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveProduct',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductResponse.FromString,
                 _registered_method=True)
 
 
@@ -1244,6 +1506,412 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateCity(self, request, context):
+        """Creates a city. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCity(self, request, context):
+        """Reads a city. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCities(self, request, context):
+        """Lists cities by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCity(self, request, context):
+        """Changes a city; searches show it within a second. Another time zone is refused while a route
+        calls there: its services leave by that clock. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveCity(self, request, context):
+        """Takes a city out of the lists. Refused while it has a stop or a package that is not archived. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveCity(self, request, context):
+        """Takes an archived city back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateStop(self, request, context):
+        """Creates a stop. Reasons: ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the city),
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStop(self, request, context):
+        """Reads a stop. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStops(self, request, context):
+        """Lists stops by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateStop(self, request, context):
+        """Changes a stop; searches show it within a second. Another city is refused while a route calls
+        there. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveStop(self, request, context):
+        """Has no new route call at a stop. Refused while a route that is not archived calls there. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveStop(self, request, context):
+        """Takes an archived stop back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        ARCHIVED (its city), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRoute(self, request, context):
+        """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRoute(self, request, context):
+        """Reads a route. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateRoute(self, request, context):
+        """Changes a route, for what is sold from now on; orders and tickets keep what they were sold.
+        Searches show it within a second. Refused as STOCK_IN_USE for other stops or times, and for a
+        class that is gone or has another number or seat map, while departures that have not arrived
+        have seats of it held or sold: make another route for what is to go otherwise, and archive this
+        one. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveRoute(self, request, context):
+        """Takes a route off sale, within a second; tickets sold stay valid and their departures run. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveRoute(self, request, context):
+        """Puts an archived route on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, PRODUCT_NOT_ON_SALE, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateTimetable(self, request, context):
+        """Creates a timetable. Its departures are made as far ahead as they are on sale. Reasons:
+        ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the route), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTimetable(self, request, context):
+        """Reads a timetable. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTimetables(self, request, context):
+        """Lists timetables by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTimetable(self, request, context):
+        """Changes a timetable, for departures that are not made yet; they are made a few days before
+        their sale begins. Of those that are made, another clock moves the ones of which nothing is
+        held or sold in any channel, and which were not moved by themselves; all others leave when they
+        were sold for, unless MoveDeparture moves them. Days, dates and seats of made departures stay:
+        CancelDeparture and SetDepartureStock change these. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveTimetable(self, request, context):
+        """Takes a service off sale, within a second; tickets sold stay valid and their departures run. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveTimetable(self, request, context):
+        """Puts an archived service on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (its route), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateEntitlementTemplate(self, request, context):
+        """Creates an entitlement template. Products are made of it by `entitlement_template_codes`.
+        Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEntitlementTemplate(self, request, context):
+        """Reads an entitlement template. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEntitlementTemplates(self, request, context):
+        """Lists entitlement templates by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateEntitlementTemplate(self, request, context):
+        """Changes an entitlement template, for products that are created or changed with it from now on;
+        those there are stay as they are. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveEntitlementTemplate(self, request, context):
+        """Has no product made of an entitlement template any more. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveEntitlementTemplate(self, request, context):
+        """Takes an archived entitlement template back. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreatePromotion(self, request, context):
+        """Creates a promotion. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPromotion(self, request, context):
+        """Reads a promotion. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPromotions(self, request, context):
+        """Lists promotions by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePromotion(self, request, context):
+        """Changes a promotion, for orders from now on; those that are held or paid keep what they were
+        given. Quotes show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        ALREADY_EXISTS (the code), STOCK_IN_USE (the cap), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchivePromotion(self, request, context):
+        """Ends a promotion, within a second; orders that are held or paid keep what they were given. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchivePromotion(self, request, context):
+        """Lets an archived promotion apply again, in its window. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPromotionCap(self, request, context):
+        """Sets for how many orders a promotion is whose orders are counted. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, STOCK_IN_USE (fewer than hold and have used it), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateHolidayCalendar(self, request, context):
+        """Creates a holiday calendar. No year of it is known yet. Reasons: ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHolidayCalendar(self, request, context):
+        """Reads a holiday calendar. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolidayCalendars(self, request, context):
+        """Lists holiday calendars by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateHolidayCalendar(self, request, context):
+        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddHolidayYear(self, request, context):
+        """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on the
+        fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHolidays(self, request, context):
+        """Lists the days of a calendar that are not what their weekday says, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetHolidays(self, request, context):
+        """Sets single days of a calendar; searches and quotes show their fares within a second, orders
+        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveHoliday(self, request, context):
+        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRouteFares(self, request, context):
+        """Lists fares of a route by page, of a class, pair of stops, customer type and type of day.
+        Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeRouteFares(self, request, context):
+        """Sets some fares of a route and removes others, for what is sold from now on; orders and tickets
+        keep theirs. Searches show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        INVALID_FIELD (also for one to remove that is not there), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFareCalendar(self, request, context):
+        """Lists what a product, or a leg of a route in a class, costs a customer type day by day: by the
+        calendar of its holidays, before discounts. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBlackoutDates(self, request, context):
+        """Lists the days on which a product is not valid, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddBlackoutDates(self, request, context):
+        """Adds days on which a product is not valid, for what is sold from now on; tickets keep the days
+        they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE (archived),
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveBlackoutDates(self, request, context):
+        """Takes away days on which a product is not valid, for what is sold from now on; tickets keep the
+        days they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE (archived),
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveProduct(self, request, context):
+        """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1691,6 +2359,261 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.DownloadSalesReport,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportResponse.SerializeToString,
+            ),
+            'CreateCity': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateCity,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateCityRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateCityResponse.SerializeToString,
+            ),
+            'GetCity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCity,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.GetCityRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.GetCityResponse.SerializeToString,
+            ),
+            'ListCities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCities,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ListCitiesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ListCitiesResponse.SerializeToString,
+            ),
+            'UpdateCity': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCity,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateCityRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateCityResponse.SerializeToString,
+            ),
+            'ArchiveCity': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveCity,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveCityRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveCityResponse.SerializeToString,
+            ),
+            'UnarchiveCity': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveCity,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveCityRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveCityResponse.SerializeToString,
+            ),
+            'CreateStop': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateStop,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateStopRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateStopResponse.SerializeToString,
+            ),
+            'GetStop': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStop,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.GetStopRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.GetStopResponse.SerializeToString,
+            ),
+            'ListStops': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStops,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ListStopsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ListStopsResponse.SerializeToString,
+            ),
+            'UpdateStop': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateStop,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateStopRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateStopResponse.SerializeToString,
+            ),
+            'ArchiveStop': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveStop,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveStopRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveStopResponse.SerializeToString,
+            ),
+            'UnarchiveStop': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveStop,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopResponse.SerializeToString,
+            ),
+            'CreateRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRoute,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.CreateRouteRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.CreateRouteResponse.SerializeToString,
+            ),
+            'GetRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRoute,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.GetRouteRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.GetRouteResponse.SerializeToString,
+            ),
+            'UpdateRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRoute,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.UpdateRouteRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.UpdateRouteResponse.SerializeToString,
+            ),
+            'ArchiveRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveRoute,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.ArchiveRouteRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.ArchiveRouteResponse.SerializeToString,
+            ),
+            'UnarchiveRoute': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveRoute,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.UnarchiveRouteRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_route__pb2.UnarchiveRouteResponse.SerializeToString,
+            ),
+            'CreateTimetable': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTimetable,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.CreateTimetableRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.CreateTimetableResponse.SerializeToString,
+            ),
+            'GetTimetable': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTimetable,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.GetTimetableRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.GetTimetableResponse.SerializeToString,
+            ),
+            'ListTimetables': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTimetables,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ListTimetablesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ListTimetablesResponse.SerializeToString,
+            ),
+            'UpdateTimetable': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTimetable,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UpdateTimetableRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UpdateTimetableResponse.SerializeToString,
+            ),
+            'ArchiveTimetable': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveTimetable,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ArchiveTimetableRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ArchiveTimetableResponse.SerializeToString,
+            ),
+            'UnarchiveTimetable': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveTimetable,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UnarchiveTimetableRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UnarchiveTimetableResponse.SerializeToString,
+            ),
+            'CreateEntitlementTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateEntitlementTemplate,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.CreateEntitlementTemplateRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.CreateEntitlementTemplateResponse.SerializeToString,
+            ),
+            'GetEntitlementTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEntitlementTemplate,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.GetEntitlementTemplateRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.GetEntitlementTemplateResponse.SerializeToString,
+            ),
+            'ListEntitlementTemplates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEntitlementTemplates,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ListEntitlementTemplatesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ListEntitlementTemplatesResponse.SerializeToString,
+            ),
+            'UpdateEntitlementTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateEntitlementTemplate,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UpdateEntitlementTemplateRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UpdateEntitlementTemplateResponse.SerializeToString,
+            ),
+            'ArchiveEntitlementTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveEntitlementTemplate,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ArchiveEntitlementTemplateRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ArchiveEntitlementTemplateResponse.SerializeToString,
+            ),
+            'UnarchiveEntitlementTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveEntitlementTemplate,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UnarchiveEntitlementTemplateRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UnarchiveEntitlementTemplateResponse.SerializeToString,
+            ),
+            'CreatePromotion': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePromotion,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.CreatePromotionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.CreatePromotionResponse.SerializeToString,
+            ),
+            'GetPromotion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPromotion,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.GetPromotionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.GetPromotionResponse.SerializeToString,
+            ),
+            'ListPromotions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPromotions,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ListPromotionsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ListPromotionsResponse.SerializeToString,
+            ),
+            'UpdatePromotion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePromotion,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UpdatePromotionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UpdatePromotionResponse.SerializeToString,
+            ),
+            'ArchivePromotion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchivePromotion,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ArchivePromotionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ArchivePromotionResponse.SerializeToString,
+            ),
+            'UnarchivePromotion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchivePromotion,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UnarchivePromotionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UnarchivePromotionResponse.SerializeToString,
+            ),
+            'SetPromotionCap': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPromotionCap,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.SetPromotionCapRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_promotion__pb2.SetPromotionCapResponse.SerializeToString,
+            ),
+            'CreateHolidayCalendar': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateHolidayCalendar,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.CreateHolidayCalendarRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.CreateHolidayCalendarResponse.SerializeToString,
+            ),
+            'GetHolidayCalendar': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHolidayCalendar,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.GetHolidayCalendarRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.GetHolidayCalendarResponse.SerializeToString,
+            ),
+            'ListHolidayCalendars': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolidayCalendars,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidayCalendarsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidayCalendarsResponse.SerializeToString,
+            ),
+            'UpdateHolidayCalendar': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateHolidayCalendar,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarResponse.SerializeToString,
+            ),
+            'AddHolidayYear': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddHolidayYear,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.AddHolidayYearRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.AddHolidayYearResponse.SerializeToString,
+            ),
+            'ListHolidays': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHolidays,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidaysRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidaysResponse.SerializeToString,
+            ),
+            'SetHolidays': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetHolidays,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.SetHolidaysRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.SetHolidaysResponse.SerializeToString,
+            ),
+            'RemoveHoliday': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveHoliday,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.RemoveHolidayRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.RemoveHolidayResponse.SerializeToString,
+            ),
+            'ListRouteFares': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRouteFares,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListRouteFaresRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListRouteFaresResponse.SerializeToString,
+            ),
+            'ChangeRouteFares': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeRouteFares,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ChangeRouteFaresRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ChangeRouteFaresResponse.SerializeToString,
+            ),
+            'ListFareCalendar': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFareCalendar,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListFareCalendarRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListFareCalendarResponse.SerializeToString,
+            ),
+            'ListBlackoutDates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBlackoutDates,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListBlackoutDatesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListBlackoutDatesResponse.SerializeToString,
+            ),
+            'AddBlackoutDates': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddBlackoutDates,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.AddBlackoutDatesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.AddBlackoutDatesResponse.SerializeToString,
+            ),
+            'RemoveBlackoutDates': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveBlackoutDates,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.RemoveBlackoutDatesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.RemoveBlackoutDatesResponse.SerializeToString,
+            ),
+            'UnarchiveProduct': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveProduct,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -4106,6 +5029,1383 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/DownloadSalesReport',
             deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_report__pb2.DownloadSalesReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateCity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateCity',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateCityRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateCityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetCity',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.GetCityRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.GetCityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListCities',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.ListCitiesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.ListCitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateCity',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateCityRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateCityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveCity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveCity',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveCityRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveCityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveCity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveCity',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveCityRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveCityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateStop(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateStop',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateStopRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.CreateStopResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStop(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetStop',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.GetStopRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.GetStopResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStops(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListStops',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.ListStopsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.ListStopsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateStop(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateStop',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateStopRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.UpdateStopResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveStop(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveStop',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveStopRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.ArchiveStopResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveStop(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveStop',
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateRoute',
+            deeptravel_dot_admin_dot_v1_dot_route__pb2.CreateRouteRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_route__pb2.CreateRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetRoute',
+            deeptravel_dot_admin_dot_v1_dot_route__pb2.GetRouteRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_route__pb2.GetRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateRoute',
+            deeptravel_dot_admin_dot_v1_dot_route__pb2.UpdateRouteRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_route__pb2.UpdateRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveRoute',
+            deeptravel_dot_admin_dot_v1_dot_route__pb2.ArchiveRouteRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_route__pb2.ArchiveRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveRoute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveRoute',
+            deeptravel_dot_admin_dot_v1_dot_route__pb2.UnarchiveRouteRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_route__pb2.UnarchiveRouteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTimetable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateTimetable',
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.CreateTimetableRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.CreateTimetableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTimetable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetTimetable',
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.GetTimetableRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.GetTimetableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTimetables(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListTimetables',
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ListTimetablesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ListTimetablesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTimetable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateTimetable',
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UpdateTimetableRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UpdateTimetableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveTimetable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveTimetable',
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ArchiveTimetableRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.ArchiveTimetableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveTimetable(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveTimetable',
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UnarchiveTimetableRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_timetable__pb2.UnarchiveTimetableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateEntitlementTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateEntitlementTemplate',
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.CreateEntitlementTemplateRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.CreateEntitlementTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEntitlementTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetEntitlementTemplate',
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.GetEntitlementTemplateRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.GetEntitlementTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEntitlementTemplates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListEntitlementTemplates',
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ListEntitlementTemplatesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ListEntitlementTemplatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateEntitlementTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateEntitlementTemplate',
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UpdateEntitlementTemplateRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UpdateEntitlementTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveEntitlementTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveEntitlementTemplate',
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ArchiveEntitlementTemplateRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.ArchiveEntitlementTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveEntitlementTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveEntitlementTemplate',
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UnarchiveEntitlementTemplateRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2.UnarchiveEntitlementTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePromotion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreatePromotion',
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.CreatePromotionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.CreatePromotionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPromotion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetPromotion',
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.GetPromotionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.GetPromotionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPromotions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListPromotions',
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ListPromotionsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ListPromotionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePromotion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdatePromotion',
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UpdatePromotionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UpdatePromotionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchivePromotion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchivePromotion',
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ArchivePromotionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.ArchivePromotionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchivePromotion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchivePromotion',
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UnarchivePromotionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.UnarchivePromotionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPromotionCap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SetPromotionCap',
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.SetPromotionCapRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_promotion__pb2.SetPromotionCapResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateHolidayCalendar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateHolidayCalendar',
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.CreateHolidayCalendarRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.CreateHolidayCalendarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetHolidayCalendar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetHolidayCalendar',
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.GetHolidayCalendarRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.GetHolidayCalendarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolidayCalendars(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListHolidayCalendars',
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidayCalendarsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidayCalendarsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateHolidayCalendar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateHolidayCalendar',
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddHolidayYear(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/AddHolidayYear',
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.AddHolidayYearRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.AddHolidayYearResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHolidays(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListHolidays',
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidaysRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ListHolidaysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetHolidays(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SetHolidays',
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.SetHolidaysRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.SetHolidaysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveHoliday(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RemoveHoliday',
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.RemoveHolidayRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.RemoveHolidayResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRouteFares(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListRouteFares',
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListRouteFaresRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListRouteFaresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeRouteFares(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ChangeRouteFares',
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.ChangeRouteFaresRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.ChangeRouteFaresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFareCalendar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListFareCalendar',
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListFareCalendarRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListFareCalendarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBlackoutDates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListBlackoutDates',
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListBlackoutDatesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.ListBlackoutDatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddBlackoutDates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/AddBlackoutDates',
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.AddBlackoutDatesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.AddBlackoutDatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveBlackoutDates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RemoveBlackoutDates',
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.RemoveBlackoutDatesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.RemoveBlackoutDatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveProduct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveProduct',
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,15 +8,22 @@ from deeptravel.admin.v1 import account_pb2 as _account_pb2
 from deeptravel.admin.v1 import allotment_pb2 as _allotment_pb2
 from deeptravel.admin.v1 import audit_pb2 as _audit_pb2
 from deeptravel.admin.v1 import catalog_pb2 as _catalog_pb2
+from deeptravel.admin.v1 import city_pb2 as _city_pb2
 from deeptravel.admin.v1 import config_version_pb2 as _config_version_pb2
+from deeptravel.admin.v1 import entitlement_template_pb2 as _entitlement_template_pb2
+from deeptravel.admin.v1 import fare_pb2 as _fare_pb2
+from deeptravel.admin.v1 import holiday_pb2 as _holiday_pb2
 from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
 from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
+from deeptravel.admin.v1 import promotion_pb2 as _promotion_pb2
 from deeptravel.admin.v1 import refund_pb2 as _refund_pb2
 from deeptravel.admin.v1 import report_pb2 as _report_pb2
+from deeptravel.admin.v1 import route_pb2 as _route_pb2
 from deeptravel.admin.v1 import statement_pb2 as _statement_pb2
 from deeptravel.admin.v1 import task_pb2 as _task_pb2
 from deeptravel.admin.v1 import ticket_block_pb2 as _ticket_block_pb2
+from deeptravel.admin.v1 import timetable_pb2 as _timetable_pb2
 from deeptravel.admin.v1 import traveller_pb2 as _traveller_pb2
 from deeptravel.admin.v1 import venue_pb2 as _venue_pb2
 from grpc import aio as _aio
@@ -393,6 +400,192 @@ class AdminServiceStub:
     """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
     DownloadSalesReport: _grpc.UnaryStreamMultiCallable[_report_pb2.DownloadSalesReportRequest, _report_pb2.DownloadSalesReportResponse]
     """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+    CreateCity: _grpc.UnaryUnaryMultiCallable[_city_pb2.CreateCityRequest, _city_pb2.CreateCityResponse]
+    """Creates a city. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+    GetCity: _grpc.UnaryUnaryMultiCallable[_city_pb2.GetCityRequest, _city_pb2.GetCityResponse]
+    """Reads a city. Reasons: NOT_FOUND."""
+    ListCities: _grpc.UnaryUnaryMultiCallable[_city_pb2.ListCitiesRequest, _city_pb2.ListCitiesResponse]
+    """Lists cities by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateCity: _grpc.UnaryUnaryMultiCallable[_city_pb2.UpdateCityRequest, _city_pb2.UpdateCityResponse]
+    """Changes a city; searches show it within a second. Another time zone is refused while a route
+    calls there: its services leave by that clock. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveCity: _grpc.UnaryUnaryMultiCallable[_city_pb2.ArchiveCityRequest, _city_pb2.ArchiveCityResponse]
+    """Takes a city out of the lists. Refused while it has a stop or a package that is not archived. A
+    repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveCity: _grpc.UnaryUnaryMultiCallable[_city_pb2.UnarchiveCityRequest, _city_pb2.UnarchiveCityResponse]
+    """Takes an archived city back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
+    CreateStop: _grpc.UnaryUnaryMultiCallable[_city_pb2.CreateStopRequest, _city_pb2.CreateStopResponse]
+    """Creates a stop. Reasons: ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the city),
+    IDEMPOTENCY_MISMATCH.
+    """
+    GetStop: _grpc.UnaryUnaryMultiCallable[_city_pb2.GetStopRequest, _city_pb2.GetStopResponse]
+    """Reads a stop. Reasons: NOT_FOUND."""
+    ListStops: _grpc.UnaryUnaryMultiCallable[_city_pb2.ListStopsRequest, _city_pb2.ListStopsResponse]
+    """Lists stops by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateStop: _grpc.UnaryUnaryMultiCallable[_city_pb2.UpdateStopRequest, _city_pb2.UpdateStopResponse]
+    """Changes a stop; searches show it within a second. Another city is refused while a route calls
+    there. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveStop: _grpc.UnaryUnaryMultiCallable[_city_pb2.ArchiveStopRequest, _city_pb2.ArchiveStopResponse]
+    """Has no new route call at a stop. Refused while a route that is not archived calls there. A
+    repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveStop: _grpc.UnaryUnaryMultiCallable[_city_pb2.UnarchiveStopRequest, _city_pb2.UnarchiveStopResponse]
+    """Takes an archived stop back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    ARCHIVED (its city), IDEMPOTENCY_MISMATCH.
+    """
+    CreateRoute: _grpc.UnaryUnaryMultiCallable[_route_pb2.CreateRouteRequest, _route_pb2.CreateRouteResponse]
+    """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
+    IDEMPOTENCY_MISMATCH.
+    """
+    GetRoute: _grpc.UnaryUnaryMultiCallable[_route_pb2.GetRouteRequest, _route_pb2.GetRouteResponse]
+    """Reads a route. Reasons: NOT_FOUND."""
+    UpdateRoute: _grpc.UnaryUnaryMultiCallable[_route_pb2.UpdateRouteRequest, _route_pb2.UpdateRouteResponse]
+    """Changes a route, for what is sold from now on; orders and tickets keep what they were sold.
+    Searches show it within a second. Refused as STOCK_IN_USE for other stops or times, and for a
+    class that is gone or has another number or seat map, while departures that have not arrived
+    have seats of it held or sold: make another route for what is to go otherwise, and archive this
+    one. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveRoute: _grpc.UnaryUnaryMultiCallable[_route_pb2.ArchiveRouteRequest, _route_pb2.ArchiveRouteResponse]
+    """Takes a route off sale, within a second; tickets sold stay valid and their departures run. A
+    repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveRoute: _grpc.UnaryUnaryMultiCallable[_route_pb2.UnarchiveRouteRequest, _route_pb2.UnarchiveRouteResponse]
+    """Puts an archived route on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, PRODUCT_NOT_ON_SALE, IDEMPOTENCY_MISMATCH.
+    """
+    CreateTimetable: _grpc.UnaryUnaryMultiCallable[_timetable_pb2.CreateTimetableRequest, _timetable_pb2.CreateTimetableResponse]
+    """Creates a timetable. Its departures are made as far ahead as they are on sale. Reasons:
+    ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the route), IDEMPOTENCY_MISMATCH.
+    """
+    GetTimetable: _grpc.UnaryUnaryMultiCallable[_timetable_pb2.GetTimetableRequest, _timetable_pb2.GetTimetableResponse]
+    """Reads a timetable. Reasons: NOT_FOUND."""
+    ListTimetables: _grpc.UnaryUnaryMultiCallable[_timetable_pb2.ListTimetablesRequest, _timetable_pb2.ListTimetablesResponse]
+    """Lists timetables by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateTimetable: _grpc.UnaryUnaryMultiCallable[_timetable_pb2.UpdateTimetableRequest, _timetable_pb2.UpdateTimetableResponse]
+    """Changes a timetable, for departures that are not made yet; they are made a few days before
+    their sale begins. Of those that are made, another clock moves the ones of which nothing is
+    held or sold in any channel, and which were not moved by themselves; all others leave when they
+    were sold for, unless MoveDeparture moves them. Days, dates and seats of made departures stay:
+    CancelDeparture and SetDepartureStock change these. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    ARCHIVED, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveTimetable: _grpc.UnaryUnaryMultiCallable[_timetable_pb2.ArchiveTimetableRequest, _timetable_pb2.ArchiveTimetableResponse]
+    """Takes a service off sale, within a second; tickets sold stay valid and their departures run. A
+    repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveTimetable: _grpc.UnaryUnaryMultiCallable[_timetable_pb2.UnarchiveTimetableRequest, _timetable_pb2.UnarchiveTimetableResponse]
+    """Puts an archived service on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED (its route), IDEMPOTENCY_MISMATCH.
+    """
+    CreateEntitlementTemplate: _grpc.UnaryUnaryMultiCallable[_entitlement_template_pb2.CreateEntitlementTemplateRequest, _entitlement_template_pb2.CreateEntitlementTemplateResponse]
+    """Creates an entitlement template. Products are made of it by `entitlement_template_codes`.
+    Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
+    GetEntitlementTemplate: _grpc.UnaryUnaryMultiCallable[_entitlement_template_pb2.GetEntitlementTemplateRequest, _entitlement_template_pb2.GetEntitlementTemplateResponse]
+    """Reads an entitlement template. Reasons: NOT_FOUND."""
+    ListEntitlementTemplates: _grpc.UnaryUnaryMultiCallable[_entitlement_template_pb2.ListEntitlementTemplatesRequest, _entitlement_template_pb2.ListEntitlementTemplatesResponse]
+    """Lists entitlement templates by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateEntitlementTemplate: _grpc.UnaryUnaryMultiCallable[_entitlement_template_pb2.UpdateEntitlementTemplateRequest, _entitlement_template_pb2.UpdateEntitlementTemplateResponse]
+    """Changes an entitlement template, for products that are created or changed with it from now on;
+    those there are stay as they are. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveEntitlementTemplate: _grpc.UnaryUnaryMultiCallable[_entitlement_template_pb2.ArchiveEntitlementTemplateRequest, _entitlement_template_pb2.ArchiveEntitlementTemplateResponse]
+    """Has no product made of an entitlement template any more. A repeat does no harm. Reasons:
+    NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveEntitlementTemplate: _grpc.UnaryUnaryMultiCallable[_entitlement_template_pb2.UnarchiveEntitlementTemplateRequest, _entitlement_template_pb2.UnarchiveEntitlementTemplateResponse]
+    """Takes an archived entitlement template back. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    CreatePromotion: _grpc.UnaryUnaryMultiCallable[_promotion_pb2.CreatePromotionRequest, _promotion_pb2.CreatePromotionResponse]
+    """Creates a promotion. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+    GetPromotion: _grpc.UnaryUnaryMultiCallable[_promotion_pb2.GetPromotionRequest, _promotion_pb2.GetPromotionResponse]
+    """Reads a promotion. Reasons: NOT_FOUND."""
+    ListPromotions: _grpc.UnaryUnaryMultiCallable[_promotion_pb2.ListPromotionsRequest, _promotion_pb2.ListPromotionsResponse]
+    """Lists promotions by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdatePromotion: _grpc.UnaryUnaryMultiCallable[_promotion_pb2.UpdatePromotionRequest, _promotion_pb2.UpdatePromotionResponse]
+    """Changes a promotion, for orders from now on; those that are held or paid keep what they were
+    given. Quotes show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    ALREADY_EXISTS (the code), STOCK_IN_USE (the cap), IDEMPOTENCY_MISMATCH.
+    """
+    ArchivePromotion: _grpc.UnaryUnaryMultiCallable[_promotion_pb2.ArchivePromotionRequest, _promotion_pb2.ArchivePromotionResponse]
+    """Ends a promotion, within a second; orders that are held or paid keep what they were given. A
+    repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchivePromotion: _grpc.UnaryUnaryMultiCallable[_promotion_pb2.UnarchivePromotionRequest, _promotion_pb2.UnarchivePromotionResponse]
+    """Lets an archived promotion apply again, in its window. A repeat does no harm. Reasons:
+    NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    SetPromotionCap: _grpc.UnaryUnaryMultiCallable[_promotion_pb2.SetPromotionCapRequest, _promotion_pb2.SetPromotionCapResponse]
+    """Sets for how many orders a promotion is whose orders are counted. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, STOCK_IN_USE (fewer than hold and have used it), IDEMPOTENCY_MISMATCH.
+    """
+    CreateHolidayCalendar: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.CreateHolidayCalendarRequest, _holiday_pb2.CreateHolidayCalendarResponse]
+    """Creates a holiday calendar. No year of it is known yet. Reasons: ALREADY_EXISTS,
+    IDEMPOTENCY_MISMATCH.
+    """
+    GetHolidayCalendar: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.GetHolidayCalendarRequest, _holiday_pb2.GetHolidayCalendarResponse]
+    """Reads a holiday calendar. Reasons: NOT_FOUND."""
+    ListHolidayCalendars: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.ListHolidayCalendarsRequest, _holiday_pb2.ListHolidayCalendarsResponse]
+    """Lists holiday calendars by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateHolidayCalendar: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.UpdateHolidayCalendarRequest, _holiday_pb2.UpdateHolidayCalendarResponse]
+    """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
+    AddHolidayYear: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.AddHolidayYearRequest, _holiday_pb2.AddHolidayYearResponse]
+    """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on the
+    fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
+    NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    ListHolidays: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.ListHolidaysRequest, _holiday_pb2.ListHolidaysResponse]
+    """Lists the days of a calendar that are not what their weekday says, by page. Reasons: NOT_FOUND,
+    PAGE_TOKEN_INVALID.
+    """
+    SetHolidays: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.SetHolidaysRequest, _holiday_pb2.SetHolidaysResponse]
+    """Sets single days of a calendar; searches and quotes show their fares within a second, orders
+    and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    RemoveHoliday: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.RemoveHolidayRequest, _holiday_pb2.RemoveHolidayResponse]
+    """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
+    ListRouteFares: _grpc.UnaryUnaryMultiCallable[_fare_pb2.ListRouteFaresRequest, _fare_pb2.ListRouteFaresResponse]
+    """Lists fares of a route by page, of a class, pair of stops, customer type and type of day.
+    Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    ChangeRouteFares: _grpc.UnaryUnaryMultiCallable[_fare_pb2.ChangeRouteFaresRequest, _fare_pb2.ChangeRouteFaresResponse]
+    """Sets some fares of a route and removes others, for what is sold from now on; orders and tickets
+    keep theirs. Searches show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    INVALID_FIELD (also for one to remove that is not there), IDEMPOTENCY_MISMATCH.
+    """
+    ListFareCalendar: _grpc.UnaryUnaryMultiCallable[_fare_pb2.ListFareCalendarRequest, _fare_pb2.ListFareCalendarResponse]
+    """Lists what a product, or a leg of a route in a class, costs a customer type day by day: by the
+    calendar of its holidays, before discounts. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    ListBlackoutDates: _grpc.UnaryUnaryMultiCallable[_fare_pb2.ListBlackoutDatesRequest, _fare_pb2.ListBlackoutDatesResponse]
+    """Lists the days on which a product is not valid, by page. Reasons: NOT_FOUND,
+    PAGE_TOKEN_INVALID.
+    """
+    AddBlackoutDates: _grpc.UnaryUnaryMultiCallable[_fare_pb2.AddBlackoutDatesRequest, _fare_pb2.AddBlackoutDatesResponse]
+    """Adds days on which a product is not valid, for what is sold from now on; tickets keep the days
+    they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE (archived),
+    IDEMPOTENCY_MISMATCH.
+    """
+    RemoveBlackoutDates: _grpc.UnaryUnaryMultiCallable[_fare_pb2.RemoveBlackoutDatesRequest, _fare_pb2.RemoveBlackoutDatesResponse]
+    """Takes away days on which a product is not valid, for what is sold from now on; tickets keep the
+    days they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE (archived),
+    IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveProduct: _grpc.UnaryUnaryMultiCallable[_fare_pb2.UnarchiveProductRequest, _fare_pb2.UnarchiveProductResponse]
+    """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -745,6 +938,192 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
     DownloadSalesReport: _aio.UnaryStreamMultiCallable[_report_pb2.DownloadSalesReportRequest, _report_pb2.DownloadSalesReportResponse]  # type: ignore[assignment]
     """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+    CreateCity: _aio.UnaryUnaryMultiCallable[_city_pb2.CreateCityRequest, _city_pb2.CreateCityResponse]  # type: ignore[assignment]
+    """Creates a city. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+    GetCity: _aio.UnaryUnaryMultiCallable[_city_pb2.GetCityRequest, _city_pb2.GetCityResponse]  # type: ignore[assignment]
+    """Reads a city. Reasons: NOT_FOUND."""
+    ListCities: _aio.UnaryUnaryMultiCallable[_city_pb2.ListCitiesRequest, _city_pb2.ListCitiesResponse]  # type: ignore[assignment]
+    """Lists cities by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateCity: _aio.UnaryUnaryMultiCallable[_city_pb2.UpdateCityRequest, _city_pb2.UpdateCityResponse]  # type: ignore[assignment]
+    """Changes a city; searches show it within a second. Another time zone is refused while a route
+    calls there: its services leave by that clock. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveCity: _aio.UnaryUnaryMultiCallable[_city_pb2.ArchiveCityRequest, _city_pb2.ArchiveCityResponse]  # type: ignore[assignment]
+    """Takes a city out of the lists. Refused while it has a stop or a package that is not archived. A
+    repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveCity: _aio.UnaryUnaryMultiCallable[_city_pb2.UnarchiveCityRequest, _city_pb2.UnarchiveCityResponse]  # type: ignore[assignment]
+    """Takes an archived city back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
+    CreateStop: _aio.UnaryUnaryMultiCallable[_city_pb2.CreateStopRequest, _city_pb2.CreateStopResponse]  # type: ignore[assignment]
+    """Creates a stop. Reasons: ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the city),
+    IDEMPOTENCY_MISMATCH.
+    """
+    GetStop: _aio.UnaryUnaryMultiCallable[_city_pb2.GetStopRequest, _city_pb2.GetStopResponse]  # type: ignore[assignment]
+    """Reads a stop. Reasons: NOT_FOUND."""
+    ListStops: _aio.UnaryUnaryMultiCallable[_city_pb2.ListStopsRequest, _city_pb2.ListStopsResponse]  # type: ignore[assignment]
+    """Lists stops by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateStop: _aio.UnaryUnaryMultiCallable[_city_pb2.UpdateStopRequest, _city_pb2.UpdateStopResponse]  # type: ignore[assignment]
+    """Changes a stop; searches show it within a second. Another city is refused while a route calls
+    there. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveStop: _aio.UnaryUnaryMultiCallable[_city_pb2.ArchiveStopRequest, _city_pb2.ArchiveStopResponse]  # type: ignore[assignment]
+    """Has no new route call at a stop. Refused while a route that is not archived calls there. A
+    repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveStop: _aio.UnaryUnaryMultiCallable[_city_pb2.UnarchiveStopRequest, _city_pb2.UnarchiveStopResponse]  # type: ignore[assignment]
+    """Takes an archived stop back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    ARCHIVED (its city), IDEMPOTENCY_MISMATCH.
+    """
+    CreateRoute: _aio.UnaryUnaryMultiCallable[_route_pb2.CreateRouteRequest, _route_pb2.CreateRouteResponse]  # type: ignore[assignment]
+    """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
+    IDEMPOTENCY_MISMATCH.
+    """
+    GetRoute: _aio.UnaryUnaryMultiCallable[_route_pb2.GetRouteRequest, _route_pb2.GetRouteResponse]  # type: ignore[assignment]
+    """Reads a route. Reasons: NOT_FOUND."""
+    UpdateRoute: _aio.UnaryUnaryMultiCallable[_route_pb2.UpdateRouteRequest, _route_pb2.UpdateRouteResponse]  # type: ignore[assignment]
+    """Changes a route, for what is sold from now on; orders and tickets keep what they were sold.
+    Searches show it within a second. Refused as STOCK_IN_USE for other stops or times, and for a
+    class that is gone or has another number or seat map, while departures that have not arrived
+    have seats of it held or sold: make another route for what is to go otherwise, and archive this
+    one. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveRoute: _aio.UnaryUnaryMultiCallable[_route_pb2.ArchiveRouteRequest, _route_pb2.ArchiveRouteResponse]  # type: ignore[assignment]
+    """Takes a route off sale, within a second; tickets sold stay valid and their departures run. A
+    repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveRoute: _aio.UnaryUnaryMultiCallable[_route_pb2.UnarchiveRouteRequest, _route_pb2.UnarchiveRouteResponse]  # type: ignore[assignment]
+    """Puts an archived route on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, PRODUCT_NOT_ON_SALE, IDEMPOTENCY_MISMATCH.
+    """
+    CreateTimetable: _aio.UnaryUnaryMultiCallable[_timetable_pb2.CreateTimetableRequest, _timetable_pb2.CreateTimetableResponse]  # type: ignore[assignment]
+    """Creates a timetable. Its departures are made as far ahead as they are on sale. Reasons:
+    ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the route), IDEMPOTENCY_MISMATCH.
+    """
+    GetTimetable: _aio.UnaryUnaryMultiCallable[_timetable_pb2.GetTimetableRequest, _timetable_pb2.GetTimetableResponse]  # type: ignore[assignment]
+    """Reads a timetable. Reasons: NOT_FOUND."""
+    ListTimetables: _aio.UnaryUnaryMultiCallable[_timetable_pb2.ListTimetablesRequest, _timetable_pb2.ListTimetablesResponse]  # type: ignore[assignment]
+    """Lists timetables by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateTimetable: _aio.UnaryUnaryMultiCallable[_timetable_pb2.UpdateTimetableRequest, _timetable_pb2.UpdateTimetableResponse]  # type: ignore[assignment]
+    """Changes a timetable, for departures that are not made yet; they are made a few days before
+    their sale begins. Of those that are made, another clock moves the ones of which nothing is
+    held or sold in any channel, and which were not moved by themselves; all others leave when they
+    were sold for, unless MoveDeparture moves them. Days, dates and seats of made departures stay:
+    CancelDeparture and SetDepartureStock change these. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    ARCHIVED, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveTimetable: _aio.UnaryUnaryMultiCallable[_timetable_pb2.ArchiveTimetableRequest, _timetable_pb2.ArchiveTimetableResponse]  # type: ignore[assignment]
+    """Takes a service off sale, within a second; tickets sold stay valid and their departures run. A
+    repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveTimetable: _aio.UnaryUnaryMultiCallable[_timetable_pb2.UnarchiveTimetableRequest, _timetable_pb2.UnarchiveTimetableResponse]  # type: ignore[assignment]
+    """Puts an archived service on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED (its route), IDEMPOTENCY_MISMATCH.
+    """
+    CreateEntitlementTemplate: _aio.UnaryUnaryMultiCallable[_entitlement_template_pb2.CreateEntitlementTemplateRequest, _entitlement_template_pb2.CreateEntitlementTemplateResponse]  # type: ignore[assignment]
+    """Creates an entitlement template. Products are made of it by `entitlement_template_codes`.
+    Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
+    GetEntitlementTemplate: _aio.UnaryUnaryMultiCallable[_entitlement_template_pb2.GetEntitlementTemplateRequest, _entitlement_template_pb2.GetEntitlementTemplateResponse]  # type: ignore[assignment]
+    """Reads an entitlement template. Reasons: NOT_FOUND."""
+    ListEntitlementTemplates: _aio.UnaryUnaryMultiCallable[_entitlement_template_pb2.ListEntitlementTemplatesRequest, _entitlement_template_pb2.ListEntitlementTemplatesResponse]  # type: ignore[assignment]
+    """Lists entitlement templates by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateEntitlementTemplate: _aio.UnaryUnaryMultiCallable[_entitlement_template_pb2.UpdateEntitlementTemplateRequest, _entitlement_template_pb2.UpdateEntitlementTemplateResponse]  # type: ignore[assignment]
+    """Changes an entitlement template, for products that are created or changed with it from now on;
+    those there are stay as they are. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveEntitlementTemplate: _aio.UnaryUnaryMultiCallable[_entitlement_template_pb2.ArchiveEntitlementTemplateRequest, _entitlement_template_pb2.ArchiveEntitlementTemplateResponse]  # type: ignore[assignment]
+    """Has no product made of an entitlement template any more. A repeat does no harm. Reasons:
+    NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveEntitlementTemplate: _aio.UnaryUnaryMultiCallable[_entitlement_template_pb2.UnarchiveEntitlementTemplateRequest, _entitlement_template_pb2.UnarchiveEntitlementTemplateResponse]  # type: ignore[assignment]
+    """Takes an archived entitlement template back. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    CreatePromotion: _aio.UnaryUnaryMultiCallable[_promotion_pb2.CreatePromotionRequest, _promotion_pb2.CreatePromotionResponse]  # type: ignore[assignment]
+    """Creates a promotion. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+    GetPromotion: _aio.UnaryUnaryMultiCallable[_promotion_pb2.GetPromotionRequest, _promotion_pb2.GetPromotionResponse]  # type: ignore[assignment]
+    """Reads a promotion. Reasons: NOT_FOUND."""
+    ListPromotions: _aio.UnaryUnaryMultiCallable[_promotion_pb2.ListPromotionsRequest, _promotion_pb2.ListPromotionsResponse]  # type: ignore[assignment]
+    """Lists promotions by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdatePromotion: _aio.UnaryUnaryMultiCallable[_promotion_pb2.UpdatePromotionRequest, _promotion_pb2.UpdatePromotionResponse]  # type: ignore[assignment]
+    """Changes a promotion, for orders from now on; those that are held or paid keep what they were
+    given. Quotes show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    ALREADY_EXISTS (the code), STOCK_IN_USE (the cap), IDEMPOTENCY_MISMATCH.
+    """
+    ArchivePromotion: _aio.UnaryUnaryMultiCallable[_promotion_pb2.ArchivePromotionRequest, _promotion_pb2.ArchivePromotionResponse]  # type: ignore[assignment]
+    """Ends a promotion, within a second; orders that are held or paid keep what they were given. A
+    repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchivePromotion: _aio.UnaryUnaryMultiCallable[_promotion_pb2.UnarchivePromotionRequest, _promotion_pb2.UnarchivePromotionResponse]  # type: ignore[assignment]
+    """Lets an archived promotion apply again, in its window. A repeat does no harm. Reasons:
+    NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    SetPromotionCap: _aio.UnaryUnaryMultiCallable[_promotion_pb2.SetPromotionCapRequest, _promotion_pb2.SetPromotionCapResponse]  # type: ignore[assignment]
+    """Sets for how many orders a promotion is whose orders are counted. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, STOCK_IN_USE (fewer than hold and have used it), IDEMPOTENCY_MISMATCH.
+    """
+    CreateHolidayCalendar: _aio.UnaryUnaryMultiCallable[_holiday_pb2.CreateHolidayCalendarRequest, _holiday_pb2.CreateHolidayCalendarResponse]  # type: ignore[assignment]
+    """Creates a holiday calendar. No year of it is known yet. Reasons: ALREADY_EXISTS,
+    IDEMPOTENCY_MISMATCH.
+    """
+    GetHolidayCalendar: _aio.UnaryUnaryMultiCallable[_holiday_pb2.GetHolidayCalendarRequest, _holiday_pb2.GetHolidayCalendarResponse]  # type: ignore[assignment]
+    """Reads a holiday calendar. Reasons: NOT_FOUND."""
+    ListHolidayCalendars: _aio.UnaryUnaryMultiCallable[_holiday_pb2.ListHolidayCalendarsRequest, _holiday_pb2.ListHolidayCalendarsResponse]  # type: ignore[assignment]
+    """Lists holiday calendars by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateHolidayCalendar: _aio.UnaryUnaryMultiCallable[_holiday_pb2.UpdateHolidayCalendarRequest, _holiday_pb2.UpdateHolidayCalendarResponse]  # type: ignore[assignment]
+    """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
+    AddHolidayYear: _aio.UnaryUnaryMultiCallable[_holiday_pb2.AddHolidayYearRequest, _holiday_pb2.AddHolidayYearResponse]  # type: ignore[assignment]
+    """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on the
+    fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
+    NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    ListHolidays: _aio.UnaryUnaryMultiCallable[_holiday_pb2.ListHolidaysRequest, _holiday_pb2.ListHolidaysResponse]  # type: ignore[assignment]
+    """Lists the days of a calendar that are not what their weekday says, by page. Reasons: NOT_FOUND,
+    PAGE_TOKEN_INVALID.
+    """
+    SetHolidays: _aio.UnaryUnaryMultiCallable[_holiday_pb2.SetHolidaysRequest, _holiday_pb2.SetHolidaysResponse]  # type: ignore[assignment]
+    """Sets single days of a calendar; searches and quotes show their fares within a second, orders
+    and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    RemoveHoliday: _aio.UnaryUnaryMultiCallable[_holiday_pb2.RemoveHolidayRequest, _holiday_pb2.RemoveHolidayResponse]  # type: ignore[assignment]
+    """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
+    ListRouteFares: _aio.UnaryUnaryMultiCallable[_fare_pb2.ListRouteFaresRequest, _fare_pb2.ListRouteFaresResponse]  # type: ignore[assignment]
+    """Lists fares of a route by page, of a class, pair of stops, customer type and type of day.
+    Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    ChangeRouteFares: _aio.UnaryUnaryMultiCallable[_fare_pb2.ChangeRouteFaresRequest, _fare_pb2.ChangeRouteFaresResponse]  # type: ignore[assignment]
+    """Sets some fares of a route and removes others, for what is sold from now on; orders and tickets
+    keep theirs. Searches show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    INVALID_FIELD (also for one to remove that is not there), IDEMPOTENCY_MISMATCH.
+    """
+    ListFareCalendar: _aio.UnaryUnaryMultiCallable[_fare_pb2.ListFareCalendarRequest, _fare_pb2.ListFareCalendarResponse]  # type: ignore[assignment]
+    """Lists what a product, or a leg of a route in a class, costs a customer type day by day: by the
+    calendar of its holidays, before discounts. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    ListBlackoutDates: _aio.UnaryUnaryMultiCallable[_fare_pb2.ListBlackoutDatesRequest, _fare_pb2.ListBlackoutDatesResponse]  # type: ignore[assignment]
+    """Lists the days on which a product is not valid, by page. Reasons: NOT_FOUND,
+    PAGE_TOKEN_INVALID.
+    """
+    AddBlackoutDates: _aio.UnaryUnaryMultiCallable[_fare_pb2.AddBlackoutDatesRequest, _fare_pb2.AddBlackoutDatesResponse]  # type: ignore[assignment]
+    """Adds days on which a product is not valid, for what is sold from now on; tickets keep the days
+    they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE (archived),
+    IDEMPOTENCY_MISMATCH.
+    """
+    RemoveBlackoutDates: _aio.UnaryUnaryMultiCallable[_fare_pb2.RemoveBlackoutDatesRequest, _fare_pb2.RemoveBlackoutDatesResponse]  # type: ignore[assignment]
+    """Takes away days on which a product is not valid, for what is sold from now on; tickets keep the
+    days they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE (archived),
+    IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveProduct: _aio.UnaryUnaryMultiCallable[_fare_pb2.UnarchiveProductRequest, _fare_pb2.UnarchiveProductResponse]  # type: ignore[assignment]
+    """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
@@ -1628,5 +2007,497 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_report_pb2.DownloadSalesReportResponse], _abc.AsyncIterator[_report_pb2.DownloadSalesReportResponse]]:
         """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+
+    @_abc_1.abstractmethod
+    def CreateCity(
+        self,
+        request: _city_pb2.CreateCityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.CreateCityResponse, _abc.Awaitable[_city_pb2.CreateCityResponse]]:
+        """Creates a city. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def GetCity(
+        self,
+        request: _city_pb2.GetCityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.GetCityResponse, _abc.Awaitable[_city_pb2.GetCityResponse]]:
+        """Reads a city. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListCities(
+        self,
+        request: _city_pb2.ListCitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.ListCitiesResponse, _abc.Awaitable[_city_pb2.ListCitiesResponse]]:
+        """Lists cities by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateCity(
+        self,
+        request: _city_pb2.UpdateCityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.UpdateCityResponse, _abc.Awaitable[_city_pb2.UpdateCityResponse]]:
+        """Changes a city; searches show it within a second. Another time zone is refused while a route
+        calls there: its services leave by that clock. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveCity(
+        self,
+        request: _city_pb2.ArchiveCityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.ArchiveCityResponse, _abc.Awaitable[_city_pb2.ArchiveCityResponse]]:
+        """Takes a city out of the lists. Refused while it has a stop or a package that is not archived. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveCity(
+        self,
+        request: _city_pb2.UnarchiveCityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.UnarchiveCityResponse, _abc.Awaitable[_city_pb2.UnarchiveCityResponse]]:
+        """Takes an archived city back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateStop(
+        self,
+        request: _city_pb2.CreateStopRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.CreateStopResponse, _abc.Awaitable[_city_pb2.CreateStopResponse]]:
+        """Creates a stop. Reasons: ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the city),
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStop(
+        self,
+        request: _city_pb2.GetStopRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.GetStopResponse, _abc.Awaitable[_city_pb2.GetStopResponse]]:
+        """Reads a stop. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListStops(
+        self,
+        request: _city_pb2.ListStopsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.ListStopsResponse, _abc.Awaitable[_city_pb2.ListStopsResponse]]:
+        """Lists stops by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateStop(
+        self,
+        request: _city_pb2.UpdateStopRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.UpdateStopResponse, _abc.Awaitable[_city_pb2.UpdateStopResponse]]:
+        """Changes a stop; searches show it within a second. Another city is refused while a route calls
+        there. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveStop(
+        self,
+        request: _city_pb2.ArchiveStopRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.ArchiveStopResponse, _abc.Awaitable[_city_pb2.ArchiveStopResponse]]:
+        """Has no new route call at a stop. Refused while a route that is not archived calls there. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveStop(
+        self,
+        request: _city_pb2.UnarchiveStopRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_city_pb2.UnarchiveStopResponse, _abc.Awaitable[_city_pb2.UnarchiveStopResponse]]:
+        """Takes an archived stop back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        ARCHIVED (its city), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateRoute(
+        self,
+        request: _route_pb2.CreateRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_route_pb2.CreateRouteResponse, _abc.Awaitable[_route_pb2.CreateRouteResponse]]:
+        """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRoute(
+        self,
+        request: _route_pb2.GetRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_route_pb2.GetRouteResponse, _abc.Awaitable[_route_pb2.GetRouteResponse]]:
+        """Reads a route. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def UpdateRoute(
+        self,
+        request: _route_pb2.UpdateRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_route_pb2.UpdateRouteResponse, _abc.Awaitable[_route_pb2.UpdateRouteResponse]]:
+        """Changes a route, for what is sold from now on; orders and tickets keep what they were sold.
+        Searches show it within a second. Refused as STOCK_IN_USE for other stops or times, and for a
+        class that is gone or has another number or seat map, while departures that have not arrived
+        have seats of it held or sold: make another route for what is to go otherwise, and archive this
+        one. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveRoute(
+        self,
+        request: _route_pb2.ArchiveRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_route_pb2.ArchiveRouteResponse, _abc.Awaitable[_route_pb2.ArchiveRouteResponse]]:
+        """Takes a route off sale, within a second; tickets sold stay valid and their departures run. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveRoute(
+        self,
+        request: _route_pb2.UnarchiveRouteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_route_pb2.UnarchiveRouteResponse, _abc.Awaitable[_route_pb2.UnarchiveRouteResponse]]:
+        """Puts an archived route on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, PRODUCT_NOT_ON_SALE, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateTimetable(
+        self,
+        request: _timetable_pb2.CreateTimetableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_timetable_pb2.CreateTimetableResponse, _abc.Awaitable[_timetable_pb2.CreateTimetableResponse]]:
+        """Creates a timetable. Its departures are made as far ahead as they are on sale. Reasons:
+        ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the route), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTimetable(
+        self,
+        request: _timetable_pb2.GetTimetableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_timetable_pb2.GetTimetableResponse, _abc.Awaitable[_timetable_pb2.GetTimetableResponse]]:
+        """Reads a timetable. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListTimetables(
+        self,
+        request: _timetable_pb2.ListTimetablesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_timetable_pb2.ListTimetablesResponse, _abc.Awaitable[_timetable_pb2.ListTimetablesResponse]]:
+        """Lists timetables by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateTimetable(
+        self,
+        request: _timetable_pb2.UpdateTimetableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_timetable_pb2.UpdateTimetableResponse, _abc.Awaitable[_timetable_pb2.UpdateTimetableResponse]]:
+        """Changes a timetable, for departures that are not made yet; they are made a few days before
+        their sale begins. Of those that are made, another clock moves the ones of which nothing is
+        held or sold in any channel, and which were not moved by themselves; all others leave when they
+        were sold for, unless MoveDeparture moves them. Days, dates and seats of made departures stay:
+        CancelDeparture and SetDepartureStock change these. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveTimetable(
+        self,
+        request: _timetable_pb2.ArchiveTimetableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_timetable_pb2.ArchiveTimetableResponse, _abc.Awaitable[_timetable_pb2.ArchiveTimetableResponse]]:
+        """Takes a service off sale, within a second; tickets sold stay valid and their departures run. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveTimetable(
+        self,
+        request: _timetable_pb2.UnarchiveTimetableRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_timetable_pb2.UnarchiveTimetableResponse, _abc.Awaitable[_timetable_pb2.UnarchiveTimetableResponse]]:
+        """Puts an archived service on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (its route), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateEntitlementTemplate(
+        self,
+        request: _entitlement_template_pb2.CreateEntitlementTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entitlement_template_pb2.CreateEntitlementTemplateResponse, _abc.Awaitable[_entitlement_template_pb2.CreateEntitlementTemplateResponse]]:
+        """Creates an entitlement template. Products are made of it by `entitlement_template_codes`.
+        Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEntitlementTemplate(
+        self,
+        request: _entitlement_template_pb2.GetEntitlementTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entitlement_template_pb2.GetEntitlementTemplateResponse, _abc.Awaitable[_entitlement_template_pb2.GetEntitlementTemplateResponse]]:
+        """Reads an entitlement template. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListEntitlementTemplates(
+        self,
+        request: _entitlement_template_pb2.ListEntitlementTemplatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entitlement_template_pb2.ListEntitlementTemplatesResponse, _abc.Awaitable[_entitlement_template_pb2.ListEntitlementTemplatesResponse]]:
+        """Lists entitlement templates by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateEntitlementTemplate(
+        self,
+        request: _entitlement_template_pb2.UpdateEntitlementTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entitlement_template_pb2.UpdateEntitlementTemplateResponse, _abc.Awaitable[_entitlement_template_pb2.UpdateEntitlementTemplateResponse]]:
+        """Changes an entitlement template, for products that are created or changed with it from now on;
+        those there are stay as they are. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveEntitlementTemplate(
+        self,
+        request: _entitlement_template_pb2.ArchiveEntitlementTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entitlement_template_pb2.ArchiveEntitlementTemplateResponse, _abc.Awaitable[_entitlement_template_pb2.ArchiveEntitlementTemplateResponse]]:
+        """Has no product made of an entitlement template any more. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveEntitlementTemplate(
+        self,
+        request: _entitlement_template_pb2.UnarchiveEntitlementTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entitlement_template_pb2.UnarchiveEntitlementTemplateResponse, _abc.Awaitable[_entitlement_template_pb2.UnarchiveEntitlementTemplateResponse]]:
+        """Takes an archived entitlement template back. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreatePromotion(
+        self,
+        request: _promotion_pb2.CreatePromotionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_promotion_pb2.CreatePromotionResponse, _abc.Awaitable[_promotion_pb2.CreatePromotionResponse]]:
+        """Creates a promotion. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def GetPromotion(
+        self,
+        request: _promotion_pb2.GetPromotionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_promotion_pb2.GetPromotionResponse, _abc.Awaitable[_promotion_pb2.GetPromotionResponse]]:
+        """Reads a promotion. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListPromotions(
+        self,
+        request: _promotion_pb2.ListPromotionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_promotion_pb2.ListPromotionsResponse, _abc.Awaitable[_promotion_pb2.ListPromotionsResponse]]:
+        """Lists promotions by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdatePromotion(
+        self,
+        request: _promotion_pb2.UpdatePromotionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_promotion_pb2.UpdatePromotionResponse, _abc.Awaitable[_promotion_pb2.UpdatePromotionResponse]]:
+        """Changes a promotion, for orders from now on; those that are held or paid keep what they were
+        given. Quotes show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        ALREADY_EXISTS (the code), STOCK_IN_USE (the cap), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchivePromotion(
+        self,
+        request: _promotion_pb2.ArchivePromotionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_promotion_pb2.ArchivePromotionResponse, _abc.Awaitable[_promotion_pb2.ArchivePromotionResponse]]:
+        """Ends a promotion, within a second; orders that are held or paid keep what they were given. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchivePromotion(
+        self,
+        request: _promotion_pb2.UnarchivePromotionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_promotion_pb2.UnarchivePromotionResponse, _abc.Awaitable[_promotion_pb2.UnarchivePromotionResponse]]:
+        """Lets an archived promotion apply again, in its window. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def SetPromotionCap(
+        self,
+        request: _promotion_pb2.SetPromotionCapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_promotion_pb2.SetPromotionCapResponse, _abc.Awaitable[_promotion_pb2.SetPromotionCapResponse]]:
+        """Sets for how many orders a promotion is whose orders are counted. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, STOCK_IN_USE (fewer than hold and have used it), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateHolidayCalendar(
+        self,
+        request: _holiday_pb2.CreateHolidayCalendarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holiday_pb2.CreateHolidayCalendarResponse, _abc.Awaitable[_holiday_pb2.CreateHolidayCalendarResponse]]:
+        """Creates a holiday calendar. No year of it is known yet. Reasons: ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetHolidayCalendar(
+        self,
+        request: _holiday_pb2.GetHolidayCalendarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holiday_pb2.GetHolidayCalendarResponse, _abc.Awaitable[_holiday_pb2.GetHolidayCalendarResponse]]:
+        """Reads a holiday calendar. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListHolidayCalendars(
+        self,
+        request: _holiday_pb2.ListHolidayCalendarsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holiday_pb2.ListHolidayCalendarsResponse, _abc.Awaitable[_holiday_pb2.ListHolidayCalendarsResponse]]:
+        """Lists holiday calendars by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateHolidayCalendar(
+        self,
+        request: _holiday_pb2.UpdateHolidayCalendarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holiday_pb2.UpdateHolidayCalendarResponse, _abc.Awaitable[_holiday_pb2.UpdateHolidayCalendarResponse]]:
+        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def AddHolidayYear(
+        self,
+        request: _holiday_pb2.AddHolidayYearRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holiday_pb2.AddHolidayYearResponse, _abc.Awaitable[_holiday_pb2.AddHolidayYearResponse]]:
+        """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on the
+        fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListHolidays(
+        self,
+        request: _holiday_pb2.ListHolidaysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holiday_pb2.ListHolidaysResponse, _abc.Awaitable[_holiday_pb2.ListHolidaysResponse]]:
+        """Lists the days of a calendar that are not what their weekday says, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def SetHolidays(
+        self,
+        request: _holiday_pb2.SetHolidaysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holiday_pb2.SetHolidaysResponse, _abc.Awaitable[_holiday_pb2.SetHolidaysResponse]]:
+        """Sets single days of a calendar; searches and quotes show their fares within a second, orders
+        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveHoliday(
+        self,
+        request: _holiday_pb2.RemoveHolidayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holiday_pb2.RemoveHolidayResponse, _abc.Awaitable[_holiday_pb2.RemoveHolidayResponse]]:
+        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def ListRouteFares(
+        self,
+        request: _fare_pb2.ListRouteFaresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fare_pb2.ListRouteFaresResponse, _abc.Awaitable[_fare_pb2.ListRouteFaresResponse]]:
+        """Lists fares of a route by page, of a class, pair of stops, customer type and type of day.
+        Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ChangeRouteFares(
+        self,
+        request: _fare_pb2.ChangeRouteFaresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fare_pb2.ChangeRouteFaresResponse, _abc.Awaitable[_fare_pb2.ChangeRouteFaresResponse]]:
+        """Sets some fares of a route and removes others, for what is sold from now on; orders and tickets
+        keep theirs. Searches show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        INVALID_FIELD (also for one to remove that is not there), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFareCalendar(
+        self,
+        request: _fare_pb2.ListFareCalendarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fare_pb2.ListFareCalendarResponse, _abc.Awaitable[_fare_pb2.ListFareCalendarResponse]]:
+        """Lists what a product, or a leg of a route in a class, costs a customer type day by day: by the
+        calendar of its holidays, before discounts. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListBlackoutDates(
+        self,
+        request: _fare_pb2.ListBlackoutDatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fare_pb2.ListBlackoutDatesResponse, _abc.Awaitable[_fare_pb2.ListBlackoutDatesResponse]]:
+        """Lists the days on which a product is not valid, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def AddBlackoutDates(
+        self,
+        request: _fare_pb2.AddBlackoutDatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fare_pb2.AddBlackoutDatesResponse, _abc.Awaitable[_fare_pb2.AddBlackoutDatesResponse]]:
+        """Adds days on which a product is not valid, for what is sold from now on; tickets keep the days
+        they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE (archived),
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveBlackoutDates(
+        self,
+        request: _fare_pb2.RemoveBlackoutDatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fare_pb2.RemoveBlackoutDatesResponse, _abc.Awaitable[_fare_pb2.RemoveBlackoutDatesResponse]]:
+        """Takes away days on which a product is not valid, for what is sold from now on; tickets keep the
+        days they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE (archived),
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveProduct(
+        self,
+        request: _fare_pb2.UnarchiveProductRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_fare_pb2.UnarchiveProductResponse, _abc.Awaitable[_fare_pb2.UnarchiveProductResponse]]:
+        """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

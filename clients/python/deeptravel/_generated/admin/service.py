@@ -567,6 +567,322 @@ _DOWNLOAD_SALES_REPORT = Method(
     admin.DownloadSalesReportResponse,
     safe=True,
 )
+_CREATE_CITY = Method(
+    "/deeptravel.admin.v1.AdminService/CreateCity",
+    admin.CreateCityRequest,
+    admin.CreateCityResponse,
+    safe=False,
+)
+_GET_CITY = Method(
+    "/deeptravel.admin.v1.AdminService/GetCity",
+    admin.GetCityRequest,
+    admin.GetCityResponse,
+    safe=True,
+)
+_LIST_CITIES = Method(
+    "/deeptravel.admin.v1.AdminService/ListCities",
+    admin.ListCitiesRequest,
+    admin.ListCitiesResponse,
+    safe=True,
+    items="cities",
+)
+_UPDATE_CITY = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateCity",
+    admin.UpdateCityRequest,
+    admin.UpdateCityResponse,
+    safe=False,
+)
+_ARCHIVE_CITY = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveCity",
+    admin.ArchiveCityRequest,
+    admin.ArchiveCityResponse,
+    safe=False,
+)
+_UNARCHIVE_CITY = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveCity",
+    admin.UnarchiveCityRequest,
+    admin.UnarchiveCityResponse,
+    safe=False,
+)
+_CREATE_STOP = Method(
+    "/deeptravel.admin.v1.AdminService/CreateStop",
+    admin.CreateStopRequest,
+    admin.CreateStopResponse,
+    safe=False,
+)
+_GET_STOP = Method(
+    "/deeptravel.admin.v1.AdminService/GetStop",
+    admin.GetStopRequest,
+    admin.GetStopResponse,
+    safe=True,
+)
+_LIST_STOPS = Method(
+    "/deeptravel.admin.v1.AdminService/ListStops",
+    admin.ListStopsRequest,
+    admin.ListStopsResponse,
+    safe=True,
+    items="stops",
+)
+_UPDATE_STOP = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateStop",
+    admin.UpdateStopRequest,
+    admin.UpdateStopResponse,
+    safe=False,
+)
+_ARCHIVE_STOP = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveStop",
+    admin.ArchiveStopRequest,
+    admin.ArchiveStopResponse,
+    safe=False,
+)
+_UNARCHIVE_STOP = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveStop",
+    admin.UnarchiveStopRequest,
+    admin.UnarchiveStopResponse,
+    safe=False,
+)
+_CREATE_ROUTE = Method(
+    "/deeptravel.admin.v1.AdminService/CreateRoute",
+    admin.CreateRouteRequest,
+    admin.CreateRouteResponse,
+    safe=False,
+)
+_GET_ROUTE = Method(
+    "/deeptravel.admin.v1.AdminService/GetRoute",
+    admin.GetRouteRequest,
+    admin.GetRouteResponse,
+    safe=True,
+)
+_UPDATE_ROUTE = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateRoute",
+    admin.UpdateRouteRequest,
+    admin.UpdateRouteResponse,
+    safe=False,
+)
+_ARCHIVE_ROUTE = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveRoute",
+    admin.ArchiveRouteRequest,
+    admin.ArchiveRouteResponse,
+    safe=False,
+)
+_UNARCHIVE_ROUTE = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveRoute",
+    admin.UnarchiveRouteRequest,
+    admin.UnarchiveRouteResponse,
+    safe=False,
+)
+_CREATE_TIMETABLE = Method(
+    "/deeptravel.admin.v1.AdminService/CreateTimetable",
+    admin.CreateTimetableRequest,
+    admin.CreateTimetableResponse,
+    safe=False,
+)
+_GET_TIMETABLE = Method(
+    "/deeptravel.admin.v1.AdminService/GetTimetable",
+    admin.GetTimetableRequest,
+    admin.GetTimetableResponse,
+    safe=True,
+)
+_LIST_TIMETABLES = Method(
+    "/deeptravel.admin.v1.AdminService/ListTimetables",
+    admin.ListTimetablesRequest,
+    admin.ListTimetablesResponse,
+    safe=True,
+    items="timetables",
+)
+_UPDATE_TIMETABLE = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateTimetable",
+    admin.UpdateTimetableRequest,
+    admin.UpdateTimetableResponse,
+    safe=False,
+)
+_ARCHIVE_TIMETABLE = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveTimetable",
+    admin.ArchiveTimetableRequest,
+    admin.ArchiveTimetableResponse,
+    safe=False,
+)
+_UNARCHIVE_TIMETABLE = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveTimetable",
+    admin.UnarchiveTimetableRequest,
+    admin.UnarchiveTimetableResponse,
+    safe=False,
+)
+_CREATE_ENTITLEMENT_TEMPLATE = Method(
+    "/deeptravel.admin.v1.AdminService/CreateEntitlementTemplate",
+    admin.CreateEntitlementTemplateRequest,
+    admin.CreateEntitlementTemplateResponse,
+    safe=False,
+)
+_GET_ENTITLEMENT_TEMPLATE = Method(
+    "/deeptravel.admin.v1.AdminService/GetEntitlementTemplate",
+    admin.GetEntitlementTemplateRequest,
+    admin.GetEntitlementTemplateResponse,
+    safe=True,
+)
+_LIST_ENTITLEMENT_TEMPLATES = Method(
+    "/deeptravel.admin.v1.AdminService/ListEntitlementTemplates",
+    admin.ListEntitlementTemplatesRequest,
+    admin.ListEntitlementTemplatesResponse,
+    safe=True,
+    items="entitlement_templates",
+)
+_UPDATE_ENTITLEMENT_TEMPLATE = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateEntitlementTemplate",
+    admin.UpdateEntitlementTemplateRequest,
+    admin.UpdateEntitlementTemplateResponse,
+    safe=False,
+)
+_ARCHIVE_ENTITLEMENT_TEMPLATE = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveEntitlementTemplate",
+    admin.ArchiveEntitlementTemplateRequest,
+    admin.ArchiveEntitlementTemplateResponse,
+    safe=False,
+)
+_UNARCHIVE_ENTITLEMENT_TEMPLATE = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveEntitlementTemplate",
+    admin.UnarchiveEntitlementTemplateRequest,
+    admin.UnarchiveEntitlementTemplateResponse,
+    safe=False,
+)
+_CREATE_PROMOTION = Method(
+    "/deeptravel.admin.v1.AdminService/CreatePromotion",
+    admin.CreatePromotionRequest,
+    admin.CreatePromotionResponse,
+    safe=False,
+)
+_GET_PROMOTION = Method(
+    "/deeptravel.admin.v1.AdminService/GetPromotion",
+    admin.GetPromotionRequest,
+    admin.GetPromotionResponse,
+    safe=True,
+)
+_LIST_PROMOTIONS = Method(
+    "/deeptravel.admin.v1.AdminService/ListPromotions",
+    admin.ListPromotionsRequest,
+    admin.ListPromotionsResponse,
+    safe=True,
+    items="promotions",
+)
+_UPDATE_PROMOTION = Method(
+    "/deeptravel.admin.v1.AdminService/UpdatePromotion",
+    admin.UpdatePromotionRequest,
+    admin.UpdatePromotionResponse,
+    safe=False,
+)
+_ARCHIVE_PROMOTION = Method(
+    "/deeptravel.admin.v1.AdminService/ArchivePromotion",
+    admin.ArchivePromotionRequest,
+    admin.ArchivePromotionResponse,
+    safe=False,
+)
+_UNARCHIVE_PROMOTION = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchivePromotion",
+    admin.UnarchivePromotionRequest,
+    admin.UnarchivePromotionResponse,
+    safe=False,
+)
+_SET_PROMOTION_CAP = Method(
+    "/deeptravel.admin.v1.AdminService/SetPromotionCap",
+    admin.SetPromotionCapRequest,
+    admin.SetPromotionCapResponse,
+    safe=False,
+)
+_CREATE_HOLIDAY_CALENDAR = Method(
+    "/deeptravel.admin.v1.AdminService/CreateHolidayCalendar",
+    admin.CreateHolidayCalendarRequest,
+    admin.CreateHolidayCalendarResponse,
+    safe=False,
+)
+_GET_HOLIDAY_CALENDAR = Method(
+    "/deeptravel.admin.v1.AdminService/GetHolidayCalendar",
+    admin.GetHolidayCalendarRequest,
+    admin.GetHolidayCalendarResponse,
+    safe=True,
+)
+_LIST_HOLIDAY_CALENDARS = Method(
+    "/deeptravel.admin.v1.AdminService/ListHolidayCalendars",
+    admin.ListHolidayCalendarsRequest,
+    admin.ListHolidayCalendarsResponse,
+    safe=True,
+    items="holiday_calendars",
+)
+_UPDATE_HOLIDAY_CALENDAR = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateHolidayCalendar",
+    admin.UpdateHolidayCalendarRequest,
+    admin.UpdateHolidayCalendarResponse,
+    safe=False,
+)
+_ADD_HOLIDAY_YEAR = Method(
+    "/deeptravel.admin.v1.AdminService/AddHolidayYear",
+    admin.AddHolidayYearRequest,
+    admin.AddHolidayYearResponse,
+    safe=False,
+)
+_LIST_HOLIDAYS = Method(
+    "/deeptravel.admin.v1.AdminService/ListHolidays",
+    admin.ListHolidaysRequest,
+    admin.ListHolidaysResponse,
+    safe=True,
+    items="days",
+)
+_SET_HOLIDAYS = Method(
+    "/deeptravel.admin.v1.AdminService/SetHolidays",
+    admin.SetHolidaysRequest,
+    admin.SetHolidaysResponse,
+    safe=False,
+)
+_REMOVE_HOLIDAY = Method(
+    "/deeptravel.admin.v1.AdminService/RemoveHoliday",
+    admin.RemoveHolidayRequest,
+    admin.RemoveHolidayResponse,
+    safe=False,
+)
+_LIST_ROUTE_FARES = Method(
+    "/deeptravel.admin.v1.AdminService/ListRouteFares",
+    admin.ListRouteFaresRequest,
+    admin.ListRouteFaresResponse,
+    safe=True,
+    items="fares",
+)
+_CHANGE_ROUTE_FARES = Method(
+    "/deeptravel.admin.v1.AdminService/ChangeRouteFares",
+    admin.ChangeRouteFaresRequest,
+    admin.ChangeRouteFaresResponse,
+    safe=False,
+)
+_LIST_FARE_CALENDAR = Method(
+    "/deeptravel.admin.v1.AdminService/ListFareCalendar",
+    admin.ListFareCalendarRequest,
+    admin.ListFareCalendarResponse,
+    safe=True,
+    items="days",
+)
+_LIST_BLACKOUT_DATES = Method(
+    "/deeptravel.admin.v1.AdminService/ListBlackoutDates",
+    admin.ListBlackoutDatesRequest,
+    admin.ListBlackoutDatesResponse,
+    safe=True,
+    items="blackout_dates",
+)
+_ADD_BLACKOUT_DATES = Method(
+    "/deeptravel.admin.v1.AdminService/AddBlackoutDates",
+    admin.AddBlackoutDatesRequest,
+    admin.AddBlackoutDatesResponse,
+    safe=False,
+)
+_REMOVE_BLACKOUT_DATES = Method(
+    "/deeptravel.admin.v1.AdminService/RemoveBlackoutDates",
+    admin.RemoveBlackoutDatesRequest,
+    admin.RemoveBlackoutDatesResponse,
+    safe=False,
+)
+_UNARCHIVE_PRODUCT = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveProduct",
+    admin.UnarchiveProductRequest,
+    admin.UnarchiveProductResponse,
+    safe=False,
+)
 
 
 class AdminService:
@@ -658,22 +974,24 @@ class AdminService:
         allowed_addresses: Iterable[str] = (),
         request_id: str = "",
         activation_tolerance_basis_points: int | None = None,
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdatePartnerResponse:
         """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
-        return self._calls.unary(_UPDATE_PARTNER, admin.UpdatePartnerRequest(partner_code=partner_code, update_mask=update_mask, display_name=display_name, requests_per_minute=requests_per_minute, allowed_addresses=allowed_addresses, request_id=request_id, activation_tolerance_basis_points=activation_tolerance_basis_points), timeout)
+        return self._calls.unary(_UPDATE_PARTNER, admin.UpdatePartnerRequest(partner_code=partner_code, update_mask=update_mask, display_name=display_name, requests_per_minute=requests_per_minute, allowed_addresses=allowed_addresses, request_id=request_id, activation_tolerance_basis_points=activation_tolerance_basis_points, version=version), timeout)
 
     def revoke_partner(
         self,
         *,
         partner_code: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokePartnerResponse:
         """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
         valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_REVOKE_PARTNER, admin.RevokePartnerRequest(partner_code=partner_code, request_id=request_id), timeout)
+        return self._calls.unary(_REVOKE_PARTNER, admin.RevokePartnerRequest(partner_code=partner_code, request_id=request_id, version=version), timeout)
 
     def create_partner_key(
         self,
@@ -835,22 +1153,24 @@ class AdminService:
         function_codes: Iterable[str] = (),
         reversal_window_seconds: int | None = None,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateMerchantResponse:
         """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
-        return self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id, version=version), timeout)
 
     def revoke_merchant(
         self,
         *,
         merchant_code: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeMerchantResponse:
         """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
         Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_REVOKE_MERCHANT, admin.RevokeMerchantRequest(merchant_code=merchant_code, request_id=request_id), timeout)
+        return self._calls.unary(_REVOKE_MERCHANT, admin.RevokeMerchantRequest(merchant_code=merchant_code, request_id=request_id, version=version), timeout)
 
     def create_venue(
         self,
@@ -909,22 +1229,24 @@ class AdminService:
         time_zone: str = "",
         function_codes: Iterable[str] = (),
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateVenueResponse:
         """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
-        return self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id, version=version), timeout)
 
     def revoke_venue(
         self,
         *,
         venue_code: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeVenueResponse:
         """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_REVOKE_VENUE, admin.RevokeVenueRequest(venue_code=venue_code, request_id=request_id), timeout)
+        return self._calls.unary(_REVOKE_VENUE, admin.RevokeVenueRequest(venue_code=venue_code, request_id=request_id, version=version), timeout)
 
     def create_terminal(
         self,
@@ -980,24 +1302,26 @@ class AdminService:
         display_name: str = "",
         venue_code: str = "",
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateTerminalResponse:
         """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_TERMINAL, admin.UpdateTerminalRequest(terminal_device_id=terminal_device_id, update_mask=update_mask, display_name=display_name, venue_code=venue_code, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_TERMINAL, admin.UpdateTerminalRequest(terminal_device_id=terminal_device_id, update_mask=update_mask, display_name=display_name, venue_code=venue_code, request_id=request_id, version=version), timeout)
 
     def revoke_terminal(
         self,
         *,
         terminal_device_id: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeTerminalResponse:
         """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_REVOKE_TERMINAL, admin.RevokeTerminalRequest(terminal_device_id=terminal_device_id, request_id=request_id), timeout)
+        return self._calls.unary(_REVOKE_TERMINAL, admin.RevokeTerminalRequest(terminal_device_id=terminal_device_id, request_id=request_id, version=version), timeout)
 
     def create_operator(
         self,
@@ -1167,12 +1491,13 @@ class AdminService:
         boarding_minutes: int = 0,
         unaccompanied_types: Iterable[tickets.CustomerType.ValueType] = (),
         age_limits: Iterable[admin.AgeLimit] = (),
+        entitlement_template_codes: Iterable[str] = (),
         timeout: float | None = None,
     ) -> admin.CreateProductResponse:
         """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_CREATE_PRODUCT, admin.CreateProductRequest(product_id=product_id, kind=kind, display_name_en=display_name_en, display_name_zh=display_name_zh, currency_code=currency_code, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits), timeout)
+        return self._calls.unary(_CREATE_PRODUCT, admin.CreateProductRequest(product_id=product_id, kind=kind, display_name_en=display_name_en, display_name_zh=display_name_zh, currency_code=currency_code, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits, entitlement_template_codes=entitlement_template_codes), timeout)
 
     def get_product(
         self,
@@ -1226,24 +1551,27 @@ class AdminService:
         boarding_minutes: int | None = None,
         unaccompanied_types: Iterable[tickets.CustomerType.ValueType] = (),
         age_limits: Iterable[admin.AgeLimit] = (),
+        version: int = 0,
+        entitlement_template_codes: Iterable[str] = (),
         timeout: float | None = None,
     ) -> admin.UpdateProductResponse:
         """Changes a product for what is sold from now on; tickets keep the snapshot they were sold
         under. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_PRODUCT, admin.UpdateProductRequest(product_id=product_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits), timeout)
+        return self._calls.unary(_UPDATE_PRODUCT, admin.UpdateProductRequest(product_id=product_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits, version=version, entitlement_template_codes=entitlement_template_codes), timeout)
 
     def archive_product(
         self,
         *,
         product_id: int,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.ArchiveProductResponse:
         """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_ARCHIVE_PRODUCT, admin.ArchiveProductRequest(product_id=product_id, request_id=request_id), timeout)
+        return self._calls.unary(_ARCHIVE_PRODUCT, admin.ArchiveProductRequest(product_id=product_id, request_id=request_id, version=version), timeout)
 
     def create_allotment(
         self,
@@ -1660,19 +1988,23 @@ class AdminService:
         *,
         page_size: int = 0,
         page_token: str = "",
+        product_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListRoutesResponse:
         """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
-        return self._calls.unary(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size, page_token=page_token), timeout)
+        return self._calls.unary(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size, page_token=page_token, product_id=product_id, state=state), timeout)
 
     def iter_routes(
         self,
         *,
         page_size: int = 0,
+        product_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> Iterator[admin.Route]:
         """All `routes` of list_routes, page after page."""
-        return self._calls.pages(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size), timeout)
+        return self._calls.pages(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size, product_id=product_id, state=state), timeout)
 
     def set_route_fares(
         self,
@@ -1680,12 +2012,13 @@ class AdminService:
         route_id: int,
         fares: Iterable[admin.RouteFare] = (),
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetRouteFaresResponse:
         """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
         Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_SET_ROUTE_FARES, admin.SetRouteFaresRequest(route_id=route_id, fares=fares, request_id=request_id), timeout)
+        return self._calls.unary(_SET_ROUTE_FARES, admin.SetRouteFaresRequest(route_id=route_id, fares=fares, request_id=request_id, version=version), timeout)
 
     def list_departures(
         self,
@@ -1694,10 +2027,12 @@ class AdminService:
         travel_date: str = "",
         page_size: int = 0,
         page_token: str = "",
+        timetable_id: int = 0,
+        state: admin.DepartureState.ValueType = admin.DEPARTURE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListDeparturesResponse:
         """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
-        return self._calls.unary(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size, page_token=page_token), timeout)
+        return self._calls.unary(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size, page_token=page_token, timetable_id=timetable_id, state=state), timeout)
 
     def iter_departures(
         self,
@@ -1705,10 +2040,12 @@ class AdminService:
         route_id: int = 0,
         travel_date: str = "",
         page_size: int = 0,
+        timetable_id: int = 0,
+        state: admin.DepartureState.ValueType = admin.DEPARTURE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> Iterator[admin.Departure]:
         """All `departures` of list_departures, page after page."""
-        return self._calls.pages(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size), timeout)
+        return self._calls.pages(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size, timetable_id=timetable_id, state=state), timeout)
 
     def get_departure(
         self,
@@ -2087,6 +2424,869 @@ class AdminService:
         """
         return self._calls.stream(_DOWNLOAD_SALES_REPORT, admin.DownloadSalesReportRequest(from_day=from_day, until_day=until_day, period=period), timeout)
 
+    def create_city(
+        self,
+        *,
+        city_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        time_zone: str,
+        hot_rank: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateCityResponse:
+        """Creates a city. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+        return self._calls.unary(_CREATE_CITY, admin.CreateCityRequest(city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, time_zone=time_zone, hot_rank=hot_rank, request_id=request_id), timeout)
+
+    def get_city(
+        self,
+        *,
+        city_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetCityResponse:
+        """Reads a city. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_CITY, admin.GetCityRequest(city_code=city_code), timeout)
+
+    def list_cities(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListCitiesResponse:
+        """Lists cities by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_CITIES, admin.ListCitiesRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_cities(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.City]:
+        """All `cities` of list_cities, page after page."""
+        return self._calls.pages(_LIST_CITIES, admin.ListCitiesRequest(state=state, page_size=page_size), timeout)
+
+    def update_city(
+        self,
+        *,
+        city_code: str,
+        update_mask: FieldMask,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        time_zone: str = "",
+        hot_rank: int | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateCityResponse:
+        """Changes a city; searches show it within a second. Another time zone is refused while a route
+        calls there: its services leave by that clock. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        ARCHIVED, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_CITY, admin.UpdateCityRequest(city_code=city_code, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, time_zone=time_zone, hot_rank=hot_rank, version=version, request_id=request_id), timeout)
+
+    def archive_city(
+        self,
+        *,
+        city_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveCityResponse:
+        """Takes a city out of the lists. Refused while it has a stop or a package that is not
+        archived. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_CITY, admin.ArchiveCityRequest(city_code=city_code, version=version, request_id=request_id), timeout)
+
+    def unarchive_city(
+        self,
+        *,
+        city_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveCityResponse:
+        """Takes an archived city back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_CITY, admin.UnarchiveCityRequest(city_code=city_code, version=version, request_id=request_id), timeout)
+
+    def create_stop(
+        self,
+        *,
+        stop_code: str,
+        city_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateStopResponse:
+        """Creates a stop. Reasons: ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the city),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_STOP, admin.CreateStopRequest(stop_code=stop_code, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, request_id=request_id), timeout)
+
+    def get_stop(
+        self,
+        *,
+        stop_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetStopResponse:
+        """Reads a stop. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_STOP, admin.GetStopRequest(stop_code=stop_code), timeout)
+
+    def list_stops(
+        self,
+        *,
+        city_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListStopsResponse:
+        """Lists stops by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_STOPS, admin.ListStopsRequest(city_code=city_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_stops(
+        self,
+        *,
+        city_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Stop]:
+        """All `stops` of list_stops, page after page."""
+        return self._calls.pages(_LIST_STOPS, admin.ListStopsRequest(city_code=city_code, state=state, page_size=page_size), timeout)
+
+    def update_stop(
+        self,
+        *,
+        stop_code: str,
+        update_mask: FieldMask,
+        city_code: str = "",
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateStopResponse:
+        """Changes a stop; searches show it within a second. Another city is refused while a route
+        calls there. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_STOP, admin.UpdateStopRequest(stop_code=stop_code, update_mask=update_mask, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, version=version, request_id=request_id), timeout)
+
+    def archive_stop(
+        self,
+        *,
+        stop_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveStopResponse:
+        """Has no new route call at a stop. Refused while a route that is not archived calls there. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_STOP, admin.ArchiveStopRequest(stop_code=stop_code, version=version, request_id=request_id), timeout)
+
+    def unarchive_stop(
+        self,
+        *,
+        stop_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveStopResponse:
+        """Takes an archived stop back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        ARCHIVED (its city), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_STOP, admin.UnarchiveStopRequest(stop_code=stop_code, version=version, request_id=request_id), timeout)
+
+    def create_route(
+        self,
+        *,
+        route_id: int,
+        product_id: int,
+        kind: ticketing.OfferKind.ValueType,
+        stops: Iterable[admin.RouteStop],
+        fare_classes: Iterable[admin.RouteClass],
+        fares: Iterable[admin.RouteFare] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateRouteResponse:
+        """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_ROUTE, admin.CreateRouteRequest(route_id=route_id, product_id=product_id, kind=kind, stops=stops, fare_classes=fare_classes, fares=fares, request_id=request_id), timeout)
+
+    def get_route(
+        self,
+        *,
+        route_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetRouteResponse:
+        """Reads a route. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_ROUTE, admin.GetRouteRequest(route_id=route_id), timeout)
+
+    def update_route(
+        self,
+        *,
+        route_id: int,
+        update_mask: FieldMask,
+        kind: ticketing.OfferKind.ValueType = ticketing.OFFER_KIND_UNSPECIFIED,
+        stops: Iterable[admin.RouteStop] = (),
+        fare_classes: Iterable[admin.RouteClass] = (),
+        fares: Iterable[admin.RouteFare] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateRouteResponse:
+        """Changes a route, for what is sold from now on; orders and tickets keep what they were sold.
+        Searches show it within a second. Refused as STOCK_IN_USE for other stops or times, and for
+        a class that is gone or has another number or seat map, while departures that have not
+        arrived have seats of it held or sold: make another route for what is to go otherwise, and
+        archive this one. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, STOCK_IN_USE,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_ROUTE, admin.UpdateRouteRequest(route_id=route_id, update_mask=update_mask, kind=kind, stops=stops, fare_classes=fare_classes, fares=fares, version=version, request_id=request_id), timeout)
+
+    def archive_route(
+        self,
+        *,
+        route_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveRouteResponse:
+        """Takes a route off sale, within a second; tickets sold stay valid and their departures run. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_ROUTE, admin.ArchiveRouteRequest(route_id=route_id, version=version, request_id=request_id), timeout)
+
+    def unarchive_route(
+        self,
+        *,
+        route_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveRouteResponse:
+        """Puts an archived route on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, PRODUCT_NOT_ON_SALE, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_ROUTE, admin.UnarchiveRouteRequest(route_id=route_id, version=version, request_id=request_id), timeout)
+
+    def create_timetable(
+        self,
+        *,
+        timetable_id: int,
+        route_id: int,
+        service_number: str,
+        departure_clock: str,
+        weekdays: Iterable[int],
+        first_date: str,
+        last_date: str,
+        seats: Iterable[admin.TimetableSeats],
+        sale_days: int,
+        closing_minutes: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateTimetableResponse:
+        """Creates a timetable. Its departures are made as far ahead as they are on sale. Reasons:
+        ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the route), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_TIMETABLE, admin.CreateTimetableRequest(timetable_id=timetable_id, route_id=route_id, service_number=service_number, departure_clock=departure_clock, weekdays=weekdays, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, request_id=request_id), timeout)
+
+    def get_timetable(
+        self,
+        *,
+        timetable_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetTimetableResponse:
+        """Reads a timetable. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_TIMETABLE, admin.GetTimetableRequest(timetable_id=timetable_id), timeout)
+
+    def list_timetables(
+        self,
+        *,
+        route_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListTimetablesResponse:
+        """Lists timetables by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_TIMETABLES, admin.ListTimetablesRequest(route_id=route_id, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_timetables(
+        self,
+        *,
+        route_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Timetable]:
+        """All `timetables` of list_timetables, page after page."""
+        return self._calls.pages(_LIST_TIMETABLES, admin.ListTimetablesRequest(route_id=route_id, state=state, page_size=page_size), timeout)
+
+    def update_timetable(
+        self,
+        *,
+        timetable_id: int,
+        update_mask: FieldMask,
+        service_number: str = "",
+        departure_clock: str = "",
+        weekdays: Iterable[int] = (),
+        first_date: str = "",
+        last_date: str = "",
+        seats: Iterable[admin.TimetableSeats] = (),
+        sale_days: int | None = None,
+        closing_minutes: int | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateTimetableResponse:
+        """Changes a timetable, for departures that are not made yet; they are made a few days before
+        their sale begins. Of those that are made, another clock moves the ones of which nothing is
+        held or sold in any channel, and which were not moved by themselves; all others leave when
+        they were sold for, unless MoveDeparture moves them. Days, dates and seats of made
+        departures stay: CancelDeparture and SetDepartureStock change these. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_TIMETABLE, admin.UpdateTimetableRequest(timetable_id=timetable_id, update_mask=update_mask, service_number=service_number, departure_clock=departure_clock, weekdays=weekdays, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, version=version, request_id=request_id), timeout)
+
+    def archive_timetable(
+        self,
+        *,
+        timetable_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveTimetableResponse:
+        """Takes a service off sale, within a second; tickets sold stay valid and their departures run.
+        A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_TIMETABLE, admin.ArchiveTimetableRequest(timetable_id=timetable_id, version=version, request_id=request_id), timeout)
+
+    def unarchive_timetable(
+        self,
+        *,
+        timetable_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveTimetableResponse:
+        """Puts an archived service on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (its route), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_TIMETABLE, admin.UnarchiveTimetableRequest(timetable_id=timetable_id, version=version, request_id=request_id), timeout)
+
+    def create_entitlement_template(
+        self,
+        *,
+        template_code: str,
+        function_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        total_uses: int,
+        use_mode: admin.UseMode.ValueType = admin.USE_MODE_UNSPECIFIED,
+        guard_seconds: int | None = None,
+        shared: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateEntitlementTemplateResponse:
+        """Creates an entitlement template. Products are made of it by `entitlement_template_codes`.
+        Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_ENTITLEMENT_TEMPLATE, admin.CreateEntitlementTemplateRequest(template_code=template_code, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, request_id=request_id), timeout)
+
+    def get_entitlement_template(
+        self,
+        *,
+        template_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetEntitlementTemplateResponse:
+        """Reads an entitlement template. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_ENTITLEMENT_TEMPLATE, admin.GetEntitlementTemplateRequest(template_code=template_code), timeout)
+
+    def list_entitlement_templates(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        function_code: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListEntitlementTemplatesResponse:
+        """Lists entitlement templates by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_ENTITLEMENT_TEMPLATES, admin.ListEntitlementTemplatesRequest(state=state, function_code=function_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_entitlement_templates(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        function_code: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.EntitlementTemplate]:
+        """All `entitlement_templates` of list_entitlement_templates, page after page."""
+        return self._calls.pages(_LIST_ENTITLEMENT_TEMPLATES, admin.ListEntitlementTemplatesRequest(state=state, function_code=function_code, page_size=page_size), timeout)
+
+    def update_entitlement_template(
+        self,
+        *,
+        template_code: str,
+        update_mask: FieldMask,
+        function_code: str = "",
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        total_uses: int = 0,
+        use_mode: admin.UseMode.ValueType = admin.USE_MODE_UNSPECIFIED,
+        guard_seconds: int | None = None,
+        shared: bool | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateEntitlementTemplateResponse:
+        """Changes an entitlement template, for products that are created or changed with it from now
+        on; those there are stay as they are. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_ENTITLEMENT_TEMPLATE, admin.UpdateEntitlementTemplateRequest(template_code=template_code, update_mask=update_mask, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, version=version, request_id=request_id), timeout)
+
+    def archive_entitlement_template(
+        self,
+        *,
+        template_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveEntitlementTemplateResponse:
+        """Has no product made of an entitlement template any more. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_ENTITLEMENT_TEMPLATE, admin.ArchiveEntitlementTemplateRequest(template_code=template_code, version=version, request_id=request_id), timeout)
+
+    def unarchive_entitlement_template(
+        self,
+        *,
+        template_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveEntitlementTemplateResponse:
+        """Takes an archived entitlement template back. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_ENTITLEMENT_TEMPLATE, admin.UnarchiveEntitlementTemplateRequest(template_code=template_code, version=version, request_id=request_id), timeout)
+
+    def create_promotion(
+        self,
+        *,
+        promotion_id: int,
+        display_name_en: str,
+        display_name_zh: str,
+        begin_time: Moment,
+        end_time: Moment,
+        promotion_code: str | None = None,
+        basis_points_off: int | None = None,
+        amount_off_minor: int | None = None,
+        min_party: int = 0,
+        product_ids: Iterable[int] = (),
+        stackable: bool = False,
+        currency_code: str | None = None,
+        max_per_traveller: int | None = None,
+        cap: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreatePromotionResponse:
+        """Creates a promotion. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+        return self._calls.unary(_CREATE_PROMOTION, admin.CreatePromotionRequest(promotion_id=promotion_id, display_name_en=display_name_en, display_name_zh=display_name_zh, begin_time=timestamp(begin_time), end_time=timestamp(end_time), promotion_code=promotion_code, basis_points_off=basis_points_off, amount_off_minor=amount_off_minor, min_party=min_party, product_ids=product_ids, stackable=stackable, currency_code=currency_code, max_per_traveller=max_per_traveller, cap=cap, request_id=request_id), timeout)
+
+    def get_promotion(
+        self,
+        *,
+        promotion_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetPromotionResponse:
+        """Reads a promotion. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_PROMOTION, admin.GetPromotionRequest(promotion_id=promotion_id), timeout)
+
+    def list_promotions(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListPromotionsResponse:
+        """Lists promotions by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_PROMOTIONS, admin.ListPromotionsRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_promotions(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Promotion]:
+        """All `promotions` of list_promotions, page after page."""
+        return self._calls.pages(_LIST_PROMOTIONS, admin.ListPromotionsRequest(state=state, page_size=page_size), timeout)
+
+    def update_promotion(
+        self,
+        *,
+        promotion_id: int,
+        update_mask: FieldMask,
+        promotion_code: str | None = None,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        basis_points_off: int | None = None,
+        amount_off_minor: int | None = None,
+        begin_time: Moment | None = None,
+        end_time: Moment | None = None,
+        min_party: int = 0,
+        product_ids: Iterable[int] = (),
+        stackable: bool | None = None,
+        currency_code: str | None = None,
+        max_per_traveller: int | None = None,
+        cap: int | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdatePromotionResponse:
+        """Changes a promotion, for orders from now on; those that are held or paid keep what they were
+        given. Quotes show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        ALREADY_EXISTS (the code), STOCK_IN_USE (the cap), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_PROMOTION, admin.UpdatePromotionRequest(promotion_id=promotion_id, update_mask=update_mask, promotion_code=promotion_code, display_name_en=display_name_en, display_name_zh=display_name_zh, basis_points_off=basis_points_off, amount_off_minor=amount_off_minor, begin_time=timestamp(begin_time), end_time=timestamp(end_time), min_party=min_party, product_ids=product_ids, stackable=stackable, currency_code=currency_code, max_per_traveller=max_per_traveller, cap=cap, version=version, request_id=request_id), timeout)
+
+    def archive_promotion(
+        self,
+        *,
+        promotion_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchivePromotionResponse:
+        """Ends a promotion, within a second; orders that are held or paid keep what they were given. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_PROMOTION, admin.ArchivePromotionRequest(promotion_id=promotion_id, version=version, request_id=request_id), timeout)
+
+    def unarchive_promotion(
+        self,
+        *,
+        promotion_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchivePromotionResponse:
+        """Lets an archived promotion apply again, in its window. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_PROMOTION, admin.UnarchivePromotionRequest(promotion_id=promotion_id, version=version, request_id=request_id), timeout)
+
+    def set_promotion_cap(
+        self,
+        *,
+        promotion_id: int,
+        cap: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetPromotionCapResponse:
+        """Sets for how many orders a promotion is whose orders are counted. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, STOCK_IN_USE (fewer than hold and have used it), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SET_PROMOTION_CAP, admin.SetPromotionCapRequest(promotion_id=promotion_id, cap=cap, version=version, request_id=request_id), timeout)
+
+    def create_holiday_calendar(
+        self,
+        *,
+        calendar_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateHolidayCalendarResponse:
+        """Creates a holiday calendar. No year of it is known yet. Reasons: ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_HOLIDAY_CALENDAR, admin.CreateHolidayCalendarRequest(calendar_code=calendar_code, display_name_en=display_name_en, display_name_zh=display_name_zh, request_id=request_id), timeout)
+
+    def get_holiday_calendar(
+        self,
+        *,
+        calendar_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetHolidayCalendarResponse:
+        """Reads a holiday calendar. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_HOLIDAY_CALENDAR, admin.GetHolidayCalendarRequest(calendar_code=calendar_code), timeout)
+
+    def list_holiday_calendars(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListHolidayCalendarsResponse:
+        """Lists holiday calendars by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_holiday_calendars(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.HolidayCalendar]:
+        """All `holiday_calendars` of list_holiday_calendars, page after page."""
+        return self._calls.pages(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size), timeout)
+
+    def update_holiday_calendar(
+        self,
+        *,
+        calendar_code: str,
+        update_mask: FieldMask,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateHolidayCalendarResponse:
+        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_HOLIDAY_CALENDAR, admin.UpdateHolidayCalendarRequest(calendar_code=calendar_code, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, version=version, request_id=request_id), timeout)
+
+    def add_holiday_year(
+        self,
+        *,
+        calendar_code: str,
+        year: int,
+        source: str,
+        days: Iterable[admin.HolidayDay] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.AddHolidayYearResponse:
+        """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on
+        the fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ADD_HOLIDAY_YEAR, admin.AddHolidayYearRequest(calendar_code=calendar_code, year=year, source=source, days=days, version=version, request_id=request_id), timeout)
+
+    def list_holidays(
+        self,
+        *,
+        calendar_code: str,
+        since: str = "",
+        until: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListHolidaysResponse:
+        """Lists the days of a calendar that are not what their weekday says, by page. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_HOLIDAYS, admin.ListHolidaysRequest(calendar_code=calendar_code, since=since, until=until, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_holidays(
+        self,
+        *,
+        calendar_code: str,
+        since: str = "",
+        until: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.HolidayDay]:
+        """All `days` of list_holidays, page after page."""
+        return self._calls.pages(_LIST_HOLIDAYS, admin.ListHolidaysRequest(calendar_code=calendar_code, since=since, until=until, page_size=page_size), timeout)
+
+    def set_holidays(
+        self,
+        *,
+        calendar_code: str,
+        days: Iterable[admin.HolidayDay],
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetHolidaysResponse:
+        """Sets single days of a calendar; searches and quotes show their fares within a second, orders
+        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SET_HOLIDAYS, admin.SetHolidaysRequest(calendar_code=calendar_code, days=days, version=version, request_id=request_id), timeout)
+
+    def remove_holiday(
+        self,
+        *,
+        calendar_code: str,
+        day: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RemoveHolidayResponse:
+        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REMOVE_HOLIDAY, admin.RemoveHolidayRequest(calendar_code=calendar_code, day=day, version=version, request_id=request_id), timeout)
+
+    def list_route_fares(
+        self,
+        *,
+        route_id: int,
+        class_code: str = "",
+        origin_stop_code: str = "",
+        destination_stop_code: str = "",
+        customer_type: tickets.CustomerType.ValueType = tickets.CUSTOMER_TYPE_UNSPECIFIED,
+        day_type: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRouteFaresResponse:
+        """Lists fares of a route by page, of a class, pair of stops, customer type and type of day.
+        Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_ROUTE_FARES, admin.ListRouteFaresRequest(route_id=route_id, class_code=class_code, origin_stop_code=origin_stop_code, destination_stop_code=destination_stop_code, customer_type=customer_type, day_type=day_type, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_route_fares(
+        self,
+        *,
+        route_id: int,
+        class_code: str = "",
+        origin_stop_code: str = "",
+        destination_stop_code: str = "",
+        customer_type: tickets.CustomerType.ValueType = tickets.CUSTOMER_TYPE_UNSPECIFIED,
+        day_type: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.RouteFare]:
+        """All `fares` of list_route_fares, page after page."""
+        return self._calls.pages(_LIST_ROUTE_FARES, admin.ListRouteFaresRequest(route_id=route_id, class_code=class_code, origin_stop_code=origin_stop_code, destination_stop_code=destination_stop_code, customer_type=customer_type, day_type=day_type, page_size=page_size), timeout)
+
+    def change_route_fares(
+        self,
+        *,
+        route_id: int,
+        fares: Iterable[admin.RouteFare] = (),
+        removed_fares: Iterable[admin.RouteFare] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ChangeRouteFaresResponse:
+        """Sets some fares of a route and removes others, for what is sold from now on; orders and
+        tickets keep theirs. Searches show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        ARCHIVED, INVALID_FIELD (also for one to remove that is not there), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CHANGE_ROUTE_FARES, admin.ChangeRouteFaresRequest(route_id=route_id, fares=fares, removed_fares=removed_fares, version=version, request_id=request_id), timeout)
+
+    def list_fare_calendar(
+        self,
+        *,
+        product_id: int,
+        customer_type: tickets.CustomerType.ValueType,
+        since: str,
+        until: str,
+        route_id: int = 0,
+        class_code: str = "",
+        origin_stop_code: str = "",
+        destination_stop_code: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListFareCalendarResponse:
+        """Lists what a product, or a leg of a route in a class, costs a customer type day by day: by
+        the calendar of its holidays, before discounts. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_FARE_CALENDAR, admin.ListFareCalendarRequest(product_id=product_id, customer_type=customer_type, since=since, until=until, route_id=route_id, class_code=class_code, origin_stop_code=origin_stop_code, destination_stop_code=destination_stop_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_fare_calendar(
+        self,
+        *,
+        product_id: int,
+        customer_type: tickets.CustomerType.ValueType,
+        since: str,
+        until: str,
+        route_id: int = 0,
+        class_code: str = "",
+        origin_stop_code: str = "",
+        destination_stop_code: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.FareDay]:
+        """All `days` of list_fare_calendar, page after page."""
+        return self._calls.pages(_LIST_FARE_CALENDAR, admin.ListFareCalendarRequest(product_id=product_id, customer_type=customer_type, since=since, until=until, route_id=route_id, class_code=class_code, origin_stop_code=origin_stop_code, destination_stop_code=destination_stop_code, page_size=page_size), timeout)
+
+    def list_blackout_dates(
+        self,
+        *,
+        product_id: int,
+        since: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListBlackoutDatesResponse:
+        """Lists the days on which a product is not valid, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_BLACKOUT_DATES, admin.ListBlackoutDatesRequest(product_id=product_id, since=since, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_blackout_dates(
+        self,
+        *,
+        product_id: int,
+        since: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[str]:
+        """All `blackout_dates` of list_blackout_dates, page after page."""
+        return self._calls.pages(_LIST_BLACKOUT_DATES, admin.ListBlackoutDatesRequest(product_id=product_id, since=since, page_size=page_size), timeout)
+
+    def add_blackout_dates(
+        self,
+        *,
+        product_id: int,
+        blackout_dates: Iterable[str],
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.AddBlackoutDatesResponse:
+        """Adds days on which a product is not valid, for what is sold from now on; tickets keep the
+        days they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE
+        (archived), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ADD_BLACKOUT_DATES, admin.AddBlackoutDatesRequest(product_id=product_id, blackout_dates=blackout_dates, version=version, request_id=request_id), timeout)
+
+    def remove_blackout_dates(
+        self,
+        *,
+        product_id: int,
+        blackout_dates: Iterable[str],
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RemoveBlackoutDatesResponse:
+        """Takes away days on which a product is not valid, for what is sold from now on; tickets keep
+        the days they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE
+        (archived), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REMOVE_BLACKOUT_DATES, admin.RemoveBlackoutDatesRequest(product_id=product_id, blackout_dates=blackout_dates, version=version, request_id=request_id), timeout)
+
+    def unarchive_product(
+        self,
+        *,
+        product_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveProductResponse:
+        """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_PRODUCT, admin.UnarchiveProductRequest(product_id=product_id, version=version, request_id=request_id), timeout)
+
 
 class AsyncAdminService:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
@@ -2177,22 +3377,24 @@ class AsyncAdminService:
         allowed_addresses: Iterable[str] = (),
         request_id: str = "",
         activation_tolerance_basis_points: int | None = None,
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdatePartnerResponse:
         """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
-        return await self._calls.unary(_UPDATE_PARTNER, admin.UpdatePartnerRequest(partner_code=partner_code, update_mask=update_mask, display_name=display_name, requests_per_minute=requests_per_minute, allowed_addresses=allowed_addresses, request_id=request_id, activation_tolerance_basis_points=activation_tolerance_basis_points), timeout)
+        return await self._calls.unary(_UPDATE_PARTNER, admin.UpdatePartnerRequest(partner_code=partner_code, update_mask=update_mask, display_name=display_name, requests_per_minute=requests_per_minute, allowed_addresses=allowed_addresses, request_id=request_id, activation_tolerance_basis_points=activation_tolerance_basis_points, version=version), timeout)
 
     async def revoke_partner(
         self,
         *,
         partner_code: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokePartnerResponse:
         """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
         valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_REVOKE_PARTNER, admin.RevokePartnerRequest(partner_code=partner_code, request_id=request_id), timeout)
+        return await self._calls.unary(_REVOKE_PARTNER, admin.RevokePartnerRequest(partner_code=partner_code, request_id=request_id, version=version), timeout)
 
     async def create_partner_key(
         self,
@@ -2354,22 +3556,24 @@ class AsyncAdminService:
         function_codes: Iterable[str] = (),
         reversal_window_seconds: int | None = None,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateMerchantResponse:
         """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
-        return await self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id, version=version), timeout)
 
     async def revoke_merchant(
         self,
         *,
         merchant_code: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeMerchantResponse:
         """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
         Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_REVOKE_MERCHANT, admin.RevokeMerchantRequest(merchant_code=merchant_code, request_id=request_id), timeout)
+        return await self._calls.unary(_REVOKE_MERCHANT, admin.RevokeMerchantRequest(merchant_code=merchant_code, request_id=request_id, version=version), timeout)
 
     async def create_venue(
         self,
@@ -2428,22 +3632,24 @@ class AsyncAdminService:
         time_zone: str = "",
         function_codes: Iterable[str] = (),
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateVenueResponse:
         """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
-        return await self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id, version=version), timeout)
 
     async def revoke_venue(
         self,
         *,
         venue_code: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeVenueResponse:
         """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_REVOKE_VENUE, admin.RevokeVenueRequest(venue_code=venue_code, request_id=request_id), timeout)
+        return await self._calls.unary(_REVOKE_VENUE, admin.RevokeVenueRequest(venue_code=venue_code, request_id=request_id, version=version), timeout)
 
     async def create_terminal(
         self,
@@ -2499,24 +3705,26 @@ class AsyncAdminService:
         display_name: str = "",
         venue_code: str = "",
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateTerminalResponse:
         """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_TERMINAL, admin.UpdateTerminalRequest(terminal_device_id=terminal_device_id, update_mask=update_mask, display_name=display_name, venue_code=venue_code, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_TERMINAL, admin.UpdateTerminalRequest(terminal_device_id=terminal_device_id, update_mask=update_mask, display_name=display_name, venue_code=venue_code, request_id=request_id, version=version), timeout)
 
     async def revoke_terminal(
         self,
         *,
         terminal_device_id: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeTerminalResponse:
         """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_REVOKE_TERMINAL, admin.RevokeTerminalRequest(terminal_device_id=terminal_device_id, request_id=request_id), timeout)
+        return await self._calls.unary(_REVOKE_TERMINAL, admin.RevokeTerminalRequest(terminal_device_id=terminal_device_id, request_id=request_id, version=version), timeout)
 
     async def create_operator(
         self,
@@ -2686,12 +3894,13 @@ class AsyncAdminService:
         boarding_minutes: int = 0,
         unaccompanied_types: Iterable[tickets.CustomerType.ValueType] = (),
         age_limits: Iterable[admin.AgeLimit] = (),
+        entitlement_template_codes: Iterable[str] = (),
         timeout: float | None = None,
     ) -> admin.CreateProductResponse:
         """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_CREATE_PRODUCT, admin.CreateProductRequest(product_id=product_id, kind=kind, display_name_en=display_name_en, display_name_zh=display_name_zh, currency_code=currency_code, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits), timeout)
+        return await self._calls.unary(_CREATE_PRODUCT, admin.CreateProductRequest(product_id=product_id, kind=kind, display_name_en=display_name_en, display_name_zh=display_name_zh, currency_code=currency_code, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits, entitlement_template_codes=entitlement_template_codes), timeout)
 
     async def get_product(
         self,
@@ -2745,24 +3954,27 @@ class AsyncAdminService:
         boarding_minutes: int | None = None,
         unaccompanied_types: Iterable[tickets.CustomerType.ValueType] = (),
         age_limits: Iterable[admin.AgeLimit] = (),
+        version: int = 0,
+        entitlement_template_codes: Iterable[str] = (),
         timeout: float | None = None,
     ) -> admin.UpdateProductResponse:
         """Changes a product for what is sold from now on; tickets keep the snapshot they were sold
         under. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_PRODUCT, admin.UpdateProductRequest(product_id=product_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits), timeout)
+        return await self._calls.unary(_UPDATE_PRODUCT, admin.UpdateProductRequest(product_id=product_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits, version=version, entitlement_template_codes=entitlement_template_codes), timeout)
 
     async def archive_product(
         self,
         *,
         product_id: int,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.ArchiveProductResponse:
         """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_ARCHIVE_PRODUCT, admin.ArchiveProductRequest(product_id=product_id, request_id=request_id), timeout)
+        return await self._calls.unary(_ARCHIVE_PRODUCT, admin.ArchiveProductRequest(product_id=product_id, request_id=request_id, version=version), timeout)
 
     async def create_allotment(
         self,
@@ -3179,19 +4391,23 @@ class AsyncAdminService:
         *,
         page_size: int = 0,
         page_token: str = "",
+        product_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListRoutesResponse:
         """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
-        return await self._calls.unary(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size, page_token=page_token), timeout)
+        return await self._calls.unary(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size, page_token=page_token, product_id=product_id, state=state), timeout)
 
     def iter_routes(
         self,
         *,
         page_size: int = 0,
+        product_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> AsyncIterator[admin.Route]:
         """All `routes` of list_routes, page after page."""
-        return self._calls.pages(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size), timeout)
+        return self._calls.pages(_LIST_ROUTES, admin.ListRoutesRequest(page_size=page_size, product_id=product_id, state=state), timeout)
 
     async def set_route_fares(
         self,
@@ -3199,12 +4415,13 @@ class AsyncAdminService:
         route_id: int,
         fares: Iterable[admin.RouteFare] = (),
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetRouteFaresResponse:
         """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
         Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_SET_ROUTE_FARES, admin.SetRouteFaresRequest(route_id=route_id, fares=fares, request_id=request_id), timeout)
+        return await self._calls.unary(_SET_ROUTE_FARES, admin.SetRouteFaresRequest(route_id=route_id, fares=fares, request_id=request_id, version=version), timeout)
 
     async def list_departures(
         self,
@@ -3213,10 +4430,12 @@ class AsyncAdminService:
         travel_date: str = "",
         page_size: int = 0,
         page_token: str = "",
+        timetable_id: int = 0,
+        state: admin.DepartureState.ValueType = admin.DEPARTURE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListDeparturesResponse:
         """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
-        return await self._calls.unary(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size, page_token=page_token), timeout)
+        return await self._calls.unary(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size, page_token=page_token, timetable_id=timetable_id, state=state), timeout)
 
     def iter_departures(
         self,
@@ -3224,10 +4443,12 @@ class AsyncAdminService:
         route_id: int = 0,
         travel_date: str = "",
         page_size: int = 0,
+        timetable_id: int = 0,
+        state: admin.DepartureState.ValueType = admin.DEPARTURE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> AsyncIterator[admin.Departure]:
         """All `departures` of list_departures, page after page."""
-        return self._calls.pages(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size), timeout)
+        return self._calls.pages(_LIST_DEPARTURES, admin.ListDeparturesRequest(route_id=route_id, travel_date=travel_date, page_size=page_size, timetable_id=timetable_id, state=state), timeout)
 
     async def get_departure(
         self,
@@ -3605,3 +4826,866 @@ class AsyncAdminService:
         """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE.
         """
         return self._calls.stream(_DOWNLOAD_SALES_REPORT, admin.DownloadSalesReportRequest(from_day=from_day, until_day=until_day, period=period), timeout)
+
+    async def create_city(
+        self,
+        *,
+        city_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        time_zone: str,
+        hot_rank: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateCityResponse:
+        """Creates a city. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+        return await self._calls.unary(_CREATE_CITY, admin.CreateCityRequest(city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, time_zone=time_zone, hot_rank=hot_rank, request_id=request_id), timeout)
+
+    async def get_city(
+        self,
+        *,
+        city_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetCityResponse:
+        """Reads a city. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_CITY, admin.GetCityRequest(city_code=city_code), timeout)
+
+    async def list_cities(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListCitiesResponse:
+        """Lists cities by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_CITIES, admin.ListCitiesRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_cities(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.City]:
+        """All `cities` of list_cities, page after page."""
+        return self._calls.pages(_LIST_CITIES, admin.ListCitiesRequest(state=state, page_size=page_size), timeout)
+
+    async def update_city(
+        self,
+        *,
+        city_code: str,
+        update_mask: FieldMask,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        time_zone: str = "",
+        hot_rank: int | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateCityResponse:
+        """Changes a city; searches show it within a second. Another time zone is refused while a route
+        calls there: its services leave by that clock. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        ARCHIVED, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_CITY, admin.UpdateCityRequest(city_code=city_code, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, time_zone=time_zone, hot_rank=hot_rank, version=version, request_id=request_id), timeout)
+
+    async def archive_city(
+        self,
+        *,
+        city_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveCityResponse:
+        """Takes a city out of the lists. Refused while it has a stop or a package that is not
+        archived. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_CITY, admin.ArchiveCityRequest(city_code=city_code, version=version, request_id=request_id), timeout)
+
+    async def unarchive_city(
+        self,
+        *,
+        city_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveCityResponse:
+        """Takes an archived city back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_CITY, admin.UnarchiveCityRequest(city_code=city_code, version=version, request_id=request_id), timeout)
+
+    async def create_stop(
+        self,
+        *,
+        stop_code: str,
+        city_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateStopResponse:
+        """Creates a stop. Reasons: ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the city),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_STOP, admin.CreateStopRequest(stop_code=stop_code, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, request_id=request_id), timeout)
+
+    async def get_stop(
+        self,
+        *,
+        stop_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetStopResponse:
+        """Reads a stop. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_STOP, admin.GetStopRequest(stop_code=stop_code), timeout)
+
+    async def list_stops(
+        self,
+        *,
+        city_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListStopsResponse:
+        """Lists stops by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_STOPS, admin.ListStopsRequest(city_code=city_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_stops(
+        self,
+        *,
+        city_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Stop]:
+        """All `stops` of list_stops, page after page."""
+        return self._calls.pages(_LIST_STOPS, admin.ListStopsRequest(city_code=city_code, state=state, page_size=page_size), timeout)
+
+    async def update_stop(
+        self,
+        *,
+        stop_code: str,
+        update_mask: FieldMask,
+        city_code: str = "",
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateStopResponse:
+        """Changes a stop; searches show it within a second. Another city is refused while a route
+        calls there. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_STOP, admin.UpdateStopRequest(stop_code=stop_code, update_mask=update_mask, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, version=version, request_id=request_id), timeout)
+
+    async def archive_stop(
+        self,
+        *,
+        stop_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveStopResponse:
+        """Has no new route call at a stop. Refused while a route that is not archived calls there. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_STOP, admin.ArchiveStopRequest(stop_code=stop_code, version=version, request_id=request_id), timeout)
+
+    async def unarchive_stop(
+        self,
+        *,
+        stop_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveStopResponse:
+        """Takes an archived stop back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        ARCHIVED (its city), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_STOP, admin.UnarchiveStopRequest(stop_code=stop_code, version=version, request_id=request_id), timeout)
+
+    async def create_route(
+        self,
+        *,
+        route_id: int,
+        product_id: int,
+        kind: ticketing.OfferKind.ValueType,
+        stops: Iterable[admin.RouteStop],
+        fare_classes: Iterable[admin.RouteClass],
+        fares: Iterable[admin.RouteFare] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateRouteResponse:
+        """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_ROUTE, admin.CreateRouteRequest(route_id=route_id, product_id=product_id, kind=kind, stops=stops, fare_classes=fare_classes, fares=fares, request_id=request_id), timeout)
+
+    async def get_route(
+        self,
+        *,
+        route_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetRouteResponse:
+        """Reads a route. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_ROUTE, admin.GetRouteRequest(route_id=route_id), timeout)
+
+    async def update_route(
+        self,
+        *,
+        route_id: int,
+        update_mask: FieldMask,
+        kind: ticketing.OfferKind.ValueType = ticketing.OFFER_KIND_UNSPECIFIED,
+        stops: Iterable[admin.RouteStop] = (),
+        fare_classes: Iterable[admin.RouteClass] = (),
+        fares: Iterable[admin.RouteFare] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateRouteResponse:
+        """Changes a route, for what is sold from now on; orders and tickets keep what they were sold.
+        Searches show it within a second. Refused as STOCK_IN_USE for other stops or times, and for
+        a class that is gone or has another number or seat map, while departures that have not
+        arrived have seats of it held or sold: make another route for what is to go otherwise, and
+        archive this one. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, STOCK_IN_USE,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_ROUTE, admin.UpdateRouteRequest(route_id=route_id, update_mask=update_mask, kind=kind, stops=stops, fare_classes=fare_classes, fares=fares, version=version, request_id=request_id), timeout)
+
+    async def archive_route(
+        self,
+        *,
+        route_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveRouteResponse:
+        """Takes a route off sale, within a second; tickets sold stay valid and their departures run. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_ROUTE, admin.ArchiveRouteRequest(route_id=route_id, version=version, request_id=request_id), timeout)
+
+    async def unarchive_route(
+        self,
+        *,
+        route_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveRouteResponse:
+        """Puts an archived route on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, PRODUCT_NOT_ON_SALE, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_ROUTE, admin.UnarchiveRouteRequest(route_id=route_id, version=version, request_id=request_id), timeout)
+
+    async def create_timetable(
+        self,
+        *,
+        timetable_id: int,
+        route_id: int,
+        service_number: str,
+        departure_clock: str,
+        weekdays: Iterable[int],
+        first_date: str,
+        last_date: str,
+        seats: Iterable[admin.TimetableSeats],
+        sale_days: int,
+        closing_minutes: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateTimetableResponse:
+        """Creates a timetable. Its departures are made as far ahead as they are on sale. Reasons:
+        ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the route), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_TIMETABLE, admin.CreateTimetableRequest(timetable_id=timetable_id, route_id=route_id, service_number=service_number, departure_clock=departure_clock, weekdays=weekdays, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, request_id=request_id), timeout)
+
+    async def get_timetable(
+        self,
+        *,
+        timetable_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetTimetableResponse:
+        """Reads a timetable. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_TIMETABLE, admin.GetTimetableRequest(timetable_id=timetable_id), timeout)
+
+    async def list_timetables(
+        self,
+        *,
+        route_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListTimetablesResponse:
+        """Lists timetables by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_TIMETABLES, admin.ListTimetablesRequest(route_id=route_id, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_timetables(
+        self,
+        *,
+        route_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Timetable]:
+        """All `timetables` of list_timetables, page after page."""
+        return self._calls.pages(_LIST_TIMETABLES, admin.ListTimetablesRequest(route_id=route_id, state=state, page_size=page_size), timeout)
+
+    async def update_timetable(
+        self,
+        *,
+        timetable_id: int,
+        update_mask: FieldMask,
+        service_number: str = "",
+        departure_clock: str = "",
+        weekdays: Iterable[int] = (),
+        first_date: str = "",
+        last_date: str = "",
+        seats: Iterable[admin.TimetableSeats] = (),
+        sale_days: int | None = None,
+        closing_minutes: int | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateTimetableResponse:
+        """Changes a timetable, for departures that are not made yet; they are made a few days before
+        their sale begins. Of those that are made, another clock moves the ones of which nothing is
+        held or sold in any channel, and which were not moved by themselves; all others leave when
+        they were sold for, unless MoveDeparture moves them. Days, dates and seats of made
+        departures stay: CancelDeparture and SetDepartureStock change these. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_TIMETABLE, admin.UpdateTimetableRequest(timetable_id=timetable_id, update_mask=update_mask, service_number=service_number, departure_clock=departure_clock, weekdays=weekdays, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, version=version, request_id=request_id), timeout)
+
+    async def archive_timetable(
+        self,
+        *,
+        timetable_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveTimetableResponse:
+        """Takes a service off sale, within a second; tickets sold stay valid and their departures run.
+        A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_TIMETABLE, admin.ArchiveTimetableRequest(timetable_id=timetable_id, version=version, request_id=request_id), timeout)
+
+    async def unarchive_timetable(
+        self,
+        *,
+        timetable_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveTimetableResponse:
+        """Puts an archived service on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (its route), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_TIMETABLE, admin.UnarchiveTimetableRequest(timetable_id=timetable_id, version=version, request_id=request_id), timeout)
+
+    async def create_entitlement_template(
+        self,
+        *,
+        template_code: str,
+        function_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        total_uses: int,
+        use_mode: admin.UseMode.ValueType = admin.USE_MODE_UNSPECIFIED,
+        guard_seconds: int | None = None,
+        shared: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateEntitlementTemplateResponse:
+        """Creates an entitlement template. Products are made of it by `entitlement_template_codes`.
+        Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_ENTITLEMENT_TEMPLATE, admin.CreateEntitlementTemplateRequest(template_code=template_code, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, request_id=request_id), timeout)
+
+    async def get_entitlement_template(
+        self,
+        *,
+        template_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetEntitlementTemplateResponse:
+        """Reads an entitlement template. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_ENTITLEMENT_TEMPLATE, admin.GetEntitlementTemplateRequest(template_code=template_code), timeout)
+
+    async def list_entitlement_templates(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        function_code: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListEntitlementTemplatesResponse:
+        """Lists entitlement templates by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_ENTITLEMENT_TEMPLATES, admin.ListEntitlementTemplatesRequest(state=state, function_code=function_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_entitlement_templates(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        function_code: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.EntitlementTemplate]:
+        """All `entitlement_templates` of list_entitlement_templates, page after page."""
+        return self._calls.pages(_LIST_ENTITLEMENT_TEMPLATES, admin.ListEntitlementTemplatesRequest(state=state, function_code=function_code, page_size=page_size), timeout)
+
+    async def update_entitlement_template(
+        self,
+        *,
+        template_code: str,
+        update_mask: FieldMask,
+        function_code: str = "",
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        total_uses: int = 0,
+        use_mode: admin.UseMode.ValueType = admin.USE_MODE_UNSPECIFIED,
+        guard_seconds: int | None = None,
+        shared: bool | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateEntitlementTemplateResponse:
+        """Changes an entitlement template, for products that are created or changed with it from now
+        on; those there are stay as they are. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_ENTITLEMENT_TEMPLATE, admin.UpdateEntitlementTemplateRequest(template_code=template_code, update_mask=update_mask, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, version=version, request_id=request_id), timeout)
+
+    async def archive_entitlement_template(
+        self,
+        *,
+        template_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveEntitlementTemplateResponse:
+        """Has no product made of an entitlement template any more. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_ENTITLEMENT_TEMPLATE, admin.ArchiveEntitlementTemplateRequest(template_code=template_code, version=version, request_id=request_id), timeout)
+
+    async def unarchive_entitlement_template(
+        self,
+        *,
+        template_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveEntitlementTemplateResponse:
+        """Takes an archived entitlement template back. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_ENTITLEMENT_TEMPLATE, admin.UnarchiveEntitlementTemplateRequest(template_code=template_code, version=version, request_id=request_id), timeout)
+
+    async def create_promotion(
+        self,
+        *,
+        promotion_id: int,
+        display_name_en: str,
+        display_name_zh: str,
+        begin_time: Moment,
+        end_time: Moment,
+        promotion_code: str | None = None,
+        basis_points_off: int | None = None,
+        amount_off_minor: int | None = None,
+        min_party: int = 0,
+        product_ids: Iterable[int] = (),
+        stackable: bool = False,
+        currency_code: str | None = None,
+        max_per_traveller: int | None = None,
+        cap: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreatePromotionResponse:
+        """Creates a promotion. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
+        return await self._calls.unary(_CREATE_PROMOTION, admin.CreatePromotionRequest(promotion_id=promotion_id, display_name_en=display_name_en, display_name_zh=display_name_zh, begin_time=timestamp(begin_time), end_time=timestamp(end_time), promotion_code=promotion_code, basis_points_off=basis_points_off, amount_off_minor=amount_off_minor, min_party=min_party, product_ids=product_ids, stackable=stackable, currency_code=currency_code, max_per_traveller=max_per_traveller, cap=cap, request_id=request_id), timeout)
+
+    async def get_promotion(
+        self,
+        *,
+        promotion_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetPromotionResponse:
+        """Reads a promotion. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_PROMOTION, admin.GetPromotionRequest(promotion_id=promotion_id), timeout)
+
+    async def list_promotions(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListPromotionsResponse:
+        """Lists promotions by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_PROMOTIONS, admin.ListPromotionsRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_promotions(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Promotion]:
+        """All `promotions` of list_promotions, page after page."""
+        return self._calls.pages(_LIST_PROMOTIONS, admin.ListPromotionsRequest(state=state, page_size=page_size), timeout)
+
+    async def update_promotion(
+        self,
+        *,
+        promotion_id: int,
+        update_mask: FieldMask,
+        promotion_code: str | None = None,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        basis_points_off: int | None = None,
+        amount_off_minor: int | None = None,
+        begin_time: Moment | None = None,
+        end_time: Moment | None = None,
+        min_party: int = 0,
+        product_ids: Iterable[int] = (),
+        stackable: bool | None = None,
+        currency_code: str | None = None,
+        max_per_traveller: int | None = None,
+        cap: int | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdatePromotionResponse:
+        """Changes a promotion, for orders from now on; those that are held or paid keep what they were
+        given. Quotes show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        ALREADY_EXISTS (the code), STOCK_IN_USE (the cap), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_PROMOTION, admin.UpdatePromotionRequest(promotion_id=promotion_id, update_mask=update_mask, promotion_code=promotion_code, display_name_en=display_name_en, display_name_zh=display_name_zh, basis_points_off=basis_points_off, amount_off_minor=amount_off_minor, begin_time=timestamp(begin_time), end_time=timestamp(end_time), min_party=min_party, product_ids=product_ids, stackable=stackable, currency_code=currency_code, max_per_traveller=max_per_traveller, cap=cap, version=version, request_id=request_id), timeout)
+
+    async def archive_promotion(
+        self,
+        *,
+        promotion_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchivePromotionResponse:
+        """Ends a promotion, within a second; orders that are held or paid keep what they were given. A
+        repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_PROMOTION, admin.ArchivePromotionRequest(promotion_id=promotion_id, version=version, request_id=request_id), timeout)
+
+    async def unarchive_promotion(
+        self,
+        *,
+        promotion_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchivePromotionResponse:
+        """Lets an archived promotion apply again, in its window. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_PROMOTION, admin.UnarchivePromotionRequest(promotion_id=promotion_id, version=version, request_id=request_id), timeout)
+
+    async def set_promotion_cap(
+        self,
+        *,
+        promotion_id: int,
+        cap: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetPromotionCapResponse:
+        """Sets for how many orders a promotion is whose orders are counted. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, STOCK_IN_USE (fewer than hold and have used it), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SET_PROMOTION_CAP, admin.SetPromotionCapRequest(promotion_id=promotion_id, cap=cap, version=version, request_id=request_id), timeout)
+
+    async def create_holiday_calendar(
+        self,
+        *,
+        calendar_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateHolidayCalendarResponse:
+        """Creates a holiday calendar. No year of it is known yet. Reasons: ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_HOLIDAY_CALENDAR, admin.CreateHolidayCalendarRequest(calendar_code=calendar_code, display_name_en=display_name_en, display_name_zh=display_name_zh, request_id=request_id), timeout)
+
+    async def get_holiday_calendar(
+        self,
+        *,
+        calendar_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetHolidayCalendarResponse:
+        """Reads a holiday calendar. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_HOLIDAY_CALENDAR, admin.GetHolidayCalendarRequest(calendar_code=calendar_code), timeout)
+
+    async def list_holiday_calendars(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListHolidayCalendarsResponse:
+        """Lists holiday calendars by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_holiday_calendars(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.HolidayCalendar]:
+        """All `holiday_calendars` of list_holiday_calendars, page after page."""
+        return self._calls.pages(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size), timeout)
+
+    async def update_holiday_calendar(
+        self,
+        *,
+        calendar_code: str,
+        update_mask: FieldMask,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateHolidayCalendarResponse:
+        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_HOLIDAY_CALENDAR, admin.UpdateHolidayCalendarRequest(calendar_code=calendar_code, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, version=version, request_id=request_id), timeout)
+
+    async def add_holiday_year(
+        self,
+        *,
+        calendar_code: str,
+        year: int,
+        source: str,
+        days: Iterable[admin.HolidayDay] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.AddHolidayYearResponse:
+        """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on
+        the fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ADD_HOLIDAY_YEAR, admin.AddHolidayYearRequest(calendar_code=calendar_code, year=year, source=source, days=days, version=version, request_id=request_id), timeout)
+
+    async def list_holidays(
+        self,
+        *,
+        calendar_code: str,
+        since: str = "",
+        until: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListHolidaysResponse:
+        """Lists the days of a calendar that are not what their weekday says, by page. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_HOLIDAYS, admin.ListHolidaysRequest(calendar_code=calendar_code, since=since, until=until, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_holidays(
+        self,
+        *,
+        calendar_code: str,
+        since: str = "",
+        until: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.HolidayDay]:
+        """All `days` of list_holidays, page after page."""
+        return self._calls.pages(_LIST_HOLIDAYS, admin.ListHolidaysRequest(calendar_code=calendar_code, since=since, until=until, page_size=page_size), timeout)
+
+    async def set_holidays(
+        self,
+        *,
+        calendar_code: str,
+        days: Iterable[admin.HolidayDay],
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetHolidaysResponse:
+        """Sets single days of a calendar; searches and quotes show their fares within a second, orders
+        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SET_HOLIDAYS, admin.SetHolidaysRequest(calendar_code=calendar_code, days=days, version=version, request_id=request_id), timeout)
+
+    async def remove_holiday(
+        self,
+        *,
+        calendar_code: str,
+        day: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RemoveHolidayResponse:
+        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REMOVE_HOLIDAY, admin.RemoveHolidayRequest(calendar_code=calendar_code, day=day, version=version, request_id=request_id), timeout)
+
+    async def list_route_fares(
+        self,
+        *,
+        route_id: int,
+        class_code: str = "",
+        origin_stop_code: str = "",
+        destination_stop_code: str = "",
+        customer_type: tickets.CustomerType.ValueType = tickets.CUSTOMER_TYPE_UNSPECIFIED,
+        day_type: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRouteFaresResponse:
+        """Lists fares of a route by page, of a class, pair of stops, customer type and type of day.
+        Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_ROUTE_FARES, admin.ListRouteFaresRequest(route_id=route_id, class_code=class_code, origin_stop_code=origin_stop_code, destination_stop_code=destination_stop_code, customer_type=customer_type, day_type=day_type, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_route_fares(
+        self,
+        *,
+        route_id: int,
+        class_code: str = "",
+        origin_stop_code: str = "",
+        destination_stop_code: str = "",
+        customer_type: tickets.CustomerType.ValueType = tickets.CUSTOMER_TYPE_UNSPECIFIED,
+        day_type: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.RouteFare]:
+        """All `fares` of list_route_fares, page after page."""
+        return self._calls.pages(_LIST_ROUTE_FARES, admin.ListRouteFaresRequest(route_id=route_id, class_code=class_code, origin_stop_code=origin_stop_code, destination_stop_code=destination_stop_code, customer_type=customer_type, day_type=day_type, page_size=page_size), timeout)
+
+    async def change_route_fares(
+        self,
+        *,
+        route_id: int,
+        fares: Iterable[admin.RouteFare] = (),
+        removed_fares: Iterable[admin.RouteFare] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ChangeRouteFaresResponse:
+        """Sets some fares of a route and removes others, for what is sold from now on; orders and
+        tickets keep theirs. Searches show it within a second. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        ARCHIVED, INVALID_FIELD (also for one to remove that is not there), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CHANGE_ROUTE_FARES, admin.ChangeRouteFaresRequest(route_id=route_id, fares=fares, removed_fares=removed_fares, version=version, request_id=request_id), timeout)
+
+    async def list_fare_calendar(
+        self,
+        *,
+        product_id: int,
+        customer_type: tickets.CustomerType.ValueType,
+        since: str,
+        until: str,
+        route_id: int = 0,
+        class_code: str = "",
+        origin_stop_code: str = "",
+        destination_stop_code: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListFareCalendarResponse:
+        """Lists what a product, or a leg of a route in a class, costs a customer type day by day: by
+        the calendar of its holidays, before discounts. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_FARE_CALENDAR, admin.ListFareCalendarRequest(product_id=product_id, customer_type=customer_type, since=since, until=until, route_id=route_id, class_code=class_code, origin_stop_code=origin_stop_code, destination_stop_code=destination_stop_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_fare_calendar(
+        self,
+        *,
+        product_id: int,
+        customer_type: tickets.CustomerType.ValueType,
+        since: str,
+        until: str,
+        route_id: int = 0,
+        class_code: str = "",
+        origin_stop_code: str = "",
+        destination_stop_code: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.FareDay]:
+        """All `days` of list_fare_calendar, page after page."""
+        return self._calls.pages(_LIST_FARE_CALENDAR, admin.ListFareCalendarRequest(product_id=product_id, customer_type=customer_type, since=since, until=until, route_id=route_id, class_code=class_code, origin_stop_code=origin_stop_code, destination_stop_code=destination_stop_code, page_size=page_size), timeout)
+
+    async def list_blackout_dates(
+        self,
+        *,
+        product_id: int,
+        since: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListBlackoutDatesResponse:
+        """Lists the days on which a product is not valid, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_BLACKOUT_DATES, admin.ListBlackoutDatesRequest(product_id=product_id, since=since, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_blackout_dates(
+        self,
+        *,
+        product_id: int,
+        since: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[str]:
+        """All `blackout_dates` of list_blackout_dates, page after page."""
+        return self._calls.pages(_LIST_BLACKOUT_DATES, admin.ListBlackoutDatesRequest(product_id=product_id, since=since, page_size=page_size), timeout)
+
+    async def add_blackout_dates(
+        self,
+        *,
+        product_id: int,
+        blackout_dates: Iterable[str],
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.AddBlackoutDatesResponse:
+        """Adds days on which a product is not valid, for what is sold from now on; tickets keep the
+        days they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE
+        (archived), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ADD_BLACKOUT_DATES, admin.AddBlackoutDatesRequest(product_id=product_id, blackout_dates=blackout_dates, version=version, request_id=request_id), timeout)
+
+    async def remove_blackout_dates(
+        self,
+        *,
+        product_id: int,
+        blackout_dates: Iterable[str],
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RemoveBlackoutDatesResponse:
+        """Takes away days on which a product is not valid, for what is sold from now on; tickets keep
+        the days they were sold with. Reasons: NOT_FOUND, VERSION_MISMATCH, PRODUCT_NOT_ON_SALE
+        (archived), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REMOVE_BLACKOUT_DATES, admin.RemoveBlackoutDatesRequest(product_id=product_id, blackout_dates=blackout_dates, version=version, request_id=request_id), timeout)
+
+    async def unarchive_product(
+        self,
+        *,
+        product_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveProductResponse:
+        """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_PRODUCT, admin.UnarchiveProductRequest(product_id=product_id, version=version, request_id=request_id), timeout)
