@@ -252,14 +252,15 @@ class App:
         at_stop(stack, "limits", limiter.close)
         self._health = Health(db, limiter.answers)
         at_stop(stack, "health", self._health.stop)
-        start_part(stack, "jobs", Jobs(db, jobs(self._settings), self.loops))
+        table = Jobs(db, jobs(self._settings), self.loops)
+        start_part(stack, "jobs", table)
         keys = ChainKeys(secret_key)
         start_part(stack, "audit chain", AuditSequencer(db, keys, self.loops))
         start_part(stack, "state metrics", StateMetrics(db, self.loops))
         feed = ChangeFeed(db, self.loops)
         await feed.start()
         at_stop(stack, "change feed", feed.stop)
-        return Platform(self._settings, db, limiter, feed, secret_key, self.loops)
+        return Platform(self._settings, db, limiter, feed, secret_key, self.loops, table)
 
     def _services(self, platform: Platform, domain: Domain) -> list[Service]:
         db, secret_key = platform.db, platform.secret_key
@@ -278,7 +279,12 @@ class App:
         )
         redemption = RedemptionServicer(db, repeats, pages, domain.redemption, self._stopping)
         zone, wechat = self._settings.zone, self._wechat
-        admin = AdminServicer(db, domain.identity, repeats, pages, zone=zone, wechat=wechat)
+        admin = AdminServicer(
+            *(db, domain.identity, repeats, pages),
+            zone=zone,
+            wechat=wechat,
+            jobs=platform.jobs.table,
+        )
         ticketing = TicketingServicer(db, repeats, pages, domain.ticketing)
         return [
             Service(ota_service_pb2_grpc.add_OtaServiceServicer_to_server, ota),

@@ -1,6 +1,7 @@
 """What the services work with: every room's parts, on one platform, in the order they start."""
 
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import NamedTuple
 
 from server.aftersales import tasks as aftersales_tasks
@@ -40,6 +41,7 @@ from server.platform.loops import Loops
 from server.platform.metrics import SIMULATED_SCAN_QUEUE
 from server.platform.ratelimit import RateLimiter
 from server.platform.reading import Readers
+from server.platform.schedule import Jobs
 from server.platform.task_worker import TaskKind
 from server.redemption.lookup import QrLooks
 from server.redemption.redeem import Redeemer
@@ -65,6 +67,7 @@ class Platform(NamedTuple):
     feed: ChangeFeed
     secret_key: bytes
     loops: Loops
+    jobs: Jobs
 
 
 class Orders(NamedTuple):
@@ -205,8 +208,18 @@ def _start_webhooks(stack: AsyncExitStack, platform: Platform) -> Webhooks:
 
 def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:
     db, settings = platform.db, platform.settings
-    start_part(stack, "hold expiry", Expiry(db, payment_records.close_waiting, platform.loops))
-    start_part(stack, "reservation expiry", ReservationExpiry(db, platform.loops))
+    are_paused = platform.jobs.is_paused
+    holds = Expiry(
+        db,
+        payment_records.close_waiting,
+        platform.loops,
+        is_paused=partial(are_paused, payment_tasks.EXPIRE_HOLDS),
+    )
+    start_part(stack, "hold expiry", holds)
+    reservations = ReservationExpiry(
+        db, platform.loops, is_paused=partial(are_paused, partner_tasks.EXPIRE_RESERVATIONS)
+    )
+    start_part(stack, "reservation expiry", reservations)
     terms = sandbox_clock.ClockTerms.of(settings)
     start_part(stack, "sandbox clocks", SandboxClocks(db, terms, platform.loops))
     reader = OrderReader(PassengerSeals(platform.secret_key))

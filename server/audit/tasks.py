@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.chain_keys import ChainKeys
 from server.audit.chaining import take_checkpoint
 from server.platform.config import Settings
-from server.platform.schedule import Job
+from server.platform.schedule import About, Job
 
 
 def jobs(settings: Settings) -> list[Job]:
@@ -18,4 +18,13 @@ def jobs(settings: Settings) -> list[Job]:
             await take_checkpoint(tx, ChainKeys(settings.secret_key.get_secret_value()), now)
         return False
 
-    return [Job("audit-checkpoint", timedelta(days=1), checkpoint)]
+    return [
+        Job(
+            "audit-checkpoint",
+            timedelta(days=1),
+            checkpoint,
+            about=About(
+                "Signs where the chain of the audit trail stands.", "对审计链的当前位置签名存档。"
+            ),
+        )
+    ]

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog.release import release
 from server.catalog.timetables import make_departures
 from server.platform.config import Settings
-from server.platform.schedule import Job
+from server.platform.schedule import About, Job
 
 RELEASE_CADENCE = timedelta(minutes=1)
 
@@ -20,6 +20,24 @@ def jobs(settings: Settings) -> list[Job]:
         return False
 
     return [
-        Job("make-departures", timedelta(hours=1), timetable),
-        Job("release-allotments", RELEASE_CADENCE, release(settings.zone), quiet=True),
+        Job(
+            "make-departures",
+            timedelta(hours=1),
+            timetable,
+            about=About(
+                "Makes the departures of the timetables as far ahead as they are sold.",
+                "按时刻表生成预售期内的班次。",
+            ),
+        ),
+        Job(
+            "release-allotments",
+            RELEASE_CADENCE,
+            release(settings.zone),
+            quiet=True,
+            about=About(
+                "Returns partners' stock that nobody has taken to DIRECT, so many days before.",
+                "在规定天数前，将分销商未售出的库存退回直销渠道。",
+            ),
+            protects_stock=True,
+        ),
     ]

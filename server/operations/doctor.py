@@ -40,7 +40,7 @@ EXPIRES_SOON = timedelta(days=21)
 ASK_SECONDS = 3.0
 CLOCK_WARNING_SECONDS = 1.0
 CLOCK_WRONG_SECONDS = 5.0
-CONNECTIONS_ASIDE = 2
+CONNECTIONS_ASIDE = 3
 """Of each process, beside its pools: for independent transactions, and to see whether the database
 answers."""
 REDIS_SLOTS = 16_384

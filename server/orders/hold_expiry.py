@@ -8,7 +8,7 @@ stock, what counts for its traveller, where its passengers travel, the ticket it
 when others must not wait for it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import orders
 from server.platform import clock
-from server.platform.database import Database, wait_for_locks
+from server.platform.database import Database, unless_locked, wait_for_locks
 from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError
 from server.platform.loops import Loops, Polling
+from server.platform.schedule import Progress, Work
 
 LOOK_SECONDS = 1.0
 CHUNK_ORDERS = 200
@@ -34,13 +35,21 @@ log = structlog.get_logger()
 
 
 class Expiry:
-    """Cancels the orders that were not paid in time, from `start` to `stop`."""
+    """Cancels the orders that were not paid in time, from `start` to `stop`, unless the job
+    `expire-holds` `is_paused`.
+    """
 
     def __init__(
-        self, db: Database, close_payments: orders.ClosePayments, loops: Loops | None = None
+        self,
+        db: Database,
+        close_payments: orders.ClosePayments,
+        loops: Loops | None = None,
+        *,
+        is_paused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._db = db
         self._close_payments = close_payments
+        self._is_paused = is_paused
         self._loop = (loops or Loops()).add(
             "hold-expiry", Polling(self._look, LOOK_SECONDS, tolerated=(DomainError,))
         )
@@ -69,6 +78,8 @@ class Expiry:
         return cancelled
 
     async def _look(self) -> None:
+        if self._is_paused():
+            return
         try:
             async with self._db.pipeline() as pipeline, pipeline.autocommit():
                 if not await orders.any_expired(pipeline, now=clock.now()):
@@ -84,14 +95,7 @@ class Expiry:
     async def _cancel_orders(
         self, tx: AsyncConnection, due: Sequence[orders.Order], now: datetime
     ) -> None:
-        await orders.cancel(
-            tx,
-            due,
-            reason="HOLD_EXPIRED",
-            actor=ACTOR,
-            now=now,
-            close_payments=self._close_payments,
-        )
+        await _cancel_due(tx, due, self._close_payments, now=now)
 
     async def _cancel(self, limit: int) -> int:
         now = clock.now()
@@ -142,3 +146,33 @@ class Expiry:
                 return 0
             await self._cancel_orders(tx, [order], now)
         return 1
+
+
+def work(close_payments: orders.ClosePayments) -> Work:
+    """The work of the job `expire-holds`: what the processes' own looks have passed over.
+
+    What is locked it leaves to the next run.
+    """
+
+    async def cancel(tx: AsyncConnection, now: datetime) -> Progress:
+        await wait_for_locks(tx, seconds=SHORT_LOCK_SECONDS)
+        due = await orders.lock_expired(tx, now=now, limit=CHUNK_ORDERS)
+        free = await orders.with_free_stocks(tx, due)
+        async with unless_locked(tx) as tried:
+            await _cancel_due(tx, free, close_payments, now=now)
+        done = len(free) if tried.succeeded else 0
+        return Progress(done == CHUNK_ORDERS, done)
+
+    return cancel
+
+
+async def _cancel_due(
+    tx: AsyncConnection,
+    due: Sequence[orders.Order],
+    close_payments: orders.ClosePayments,
+    *,
+    now: datetime,
+) -> None:
+    await orders.cancel(
+        tx, due, reason="HOLD_EXPIRED", actor=ACTOR, now=now, close_payments=close_payments
+    )

@@ -328,6 +328,17 @@ async def any_expired(tx: Transaction, *, now: datetime) -> bool:
     return bool(await run(tx, _EXPIRED(now)))
 
 
+async def oldest_expired(tx: AsyncConnection, now: datetime) -> datetime | None:
+    """Since when the time of the oldest PENDING order is over."""
+    query = (
+        select(orders.c.hold_expire_time)
+        .where(orders.c.state == "PENDING", orders.c.hold_expire_time <= now, _THEIRS)
+        .order_by(orders.c.hold_expire_time)
+        .limit(1)
+    )
+    return await tx.scalar(query)
+
+
 async def lock_expired(tx: AsyncConnection, *, now: datetime, limit: int) -> list[Order]:
     """Up to `limit` PENDING orders whose time is over, locked; those that others have locked are
     passed over.

@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.orders import completion
+from server.orders import completion, ticket_expiry
 from server.orders.ticket_expiry import TicketExpiry
 from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.outbox import Task
-from server.platform.schedule import Job
+from server.platform.schedule import About, Job
 from server.platform.statements import run_together
 from server.platform.task_worker import TaskKind
 from server.tickets import reminders, validity
@@ -47,7 +47,35 @@ def jobs(settings: Settings) -> list[Job]:
     """What is done by the clock."""
     lead = timedelta(seconds=settings.ticket_reminder_seconds)
     return [
-        Job("expire-tickets", EXPIRY_CADENCE, TicketExpiry().work, quiet=True),
-        Job("settle-tickets", SETTLE_CADENCE, validity.settle, quiet=True),
-        Job("remind-tickets", REMIND_CADENCE, reminders.work(lead), quiet=True),
+        Job(
+            "expire-tickets",
+            EXPIRY_CADENCE,
+            TicketExpiry().work,
+            quiet=True,
+            about=About(
+                "Makes tickets whose validity is over EXPIRED, and their orders COMPLETED.",
+                "将有效期已过的票置为已过期（EXPIRED），并完成其订单（COMPLETED）。",
+            ),
+            oldest_due=ticket_expiry.oldest_due,
+        ),
+        Job(
+            "settle-tickets",
+            SETTLE_CADENCE,
+            validity.settle,
+            quiet=True,
+            about=About(
+                "Takes final tickets whose validity is over out of the index of those to expire.",
+                "将有效期已过且已终结的票移出待过期索引。",
+            ),
+        ),
+        Job(
+            "remind-tickets",
+            REMIND_CADENCE,
+            reminders.work(lead),
+            quiet=True,
+            about=About(
+                "Reminds partners of sold tickets that expire before long.",
+                "提醒分销商已售票即将过期。",
+            ),
+        ),
     ]

@@ -61,6 +61,15 @@ WHERE expiry_pending AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
   AND valid_until_time <= :now AND partner_id >= {SANDBOX_BIT} AND partner_id = :partner_id
 ORDER BY valid_until_time, ticket_id LIMIT :limit FOR NO KEY UPDATE
 """)  # noqa: S608
+_OLDEST_DUE = text(f"""
+SELECT t.valid_until_time FROM tickets t LEFT JOIN ticket_sales s USING (ticket_id)
+LEFT JOIN departures d ON d.departure_id = s.departure_id
+WHERE t.expiry_pending AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+  AND t.valid_until_time <= :now AND t.partner_id < {SANDBOX_BIT}
+  AND coalesce(s.passenger_index, 0) >= 0
+  AND (d.departure_id IS NULL OR d.state <> 'CANCELLED' AND d.planned_time IS NULL)
+ORDER BY t.valid_until_time, t.ticket_id LIMIT 1
+""")  # noqa: S608 - our own number
 _LOCK_ORDERS = text("""
 SELECT order_id, traveller_id FROM orders WHERE order_id = ANY(CAST(:order_ids AS bigint[]))
 ORDER BY order_id FOR NO KEY UPDATE SKIP LOCKED
@@ -117,6 +126,14 @@ class TicketExpiry:
         if expired:
             log.info("tickets.expired", tickets=expired)
         return more
+
+
+async def oldest_due(tx: AsyncConnection, now: datetime) -> datetime | None:
+    """Since when the validity of the oldest open ticket is over that nothing keeps from expiring,
+    neither its departure nor another ticket that it is shared with.
+    """
+    found: datetime | None = await tx.scalar(_OLDEST_DUE, {"now": now})
+    return found
 
 
 async def expire_of_sandbox(

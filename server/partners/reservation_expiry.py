@@ -9,7 +9,7 @@ at again.
 Those of sandboxes are left to whoever moves their clocks (sandbox_clock.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -21,10 +21,11 @@ from server.parties.rules import SANDBOX_BIT
 from server.partners import reservations
 from server.partners.reservations import EXPIRED, Reservation
 from server.platform import clock
-from server.platform.database import Database, wait_for_locks
+from server.platform.database import Database, unless_locked, wait_for_locks
 from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError
 from server.platform.loops import Loops, Polling
+from server.platform.schedule import Progress
 from server.platform.statements import Statement, run
 from server.webhooks import events
 from server.webhooks.rules import RESERVATION_EXPIRING
@@ -57,6 +58,14 @@ SELECT
     WHERE warn_time <= $1::timestamptz AND partner_id < {SANDBOX_BIT})
 """,  # noqa: S608 - our own number
     _Due,
+)
+_OLDEST_DUE = Statement(
+    f"""
+SELECT expire_time FROM reservations
+WHERE state = 'OPEN' AND expire_time <= $1::timestamptz AND partner_id < {SANDBOX_BIT}
+ORDER BY expire_time LIMIT 1
+""",  # noqa: S608
+    datetime,
 )
 _LOCK_EXPIRED = Statement(
     f"""
@@ -120,10 +129,19 @@ WHERE r.reservation_id = due.reservation_id RETURNING {COLUMNS_OF_R}
 
 
 class ReservationExpiry:
-    """Closes reservations in time, from `start` to `stop`."""
+    """Closes reservations in time, from `start` to `stop`, unless the job `expire-reservations`
+    `is_paused`.
+    """
 
-    def __init__(self, db: Database, loops: Loops | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        loops: Loops | None = None,
+        *,
+        is_paused: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._db = db
+        self._is_paused = is_paused
         self._loop = (loops or Loops()).add(
             "reservation-expiry", Polling(self.look, LOOK_SECONDS, tolerated=(DomainError,))
         )
@@ -138,6 +156,8 @@ class ReservationExpiry:
 
     async def look(self) -> None:
         """Does all that is due now. Raises DATABASE_UNAVAILABLE, CONFLICT."""
+        if self._is_paused():
+            return
         async with self._db.pipeline() as pipeline, pipeline.autocommit():
             (due,) = await run(pipeline, _ANY_DUE(clock.now()))
         if due.expired and (closed := await self._close_all()):
@@ -201,6 +221,32 @@ class ReservationExpiry:
                 warned = await run(tx, _WARN(now, CHUNK))
                 await _record_warnings(tx, warned, now)
                 more = len(warned) == CHUNK
+
+
+async def work(tx: AsyncConnection, now: datetime) -> Progress:
+    """The work of the job `expire-reservations`: what the processes' own looks have passed over.
+
+    What is locked it leaves to the next run.
+    """
+    await wait_for_locks(tx, seconds=SHORT_LOCK_SECONDS)
+    closed: Sequence[Reservation] = ()
+    async with unless_locked(tx) as tried:
+        due = await run(tx, _LOCK_EXPIRED(now, CHUNK))
+        closed = await reservations.close(tx, due, EXPIRED, "TIME_OVER", now=now)
+    warned = await run(tx, _WARN(now, CHUNK))
+    await _record_warnings(tx, warned, now)
+    voided = await run(tx, _LOCK_CLOSED())
+    for reservation_id in voided:
+        await reservations.void(tx, reservation_id, actor=ACTOR, now=now)
+    done = len(closed) if tried.succeeded else 0
+    more = done == CHUNK or len(warned) == CHUNK or bool(voided)
+    return Progress(more, done + len(warned) + len(voided))
+
+
+async def oldest_due(tx: AsyncConnection, now: datetime) -> datetime | None:
+    """Since when the time of the oldest open reservation is over."""
+    found = await run(tx, _OLDEST_DUE(now))
+    return found[0] if found else None
 
 
 async def close_of(tx: AsyncConnection, partner_id: int, now: datetime) -> int:

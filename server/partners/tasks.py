@@ -5,14 +5,16 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.departures import PARTNERS_FOLLOW
-from server.partners import statements
+from server.partners import reservation_expiry, statements
 from server.partners.partner_departures import MOST_ATTEMPTS, PartnerDepartures
 from server.platform.config import Settings
 from server.platform.database import Database
-from server.platform.schedule import Job
+from server.platform.schedule import About, Job
 from server.platform.task_worker import TaskKind
 
 SEALING_CADENCE = timedelta(minutes=10)
+EXPIRE_RESERVATIONS = "expire-reservations"
+EXPIRY_CADENCE = timedelta(seconds=10)
 
 
 def kinds(db: Database) -> dict[str, TaskKind]:
@@ -27,4 +29,27 @@ def jobs(settings: Settings) -> list[Job]:
     async def seal(tx: AsyncConnection, now: datetime) -> bool:
         return await statements.seal_due(tx, zone=settings.zone, now=now)
 
-    return [Job("seal-statements", SEALING_CADENCE, seal)]
+    return [
+        Job(
+            EXPIRE_RESERVATIONS,
+            EXPIRY_CADENCE,
+            reservation_expiry.work,
+            quiet=True,
+            about=About(
+                "Closes partners' reservations whose time is over and voids their unsold tickets;"
+                " every process looks each second, this job at what they passed over.",
+                "关闭到期的分销商预留并作废其未售票；各进程每秒检查，本任务处理其遗漏的部分。",
+            ),
+            oldest_due=reservation_expiry.oldest_due,
+            protects_stock=True,
+        ),
+        Job(
+            "seal-statements",
+            SEALING_CADENCE,
+            seal,
+            about=About(
+                "Seals partners' statements of months that are over.",
+                "封存分销商上月结束的对账单。",
+            ),
+        ),
+    ]

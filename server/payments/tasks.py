@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.orders import hold_expiry, orders
 from server.payments import payments as payment_records
 from server.payments import refund_outcomes, refund_rules, refunds
 from server.payments.models import payments
@@ -22,7 +23,7 @@ from server.platform import outbox
 from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.outbox import GiveUpError, Postpone, Task, outbox_tasks
-from server.platform.schedule import Job
+from server.platform.schedule import About, Job
 from server.platform.statements import run
 from server.platform.task_worker import TaskKind
 from server.wechat.client import WechatClient
@@ -44,6 +45,8 @@ MOST_ATTEMPTS = 500
 """WeChat may be away for days: no payment that it knows of is given up before, and no refund."""
 WATCHED_AFTER = timedelta(minutes=10)
 """A part that is PROCESSING so long has somebody at it, or gets somebody."""
+EXPIRE_HOLDS = "expire-holds"
+HOLDS_CADENCE = timedelta(seconds=10)
 REASON = "退票 Refund"
 """What the traveller reads in WeChat."""
 
@@ -85,12 +88,42 @@ def refund_kinds(db: Database, client: WechatClient) -> dict[str, TaskKind]:
 
 
 def jobs(settings: Settings) -> list[Job]:
-    """What is done by the clock; nothing without a merchant."""
+    """What is done by the clock; without a merchant nothing that asks WeChat."""
+    holds = Job(
+        EXPIRE_HOLDS,
+        HOLDS_CADENCE,
+        hold_expiry.work(payment_records.close_waiting),
+        quiet=True,
+        about=About(
+            "Cancels orders that were not paid in time and returns their stock; every process"
+            " looks each second, this job at what they passed over.",
+            "取消超时未支付的订单并退回库存；各进程每秒检查，本任务处理其遗漏的部分。",
+        ),
+        oldest_due=orders.oldest_expired,
+        protects_stock=True,
+    )
     if not settings.wechat_merchant_id:
-        return []
+        return [holds]
     return [
-        Job("reconcile", timedelta(minutes=10), ask_for_missed),
-        Job("watch-refunds", timedelta(minutes=10), watch_refunds),
+        holds,
+        Job(
+            "reconcile",
+            timedelta(minutes=10),
+            ask_for_missed,
+            about=About(
+                "Has each day compared with WeChat's bill, days that were missed too.",
+                "每日与微信支付账单对账，并补对遗漏的日期。",
+            ),
+        ),
+        Job(
+            "watch-refunds",
+            timedelta(minutes=10),
+            watch_refunds,
+            about=About(
+                "Has WeChat asked about refunds under way that no task sees to.",
+                "查询无人跟进的处理中退款。",
+            ),
+        ),
     ]
 
 

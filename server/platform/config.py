@@ -257,6 +257,9 @@ class Settings(BaseSettings):
     webhook_log_days: int = Field(
         30, ge=4, le=3650, description="how long deliveries that ended are in the log"
     )
+    job_history_days: int = Field(
+        30, ge=1, le=3650, description="how long runs of jobs that ended are listed"
+    )
     webhook_endpoint_concurrency: int = Field(
         64, ge=1, le=512, description="attempts at once to one webhook endpoint, in each process"
     )

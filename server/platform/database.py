@@ -26,6 +26,7 @@ from server.platform.connection import DriverConnection as PgConnection
 from server.platform.driver_errors import (
     DRIVER_ERRORS,
     RETRY_SECONDS,
+    LockedError,
     LostRaceError,
     is_useless,
     translate,
@@ -344,3 +345,24 @@ async def wait_for_locks(tx: AsyncConnection, *, seconds: float) -> None:
     """
     wait = {"wait": f"{round(seconds * 1000)}ms"}
     await tx.execute(text("SELECT set_config('lock_timeout', :wait, true)"), wait)
+
+
+class Tried:
+    """Whether a block of `unless_locked` was done."""
+
+    succeeded = False
+
+
+@asynccontextmanager
+async def unless_locked(tx: AsyncConnection) -> AsyncIterator[Tried]:
+    """A block that is undone, and left, if it meets a row that another holds for longer than it
+    waits: it does not succeed then. Raises all other errors.
+    """
+    tried = Tried()
+    try:
+        async with tx.begin_nested():
+            yield tried
+        tried.succeeded = True
+    except DRIVER_ERRORS as error:
+        if not isinstance(translate(error, is_committing=False), LockedError):
+            raise

@@ -1,112 +1,200 @@
-"""Work by the clock, each once however many processes run, and caught up with after an outage.
+"""Work by the clock: jobs, each once however many processes run, and caught up with after an
+outage.
 
-Every process looks every few seconds whether a job is due. The one that gets the job's lock does a
-piece of it and, when nothing is left, writes down that it ran, all in one transaction: a process
-that dies leaves the job due.
+One process leads (leadership.py). It looks every second which jobs are due, begins a run of each
+and does it piece by piece, each piece a transaction, until nothing is left. The job is due as long
+as no run was completed; so what a process that died began is gone on with by the next leader.
+
+No piece relies on there being one leader: it has the job's advisory lock for its transaction and
+looks whether the run is still its own, or else does nothing. Two that think they lead do the pieces
+of a job one after the other at the worst.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
 from zlib import crc32
 
 import structlog
 from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from sqlalchemy import Column, DateTime, Table, Text, func, select
-from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.database import Database, metadata
+from server.platform import job_runs
+from server.platform.database import Database
 from server.platform.errors import DomainError
+from server.platform.faults import fault_text
+from server.platform.job_runs import DONE, FAILED, STOPPED, JobState
+from server.platform.leadership import Leadership
 from server.platform.loops import Loops
+from server.platform.metrics import JOB_ITEMS, JOB_LAG, JOB_PAUSED, JOB_RUNS, JOB_SECONDS
+from server.platform.statements import run, run_together
 
-LOOK_SECONDS = 15.0
-"""How often a process looks whether a job is due."""
-
-
+LOOK_SECONDS = 1.0
+"""How often the leader looks whether a job is due."""
+SAMPLE_SECONDS = 15.0
+"""How often the leader measures how late jobs are."""
+RETRY_SECONDS = 10.0
+MOST_RETRY_SECONDS = 60.0
+"""A run that failed is followed by the next after so long, each time twice as long, up to a
+minute.
+"""
 PURGED_AT_ONCE = 5_000
 """Rows removed in one transaction."""
 LOCK_SPACE = 0x44545402
 """First half of the jobs' advisory locks; any number that nobody else uses."""
 
-
 log = structlog.get_logger()
 
 
-job_runs = Table(
-    "job_runs",
-    metadata,
-    Column("job_name", Text, primary_key=True),
-    Column("run_time", DateTime(timezone=True), nullable=False),
-)
+class Progress(NamedTuple):
+    """What a piece has done: `items` things; `more`: there is more to be done at once."""
+
+    more: bool
+    items: int = 0
 
 
-Work = Callable[[AsyncConnection, datetime], Awaitable[bool]]
-"""One piece of a job, in a transaction; whether more is to be done at once."""
-
-
+Work = Callable[[AsyncConnection, datetime], Awaitable[bool | Progress]]
+"""One piece of a job, in a transaction; whether more is to be done at once, or its progress."""
 Purge = Callable[[AsyncConnection, datetime, int], Awaitable[int]]
 """Removes up to so many rows; how many it removed."""
+OldestDue = Callable[[AsyncConnection, datetime], Awaitable[datetime | None]]
+"""Since when the oldest thing that a job has to do is due; None if nothing is."""
+Pace = Callable[[float], float]
+"""How many seconds to wait before the next piece, of the seconds that the last one took."""
 
 
 def in_chunks(purge: Purge) -> Work:
     """The work of a job that removes rows, PURGED_AT_ONCE in a transaction, until none are left."""
 
-    async def work(tx: AsyncConnection, now: datetime) -> bool:
-        return await purge(tx, now, PURGED_AT_ONCE) == PURGED_AT_ONCE
+    async def work(tx: AsyncConnection, now: datetime) -> Progress:
+        removed = await purge(tx, now, PURGED_AT_ONCE)
+        return Progress(removed == PURGED_AT_ONCE, removed)
 
     return work
+
+
+def at_once(_: float) -> float:
+    """The pace of a job whose pieces others need not be spared."""
+    return 0.0
+
+
+class About(NamedTuple):
+    """What a job does, for people: a sentence in English and in Chinese."""
+
+    en: str = ""
+    zh: str = ""
 
 
 class Job(NamedTuple):
     """What is to be done, and how much time passes from one run to the next.
 
-    The runs of a `quiet` one are not logged, since it is due at every look.
+    Of a `quiet` one, which is due all the time, a run that has done nothing is neither logged nor
+    in the history. `oldest_due` tells how late it is; of one without, it is as late as its run is.
+    `protects_stock`: while it does not run, stock that is free is not sold.
     """
 
     name: str
     cadence: timedelta
     work: Work
     quiet: bool = False
+    about: About = About()
+    oldest_due: OldestDue | None = None
+    protects_stock: bool = False
+    pace: Pace = at_once
+
+
+class _Run(NamedTuple):
+    """A run of ours."""
+
+    run_id: UUID
+    items: int = 0
+    pieces: int = 0
+    asked: bool = False
+
+    def after(self, progress: bool | Progress) -> "_Run":
+        items = progress.items if isinstance(progress, Progress) else 0
+        return self._replace(items=self.items + items, pieces=self.pieces + 1)
+
+
+class _Ended(NamedTuple):
+    """How a run of ours ended; None: another process has taken it over."""
+
+    outcome: str | None
+    error: str = ""
+
+
+def worker_name() -> str:
+    """What this process is called: its host and its number there."""
+    return f"{socket.gethostname()} {os.getpid()}"
 
 
 class Jobs:
     """The jobs of one process."""
 
-    def __init__(self, db: Database, table: list[Job], loops: Loops | None = None) -> None:
+    def __init__(self, db: Database, table: Sequence[Job], loops: Loops | None = None) -> None:
+        self.table = {job.name: job for job in table}
         self._db = db
-        self._table = table
+        self._worker = worker_name()
         self._stopping = asyncio.Event()
-        self._running: set[asyncio.Task[None]] = set()
-        self._loop = (loops or Loops()).add("jobs", self._schedule)
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._failures: dict[str, tuple[int, float]] = {}
+        loops = loops or Loops()
+        self._leadership = Leadership(db, loops, self._lead)
+        self._loop = loops.add("jobs", self._schedule)
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process runs the jobs."""
+        return self._leadership.is_leader
+
+    def is_paused(self, name: str) -> bool:
+        """Whether the job is paused, as of two seconds ago at the most."""
+        return name in self._leadership.paused
 
     def start(self) -> None:
         """Begins to look, at once."""
+        self._leadership.start()
         self._loop.start()
 
     async def stop(self) -> None:
         """Ends it, when the pieces under way are done."""
         self._stopping.set()
         await self._loop.end()
+        await self._leadership.stop()
 
     async def run_if_due(self, job: Job) -> None:
-        """Does the job unless it ran within its cadence or another process is at it; a failure
-        is logged.
+        """Does the job unless it ran within its cadence, is paused or another process is at it; a
+        failure is logged.
         """
         try:
-            while not self._stopping.is_set() and await self._run_piece(job, datetime.now(UTC)):
-                pass
+            claimed = await self._claim(job)
         except DomainError as error:  # the database is away or a race is lost: next time
-            log.warning("job.failed", job=job.name, error=error.message)
-        except Exception:  # one run that fails must not end the job
-            log.exception("job.failed", job=job.name)
+            log.warning("job.not_begun", job=job.name, error=error.message)
+            return
+        if claimed:
+            await self._do(job, claimed)
+
+    async def sample(self) -> None:
+        """Measures how late the jobs are. Raises DATABASE_UNAVAILABLE."""
+        now = datetime.now(UTC)
+        async with self._db.transaction() as tx:
+            states = await job_runs.states(tx)
+        for name, job in self.table.items():
+            state = states.get(name, JobState(name))
+            async with self._db.transaction() as tx:
+                JOB_LAG.labels(name).set(await lag_seconds(tx, job, state, now))
+            JOB_PAUSED.labels(name).set(0 if state.paused_time is None else 1)
+
+    # What runs when
 
     async def _schedule(self) -> None:
-        """Has each job looked at until the stop; an error that a look lets out ends it, to be
-        started again.
-        """
+        """Looks until the stop; an error that a look lets out ends it, to be started again."""
         scheduler = AsyncIOScheduler(timezone=UTC)
         ended: asyncio.Future[Any] = asyncio.create_task(self._stopping.wait())
         failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -116,13 +204,11 @@ class Jobs:
                 failed.set_exception(event.exception)
 
         scheduler.add_listener(fail, EVENT_JOB_ERROR)
-        for job in self._table:
+        for look, seconds in ((self._look, LOOK_SECONDS), (self._sample, SAMPLE_SECONDS)):
             scheduler.add_job(
-                self._look,
+                look,
                 "interval",
-                [job],
-                seconds=LOOK_SECONDS,
-                jitter=LOOK_SECONDS / 5,  # the processes take turns
+                seconds=seconds,
                 next_run_time=datetime.now(UTC),
                 coalesce=True,
                 misfire_grace_time=None,
@@ -134,38 +220,169 @@ class Jobs:
             ended.cancel()
             scheduler.pause()
             await asyncio.sleep(0)  # lets those begin, and see it, that were just about to
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(*self._running.values(), return_exceptions=True)
             scheduler.shutdown(wait=False)
         if failed.done():
             failed.result()
 
-    async def _look(self, job: Job) -> None:
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        task.set_name(f"job {job.name}")
-        self._running.add(task)
-        try:
-            await self.run_if_due(job)
-        finally:
-            self._running.discard(task)
+    def _lead(self, leads: bool) -> None:
+        if not leads:
+            for name in self.table:  # another measures it
+                JOB_LAG.labels(name).set(0)
+                JOB_PAUSED.labels(name).set(0)
 
-    async def _run_piece(self, job: Job, now: datetime) -> bool:
+    async def _look(self) -> None:
+        if not self.is_leader or self._stopping.is_set():
+            return
+        try:
+            async with self._db.transaction() as tx:
+                states = await job_runs.states(tx)
+        except DomainError as error:
+            log.warning("jobs.not_looked_at", error=error.message)
+            return
+        now = datetime.now(UTC)
+        for name, job in self.table.items():
+            state = states.get(name, JobState(name))
+            if name not in self._running and self._is_due(job, state, now):
+                task = asyncio.create_task(self.run_if_due(job), name=f"job {name}")
+                self._running[name] = task
+                task.add_done_callback(lambda _, name=name: self._running.pop(name))  # type: ignore[misc]
+
+    def _is_due(self, job: Job, state: JobState, now: datetime) -> bool:
+        _, retry = self._failures.get(job.name, (0, 0.0))
+        asked = state.asked_run_id is not None
+        return state.is_due(job.cadence, now) and (asked or time.monotonic() >= retry)
+
+    async def _sample(self) -> None:
+        if self.is_leader:
+            try:
+                await self.sample()
+            except DomainError as error:
+                log.warning("jobs.not_measured", error=error.message)
+
+    # A run
+
+    async def _claim(self, job: Job) -> _Run | None:
+        """Begins a run, if the job is due and nobody is at it."""
+        now = datetime.now(UTC)
         async with self._db.transaction() as tx:
-            key = crc32(job.name.encode()) - (1 << 31)
-            if not await tx.scalar(select(func.pg_try_advisory_xact_lock(LOCK_SPACE, key))):
-                return False
-            ran = await tx.scalar(
-                select(job_runs.c.run_time).where(job_runs.c.job_name == job.name)
+            state = await job_runs.lock_state(tx, job.name)
+            if not state.is_due(job.cadence, now) or state.is_running(now):
+                return None
+            (has_lock,) = await run(tx, job_runs.try_lock(LOCK_SPACE, _key(job)))
+            if not has_lock:  # somebody is in a piece of it
+                return None
+            run_id = state.asked_run_id or uuid4()
+            await job_runs.claim(tx, state, run_id, worker=self._worker, now=now)
+            return _Run(run_id, asked=state.asked_run_id is not None)
+
+    async def _do(self, job: Job, claimed: _Run) -> None:
+        began = time.monotonic()
+        made, ended = claimed, None
+        try:
+            while True:
+                piece = time.monotonic()
+                made, ended = await self._piece(job, made)
+                if ended:
+                    break
+                await self._wait(job.pace(time.monotonic() - piece))
+            self._failures.pop(job.name, None)
+        except Exception as error:
+            count, _ = self._failures.get(job.name, (0, 0.0))
+            wait = min(RETRY_SECONDS * 2.0**count, MOST_RETRY_SECONDS)
+            self._failures[job.name] = count + 1, time.monotonic() + wait
+            ended = _Ended(FAILED, _text(error))
+            if isinstance(error, DomainError):
+                # the database is away or a race is lost: next time
+                log.warning("job.failed", job=job.name, error=error.message)
+            else:  # one run that fails must not end the job
+                log.exception("job.failed", job=job.name)
+            await self._note_failure(job, made, ended)
+        self._report(job, made, ended, time.monotonic() - began)
+
+    async def _piece(self, job: Job, made: _Run) -> tuple[_Run, _Ended | None]:
+        """Does a piece, unless the run is another's by now; the run after it, and its end if that
+        was it.
+        """
+        now = datetime.now(UTC)
+        async with self._db.transaction() as tx:
+            (has_lock,), (state,) = await run_together(
+                tx, job_runs.try_lock(LOCK_SPACE, _key(job)), job_runs.owner(job.name)
             )
-            if ran is not None and now < ran + job.cadence:
-                return False
-            more = await job.work(tx, now)
-            if not more:
-                run = pg_insert(job_runs).values(job_name=job.name, run_time=now)
-                await tx.execute(
-                    run.on_conflict_do_update(
-                        index_elements=[job_runs.c.job_name], set_={"run_time": now}
-                    )
-                )
-                if not job.quiet:
-                    log.info("job.done", job=job.name)
-        return more
+            if not has_lock or state.run_id != made.run_id:
+                return made, _Ended(None)
+            if self._stopping.is_set() or (state.paused_time and not made.asked):
+                ended: _Ended | None = _Ended(STOPPED)
+            else:
+                progress = await job.work(tx, now)
+                made = made.after(progress)
+                more = progress.more if isinstance(progress, Progress) else progress
+                ended = None if more else _Ended(DONE)
+            beat = datetime.now(UTC)
+            if ended:
+                await self._end(tx, job, state, made, ended)
+            else:
+                await run(tx, job_runs.beat(job.name, made.run_id, items=made.items, now=beat))
+        return made, ended
+
+    async def _end(
+        self, tx: AsyncConnection, job: Job, state: JobState, made: _Run, ended: _Ended
+    ) -> None:
+        assert ended.outcome
+        did_nothing = ended.outcome == DONE and not (made.items or made.asked or made.pieces > 1)
+        await job_runs.end(
+            tx,
+            state,
+            ended.outcome,
+            items=made.items,
+            now=datetime.now(UTC),
+            error=ended.error,
+            is_recorded=not (job.quiet and did_nothing),
+        )
+
+    async def _note_failure(self, job: Job, made: _Run, ended: _Ended) -> None:
+        try:
+            async with self._db.transaction() as tx:
+                state = await job_runs.lock_state(tx, job.name)
+                if state.run_id == made.run_id:
+                    await self._end(tx, job, state, made, ended)
+        except DomainError as error:  # then the run is LOST when somebody begins the next
+            log.warning("job.failure_not_noted", job=job.name, error=error.message)
+
+    async def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._stopping.wait()
+            except TimeoutError:
+                pass
+
+    def _report(self, job: Job, made: _Run, ended: _Ended, seconds: float) -> None:
+        JOB_RUNS.labels(job.name, ended.outcome or "TAKEN_OVER").inc()
+        JOB_ITEMS.labels(job.name).inc(made.items)
+        JOB_SECONDS.labels(job.name).observe(seconds)
+        if ended.outcome is None:
+            log.warning("job.taken_over", job=job.name, run_id=str(made.run_id))
+        elif ended.outcome != FAILED and not (job.quiet and made.items == 0):
+            facts = {"outcome": ended.outcome, "items": made.items, "seconds": round(seconds, 1)}
+            log.info("job.done", job=job.name, **facts)
+
+
+async def lag_seconds(tx: AsyncConnection, job: Job, state: JobState, now: datetime) -> float:
+    """How late a job is: since when the oldest thing it has to do is due, or else since when it
+    itself is.
+    """
+    if job.oldest_due:
+        since = await job.oldest_due(tx, now)
+    else:
+        since = state.due_time(job.cadence)
+    return max(0.0, (now - since).total_seconds()) if since else 0.0
+
+
+def _key(job: Job) -> int:
+    return crc32(job.name.encode()) - (1 << 31)
+
+
+def _text(error: Exception) -> str:
+    text = f"{error.reason}: {error}" if isinstance(error, DomainError) else fault_text(error)
+    return text.encode(errors="replace").decode()

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform import change_feed, idempotency, outbox
+from server.platform import change_feed, idempotency, job_runs, outbox
 from server.platform.config import Settings
-from server.platform.schedule import Job, in_chunks
+from server.platform.schedule import About, Job, in_chunks
 
 
 def jobs(settings: Settings) -> list[Job]:
@@ -19,11 +19,44 @@ def jobs(settings: Settings) -> list[Job]:
     async def tasks(tx: AsyncConnection, now: datetime, limit: int) -> int:
         return await outbox.purge(tx, now=now, keep=outbox.DONE_TASKS_KEPT, limit=limit)
 
+    async def history(tx: AsyncConnection, now: datetime, limit: int) -> int:
+        keep_runs = timedelta(days=settings.job_history_days)
+        return await job_runs.purge(tx, now=now, keep=keep_runs, limit=limit)
+
     async def changes(tx: AsyncConnection, now: datetime, limit: int) -> int:
         return await change_feed.purge(tx, now=now, limit=limit)
 
     return [
-        Job("purge-answers", timedelta(minutes=10), in_chunks(answers)),
-        Job("purge-tasks", timedelta(minutes=10), in_chunks(tasks)),
-        Job("purge-changes", timedelta(minutes=10), in_chunks(changes)),
+        Job(
+            "purge-answers",
+            timedelta(minutes=10),
+            in_chunks(answers),
+            about=About(
+                "Forgets answers that were kept for repeats long enough.",
+                "清除超过保留期的幂等应答。",
+            ),
+        ),
+        Job(
+            "purge-tasks",
+            timedelta(minutes=10),
+            in_chunks(tasks),
+            about=About(
+                "Forgets tasks of the outbox that were done; dead letters stay.",
+                "清除发件箱中已完成的任务；死信保留。",
+            ),
+        ),
+        Job(
+            "purge-changes",
+            timedelta(minutes=10),
+            in_chunks(changes),
+            about=About(
+                "Forgets changes that every process has heard of.", "清除各进程均已收到的变更通知。"
+            ),
+        ),
+        Job(
+            "purge-job-runs",
+            timedelta(hours=1),
+            in_chunks(history),
+            about=About("Forgets runs of jobs that ended long ago.", "清除过期的任务运行记录。"),
+        ),
     ]

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.outbox import Task
-from server.platform.schedule import Job, in_chunks
+from server.platform.schedule import About, Job, in_chunks
 from server.platform.statements import run
 from server.platform.task_worker import TaskKind
 from server.webhooks import deliveries, feed, repeated_deliveries
@@ -25,8 +25,24 @@ def jobs(settings: Settings, posted: feed.Posted) -> list[Job]:
         return await deliveries.purge(tx, now=now, keep=keep_log, limit=limit)
 
     return [
-        Job("purge-partner-events", timedelta(hours=1), in_chunks(events)),
-        Job("purge-webhook-log", timedelta(hours=1), in_chunks(log)),
+        Job(
+            "purge-partner-events",
+            timedelta(hours=1),
+            in_chunks(events),
+            about=About(
+                "Forgets partners' events that were kept long enough.",
+                "清除超过保留期的分销商事件。",
+            ),
+        ),
+        Job(
+            "purge-webhook-log",
+            timedelta(hours=1),
+            in_chunks(log),
+            about=About(
+                "Forgets webhook deliveries that ended long enough ago.",
+                "清除超过保留期的 Webhook 投递记录。",
+            ),
+        ),
     ]
 
 

@@ -17,7 +17,17 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.idempotency import idempotency_records
-from server.platform.schedule import Job, Jobs, job_runs
+from server.platform.job_runs import (
+    STOPPED,
+    JobState,
+    ask,
+    history,
+    job_runs,
+    pause,
+    resume,
+    states,
+)
+from server.platform.schedule import Job, Jobs, Progress, lag_seconds
 
 
 @pytest.fixture
@@ -106,6 +116,97 @@ async def test_stop_waits_for_the_piece_under_way(db: Database) -> None:
     async with running(db, Job("slow", timedelta(hours=1), slow)):
         await begun.wait()
     assert ended.is_set()
+
+
+async def test_run_that_another_has_taken_over_is_left_to_it(db: Database) -> None:
+    """Seen red without the look whether the run is still one's own: it did the second piece."""
+
+    class TakenOver(Counted):
+        async def work(self, tx: AsyncConnection, now: datetime) -> bool:
+            async with db.transaction() as other:
+                await other.execute(update(job_runs).values(run_id=UUID(int=7)))
+            return await super().work(tx, now)
+
+    taken = TakenOver(pieces=3)
+    await Jobs(db, []).run_if_due(taken.job())
+    assert taken.runs == 1
+    async with db.transaction() as tx:
+        assert (await states(tx))["count"].run_id == UUID(int=7)
+
+
+async def test_pause_ends_a_run_after_its_piece_and_lasts_until_it_is_resumed(db: Database) -> None:
+    """Seen red without the look at the pause in each piece, and at the begin of a run."""
+
+    class Paused(Counted):
+        async def work(self, tx: AsyncConnection, now: datetime) -> bool:
+            async with db.transaction() as other:
+                await pause(other, "count", by="admin:root", comment="slow", now=now)
+            return await super().work(tx, now)
+
+    paused, process = Paused(pieces=3), Jobs(db, [])
+    await process.run_if_due(paused.job())
+    await process.run_if_due(paused.job())
+    assert paused.runs == 1
+    async with db.transaction() as tx:
+        (stopped,) = await history(tx, limit=9)
+        assert stopped.outcome == STOPPED
+        await resume(tx, "count")
+    counted = Counted()
+    await process.run_if_due(counted.job())
+    assert counted.runs == 1
+
+
+async def test_asked_for_run_is_made_within_the_cadence_and_of_a_paused_job(db: Database) -> None:
+    """By its id; another is refused until it has ended. Seen red without the check in `ask`."""
+    counted, process, now = Counted(), Jobs(db, []), datetime.now(UTC)
+    await process.run_if_due(counted.job())
+    async with db.transaction() as tx:
+        await pause(tx, "count", by="admin:root", comment="slow", now=now)
+        await ask(tx, "count", UUID(int=8), by="admin:root", now=now)
+        with pytest.raises(DomainError) as refused:
+            await ask(tx, "count", UUID(int=9), by="admin:root", now=now)
+    assert refused.value.reason == Reason.JOB_RUNNING
+    for _ in range(2):
+        await process.run_if_due(counted.job())
+    assert counted.runs == 2
+    async with db.transaction() as tx:
+        asked, by_the_clock = await history(tx, limit=9)
+    assert (asked.run_id, asked.asked_by) == (UUID(int=8), "admin:root")
+    assert by_the_clock.asked_by is None
+
+
+async def test_quiet_job_leaves_a_row_only_if_it_did_something(db: Database) -> None:
+    found = iter([Progress(more=False), Progress(more=False, items=3)])
+
+    async def work(tx: AsyncConnection, now: datetime) -> Progress:
+        return next(found)
+
+    process = Jobs(db, [])
+    for _ in range(2):
+        await process.run_if_due(Job("quiet", timedelta(), work, quiet=True))
+    async with db.transaction() as tx:
+        assert [run.items for run in await history(tx, limit=9)] == [3]
+        assert (await states(tx))["quiet"].last_items == 3
+
+
+async def test_lag_is_since_the_oldest_thing_is_due_or_the_run(db: Database) -> None:
+    now = datetime.now(UTC)
+
+    async def oldest(tx: AsyncConnection, now: datetime) -> datetime | None:
+        return now - timedelta(seconds=90)
+
+    job = Counted().job(timedelta(seconds=60))
+    state = JobState("count", run_time=now - timedelta(seconds=100))
+    async with db.transaction() as tx:
+        assert await lag_seconds(tx, job, state, now) == 40
+        assert await lag_seconds(tx, job._replace(oldest_due=oldest), state, now) == 90
+        assert await lag_seconds(tx, job, JobState("count"), now) == 0
+
+
+def test_every_job_says_what_it_does_in_both_languages() -> None:
+    settings = load_settings().model_copy(update={"wechat_merchant_id": "1900000109"})
+    unsaid = [job.name for job in jobs(settings) if not (job.about.en and job.about.zh)]
+    assert unsaid == []
 
 
 async def test_answers_are_forgotten_in_time(db: Database) -> None:

@@ -19,9 +19,10 @@ from deeptravel.ticketing.v1 import refund_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message_factory import GetMessageClass
-from sqlalchemy import Table, insert, select
+from sqlalchemy import Table, delete, insert, select
 
 from server.api.admin.servicer import AdminServicer
+from server.app import jobs
 from server.audit.records import By
 from server.catalog.cities import City, Stop, create_cities, create_stops
 from server.catalog.routes import Route, create_route
@@ -32,6 +33,7 @@ from server.parties.models import partners
 from server.payments.models import payment_incidents, payments
 from server.payments.refund_models import refund_parts, refunds
 from server.platform.errors import Reason
+from server.platform.job_runs import job_runs
 from server.platform.outbox import outbox_tasks
 from server.stock.ids import departure_id
 from server.tickets.models import tickets
@@ -56,7 +58,9 @@ ADMIN_SERVICE = Offer(
     SERVICE,
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
     lambda node: AdminServicer(
-        node.db, node.identity, node.repeats, node.pages, zone=node.settings.zone
+        *(node.db, node.identity, node.repeats, node.pages),
+        zone=node.settings.zone,
+        jobs={job.name: job for job in jobs(node.settings)},
     ),
 )
 
@@ -169,6 +173,8 @@ INCIDENT = "5b0e9d1e-0000-4000-8000-000000000001"
 DEAD_TASK = "5b0e9d1e-0000-4000-8000-000000000002"
 
 DRAFT, SCHEDULED = "product-106-2", "product-106-3"
+A_JOB = "purge-logins"
+"""One that no server of a test runs of its own accord."""
 
 DEPARTURE_DAY = timetable.today() + timedelta(days=5)
 DEPARTURE = str(departure_id(timetable.EARLY, DEPARTURE_DAY))
@@ -260,6 +266,9 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "ResolvePaymentIncident": {"incident_id": INCIDENT, "comment": "seen to"},
     "ReplayTask": {"task_id": DEAD_TASK},
+    "RunJob": {"job_code": A_JOB},
+    "PauseJob": {"job_code": A_JOB, "comment": "the disk is being changed"},
+    "ResumeJob": {"job_code": A_JOB},
     "SetRouteFares": {"route_id": 11, "fares": [ROUTE_FARE]},
     "CreateConfigDraft": {"object_type": 1, "object_id": 106, "comment": "winter"},
     "UpdateConfigDraft": {"version_id": DRAFT, "comment": "spring"},
@@ -510,11 +519,26 @@ async def add_traveller(node: Node, traveller_id: int) -> None:
         )
 
 
+async def set_up_job(node: Node, *, is_paused: bool) -> None:
+    """A_JOB as it is when nobody has asked for it, or paused."""
+    now = datetime.now(UTC)
+    pause = {"paused_by": "admin:root", "paused_time": now, "pause_comment": "maintenance"}
+    async with node.db.transaction() as tx:
+        await tx.execute(delete(job_runs).where(job_runs.c.job_name == A_JOB))
+        await tx.execute(
+            insert(job_runs).values(
+                job_name=A_JOB, run_time=now + timedelta(days=1), **(pause if is_paused else {})
+            )
+        )
+
+
 async def valid(admin_client: AdminClient, method: str) -> dict[str, Any]:
     """The method's valid request on the seeded server."""
     fields = dict(VALID.get(method, {}))
     if fields.get("key_id"):
         fields["key_id"] = (await admin_client.do("CreatePartnerKey", partner_code="CP")).key.key_id
+    if method in ("RunJob", "PauseJob", "ResumeJob"):
+        await set_up_job(admin_client.node, is_paused=method == "ResumeJob")
     return fields
 
 

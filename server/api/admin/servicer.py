@@ -2,8 +2,8 @@
 
 The methods are in parts: those that are alike, as rows of a table, in `servicer_records.py`; those
 of allotments in `servicer_allotments.py`, of routes and departures in `servicer_catalog.py`, of
-versions of what sells in `servicer_config_versions.py`, of money in `servicer_money.py`; the rest
-here.
+versions of what sells in `servicer_config_versions.py`, of jobs in `servicer_jobs.py`, of money in
+`servicer_money.py`; the rest here.
 """
 
 from zoneinfo import ZoneInfo
@@ -25,6 +25,7 @@ from server.api.admin.servicer_catalogue import CatalogueMethods
 from server.api.admin.servicer_config_versions import ConfigVersionMethods
 from server.api.admin.servicer_fares import FareMethods
 from server.api.admin.servicer_holidays import HolidayMethods
+from server.api.admin.servicer_jobs import JobMethods
 from server.api.admin.servicer_money import MoneyMethods
 from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethods
 from server.api.admin.servicer_reports import DASHBOARD_SECONDS, ReportMethods
@@ -32,6 +33,8 @@ from server.api.admin.servicer_statements import PartnerStatementMethods
 from server.api.admin.table import by
 from server.api.calls import Context
 from server.api.repeats import ChangingCall, changing
+from server.audit import audit_events
+from server.audit.job_control import JobTable
 from server.identity import accounts, partner_keys, traveller_blocks
 from server.identity.callers import Admin
 from server.identity.service import Identity
@@ -51,6 +54,7 @@ class AdminServicer(
     ConfigVersionMethods,
     FareMethods,
     HolidayMethods,
+    JobMethods,
     MoneyMethods,
     PartnerStatementMethods,
     ReportMethods,
@@ -67,6 +71,7 @@ class AdminServicer(
         *,
         zone: ZoneInfo,
         wechat: WechatClient | None = None,
+        jobs: JobTable | None = None,
     ) -> None:
         self._db = db
         self._identity = identity
@@ -75,6 +80,7 @@ class AdminServicer(
         self._zone = zone
         self._wechat = wechat
         self._dashboards = Recent(DASHBOARD_SECONDS)
+        self._jobs = jobs or {}
 
     async def AdminLogin(
         self,

@@ -1,0 +1,82 @@
+"""Messages of jobs."""
+
+from datetime import datetime, timedelta
+
+from deeptravel.admin.v1 import job_pb2
+from google.protobuf.duration_pb2 import Duration
+
+from server.api import convert
+from server.api.convert import timestamp
+from server.audit.job_control import JobStanding
+from server.platform.job_runs import JobRun
+
+OUTCOMES = convert.enum_numbers(job_pb2.JobOutcome)
+
+STOCK_EN = "Stock that becomes free is not sold again while it is paused; resume it within minutes."
+STOCK_ZH = "暂停期间，释放的库存不会重新出售；请在几分钟内恢复。"
+OVERDUE_EN = "What is due meanwhile is done when it is resumed."
+OVERDUE_ZH = "暂停期间到期的工作将在恢复后补做。"
+
+
+def duration(seconds: float) -> Duration:
+    """A span of time."""
+    message = Duration()
+    message.FromTimedelta(timedelta(seconds=seconds))
+    return message
+
+
+def job(standing: JobStanding) -> job_pb2.Job:
+    """A job, and how it stands."""
+    made, state = standing.job, standing.state
+    return job_pb2.Job(
+        job_code=made.name,
+        description_en=made.about.en,
+        description_zh=made.about.zh,
+        cadence=duration(made.cadence.total_seconds()),
+        last_start_time=timestamp(state.last_start_time),
+        last_end_time=timestamp(state.last_end_time or state.run_time),
+        last_outcome=OUTCOMES.get(state.last_outcome or "", 0),
+        last_error=state.last_error or "",
+        last_items=state.last_items or 0,
+        next_time=timestamp(_next_time(standing)),
+        lag=duration(standing.lag_seconds),
+        worker=state.worker or "",
+        run_id=str(state.run_id or state.asked_run_id or ""),
+        items=state.items or 0,
+        paused_by=state.paused_by or "",
+        paused_time=timestamp(state.paused_time),
+        pause_comment=state.pause_comment or "",
+        protects_stock=made.protects_stock,
+    )
+
+
+def paused(standing: JobStanding) -> job_pb2.PauseJobResponse:
+    """A job that was paused, with what that means."""
+    stock = standing.job.protects_stock
+    return job_pb2.PauseJobResponse(
+        job=job(standing),
+        warning_en=STOCK_EN if stock else OVERDUE_EN,
+        warning_zh=STOCK_ZH if stock else OVERDUE_ZH,
+    )
+
+
+def job_run(ended: JobRun) -> job_pb2.JobRun:
+    """A run that ended."""
+    return job_pb2.JobRun(
+        run_id=str(ended.run_id),
+        job_code=ended.job_name,
+        start_time=timestamp(ended.start_time),
+        end_time=timestamp(ended.end_time),
+        outcome=OUTCOMES[ended.outcome],
+        items=ended.items,
+        error=ended.error or "",
+        worker=ended.worker,
+        asked_by=ended.asked_by or "",
+    )
+
+
+def _next_time(standing: JobStanding) -> datetime | None:
+    state = standing.state
+    if state.run_id or state.paused_time:
+        return None
+    return state.due_time(standing.job.cadence)
