@@ -9,7 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.schedule import job_runs
+from server.platform.job_runs import job_runs
 from server.platform.task_worker import QueueDepth, queue_depths
 from server.reports import redemption_counts, sales_sums, state_counts
 from server.reports.figures import OrderFigures, RedemptionFigures, Revenue, SalesFigures, by_piece
