@@ -101,7 +101,9 @@ async def _house(tx: AsyncConnection, sold: Sequence[SalesRow], now: datetime) -
     for row in sold:
         total.add(row)
     runs = await tx.execute(
-        select(job_runs.c.job_name, job_runs.c.run_time).order_by(job_runs.c.job_name)
+        select(job_runs.c.job_name, job_runs.c.run_time)
+        .where(job_runs.c.run_time.is_not(None))
+        .order_by(job_runs.c.job_name)
     )
     return HouseFigures(
         sales=total,

@@ -298,3 +298,8 @@ class Reason(StrEnum):
     fails is named. Metadata: `version_id`, `example`, `expected`, `actual`. Remedy: correct the
     draft or the example, or publish with a `force_comment`.
     """
+    JOB_RUNNING = "JOB_RUNNING"
+    """FAILED_PRECONDITION. A run of the job is under way, or asked for. Metadata: `job_code`,
+    `run_id`. Remedy: wait until that run has ended (ListJobs shows it), then ask for another if it
+    is still needed.
+    """

@@ -314,6 +314,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     that fails is named. Metadata: `version_id`, `example`, `expected`, `actual`. Remedy: correct
     the draft or the example, or publish with a `force_comment`.
     """
+    ERROR_REASON_JOB_RUNNING: _ErrorReason.ValueType  # 60
+    """FAILED_PRECONDITION. A run of the job is under way, or asked for. Metadata: `job_code`,
+    `run_id`. Remedy: wait until that run has ended (ListJobs shows it), then ask for another if it
+    is still needed.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -612,5 +617,10 @@ ERROR_REASON_CONFIG_EXAMPLE_FAILED: ErrorReason.ValueType  # 59
 """FAILED_PRECONDITION. An example kept with the product is not answered as it says; the first
 that fails is named. Metadata: `version_id`, `example`, `expected`, `actual`. Remedy: correct
 the draft or the example, or publish with a `force_comment`.
+"""
+ERROR_REASON_JOB_RUNNING: ErrorReason.ValueType  # 60
+"""FAILED_PRECONDITION. A run of the job is under way, or asked for. Metadata: `job_code`,
+`run_id`. Remedy: wait until that run has ended (ListJobs shows it), then ask for another if it
+is still needed.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
