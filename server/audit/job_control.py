@@ -11,7 +11,7 @@ from server.audit.records import By
 from server.audit.trail import AuditedChange, audit
 from server.platform import job_runs
 from server.platform.errors import not_found
-from server.platform.job_runs import JobRun, JobState
+from server.platform.job_runs import EndedRun, JobState
 from server.platform.schedule import Job, lag_seconds
 from server.platform.statements import run
 
@@ -82,7 +82,7 @@ async def runs(
     name: str,
     before: tuple[datetime, UUID] | None,
     limit: int,
-) -> list[JobRun]:
+) -> list[EndedRun]:
     """Runs that ended, the latest first; "" is every job. Raises NOT_FOUND."""
     if name:
         require_job(table, name)

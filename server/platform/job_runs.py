@@ -137,7 +137,7 @@ class JobState(NamedTuple):
         return self.paused_time is None and (due is None or due <= now)
 
 
-class JobRun(NamedTuple):
+class EndedRun(NamedTuple):
     """A run that ended; `items` is how many things it has done, as far as the job counts them."""
 
     run_id: UUID
@@ -260,17 +260,19 @@ async def end(
     await run_together(tx, ended, recorded)
 
 
-def _run_of(state: JobState, now: datetime, outcome: str, items: int, error: str | None) -> JobRun:
+def _run_of(
+    state: JobState, now: datetime, outcome: str, items: int, error: str | None
+) -> EndedRun:
     assert state.run_id
     assert state.start_time
     worker = state.worker or ""
-    return JobRun(
+    return EndedRun(
         *(state.run_id, state.job_name, state.start_time, now, outcome, items, error, worker),
         state.run_asked_by,
     )
 
 
-def _record(ended: JobRun) -> Command[None]:
+def _record(ended: EndedRun) -> Command[None]:
     return _RECORD(
         *(ended.run_id, ended.job_name, ended.start_time, ended.end_time, ended.outcome),
         *(ended.items, ended.error, ended.worker, ended.asked_by),
@@ -316,18 +318,18 @@ async def history(
     job_name: str = "",
     before: tuple[datetime, UUID] | None = None,
     limit: int,
-) -> list[JobRun]:
+) -> list[EndedRun]:
     """Up to `limit` runs that ended, begun before (start_time, run_id), the latest first; "" is
     every job.
     """
-    columns = [job_history.c[name] for name in JobRun._fields]
+    columns = [job_history.c[name] for name in EndedRun._fields]
     place = job_history.c.start_time, job_history.c.run_id
     query = select(*columns).order_by(*(each.desc() for each in place)).limit(limit)
     if job_name:
         query = query.where(job_history.c.job_name == job_name)
     if before:
         query = query.where(tuple_(*place) < before)
-    return [JobRun(*row) for row in await tx.execute(query)]
+    return [EndedRun(*row) for row in await tx.execute(query)]
 
 
 async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, limit: int) -> int:

@@ -8,7 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from server.api import convert
 from server.api.convert import timestamp
 from server.audit.job_control import JobStanding
-from server.platform.job_runs import JobRun
+from server.platform.job_runs import EndedRun
 
 OUTCOMES = convert.enum_numbers(job_pb2.JobOutcome)
 
@@ -60,7 +60,7 @@ def paused(standing: JobStanding) -> job_pb2.PauseJobResponse:
     )
 
 
-def job_run(ended: JobRun) -> job_pb2.JobRun:
+def job_run(ended: EndedRun) -> job_pb2.JobRun:
     """A run that ended."""
     return job_pb2.JobRun(
         run_id=str(ended.run_id),
