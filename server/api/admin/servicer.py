@@ -33,7 +33,6 @@ from server.api.admin.servicer_statements import PartnerStatementMethods
 from server.api.admin.table import by
 from server.api.calls import Context
 from server.api.repeats import ChangingCall, changing
-from server.audit import audit_events
 from server.audit.job_control import JobTable
 from server.identity import accounts, partner_keys, traveller_blocks
 from server.identity.callers import Admin
