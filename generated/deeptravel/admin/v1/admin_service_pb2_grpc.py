@@ -12,6 +12,7 @@ from deeptravel.admin.v1 import config_version_pb2 as deeptravel_dot_admin_dot_v
 from deeptravel.admin.v1 import entitlement_template_pb2 as deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2
 from deeptravel.admin.v1 import fare_pb2 as deeptravel_dot_admin_dot_v1_dot_fare__pb2
 from deeptravel.admin.v1 import holiday_pb2 as deeptravel_dot_admin_dot_v1_dot_holiday__pb2
+from deeptravel.admin.v1 import job_pb2 as deeptravel_dot_admin_dot_v1_dot_job__pb2
 from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_partner__pb2
 from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_payment__pb2
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
@@ -384,6 +385,31 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/ReplayTask',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskResponse.FromString,
+                _registered_method=True)
+        self.ListJobs = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListJobs',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobsResponse.FromString,
+                _registered_method=True)
+        self.RunJob = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RunJob',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.RunJobRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.RunJobResponse.FromString,
+                _registered_method=True)
+        self.PauseJob = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/PauseJob',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.PauseJobRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.PauseJobResponse.FromString,
+                _registered_method=True)
+        self.ResumeJob = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ResumeJob',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobResponse.FromString,
+                _registered_method=True)
+        self.ListJobRuns = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListJobRuns',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobRunsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobRunsResponse.FromString,
                 _registered_method=True)
         self.ListRoutes = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListRoutes',
@@ -1284,6 +1310,47 @@ class AdminServiceServicer:
     def ReplayTask(self, request, context):
         """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given
         up), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJobs(self, request, context):
+        """Lists what the server does by the clock: when each job ran last and runs next, how late it is,
+        where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunJob(self, request, context):
+        """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons: NOT_FOUND,
+        JOB_RUNNING, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseJob(self, request, context):
+        """Pauses a job in every process, within some seconds, until it is resumed; a run under way ends
+        after the piece it is at. Of one that is paused the first pause stays. Audited with the comment.
+        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeJob(self, request, context):
+        """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
+        Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJobRuns(self, request, context):
+        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2234,6 +2301,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ReplayTask,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskResponse.SerializeToString,
+            ),
+            'ListJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobs,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'RunJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RunJob,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.RunJobRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.RunJobResponse.SerializeToString,
+            ),
+            'PauseJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseJob,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.PauseJobRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.PauseJobResponse.SerializeToString,
+            ),
+            'ResumeJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeJob,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobResponse.SerializeToString,
+            ),
+            'ListJobRuns': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobRuns,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobRunsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobRunsResponse.SerializeToString,
             ),
             'ListRoutes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRoutes,
@@ -4354,6 +4446,141 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ReplayTask',
             deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_task__pb2.ReplayTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListJobs',
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RunJob',
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.RunJobRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.RunJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/PauseJob',
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.PauseJobRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.PauseJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ResumeJob',
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobRuns(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListJobRuns',
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobRunsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobRunsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -13,6 +13,7 @@ from deeptravel.admin.v1 import config_version_pb2 as _config_version_pb2
 from deeptravel.admin.v1 import entitlement_template_pb2 as _entitlement_template_pb2
 from deeptravel.admin.v1 import fare_pb2 as _fare_pb2
 from deeptravel.admin.v1 import holiday_pb2 as _holiday_pb2
+from deeptravel.admin.v1 import job_pb2 as _job_pb2
 from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
 from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
@@ -290,6 +291,27 @@ class AdminServiceStub:
     ReplayTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.ReplayTaskRequest, _task_pb2.ReplayTaskResponse]
     """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given
     up), IDEMPOTENCY_MISMATCH.
+    """
+    ListJobs: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]
+    """Lists what the server does by the clock: when each job ran last and runs next, how late it is,
+    where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+    """
+    RunJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.RunJobRequest, _job_pb2.RunJobResponse]
+    """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons: NOT_FOUND,
+    JOB_RUNNING, IDEMPOTENCY_MISMATCH.
+    """
+    PauseJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.PauseJobRequest, _job_pb2.PauseJobResponse]
+    """Pauses a job in every process, within some seconds, until it is resumed; a run under way ends
+    after the piece it is at. Of one that is paused the first pause stays. Audited with the comment.
+    Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    ResumeJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.ResumeJobRequest, _job_pb2.ResumeJobResponse]
+    """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
+    Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    ListJobRuns: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListJobRunsRequest, _job_pb2.ListJobRunsResponse]
+    """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
+    NOT_FOUND, PAGE_TOKEN_INVALID.
     """
     ListRoutes: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListRoutesRequest, _catalog_pb2.ListRoutesResponse]
     """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -828,6 +850,27 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ReplayTask: _aio.UnaryUnaryMultiCallable[_task_pb2.ReplayTaskRequest, _task_pb2.ReplayTaskResponse]  # type: ignore[assignment]
     """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given
     up), IDEMPOTENCY_MISMATCH.
+    """
+    ListJobs: _aio.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]  # type: ignore[assignment]
+    """Lists what the server does by the clock: when each job ran last and runs next, how late it is,
+    where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+    """
+    RunJob: _aio.UnaryUnaryMultiCallable[_job_pb2.RunJobRequest, _job_pb2.RunJobResponse]  # type: ignore[assignment]
+    """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons: NOT_FOUND,
+    JOB_RUNNING, IDEMPOTENCY_MISMATCH.
+    """
+    PauseJob: _aio.UnaryUnaryMultiCallable[_job_pb2.PauseJobRequest, _job_pb2.PauseJobResponse]  # type: ignore[assignment]
+    """Pauses a job in every process, within some seconds, until it is resumed; a run under way ends
+    after the piece it is at. Of one that is paused the first pause stays. Audited with the comment.
+    Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    ResumeJob: _aio.UnaryUnaryMultiCallable[_job_pb2.ResumeJobRequest, _job_pb2.ResumeJobResponse]  # type: ignore[assignment]
+    """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
+    Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    ListJobRuns: _aio.UnaryUnaryMultiCallable[_job_pb2.ListJobRunsRequest, _job_pb2.ListJobRunsResponse]  # type: ignore[assignment]
+    """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
+    NOT_FOUND, PAGE_TOKEN_INVALID.
     """
     ListRoutes: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListRoutesRequest, _catalog_pb2.ListRoutesResponse]  # type: ignore[assignment]
     """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -1747,6 +1790,57 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_task_pb2.ReplayTaskResponse, _abc.Awaitable[_task_pb2.ReplayTaskResponse]]:
         """Has work that was given up tried again, with all its attempts. Reasons: NOT_FOUND (not given
         up), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListJobs(
+        self,
+        request: _job_pb2.ListJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.ListJobsResponse, _abc.Awaitable[_job_pb2.ListJobsResponse]]:
+        """Lists what the server does by the clock: when each job ran last and runs next, how late it is,
+        where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def RunJob(
+        self,
+        request: _job_pb2.RunJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.RunJobResponse, _abc.Awaitable[_job_pb2.RunJobResponse]]:
+        """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons: NOT_FOUND,
+        JOB_RUNNING, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseJob(
+        self,
+        request: _job_pb2.PauseJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.PauseJobResponse, _abc.Awaitable[_job_pb2.PauseJobResponse]]:
+        """Pauses a job in every process, within some seconds, until it is resumed; a run under way ends
+        after the piece it is at. Of one that is paused the first pause stays. Audited with the comment.
+        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeJob(
+        self,
+        request: _job_pb2.ResumeJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.ResumeJobResponse, _abc.Awaitable[_job_pb2.ResumeJobResponse]]:
+        """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
+        Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListJobRuns(
+        self,
+        request: _job_pb2.ListJobRunsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.ListJobRunsResponse, _abc.Awaitable[_job_pb2.ListJobRunsResponse]]:
+        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod

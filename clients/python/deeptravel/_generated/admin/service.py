@@ -411,6 +411,38 @@ _REPLAY_TASK = Method(
     admin.ReplayTaskResponse,
     safe=False,
 )
+_LIST_JOBS = Method(
+    "/deeptravel.admin.v1.AdminService/ListJobs",
+    admin.ListJobsRequest,
+    admin.ListJobsResponse,
+    safe=True,
+    items="jobs",
+)
+_RUN_JOB = Method(
+    "/deeptravel.admin.v1.AdminService/RunJob",
+    admin.RunJobRequest,
+    admin.RunJobResponse,
+    safe=False,
+)
+_PAUSE_JOB = Method(
+    "/deeptravel.admin.v1.AdminService/PauseJob",
+    admin.PauseJobRequest,
+    admin.PauseJobResponse,
+    safe=False,
+)
+_RESUME_JOB = Method(
+    "/deeptravel.admin.v1.AdminService/ResumeJob",
+    admin.ResumeJobRequest,
+    admin.ResumeJobResponse,
+    safe=False,
+)
+_LIST_JOB_RUNS = Method(
+    "/deeptravel.admin.v1.AdminService/ListJobRuns",
+    admin.ListJobRunsRequest,
+    admin.ListJobRunsResponse,
+    safe=True,
+    items="job_runs",
+)
 _LIST_ROUTES = Method(
     "/deeptravel.admin.v1.AdminService/ListRoutes",
     admin.ListRoutesRequest,
@@ -1982,6 +2014,88 @@ class AdminService:
         up), IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REPLAY_TASK, admin.ReplayTaskRequest(task_id=task_id, request_id=request_id), timeout)
+
+    def list_jobs(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListJobsResponse:
+        """Lists what the server does by the clock: when each job ran last and runs next, how late it
+        is, where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_JOBS, admin.ListJobsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_jobs(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Job]:
+        """All `jobs` of list_jobs, page after page."""
+        return self._calls.pages(_LIST_JOBS, admin.ListJobsRequest(page_size=page_size), timeout)
+
+    def run_job(
+        self,
+        *,
+        job_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RunJobResponse:
+        """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons:
+        NOT_FOUND, JOB_RUNNING, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_RUN_JOB, admin.RunJobRequest(job_code=job_code, request_id=request_id), timeout)
+
+    def pause_job(
+        self,
+        *,
+        job_code: str,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.PauseJobResponse:
+        """Pauses a job in every process, within some seconds, until it is resumed; a run under way
+        ends after the piece it is at. Of one that is paused the first pause stays. Audited with the
+        comment. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_PAUSE_JOB, admin.PauseJobRequest(job_code=job_code, comment=comment, request_id=request_id), timeout)
+
+    def resume_job(
+        self,
+        *,
+        job_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ResumeJobResponse:
+        """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
+        Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_RESUME_JOB, admin.ResumeJobRequest(job_code=job_code, request_id=request_id), timeout)
+
+    def list_job_runs(
+        self,
+        *,
+        job_code: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListJobRunsResponse:
+        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_JOB_RUNS, admin.ListJobRunsRequest(job_code=job_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_job_runs(
+        self,
+        *,
+        job_code: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.JobRun]:
+        """All `job_runs` of list_job_runs, page after page."""
+        return self._calls.pages(_LIST_JOB_RUNS, admin.ListJobRunsRequest(job_code=job_code, page_size=page_size), timeout)
 
     def list_routes(
         self,
@@ -4385,6 +4499,88 @@ class AsyncAdminService:
         up), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REPLAY_TASK, admin.ReplayTaskRequest(task_id=task_id, request_id=request_id), timeout)
+
+    async def list_jobs(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListJobsResponse:
+        """Lists what the server does by the clock: when each job ran last and runs next, how late it
+        is, where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_JOBS, admin.ListJobsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_jobs(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Job]:
+        """All `jobs` of list_jobs, page after page."""
+        return self._calls.pages(_LIST_JOBS, admin.ListJobsRequest(page_size=page_size), timeout)
+
+    async def run_job(
+        self,
+        *,
+        job_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RunJobResponse:
+        """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons:
+        NOT_FOUND, JOB_RUNNING, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_RUN_JOB, admin.RunJobRequest(job_code=job_code, request_id=request_id), timeout)
+
+    async def pause_job(
+        self,
+        *,
+        job_code: str,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.PauseJobResponse:
+        """Pauses a job in every process, within some seconds, until it is resumed; a run under way
+        ends after the piece it is at. Of one that is paused the first pause stays. Audited with the
+        comment. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_PAUSE_JOB, admin.PauseJobRequest(job_code=job_code, comment=comment, request_id=request_id), timeout)
+
+    async def resume_job(
+        self,
+        *,
+        job_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ResumeJobResponse:
+        """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
+        Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_RESUME_JOB, admin.ResumeJobRequest(job_code=job_code, request_id=request_id), timeout)
+
+    async def list_job_runs(
+        self,
+        *,
+        job_code: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListJobRunsResponse:
+        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_JOB_RUNS, admin.ListJobRunsRequest(job_code=job_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_job_runs(
+        self,
+        *,
+        job_code: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.JobRun]:
+        """All `job_runs` of list_job_runs, page after page."""
+        return self._calls.pages(_LIST_JOB_RUNS, admin.ListJobRunsRequest(job_code=job_code, page_size=page_size), timeout)
 
     async def list_routes(
         self,
