@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.orders.event_feed import RECORDED
 from server.orders.rules import ORDER_MOVES
 from server.platform.statements import Command, Statement, run, run_together
 
@@ -82,13 +83,16 @@ FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::timestamptz[])
   AS v (order_id, sequence, state, cancel_reason, pay_time)
 WHERE o.order_id = v.order_id
 """)
-_RECORD = Statement("""
+_RECORD = Statement(
+    """
 INSERT INTO order_events
   (order_id, sequence, event, state, cancel_reason, ticket_id, actor, occurred_time)
 SELECT v.*, $1::timestamptz
 FROM unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::bigint[],
             $8::text[]) v
-""")
+""",
+    notifies=RECORDED,
+)
 
 
 async def record(tx: AsyncConnection, moves: Iterable[Move], *, now: datetime) -> None:

@@ -4,6 +4,7 @@ sold for; refunds.
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -118,6 +119,14 @@ order_events = Table(
     Column("ticket_id", BigInteger),
     Column("actor", Text, nullable=False),
     Column("occurred_time", DateTime(timezone=True), nullable=False),
+    # whether the traveller is still to be told of it: see event_feed.py
+    Column("notify", Boolean, nullable=False, server_default="true"),
+)
+Index(
+    "ix_order_events_notify",
+    order_events.c.occurred_time,
+    order_events.c.order_id,
+    postgresql_where=order_events.c.notify,
 )
 Index("ix_order_events_occurred_time", order_events.c.occurred_time)
 

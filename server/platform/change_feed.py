@@ -50,6 +50,7 @@ class ChangeKind(StrEnum):
     LOGIN = "LOGIN"
     """A log-in, by its id: ended, or its session opened for a departure or closed."""
     MERCHANT = "MERCHANT"
+    NOTIFICATION_TEMPLATE = "NOTIFICATION_TEMPLATE"
     PARTNER = "PARTNER"
     PARTNER_KEY = "PARTNER_KEY"
     QR_KEY = "QR_KEY"

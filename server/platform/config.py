@@ -22,10 +22,17 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from server.platform import postgres_url
-from server.platform.proxies import FORWARDED, X_FORWARDED_FOR, Proxies, networks
+from server.platform.notification_settings import NotificationSettings
+from server.platform.proxies import (
+    FORWARDED,
+    X_FORWARDED_FOR,
+    Proxies,
+    is_loopback,
+    networks,
+)
 from server.platform.redis_url import read as read_redis_url
 
 SECRET_KEY_BYTES = 32
@@ -57,7 +64,7 @@ class ConfigError(Exception):
     """
 
 
-class Settings(BaseSettings):
+class Settings(NotificationSettings):
     """Every setting, with its default. The variable is the name in upper case after
     `DEEPTRAVEL_`.
     """
@@ -517,16 +524,6 @@ def _beside(public_port: int, given: int | None) -> int:
 
 def _parts(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",")) if text else ()
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def unknown_settings(names: Iterable[str]) -> dict[str, str]:

@@ -93,6 +93,24 @@ NOTICES = Counter("deeptravel_notices", "WeChat's notices, by what became of the
 WEBHOOK_ATTEMPTS = Counter(
     "deeptravel_webhook_attempts", "Attempts to deliver events to partners", ["result"]
 )
+NOTIFICATIONS = Counter(
+    "deeptravel_notifications",
+    "Messages to travellers, by kind, channel and what became of them: WRITTEN to the inbox, then"
+    " SENT, RETRIED, SKIPPED (no consent or address) or DEAD by each other channel",
+    ["kind", "channel", "outcome"],
+)
+NOTIFICATION_SECONDS = Histogram(
+    "deeptravel_notification_seconds",
+    "From what happened to the first attempt to send a message of it, quiet hours left out",
+    ["channel"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300, 1800),
+)
+NOTIFICATION_PAUSES = Gauge(
+    "deeptravel_notification_pauses",
+    "Channels that are stopped until somebody mends what is wrong, or a trial succeeds",
+    ["channel"],
+    multiprocess_mode="livemax",
+)
 SEARCH_CACHE = Counter(
     "deeptravel_search_cache",
     "Looks into the cache, by what was looked for and where it was: memory, redis, or made",

@@ -221,7 +221,12 @@ ON CONFLICT (ticket_id, jti, function_code) DO UPDATE SET
   terminal_device_id = excluded.terminal_device_id, venue_code = excluded.venue_code
 """
 )
-RECORD_EVENTS = Statement("""
+RECORDED = "redemption_events"
+"""What a transaction that records scans notifies, which costs it nothing: whoever tells travellers
+of redemptions looks after the commit.
+"""
+RECORD_EVENTS = Statement(
+    """
 INSERT INTO redemption_events
   (ticket_id, event_id, ticket_code, jti, function_code, result, reason, quantity, merchant_code,
    venue_code, terminal_device_id, operator, session_code, request_id, comment, occurred_time)
@@ -229,7 +234,9 @@ SELECT v.*, $1::timestamptz
 FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[],
             $9::int[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
             $16::text[]) v
-""")
+""",
+    notifies=RECORDED,
+)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,157 @@
+"""Where it stands what travellers are to be told: the moves of orders, redemptions, and requests of
+other rooms, each written in the transaction in which it happened.
+
+Redemptions are read from `redemption_events` itself, by the index that reports use: a scan writes
+nothing for this. Up to where they were read is a time, `redemptions_until`. It never passes a
+transaction that may still write a redemption of before it: not the oldest that is under way, and
+not MAX_CLOCK_DIFFERENCE before now, by which the clocks of processes may differ from the
+database's. What lies after it is read again every few seconds, and told once: the message's `source`
+says whether it was.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from server.platform.statements import Command, Statement
+from server.tickets.rules import DAY_BITS, SEQUENCE_BITS
+
+LOCK = 0x44545402, 0x4E4F5449
+"""The advisory lock of the one follower; any numbers that nobody else uses."""
+MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)
+REQUESTED = "notification_requests"
+"""What a transaction that asks for a message notifies."""
+
+
+class Place(NamedTuple):
+    """A place among the redemptions."""
+
+    occurred_time: datetime
+    event_id: int = -1
+
+
+class Redemption(NamedTuple):
+    """An admitted scan of one of our own tickets."""
+
+    ticket_id: int
+    event_id: int
+    function_code: str
+    quantity: int
+    venue_code: str
+    occurred_time: datetime
+
+    @property
+    def source(self) -> str:
+        """What tells it from all others."""
+        return f"redemption:{self.ticket_id}:{self.event_id}"
+
+
+class Request(NamedTuple):
+    """What another room asks the traveller of an order to be told, once for each key; `facts` are
+    by the names of the kind's placeholders, `ticket_id` one of them to say whose.
+    """
+
+    order_id: int
+    kind: str
+    request_key: str
+    facts: Mapping[str, Any]
+    occurred_time: datetime
+
+    @property
+    def source(self) -> str:
+        """What tells it from all others."""
+        return f"request:{self.order_id}:{self.kind}:{self.request_key}"
+
+
+class Mark(NamedTuple):
+    """How far it is: and what the database's time is, and the beginning of the oldest transaction
+    that may write.
+    """
+
+    redemptions_until: datetime
+    last_number: int
+    now: datetime
+    oldest: datetime | None
+
+    @property
+    def safe_until(self) -> datetime:
+        """Nothing of before it can come any more."""
+        first = self.now if self.oldest is None else min(self.now, self.oldest)
+        return max(self.redemptions_until, first - MAX_CLOCK_DIFFERENCE)
+
+
+TRY_LOCK = Statement("SELECT pg_try_advisory_xact_lock($1::int, $2::int)", bool)
+# before what is read by it: what begins later has later times
+READ_MARK = Statement(
+    """
+SELECT m.redemptions_until, m.last_number, clock_timestamp(), (
+  SELECT min(xact_start) FROM pg_stat_activity
+  WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid())
+FROM notification_marks m
+""",
+    Mark,
+)
+MOVE_MARK = Statement("""
+UPDATE notification_marks SET redemptions_until = $1::timestamptz, last_number = $2::bigint
+""")
+# partners' tickets have greater numbers; 0 is none of ours
+_REDEMPTIONS = Statement(
+    f"""
+SELECT e.ticket_id, e.event_id, e.function_code, e.quantity, e.venue_code, e.occurred_time
+FROM merchants m CROSS JOIN LATERAL (
+  SELECT * FROM redemption_events r
+  WHERE r.merchant_code = m.merchant_code
+    AND (r.occurred_time, r.event_id) > ($1::timestamptz, $2::bigint)
+    AND r.result = 'SUCCESS' AND r.ticket_id BETWEEN 1 AND {(1 << DAY_BITS + SEQUENCE_BITS) - 1}
+  ORDER BY r.occurred_time, r.event_id LIMIT $3::int) e
+ORDER BY e.occurred_time, e.event_id LIMIT $3::int
+""",  # noqa: S608 - our own number
+    Redemption,
+)
+_REQUESTS = Statement(
+    """
+SELECT order_id, kind, request_key, facts, occurred_time FROM notification_requests
+ORDER BY occurred_time, order_id LIMIT $1::int
+""",
+    Request,
+)
+_ASK = Statement(
+    """
+INSERT INTO notification_requests (order_id, kind, request_key, facts, occurred_time)
+SELECT v.*, $1::timestamptz
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::jsonb[]) v
+ON CONFLICT DO NOTHING
+""",
+    notifies=REQUESTED,
+)
+_DROP = Statement("""
+DELETE FROM notification_requests r
+USING unnest($1::bigint[], $2::text[], $3::text[]) AS v (order_id, kind, request_key)
+WHERE (r.order_id, r.kind, r.request_key) = (v.order_id, v.kind, v.request_key)
+""")
+
+
+def redemptions(after: Place, limit: int) -> Command[Redemption]:
+    """Admitted scans of our own tickets after a place, in the order of their times."""
+    return _REDEMPTIONS(*after, limit)
+
+
+def requests(limit: int) -> Command[Request]:
+    """What other rooms ask for, the oldest first."""
+    return _REQUESTS(limit)
+
+
+def drop(found: list[Request]) -> Command[None] | None:
+    """Says that these were taken, in the transaction of the messages."""
+    return _DROP.of_rows([request[:3] for request in found])
+
+
+def ask(*wanted: tuple[int, str, str, Mapping[str, Any]], now: datetime) -> Command[None] | None:
+    """Has the travellers of orders told of something, each (order_id, kind, key, facts) once, in
+    the transaction in which it happens; None if there is nothing.
+
+    The facts are by the names of the kind's placeholders (texts.PLACEHOLDERS), times as ISO 8601 in
+    UTC, amounts as {"minor", "currency"}, names as {"zh", "en"}; `ticket_id` says which ticket.
+    """
+    rows = [(order_id, kind, key, dict(facts)) for order_id, kind, key, facts in wanted]
+    return _ASK.of_rows(rows, now)
