@@ -42,6 +42,7 @@ from server.audit.chaining import AuditSequencer
 from server.catalog import tasks as catalog_tasks
 from server.domain import Domain, Platform, start_domain, start_scheduled_versions
 from server.identity import tasks as identity_tasks
+from server.notifications import tasks as notification_tasks
 from server.orders import tasks as order_tasks
 from server.orders.watch import Watcher
 from server.partners import sandbox_clock
@@ -52,12 +53,13 @@ from server.payments import tasks as payment_tasks
 from server.platform import ports
 from server.platform import tasks as platform_tasks
 from server.platform.change_feed import ChangeFeed
-from server.platform.config import ConfigError, Settings, is_loopback
+from server.platform.config import ConfigError, Settings
 from server.platform.database import Database
 from server.platform.errors import StartError
 from server.platform.lifecycle import at_stop, start_part
 from server.platform.loops import Loops
 from server.platform.metrics import POOL, exposition
+from server.platform.proxies import is_loopback
 from server.platform.ratelimit import RateLimiter
 from server.platform.schedule import Job, Jobs
 from server.platform.task_worker import TaskWorker
@@ -98,6 +100,7 @@ def jobs(settings: Settings) -> list[Job]:
         *audit_tasks.jobs(settings),
         *catalog_tasks.jobs(settings),
         *identity_tasks.jobs(settings),
+        *notification_tasks.jobs(settings),
         *order_tasks.jobs(settings),
         *payment_tasks.jobs(settings),
         *platform_tasks.jobs(settings),

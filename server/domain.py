@@ -12,9 +12,14 @@ from server.api.ota.servicer_webhooks import Webhooks
 from server.api.redemption.servicer import RedemptionDomain
 from server.api.ticketing.offers import encoded_offer, encoded_price
 from server.api.ticketing.servicer import TicketingDomain
+from server.api.ticketing.servicer_notifications import NotificationDomain
 from server.catalog.catalogue import Catalogues
 from server.configuration.publishing import ScheduledVersions
 from server.identity.service import Identity
+from server.notifications.following import Follower, NotificationTerms
+from server.notifications.preferences import ContactSeals
+from server.notifications.rules import QuietHours
+from server.notifications.templates import Templates
 from server.orders import tasks as order_tasks
 from server.orders.hold import Holder
 from server.orders.hold_expiry import Expiry
@@ -124,6 +129,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     at_stop(stack, "readers", readers.stop)
     orders = _start_orders(stack, platform)
     payments = _payments(platform, readers, orders, wechat)
+    notifications = _start_notifications(stack, platform)
     issuer, quotes = Issuer(key_rings), Quotes(platform.secret_key)
     redeemer = Redeemer(
         db,
@@ -164,6 +170,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
                 quote_seconds=settings.quote_seconds,
             ),
             search=_search(orders, readers, cache),
+            notifications=notifications,
         ),
         webhooks=webhooks,
         catalogues=orders.catalogues,
@@ -204,6 +211,24 @@ def _start_webhooks(stack: AsyncExitStack, platform: Platform) -> Webhooks:
     start_part(stack, "ledgers", Bookkeeper(db, settings.zone, platform.loops))
     payments = PaymentWebhooks(db, secrets, zone=settings.zone)
     return Webhooks(secrets, payments, bool(settings.webhook_allow_private))
+
+
+def _start_notifications(stack: AsyncExitStack, platform: Platform) -> NotificationDomain:
+    db, settings = platform.db, platform.settings
+    templates = Templates(db, platform.feed)
+    begin, end = settings.notification_quiet_hours.split("-")
+    terms = NotificationTerms(
+        zone=settings.zone,
+        language=settings.notification_language,
+        quiet=QuietHours(*(int(t[:2]) * 60 + int(t[3:]) for t in (begin, end))),
+        tells_completed=settings.notification_order_completed,
+        channels=frozenset(),
+        app_id=settings.wechat_app_id or "",
+    )
+    start_part(stack, "notifications", Follower(db, templates, terms, platform.loops))
+    return NotificationDomain(
+        templates, ContactSeals(platform.secret_key), terms.language, terms.zone
+    )
 
 
 def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:

@@ -21,8 +21,9 @@ from pydantic import SecretStr
 
 from server.operations import data_folder
 from server.operations.places import Places
-from server.platform.config import Settings, is_loopback, load_settings, wechat_settings
+from server.platform.config import Settings, load_settings, wechat_settings
 from server.platform.errors import StartError
+from server.platform.proxies import is_loopback
 
 if TYPE_CHECKING:
     from server.platform.database import Database

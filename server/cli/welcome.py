@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from server.cli.development import credentials_file
-from server.platform.config import Settings, is_loopback
+from server.platform.config import Settings
+from server.platform.proxies import is_loopback
 
 if TYPE_CHECKING:
     from server.cli.development import DemoCredentials

@@ -165,11 +165,11 @@ class Follower:
             behind = Place(last_time, latest[-1].event_id) if is_full else None
             read = behind or max(read or Place(last_time), Place(last_time - OVERLAP))
             is_more = is_more or is_full
-        fresh = {
-            each.source: each for each in (*again, *latest) if each.source not in self._told
-        }
+        fresh = {each.source: each for each in (*again, *latest) if each.source not in self._told}
         is_more = is_more or len(moves) >= AT_ONCE or len(requests) == AT_ONCE
-        return _Found(moves, requests, list(fresh.values()), until, rereading, read, has_reread, is_more)
+        return _Found(
+            moves, requests, list(fresh.values()), until, rereading, read, has_reread, is_more
+        )
 
     def _have_read(self, found: "_Found") -> None:
         """Goes on from there, once what follows from it is committed."""
@@ -212,7 +212,7 @@ class Follower:
             if (of := known.get((order_of.get(each.ticket_id, 0), each.ticket_id)))
         ]
         messages += [
-            NewMessage(of, each.kind, each.source, of.facts() | each.facts, each.occurred_time)
+            NewMessage(of, each.kind, each.source, {**of.facts(), **each.facts}, each.occurred_time)
             for each in found.requests
             if (of := known.get(_subject(each)))
         ]
@@ -251,9 +251,7 @@ class Follower:
         ]
         return numbered, deliveries
 
-    def _numbered(
-        self, message: NewMessage, number: int, published: Published
-    ) -> NumberedMessage:
+    def _numbered(self, message: NewMessage, number: int, published: Published) -> NumberedMessage:
         language = message.context.language or self._terms.language
         kept = published[TemplateKey(message.kind, rules.INBOX, language)]
         values = texts.values(message.facts, language, self._terms.zone)
@@ -320,9 +318,7 @@ def _subject(request: Request) -> tuple[int, int]:
     return request.order_id, int(request.facts.get("ticket_id", 0))
 
 
-def _of_move(
-    told: rules.Told, of: Context, refunds: Sequence[RefundOutcome]
-) -> NewMessage | None:
+def _of_move(told: rules.Told, of: Context, refunds: Sequence[RefundOutcome]) -> NewMessage | None:
     """The message of an order's move; None if there is nothing to be said of it."""
     facts = of.facts() | {"event_time": told.occurred_time.isoformat()}
     if told.ticket_ids:

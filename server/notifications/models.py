@@ -95,6 +95,7 @@ notification_preferences = Table(
     "notification_preferences",
     metadata,
     Column("traveller_id", BigInteger, primary_key=True, autoincrement=False),
+    # empty: the setting's
     Column("language", Text, nullable=False),
     Column("sms", Boolean, nullable=False),
     Column("email", Boolean, nullable=False),
@@ -104,7 +105,7 @@ notification_preferences = Table(
     Column("quiet_from", SmallInteger),
     Column("quiet_until", SmallInteger),
     Column("update_time", DateTime(timezone=True), nullable=False),
-    CheckConstraint("language IN ('zh', 'en')", name="language"),
+    CheckConstraint("language IN ('', 'zh', 'en')", name="language"),
     CheckConstraint(
         "(quiet_from IS NULL) = (quiet_until IS NULL)"
         " AND quiet_from BETWEEN 0 AND 1439 AND quiet_until BETWEEN 0 AND 1439",

@@ -85,7 +85,7 @@ def tell(moves: Iterable[Move], *, completed: bool) -> list[Told]:
     told: dict[tuple[int, str, datetime], Told] = {}
     for move in moves:
         kind = _MOVES.get(move.event)
-        if kind is None or kind == ORDER_COMPLETED and not completed:
+        if kind is None or (kind == ORDER_COMPLETED and not completed):
             continue
         if kind == ORDER_CANCELLED and move.cancel_reason == "REFUNDED":
             continue

@@ -80,8 +80,8 @@ def faults(channel: str, template: Template, known: Mapping[str, str]) -> list[F
 
 def _missing(channel: str, template: Template) -> list[Fault]:
     if channel == "WECHAT":
-        needed = {"template_id": template.template_id, "fields": template.fields}
-        unused = {"title": template.title, "body": template.body}
+        needed: dict[str, object] = {"template_id": template.template_id, "fields": template.fields}
+        unused: dict[str, object] = {"title": template.title, "body": template.body}
     else:
         needed = {"body": template.body}
         if channel != "SMS":
@@ -91,6 +91,6 @@ def _missing(channel: str, template: Template) -> list[Fault]:
             "page": template.page,
             "fields": template.fields,
         }
-    return [Fault(name, "is needed in this channel") for name, given in needed.items() if not given] + [
-        Fault(name, "has no use in this channel") for name, given in unused.items() if given
-    ]
+    return [
+        Fault(name, "is needed in this channel") for name, given in needed.items() if not given
+    ] + [Fault(name, "has no use in this channel") for name, given in unused.items() if given]

@@ -173,7 +173,7 @@ def require_sound(key: TemplateKey, template: Template) -> None:
 
 
 def _shipped(key: TemplateKey) -> KeptTemplate | None:
-    template = texts.SHIPPED.get(tuple(key))
+    template = texts.SHIPPED.get((key.kind, key.channel, key.language))
     return KeptTemplate(key, 0, template) if template else None
 
 

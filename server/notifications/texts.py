@@ -110,11 +110,16 @@ def amount(minor: int, currency: str) -> str:
 
 _SHIPPED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     rules.PAYMENT_SUCCEEDED: (
-        ("支付成功", "订单 {order_code} 已支付 {amount}：{product} {service} {time}，共 {tickets} 张票。"),
+        (
+            "支付成功",
+            "订单 {order_code} 已支付 {amount}：{product} {service} {time}，共 {tickets} 张票。",
+        ),
         (
             "Payment received",
-            "Order {order_code} is paid ({amount}): {product} {service} {time}, {tickets}"
-            " ticket(s).",
+            (
+                "Order {order_code} is paid ({amount}): {product} {service} {time}, {tickets}"
+                " ticket(s)."
+            ),
         ),
     ),
     rules.ORDER_CANCELLED: (
@@ -147,8 +152,10 @@ _SHIPPED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ),
         (
             "Departure cancelled",
-            "We are sorry: {service} ({journey}) at {time} is cancelled. The tickets of order"
-            " {order_code} are refunded in full or changed free of charge.",
+            (
+                "We are sorry: {service} ({journey}) at {time} is cancelled. The tickets of order"
+                " {order_code} are refunded in full or changed free of charge."
+            ),
         ),
     ),
     rules.DEPARTURE_MOVED: (
@@ -158,8 +165,10 @@ _SHIPPED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ),
         (
             "Departure moved",
-            "{service} ({journey}) now leaves at {time}. The tickets of order {order_code} stay"
-            " valid.",
+            (
+                "{service} ({journey}) now leaves at {time}. The tickets of order {order_code} stay"
+                " valid."
+            ),
         ),
     ),
 }

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from server.platform.statements import Command, Statement
 
-
 RECORDED = "order_events"
 """What a transaction that records a move notifies: this process's follower looks after the commit.
 """

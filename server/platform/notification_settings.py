@@ -103,4 +103,3 @@ class NotificationSettings(BaseSettings):
             if given[0] != given[1]:
                 raise ValueError(f"NOTIFICATION_{one} and NOTIFICATION_{other}: set both or none")
         return self
-

@@ -148,9 +148,7 @@ class AccessTokens:
         self._known = token, row.expire_time
         return token
 
-    async def _fetch_alone(
-        self, row: _Row, refused: str, found: str, now: datetime
-    ) -> str | None:
+    async def _fetch_alone(self, row: _Row, refused: str, found: str, now: datetime) -> str | None:
         """Fetches the next one; None while another process is at it."""
         until = now + timedelta(seconds=FETCH_SECONDS)
         async with self._db.transaction() as tx:

@@ -11,7 +11,6 @@ from deeptravel.ticketing.v1 import (
     payment_pb2,
     refund_pb2,
     ticket_pb2,
-    ticketing_service_pb2_grpc,
 )
 
 from server.aftersales.refund_requests import RefundHandler
@@ -26,6 +25,7 @@ from server.api.ticketing import orders as order_messages
 from server.api.ticketing import payments as payment_messages
 from server.api.ticketing import refunds as refund_messages
 from server.api.ticketing import tickets as ticket_messages
+from server.api.ticketing.servicer_notifications import NotificationDomain, NotificationMethods
 from server.identity.callers import Traveller
 from server.identity.travellers import Travellers
 from server.orders import orders, qr_codes, travel_tickets
@@ -59,10 +59,13 @@ class TicketingDomain(NamedTuple):
     refund_handler: RefundHandler
     change_handler: ChangeHandler
     search: Search
+    notifications: NotificationDomain
 
 
-class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
-    """The methods of TicketingService; the contract documents each."""
+class TicketingServicer(NotificationMethods):
+    """The methods of TicketingService; the contract documents each. Those about messages are in
+    `servicer_notifications.py`.
+    """
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class TicketingServicer(ticketing_service_pb2_grpc.TicketingServiceServicer):
         self._repeats = repeats
         self._pages = pages
         self._domain = domain
+        self._notifications = domain.notifications
 
     # Search
 

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from deeptravel.ticketing.v1 import notification_pb2 as deeptravel_dot_ticketing_dot_v1_dot_notification__pb2
 from deeptravel.ticketing.v1 import offer_pb2 as deeptravel_dot_ticketing_dot_v1_dot_offer__pb2
 from deeptravel.ticketing.v1 import order_pb2 as deeptravel_dot_ticketing_dot_v1_dot_order__pb2
 from deeptravel.ticketing.v1 import payment_pb2 as deeptravel_dot_ticketing_dot_v1_dot_payment__pb2
@@ -153,6 +154,46 @@ class TicketingServiceStub:
                 '/deeptravel.ticketing.v1.TicketingService/ChangeTicket',
                 request_serializer=deeptravel_dot_ticketing_dot_v1_dot_refund__pb2.ChangeTicketRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_refund__pb2.ChangeTicketResponse.FromString,
+                _registered_method=True)
+        self.ListNotifications = channel.unary_unary(
+                '/deeptravel.ticketing.v1.TicketingService/ListNotifications',
+                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ListNotificationsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ListNotificationsResponse.FromString,
+                _registered_method=True)
+        self.CountUnreadNotifications = channel.unary_unary(
+                '/deeptravel.ticketing.v1.TicketingService/CountUnreadNotifications',
+                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsResponse.FromString,
+                _registered_method=True)
+        self.MarkNotificationRead = channel.unary_unary(
+                '/deeptravel.ticketing.v1.TicketingService/MarkNotificationRead',
+                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkNotificationReadRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkNotificationReadResponse.FromString,
+                _registered_method=True)
+        self.MarkAllNotificationsRead = channel.unary_unary(
+                '/deeptravel.ticketing.v1.TicketingService/MarkAllNotificationsRead',
+                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkAllNotificationsReadRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkAllNotificationsReadResponse.FromString,
+                _registered_method=True)
+        self.ReportSubscriptionConsents = channel.unary_unary(
+                '/deeptravel.ticketing.v1.TicketingService/ReportSubscriptionConsents',
+                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ReportSubscriptionConsentsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ReportSubscriptionConsentsResponse.FromString,
+                _registered_method=True)
+        self.GetNotificationPreferences = channel.unary_unary(
+                '/deeptravel.ticketing.v1.TicketingService/GetNotificationPreferences',
+                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetNotificationPreferencesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetNotificationPreferencesResponse.FromString,
+                _registered_method=True)
+        self.UpdateNotificationPreferences = channel.unary_unary(
+                '/deeptravel.ticketing.v1.TicketingService/UpdateNotificationPreferences',
+                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.UpdateNotificationPreferencesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.UpdateNotificationPreferencesResponse.FromString,
+                _registered_method=True)
+        self.DownloadCalendarEntry = channel.unary_stream(
+                '/deeptravel.ticketing.v1.TicketingService/DownloadCalendarEntry',
+                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.DownloadCalendarEntryRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.DownloadCalendarEntryResponse.FromString,
                 _registered_method=True)
 
 
@@ -368,6 +409,70 @@ class TicketingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListNotifications(self, request, context):
+        """Lists the caller's messages, the latest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountUnreadNotifications(self, request, context):
+        """Says how many of the caller's messages were not read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MarkNotificationRead(self, request, context):
+        """Keeps that one of the caller's messages was read; one that was stays read since then. Reasons:
+        NOT_FOUND, also for another's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MarkAllNotificationsRead(self, request, context):
+        """Keeps that all of the caller's messages up to one were read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportSubscriptionConsents(self, request, context):
+        """Counts what the caller agreed to in the mini-program: each `accept` of a template is good for
+        one message of it, and none is sent without. A template that is none of ours is counted, too,
+        and never used. Reasons: INVALID_FIELD (a template twice), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNotificationPreferences(self, request, context):
+        """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
+        may ask.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateNotificationPreferences(self, request, context):
+        """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
+        its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadCalendarEntry(self, request, context):
+        """Gives the calendar entry of one of the caller's tickets, as text/calendar: of a departure from
+        when it leaves until it arrives, in UTC; of a day pass its days. It has the same UID always, a
+        greater SEQUENCE whenever its departure is moved, and STATUS:CANCELLED when that is cancelled
+        or the ticket is given back or changed. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TicketingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -480,6 +585,46 @@ def add_TicketingServiceServicer_to_server(servicer, server):
                     servicer.ChangeTicket,
                     request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_refund__pb2.ChangeTicketRequest.FromString,
                     response_serializer=deeptravel_dot_ticketing_dot_v1_dot_refund__pb2.ChangeTicketResponse.SerializeToString,
+            ),
+            'ListNotifications': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNotifications,
+                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ListNotificationsRequest.FromString,
+                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ListNotificationsResponse.SerializeToString,
+            ),
+            'CountUnreadNotifications': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountUnreadNotifications,
+                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsRequest.FromString,
+                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsResponse.SerializeToString,
+            ),
+            'MarkNotificationRead': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkNotificationRead,
+                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkNotificationReadRequest.FromString,
+                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkNotificationReadResponse.SerializeToString,
+            ),
+            'MarkAllNotificationsRead': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkAllNotificationsRead,
+                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkAllNotificationsReadRequest.FromString,
+                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkAllNotificationsReadResponse.SerializeToString,
+            ),
+            'ReportSubscriptionConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportSubscriptionConsents,
+                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ReportSubscriptionConsentsRequest.FromString,
+                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ReportSubscriptionConsentsResponse.SerializeToString,
+            ),
+            'GetNotificationPreferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNotificationPreferences,
+                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetNotificationPreferencesRequest.FromString,
+                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetNotificationPreferencesResponse.SerializeToString,
+            ),
+            'UpdateNotificationPreferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateNotificationPreferences,
+                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.UpdateNotificationPreferencesRequest.FromString,
+                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.UpdateNotificationPreferencesResponse.SerializeToString,
+            ),
+            'DownloadCalendarEntry': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadCalendarEntry,
+                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.DownloadCalendarEntryRequest.FromString,
+                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.DownloadCalendarEntryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1082,6 +1227,222 @@ class TicketingService:
             '/deeptravel.ticketing.v1.TicketingService/ChangeTicket',
             deeptravel_dot_ticketing_dot_v1_dot_refund__pb2.ChangeTicketRequest.SerializeToString,
             deeptravel_dot_ticketing_dot_v1_dot_refund__pb2.ChangeTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNotifications(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ticketing.v1.TicketingService/ListNotifications',
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ListNotificationsRequest.SerializeToString,
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ListNotificationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountUnreadNotifications(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ticketing.v1.TicketingService/CountUnreadNotifications',
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsRequest.SerializeToString,
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkNotificationRead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ticketing.v1.TicketingService/MarkNotificationRead',
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkNotificationReadRequest.SerializeToString,
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkNotificationReadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkAllNotificationsRead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ticketing.v1.TicketingService/MarkAllNotificationsRead',
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkAllNotificationsReadRequest.SerializeToString,
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.MarkAllNotificationsReadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportSubscriptionConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ticketing.v1.TicketingService/ReportSubscriptionConsents',
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ReportSubscriptionConsentsRequest.SerializeToString,
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ReportSubscriptionConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNotificationPreferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ticketing.v1.TicketingService/GetNotificationPreferences',
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetNotificationPreferencesRequest.SerializeToString,
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetNotificationPreferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateNotificationPreferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ticketing.v1.TicketingService/UpdateNotificationPreferences',
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.UpdateNotificationPreferencesRequest.SerializeToString,
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.UpdateNotificationPreferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadCalendarEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.ticketing.v1.TicketingService/DownloadCalendarEntry',
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.DownloadCalendarEntryRequest.SerializeToString,
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.DownloadCalendarEntryResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from deeptravel.ticketing.v1 import notification_pb2 as _notification_pb2
 from deeptravel.ticketing.v1 import offer_pb2 as _offer_pb2
 from deeptravel.ticketing.v1 import order_pb2 as _order_pb2
 from deeptravel.ticketing.v1 import payment_pb2 as _payment_pb2
@@ -151,6 +152,35 @@ class TicketingServiceStub:
     that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure,
     or too old for its fare by then), IDEMPOTENCY_MISMATCH.
     """
+    ListNotifications: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationsRequest, _notification_pb2.ListNotificationsResponse]
+    """Lists the caller's messages, the latest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    CountUnreadNotifications: _grpc.UnaryUnaryMultiCallable[_notification_pb2.CountUnreadNotificationsRequest, _notification_pb2.CountUnreadNotificationsResponse]
+    """Says how many of the caller's messages were not read."""
+    MarkNotificationRead: _grpc.UnaryUnaryMultiCallable[_notification_pb2.MarkNotificationReadRequest, _notification_pb2.MarkNotificationReadResponse]
+    """Keeps that one of the caller's messages was read; one that was stays read since then. Reasons:
+    NOT_FOUND, also for another's.
+    """
+    MarkAllNotificationsRead: _grpc.UnaryUnaryMultiCallable[_notification_pb2.MarkAllNotificationsReadRequest, _notification_pb2.MarkAllNotificationsReadResponse]
+    """Keeps that all of the caller's messages up to one were read."""
+    ReportSubscriptionConsents: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ReportSubscriptionConsentsRequest, _notification_pb2.ReportSubscriptionConsentsResponse]
+    """Counts what the caller agreed to in the mini-program: each `accept` of a template is good for
+    one message of it, and none is sent without. A template that is none of ours is counted, too,
+    and never used. Reasons: INVALID_FIELD (a template twice), IDEMPOTENCY_MISMATCH.
+    """
+    GetNotificationPreferences: _grpc.UnaryUnaryMultiCallable[_notification_pb2.GetNotificationPreferencesRequest, _notification_pb2.GetNotificationPreferencesResponse]
+    """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
+    may ask.
+    """
+    UpdateNotificationPreferences: _grpc.UnaryUnaryMultiCallable[_notification_pb2.UpdateNotificationPreferencesRequest, _notification_pb2.UpdateNotificationPreferencesResponse]
+    """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
+    its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+    """
+    DownloadCalendarEntry: _grpc.UnaryStreamMultiCallable[_notification_pb2.DownloadCalendarEntryRequest, _notification_pb2.DownloadCalendarEntryResponse]
+    """Gives the calendar entry of one of the caller's tickets, as text/calendar: of a departure from
+    when it leaves until it arrives, in UTC; of a day pass its days. It has the same UID always, a
+    greater SEQUENCE whenever its departure is moved, and STATUS:CANCELLED when that is cancelled
+    or the ticket is given back or changed. Reasons: NOT_FOUND.
+    """
 
 @_typing.type_check_only
 class TicketingServiceAsyncStub(TicketingServiceStub):
@@ -270,6 +300,35 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the ticket
     that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure,
     or too old for its fare by then), IDEMPOTENCY_MISMATCH.
+    """
+    ListNotifications: _aio.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationsRequest, _notification_pb2.ListNotificationsResponse]  # type: ignore[assignment]
+    """Lists the caller's messages, the latest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    CountUnreadNotifications: _aio.UnaryUnaryMultiCallable[_notification_pb2.CountUnreadNotificationsRequest, _notification_pb2.CountUnreadNotificationsResponse]  # type: ignore[assignment]
+    """Says how many of the caller's messages were not read."""
+    MarkNotificationRead: _aio.UnaryUnaryMultiCallable[_notification_pb2.MarkNotificationReadRequest, _notification_pb2.MarkNotificationReadResponse]  # type: ignore[assignment]
+    """Keeps that one of the caller's messages was read; one that was stays read since then. Reasons:
+    NOT_FOUND, also for another's.
+    """
+    MarkAllNotificationsRead: _aio.UnaryUnaryMultiCallable[_notification_pb2.MarkAllNotificationsReadRequest, _notification_pb2.MarkAllNotificationsReadResponse]  # type: ignore[assignment]
+    """Keeps that all of the caller's messages up to one were read."""
+    ReportSubscriptionConsents: _aio.UnaryUnaryMultiCallable[_notification_pb2.ReportSubscriptionConsentsRequest, _notification_pb2.ReportSubscriptionConsentsResponse]  # type: ignore[assignment]
+    """Counts what the caller agreed to in the mini-program: each `accept` of a template is good for
+    one message of it, and none is sent without. A template that is none of ours is counted, too,
+    and never used. Reasons: INVALID_FIELD (a template twice), IDEMPOTENCY_MISMATCH.
+    """
+    GetNotificationPreferences: _aio.UnaryUnaryMultiCallable[_notification_pb2.GetNotificationPreferencesRequest, _notification_pb2.GetNotificationPreferencesResponse]  # type: ignore[assignment]
+    """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
+    may ask.
+    """
+    UpdateNotificationPreferences: _aio.UnaryUnaryMultiCallable[_notification_pb2.UpdateNotificationPreferencesRequest, _notification_pb2.UpdateNotificationPreferencesResponse]  # type: ignore[assignment]
+    """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
+    its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+    """
+    DownloadCalendarEntry: _aio.UnaryStreamMultiCallable[_notification_pb2.DownloadCalendarEntryRequest, _notification_pb2.DownloadCalendarEntryResponse]  # type: ignore[assignment]
+    """Gives the calendar entry of one of the caller's tickets, as text/calendar: of a departure from
+    when it leaves until it arrives, in UTC; of a day pass its days. It has the same UID always, a
+    greater SEQUENCE whenever its departure is moved, and STATUS:CANCELLED when that is cancelled
+    or the ticket is given back or changed. Reasons: NOT_FOUND.
     """
 
 class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -519,6 +578,83 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         TOO_MANY_FOR_TRAVELLER, DUPLICATE_PASSENGER, OVERLAPPING_JOURNEY (with anything but the ticket
         that is changed), PASSENGER_NOT_ALLOWED (a child or pet without company on the new departure,
         or too old for its fare by then), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListNotifications(
+        self,
+        request: _notification_pb2.ListNotificationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.ListNotificationsResponse, _abc.Awaitable[_notification_pb2.ListNotificationsResponse]]:
+        """Lists the caller's messages, the latest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def CountUnreadNotifications(
+        self,
+        request: _notification_pb2.CountUnreadNotificationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.CountUnreadNotificationsResponse, _abc.Awaitable[_notification_pb2.CountUnreadNotificationsResponse]]:
+        """Says how many of the caller's messages were not read."""
+
+    @_abc_1.abstractmethod
+    def MarkNotificationRead(
+        self,
+        request: _notification_pb2.MarkNotificationReadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.MarkNotificationReadResponse, _abc.Awaitable[_notification_pb2.MarkNotificationReadResponse]]:
+        """Keeps that one of the caller's messages was read; one that was stays read since then. Reasons:
+        NOT_FOUND, also for another's.
+        """
+
+    @_abc_1.abstractmethod
+    def MarkAllNotificationsRead(
+        self,
+        request: _notification_pb2.MarkAllNotificationsReadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.MarkAllNotificationsReadResponse, _abc.Awaitable[_notification_pb2.MarkAllNotificationsReadResponse]]:
+        """Keeps that all of the caller's messages up to one were read."""
+
+    @_abc_1.abstractmethod
+    def ReportSubscriptionConsents(
+        self,
+        request: _notification_pb2.ReportSubscriptionConsentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.ReportSubscriptionConsentsResponse, _abc.Awaitable[_notification_pb2.ReportSubscriptionConsentsResponse]]:
+        """Counts what the caller agreed to in the mini-program: each `accept` of a template is good for
+        one message of it, and none is sent without. A template that is none of ours is counted, too,
+        and never used. Reasons: INVALID_FIELD (a template twice), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetNotificationPreferences(
+        self,
+        request: _notification_pb2.GetNotificationPreferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.GetNotificationPreferencesResponse, _abc.Awaitable[_notification_pb2.GetNotificationPreferencesResponse]]:
+        """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
+        may ask.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateNotificationPreferences(
+        self,
+        request: _notification_pb2.UpdateNotificationPreferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.UpdateNotificationPreferencesResponse, _abc.Awaitable[_notification_pb2.UpdateNotificationPreferencesResponse]]:
+        """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
+        its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadCalendarEntry(
+        self,
+        request: _notification_pb2.DownloadCalendarEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_notification_pb2.DownloadCalendarEntryResponse], _abc.AsyncIterator[_notification_pb2.DownloadCalendarEntryResponse]]:
+        """Gives the calendar entry of one of the caller's tickets, as text/calendar: of a departure from
+        when it leaves until it arrives, in UTC; of a day pass its days. It has the same UID always, a
+        greater SEQUENCE whenever its departure is moved, and STATUS:CANCELLED when that is cancelled
+        or the ticket is given back or changed. Reasons: NOT_FOUND.
         """
 
 def add_TicketingServiceServicer_to_server(servicer: TicketingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -142,6 +142,55 @@ _CHANGE_TICKET = Method(
     ticketing.ChangeTicketResponse,
     safe=False,
 )
+_LIST_NOTIFICATIONS = Method(
+    "/deeptravel.ticketing.v1.TicketingService/ListNotifications",
+    ticketing.ListNotificationsRequest,
+    ticketing.ListNotificationsResponse,
+    safe=True,
+    items="notifications",
+)
+_COUNT_UNREAD_NOTIFICATIONS = Method(
+    "/deeptravel.ticketing.v1.TicketingService/CountUnreadNotifications",
+    ticketing.CountUnreadNotificationsRequest,
+    ticketing.CountUnreadNotificationsResponse,
+    safe=True,
+)
+_MARK_NOTIFICATION_READ = Method(
+    "/deeptravel.ticketing.v1.TicketingService/MarkNotificationRead",
+    ticketing.MarkNotificationReadRequest,
+    ticketing.MarkNotificationReadResponse,
+    safe=True,
+)
+_MARK_ALL_NOTIFICATIONS_READ = Method(
+    "/deeptravel.ticketing.v1.TicketingService/MarkAllNotificationsRead",
+    ticketing.MarkAllNotificationsReadRequest,
+    ticketing.MarkAllNotificationsReadResponse,
+    safe=True,
+)
+_REPORT_SUBSCRIPTION_CONSENTS = Method(
+    "/deeptravel.ticketing.v1.TicketingService/ReportSubscriptionConsents",
+    ticketing.ReportSubscriptionConsentsRequest,
+    ticketing.ReportSubscriptionConsentsResponse,
+    safe=False,
+)
+_GET_NOTIFICATION_PREFERENCES = Method(
+    "/deeptravel.ticketing.v1.TicketingService/GetNotificationPreferences",
+    ticketing.GetNotificationPreferencesRequest,
+    ticketing.GetNotificationPreferencesResponse,
+    safe=True,
+)
+_UPDATE_NOTIFICATION_PREFERENCES = Method(
+    "/deeptravel.ticketing.v1.TicketingService/UpdateNotificationPreferences",
+    ticketing.UpdateNotificationPreferencesRequest,
+    ticketing.UpdateNotificationPreferencesResponse,
+    safe=False,
+)
+_DOWNLOAD_CALENDAR_ENTRY = Method(
+    "/deeptravel.ticketing.v1.TicketingService/DownloadCalendarEntry",
+    ticketing.DownloadCalendarEntryRequest,
+    ticketing.DownloadCalendarEntryResponse,
+    safe=True,
+)
 
 
 class TicketingService:
@@ -513,6 +562,103 @@ class TicketingService:
         """
         return self._calls.unary(_CHANGE_TICKET, ticketing.ChangeTicketRequest(ticket_code=ticket_code, change_quote=change_quote, request_id=request_id), timeout)
 
+    def list_notifications(
+        self,
+        *,
+        unread_only: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ticketing.ListNotificationsResponse:
+        """Lists the caller's messages, the latest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_NOTIFICATIONS, ticketing.ListNotificationsRequest(unread_only=unread_only, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_notifications(
+        self,
+        *,
+        unread_only: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ticketing.Notification]:
+        """All `notifications` of list_notifications, page after page."""
+        return self._calls.pages(_LIST_NOTIFICATIONS, ticketing.ListNotificationsRequest(unread_only=unread_only, page_size=page_size), timeout)
+
+    def count_unread_notifications(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> ticketing.CountUnreadNotificationsResponse:
+        """Says how many of the caller's messages were not read."""
+        return self._calls.unary(_COUNT_UNREAD_NOTIFICATIONS, ticketing.CountUnreadNotificationsRequest(), timeout)
+
+    def mark_notification_read(
+        self,
+        *,
+        notification_id: int,
+        timeout: float | None = None,
+    ) -> ticketing.MarkNotificationReadResponse:
+        """Keeps that one of the caller's messages was read; one that was stays read since then.
+        Reasons: NOT_FOUND, also for another's.
+        """
+        return self._calls.unary(_MARK_NOTIFICATION_READ, ticketing.MarkNotificationReadRequest(notification_id=notification_id), timeout)
+
+    def mark_all_notifications_read(
+        self,
+        *,
+        until_notification_id: int = 0,
+        timeout: float | None = None,
+    ) -> ticketing.MarkAllNotificationsReadResponse:
+        """Keeps that all of the caller's messages up to one were read."""
+        return self._calls.unary(_MARK_ALL_NOTIFICATIONS_READ, ticketing.MarkAllNotificationsReadRequest(until_notification_id=until_notification_id), timeout)
+
+    def report_subscription_consents(
+        self,
+        *,
+        consents: Iterable[ticketing.SubscriptionConsent] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ticketing.ReportSubscriptionConsentsResponse:
+        """Counts what the caller agreed to in the mini-program: each `accept` of a template is good
+        for one message of it, and none is sent without. A template that is none of ours is counted,
+        too, and never used. Reasons: INVALID_FIELD (a template twice), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REPORT_SUBSCRIPTION_CONSENTS, ticketing.ReportSubscriptionConsentsRequest(consents=consents, request_id=request_id), timeout)
+
+    def get_notification_preferences(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> ticketing.GetNotificationPreferencesResponse:
+        """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
+        may ask.
+        """
+        return self._calls.unary(_GET_NOTIFICATION_PREFERENCES, ticketing.GetNotificationPreferencesRequest(), timeout)
+
+    def update_notification_preferences(
+        self,
+        *,
+        preferences: ticketing.NotificationPreferences,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ticketing.UpdateNotificationPreferencesResponse:
+        """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
+        its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_NOTIFICATION_PREFERENCES, ticketing.UpdateNotificationPreferencesRequest(preferences=preferences, request_id=request_id), timeout)
+
+    def download_calendar_entry(
+        self,
+        *,
+        ticket_code: str,
+        timeout: float | None = None,
+    ) -> Iterator[ticketing.DownloadCalendarEntryResponse]:
+        """Gives the calendar entry of one of the caller's tickets, as text/calendar: of a departure
+        from when it leaves until it arrives, in UTC; of a day pass its days. It has the same UID
+        always, a greater SEQUENCE whenever its departure is moved, and STATUS:CANCELLED when that
+        is cancelled or the ticket is given back or changed. Reasons: NOT_FOUND.
+        """
+        return self._calls.stream(_DOWNLOAD_CALENDAR_ENTRY, ticketing.DownloadCalendarEntryRequest(ticket_code=ticket_code), timeout)
+
 
 class AsyncTicketingService:
     """What travellers do: search, hold, pay, hold tickets in hand, give them back or change them.
@@ -882,3 +1028,100 @@ class AsyncTicketingService:
         IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_CHANGE_TICKET, ticketing.ChangeTicketRequest(ticket_code=ticket_code, change_quote=change_quote, request_id=request_id), timeout)
+
+    async def list_notifications(
+        self,
+        *,
+        unread_only: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ticketing.ListNotificationsResponse:
+        """Lists the caller's messages, the latest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_NOTIFICATIONS, ticketing.ListNotificationsRequest(unread_only=unread_only, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_notifications(
+        self,
+        *,
+        unread_only: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ticketing.Notification]:
+        """All `notifications` of list_notifications, page after page."""
+        return self._calls.pages(_LIST_NOTIFICATIONS, ticketing.ListNotificationsRequest(unread_only=unread_only, page_size=page_size), timeout)
+
+    async def count_unread_notifications(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> ticketing.CountUnreadNotificationsResponse:
+        """Says how many of the caller's messages were not read."""
+        return await self._calls.unary(_COUNT_UNREAD_NOTIFICATIONS, ticketing.CountUnreadNotificationsRequest(), timeout)
+
+    async def mark_notification_read(
+        self,
+        *,
+        notification_id: int,
+        timeout: float | None = None,
+    ) -> ticketing.MarkNotificationReadResponse:
+        """Keeps that one of the caller's messages was read; one that was stays read since then.
+        Reasons: NOT_FOUND, also for another's.
+        """
+        return await self._calls.unary(_MARK_NOTIFICATION_READ, ticketing.MarkNotificationReadRequest(notification_id=notification_id), timeout)
+
+    async def mark_all_notifications_read(
+        self,
+        *,
+        until_notification_id: int = 0,
+        timeout: float | None = None,
+    ) -> ticketing.MarkAllNotificationsReadResponse:
+        """Keeps that all of the caller's messages up to one were read."""
+        return await self._calls.unary(_MARK_ALL_NOTIFICATIONS_READ, ticketing.MarkAllNotificationsReadRequest(until_notification_id=until_notification_id), timeout)
+
+    async def report_subscription_consents(
+        self,
+        *,
+        consents: Iterable[ticketing.SubscriptionConsent] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ticketing.ReportSubscriptionConsentsResponse:
+        """Counts what the caller agreed to in the mini-program: each `accept` of a template is good
+        for one message of it, and none is sent without. A template that is none of ours is counted,
+        too, and never used. Reasons: INVALID_FIELD (a template twice), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REPORT_SUBSCRIPTION_CONSENTS, ticketing.ReportSubscriptionConsentsRequest(consents=consents, request_id=request_id), timeout)
+
+    async def get_notification_preferences(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> ticketing.GetNotificationPreferencesResponse:
+        """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
+        may ask.
+        """
+        return await self._calls.unary(_GET_NOTIFICATION_PREFERENCES, ticketing.GetNotificationPreferencesRequest(), timeout)
+
+    async def update_notification_preferences(
+        self,
+        *,
+        preferences: ticketing.NotificationPreferences,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> ticketing.UpdateNotificationPreferencesResponse:
+        """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
+        its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_NOTIFICATION_PREFERENCES, ticketing.UpdateNotificationPreferencesRequest(preferences=preferences, request_id=request_id), timeout)
+
+    def download_calendar_entry(
+        self,
+        *,
+        ticket_code: str,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ticketing.DownloadCalendarEntryResponse]:
+        """Gives the calendar entry of one of the caller's tickets, as text/calendar: of a departure
+        from when it leaves until it arrives, in UTC; of a day pass its days. It has the same UID
+        always, a greater SEQUENCE whenever its departure is moved, and STATUS:CANCELLED when that
+        is cancelled or the ticket is given back or changed. Reasons: NOT_FOUND.
+        """
+        return self._calls.stream(_DOWNLOAD_CALENDAR_ENTRY, ticketing.DownloadCalendarEntryRequest(ticket_code=ticket_code), timeout)

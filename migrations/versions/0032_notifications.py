@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0031"
-down_revision = "0030"
+revision = "0032"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 
@@ -101,9 +101,7 @@ def _messages() -> None:
         postgresql_with={"fillfactor": 60},
     )
     pending = sa.text("state = 'PENDING'")
-    op.create_index(
-        f"ix_{table}_due", table, ["channel", "due_time"], postgresql_where=pending
-    )
+    op.create_index(f"ix_{table}_due", table, ["channel", "due_time"], postgresql_where=pending)
     of_order = ["traveller_id", "order_id", "channel", "number"]
     op.create_index(f"ix_{table}_order", table, of_order, postgresql_where=pending)
     op.create_index(f"ix_{table}_ended", table, ["update_time"], postgresql_using="brin")
@@ -122,7 +120,7 @@ def _travellers() -> None:
         sa.Column("quiet_until", sa.SmallInteger()),
         *times("update_time"),
         key(table, "traveller_id"),
-        check(table, "language", "language IN ('zh', 'en')"),
+        check(table, "language", "language IN ('', 'zh', 'en')"),
         check(
             table,
             "quiet_hours",

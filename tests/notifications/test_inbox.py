@@ -1,0 +1,211 @@
+"""What travellers find in their inbox: each thing that happened once, in its order, their own
+alone, over gRPC and JSON.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import httpx2
+import pytest
+from deeptravel.ticketing.v1 import notification_pb2, ticket_pb2
+
+from server.notifications import sources
+from server.orders.orders import order_number
+from server.platform import clock
+from server.platform.errors import Reason
+from server.platform.statements import run
+from tests.support.gate import verdict
+from tests.support.gate_server import GateServer
+from tests.support.operations import Manager, followed
+from tests.support.order_scenario import (
+    OrderScenario,
+    a_scenario,
+    give_back,
+    tickets,
+)
+from tests.support.rpc_server import refusal
+from tests.support.staff import Staff, hire, valid_now
+from tests.support.traveller import SECOND, TravellerClient, World, a_world, traveller_server
+
+KIND = notification_pb2.NotificationKind
+
+
+@pytest.fixture(scope="module")
+async def world(module_database_url: str) -> AsyncIterator[World]:
+    async with a_world(module_database_url, departures=3) as filled:
+        await filled.enrol(*range(1, 10))
+        yield filled
+
+
+@pytest.fixture(scope="module")
+async def server(
+    world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def scenario(world: World, module_database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(module_database_url) as made:
+        yield made
+
+
+@pytest.fixture
+async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
+    return await Manager.hired(scenario.db, server.channel)
+
+
+@pytest.fixture
+async def staff(world: World, server: GateServer) -> Staff:
+    return await hire(world, server.channel)
+
+
+async def inbox(client: TravellerClient, **wanted: Any) -> list[notification_pb2.Notification]:
+    request = notification_pb2.ListNotificationsRequest(**wanted)
+    return list((await client.call("ListNotifications", request)).notifications)
+
+
+async def told(client: TravellerClient, count: int) -> list[str]:
+    """The kinds of what the traveller was told, the oldest first; waits for so many."""
+    for _ in range(500):
+        found = await inbox(client)
+        if len(found) >= count:
+            break
+        await asyncio.sleep(0.02)
+    return [KIND.Name(each.kind).removeprefix("NOTIFICATION_KIND_") for each in reversed(found)]
+
+
+async def test_a_traveller_is_told_of_all_that_happens_to_his_orders(
+    world: World, server: GateServer, scenario: OrderScenario, staff: Staff
+) -> None:
+    """Payment, redemption, refund, cancellation, each once, in its order. Seen red without the
+    event feed's `take`: each was told at every look.
+    """
+    client = TravellerClient.of(server.channel, 1)
+    order = await scenario.sell(client, world.package())
+    await valid_now(world)
+    own = [each for each in await tickets(client, order_id=order.order_id) if not each.shared]
+    qr = await client.call(
+        "IssueTicketQr", ticket_pb2.IssueTicketQrRequest(ticket_code=own[0].ticket_code)
+    )
+    answer = await staff.terminal.redeem(qr.encrypted_data, "ferry")
+    assert verdict(answer) == "SUCCESS"
+    await give_back(client, order.order_id, own[1].ticket_code)
+    await scenario.drain()
+    cancelled = await client.order(world.seat(), request_id="cancelled-1")
+    await client.cancel(cancelled.order_id)
+    assert await told(client, 4) == [
+        "PAYMENT_SUCCEEDED",
+        "REDEMPTION_SUCCEEDED",
+        "REFUND_RESULT",
+        "ORDER_CANCELLED",
+    ]
+    await asyncio.sleep(0.3)  # a second telling would be here by now
+    found = await inbox(client)
+    assert len(found) == 4
+    paid = found[-1]
+    assert (paid.order_id, paid.title) == (order.order_id, "支付成功")
+    assert order.order_id in paid.body
+    assert "优享" in paid.body
+    assert own[0].ticket_code in found[-2].body
+
+
+async def test_whoever_goes_by_a_departure_is_told_of_its_move_and_end_in_his_language(
+    world: World, server: GateServer, scenario: OrderScenario, manager: Manager
+) -> None:
+    client = TravellerClient.of(server.channel, 2)
+    preferences = notification_pb2.NotificationPreferences(
+        language=notification_pb2.NOTIFICATION_LANGUAGE_EN
+    )
+    await client.call(
+        "UpdateNotificationPreferences",
+        notification_pb2.UpdateNotificationPreferencesRequest(
+            preferences=preferences, request_id="en-2"
+        ),
+    )
+    await scenario.sell(client, world.seat(2, SECOND))
+    leaves = await world.value(
+        "SELECT departure_time FROM departures WHERE departure_id = %s", world.departure_id(2)
+    )
+    await manager.move(world.departure_id(2), leaves + timedelta(hours=3))
+    await followed(world)
+    await manager.cancel(world.departure_id(2))
+    await followed(world)
+    await told(client, 3)
+    kinds = await told(client, 3)
+    assert kinds[:3] == ["PAYMENT_SUCCEEDED", "DEPARTURE_MOVED", "DEPARTURE_CANCELLED"]
+    moved, cancelled = (await inbox(client))[-2::-1][:2]
+    assert moved.title == "Departure moved"
+    assert "now leaves at" in moved.body
+    assert cancelled.title == "Departure cancelled"
+
+
+async def test_a_traveller_reads_his_own_messages_alone(
+    world: World, server: GateServer, scenario: OrderScenario
+) -> None:
+    """Marking, counting and paging; another's message does not exist. Seen red without the
+    traveller in the statement that marks.
+    """
+    client, other = (TravellerClient.of(server.channel, number) for number in (3, 4))
+    for _ in range(3):
+        order = await client.order(world.package())
+        await client.cancel(order.order_id)
+    await told(client, 3)
+    count = notification_pb2.CountUnreadNotificationsRequest()
+    assert (await client.call("CountUnreadNotifications", count)).unread == 3
+    assert await inbox(other) == []
+    first = await client.call(
+        "ListNotifications", notification_pb2.ListNotificationsRequest(page_size=2)
+    )
+    rest = await inbox(client, page_size=2, page_token=first.next_page_token)
+    ids = [each.notification_id for each in (*first.notifications, *rest)]
+    assert len(ids) == 3
+    assert ids == sorted(ids, reverse=True)
+    mark = notification_pb2.MarkNotificationReadRequest(notification_id=ids[1])
+    assert (await refusal(other.call("MarkNotificationRead", mark))).reason is Reason.NOT_FOUND
+    read = (await client.call("MarkNotificationRead", mark)).notification
+    assert read.HasField("read_time")
+    again = (await client.call("MarkNotificationRead", mark)).notification
+    assert again.read_time == read.read_time
+    assert [each.notification_id for each in await inbox(client, unread_only=True)] == ids[::2]
+    until = notification_pb2.MarkAllNotificationsReadRequest(until_notification_id=ids[1])
+    assert (await client.call("MarkAllNotificationsRead", until)).marked == 1
+    assert (await client.call("CountUnreadNotifications", count)).unread == 1
+
+
+async def test_the_inbox_is_read_over_json(world: World, server: GateServer) -> None:
+    client = TravellerClient.of(server.channel, 5)
+    order = await client.order(world.package())
+    await client.cancel(order.order_id)
+    await told(client, 1)
+    headers = dict(client.metadata)
+    url = f"http://127.0.0.1:{server.app.http_port}"
+    async with httpx2.AsyncClient(trust_env=False, base_url=url, headers=headers) as http:
+        assert (await http.get("/notifications:unread")).json() == {"unread": 1}
+        (listed,) = (await http.get("/notifications")).json()["notifications"]
+        assert listed["kind"] == "ORDER_CANCELLED"
+        number = listed["notification_id"]
+        assert (await http.post(f"/notifications/{number}:read", json={})).status_code == 200
+        assert (await http.post("/notifications:read", json={})).json() == {"marked": 0}
+        assert (await http.get("/notifications:unread")).json() == {"unread": 0}
+
+
+async def test_other_rooms_ask_for_a_message_once(
+    world: World, server: GateServer, scenario: OrderScenario
+) -> None:
+    """By the plain function, in their transaction; the same key says the same thing."""
+    client = TravellerClient.of(server.channel, 6)
+    order = await client.order(world.seat(3))
+    order_id = order_number(order.order_id)
+    assert order_id is not None
+    facts = {"former_time": clock.now().isoformat()}
+    for _ in range(2):
+        async with scenario.db.transaction() as tx:
+            wanted = (order_id, "DEPARTURE_MOVED", "plan-7", facts)
+            await run(tx, sources.ask(wanted, now=clock.now()))
+        assert await told(client, 1) == ["DEPARTURE_MOVED"]
+    await world.until("SELECT count(*) = 0 FROM notification_requests")
+    assert len(await inbox(client)) == 1
