@@ -1,6 +1,6 @@
 """The orchestrator: follows what happens, and writes down what travellers are told of it.
 
-One process at a time follows, whichever has the advisory lock at the moment. What it reads, what it
+One process at a time follows, whichever has the mark's row locked at the moment. What it reads, what it
 writes and how far it is stand in one transaction: a process that dies has told nothing, and the
 next one tells it. A message's number is given here alone, so the numbers of an order have the order
 of what happened to it, and each message goes out after those before it (deliveries.py).
@@ -107,14 +107,13 @@ class Follower:
         """
         published = await self._templates.all()
         async with self._db.pipeline() as pipeline, pipeline.transaction():
-            locked, (mark,) = await run_together(
-                pipeline, sources.TRY_LOCK(*sources.LOCK), sources.READ_MARK()
-            )
-            if locked != [True]:  # what it has read meanwhile, this process has not
+            marks = await run(pipeline, sources.READ_MARK())
+            if not marks:  # what another process has read meanwhile, this one has not
                 self._rereading = self._read = None
                 self._reread_time = float("-inf")
                 await commit_with(pipeline)
                 return False
+            (mark,) = marks
             found = await self._find(pipeline, mark)
             messages = await self._compose(pipeline, found) if found.is_anything else []
             numbered, deliveries = await self._address(pipeline, messages, mark, published)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.errors import not_found
-from server.platform.statements import Statement, run
+from server.platform.statements import Statement, run, run_together
 
 
 class InboxMessage(NamedTuple):
@@ -47,16 +47,10 @@ RETURNING number, kind, coalesce(facts ->> 'order_code', ''), title, body, occur
 """,
     InboxMessage,
 )
-_READ_ALL = Statement(
-    """
-WITH marked AS (
-  UPDATE notifications SET read_time = $3::timestamptz
-  WHERE traveller_id = $1::bigint AND read_time IS NULL AND number <= $2::bigint
-  RETURNING 1)
-SELECT count(*)::int FROM marked
-""",
-    int,
-)
+_READ_ALL = Statement("""
+UPDATE notifications SET read_time = $3::timestamptz
+WHERE traveller_id = $1::bigint AND read_time IS NULL AND number <= $2::bigint
+""")
 _PURGE = Statement(
     """
 WITH old AS MATERIALIZED (
@@ -105,11 +99,11 @@ async def mark_read(
 async def mark_all_read(
     tx: AsyncConnection, traveller_id: int, *, until: int, now: datetime
 ) -> int:
-    """Keeps that all up to a number were read, and so not those that came since he looked; how
-    many.
+    """Keeps that all up to a number were read, and so not those that came since he looked; how many
+    are left.
     """
-    (count,) = await run(tx, _READ_ALL(traveller_id, until, now))
-    return count
+    _, (left,) = await run_together(tx, _READ_ALL(traveller_id, until, now), _UNREAD(traveller_id))
+    return left
 
 
 async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, limit: int) -> int:

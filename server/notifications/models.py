@@ -15,7 +15,6 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
-    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -143,7 +142,7 @@ notification_marks = Table(
     # one row: up to where redemptions were followed, and the last number that was given
     Column("name", Text, primary_key=True),
     Column("redemptions_until", DateTime(timezone=True), nullable=False),
-    Column("last_number", BigInteger, nullable=False, server_default=text("0")),
+    Column("last_number", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("name = 'notifications'", name="one"),
 )
 

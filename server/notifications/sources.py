@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 from server.platform.statements import Command, Statement
 from server.tickets.rules import DAY_BITS, SEQUENCE_BITS
 
-LOCK = 0x44545402, 0x4E4F5449
-"""The advisory lock of the one follower; any numbers that nobody else uses."""
 MAX_CLOCK_DIFFERENCE = timedelta(seconds=60)
 REQUESTED = "notification_requests"
 """What a transaction that asks for a message notifies."""
@@ -80,14 +78,14 @@ class Mark(NamedTuple):
         return max(self.redemptions_until, first - MAX_CLOCK_DIFFERENCE)
 
 
-TRY_LOCK = Statement("SELECT pg_try_advisory_xact_lock($1::int, $2::int)", bool)
-# before what is read by it: what begins later has later times
+# The lock of the one follower: none where another process is at it. Before what is read by it: what
+# begins later has later times.
 READ_MARK = Statement(
     """
 SELECT m.redemptions_until, m.last_number, clock_timestamp(), (
   SELECT min(xact_start) FROM pg_stat_activity
   WHERE datname = current_database() AND backend_xid IS NOT NULL AND pid <> pg_backend_pid())
-FROM notification_marks m
+FROM notification_marks m FOR NO KEY UPDATE OF m SKIP LOCKED
 """,
     Mark,
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from server.notifications import rules
+from server.notifications import models, rules  # noqa: F401 - whoever writes has the tables
 from server.notifications.context import Context
 from server.platform.statements import Command, Statement
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 import server.audit.models
 import server.catalog.models
 import server.identity.models
+import server.notifications.models
 import server.orders.models
 import server.parties.models
 import server.partners.distributor_models
@@ -32,7 +33,8 @@ import server.redemption.models
 import server.reports.models
 import server.stock.models
 import server.tickets.models
-import server.webhooks.models  # noqa: F401
+import server.webhooks.models
+import server.wechat.access_tokens  # noqa: F401
 from server.platform import postgres_url
 from server.platform.database import metadata
 

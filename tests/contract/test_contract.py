@@ -40,6 +40,8 @@ PERSONAL = {
     "deeptravel.ticketing.v1.CreateOrderRequest.contact_phone",
     "deeptravel.ticketing.v1.Order.contact_phone",
     "deeptravel.ticketing.v1.TravellerLoginRequest.code",
+    "deeptravel.ticketing.v1.NotificationPreferences.email",
+    "deeptravel.ticketing.v1.NotificationPreferences.phone",
     "deeptravel.ota.v1.ExportTicketsResponse.file",
 }
 

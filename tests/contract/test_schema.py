@@ -72,6 +72,10 @@ FAMILIES = {
     "order_id": {"orders"},
     "reservation_id": {"reservations"},
     "stock_id": {"stocks"},
+    "traveller_id": {
+        *("notifications", "notification_deliveries"),
+        *("notification_consents", "notification_preferences"),
+    },
     "partner_id": {
         *("ledger_entries", "ledgers", "statements"),
         *("partner_events", "partner_feeds", "partner_payments", "partner_payment_secrets"),

@@ -70,6 +70,7 @@ async def inbox(client: TravellerClient, **wanted: Any) -> list[notification_pb2
 
 async def told(client: TravellerClient, count: int) -> list[str]:
     """The kinds of what the traveller was told, the oldest first; waits for so many."""
+    found: list[notification_pb2.Notification] = []
     for _ in range(500):
         found = await inbox(client)
         if len(found) >= count:
@@ -154,8 +155,8 @@ async def test_a_traveller_reads_his_own_messages_alone(
         order = await client.order(world.package())
         await client.cancel(order.order_id)
     await told(client, 3)
-    count = notification_pb2.CountUnreadNotificationsRequest()
-    assert (await client.call("CountUnreadNotifications", count)).unread == 3
+    count = notification_pb2.GetUnreadNotificationCountRequest()
+    assert (await client.call("GetUnreadNotificationCount", count)).unread == 3
     assert await inbox(other) == []
     first = await client.call(
         "ListNotifications", notification_pb2.ListNotificationsRequest(page_size=2)
@@ -172,8 +173,8 @@ async def test_a_traveller_reads_his_own_messages_alone(
     assert again.read_time == read.read_time
     assert [each.notification_id for each in await inbox(client, unread_only=True)] == ids[::2]
     until = notification_pb2.MarkAllNotificationsReadRequest(until_notification_id=ids[1])
-    assert (await client.call("MarkAllNotificationsRead", until)).marked == 1
-    assert (await client.call("CountUnreadNotifications", count)).unread == 1
+    assert (await client.call("MarkAllNotificationsRead", until)).unread == 1
+    assert (await client.call("GetUnreadNotificationCount", count)).unread == 1
 
 
 async def test_the_inbox_is_read_over_json(world: World, server: GateServer) -> None:
@@ -189,7 +190,7 @@ async def test_the_inbox_is_read_over_json(world: World, server: GateServer) -> 
         assert listed["kind"] == "ORDER_CANCELLED"
         number = listed["notification_id"]
         assert (await http.post(f"/notifications/{number}:read", json={})).status_code == 200
-        assert (await http.post("/notifications:read", json={})).json() == {"marked": 0}
+        assert (await http.post("/notifications:read", json={})).json() == {"unread": 0}
         assert (await http.get("/notifications:unread")).json() == {"unread": 0}
 
 

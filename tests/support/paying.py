@@ -88,6 +88,7 @@ class PaymentScenario:
         await self.world.until(
             "SELECT count(*) = 0 FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now()"
         )
+        await self.world.until("SELECT count(*) = 0 FROM order_events WHERE notify")
 
     async def idle_of(self, kind: str) -> None:
         """Waits until no task of a kind is open."""

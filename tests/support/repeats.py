@@ -29,6 +29,7 @@ from deeptravel.ota.v1 import (
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2
 from deeptravel.ticketing.v1 import (
+    notification_pb2,
     order_pb2,
     payment_pb2,
     refund_pb2,
@@ -66,15 +67,16 @@ SERVICES = (
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}.{method.name}": method for service in SERVICES for method in service.methods
 }
-CLOCKWORK = "job_runs"
+CLOCKWORK = ["job_runs", "notification_marks"]
 """What the clock does says nothing of a call; nor when a key was used, which is noted later."""
 NOTED = "last_used_time"
 TABLES = (
     "SELECT quote_ident(table_name) FROM information_schema.tables"
-    " WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> %s"
+    " WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> ALL(%s)"
 )
 DUE = """
-SELECT (SELECT count(*) FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now())
+SELECT (SELECT count(*) FROM order_events WHERE notify)
+  + (SELECT count(*) FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now())
   + (SELECT count(*) FROM partner_events WHERE sequence IS NULL)
   + (SELECT count(*) FROM partner_events e LEFT JOIN ledgers l USING (partner_id)
      WHERE e.sequence > coalesce(l.posted_sequence, 0))
@@ -349,6 +351,14 @@ OTHERS: dict[str, dict[str, Any]] = {
     "ReassignTickets": {"ticket_codes": ["OTA-CP-20251103-000001"]},
     "CreateOrder": {"contact_phone": "+85221234567"},
     "RedeemMany": {"all_or_nothing": True},
+    "ReportSubscriptionConsents": {
+        "consents": [
+            notification_pb2.SubscriptionConsent(
+                template_id="T2", answer=notification_pb2.SUBSCRIPTION_ANSWER_ACCEPT
+            )
+        ]
+    },
+    "UpdateNotificationPreferences": {"preferences": {"email": "b@example.com"}},
 }
 """What is other content where the first field is no text or number."""
 
@@ -512,6 +522,31 @@ async def _notice(scenario: paying.PaymentScenario) -> Message:
     )
 
 
+async def _message_read(scenario: paying.PaymentScenario) -> Message:
+    order = await scenario.client.order(scenario.world.seat())
+    await scenario.client.cancel(order.order_id)
+    await scenario.world.until("SELECT count(*) = 1 FROM notifications")
+    number = await scenario.world.value("SELECT number FROM notifications")
+    return notification_pb2.MarkNotificationReadRequest(notification_id=number)
+
+
+async def _all_messages_read(scenario: paying.PaymentScenario) -> Message:
+    await _message_read(scenario)
+    return notification_pb2.MarkAllNotificationsReadRequest()
+
+
+async def _consents(_: paying.PaymentScenario) -> Message:
+    accepted = notification_pb2.SubscriptionConsent(
+        template_id="T1", answer=notification_pb2.SUBSCRIPTION_ANSWER_ACCEPT
+    )
+    return notification_pb2.ReportSubscriptionConsentsRequest(consents=[accepted])
+
+
+async def _preferences(_: paying.PaymentScenario) -> Message:
+    wanted = notification_pb2.NotificationPreferences(email_enabled=True, email="a@example.com")
+    return notification_pb2.UpdateNotificationPreferencesRequest(preferences=wanted)
+
+
 TRAVELLERS: dict[str, Callable[[paying.PaymentScenario], Awaitable[Message]]] = {
     "CreateOrder": _order,
     "CancelOrder": _cancellation,
@@ -521,6 +556,10 @@ TRAVELLERS: dict[str, Callable[[paying.PaymentScenario], Awaitable[Message]]] = 
     "RequestRefund": _refund,
     "ChangeTicket": _change,
     "ReceiveWechatPayNotice": _notice,
+    "MarkNotificationRead": _message_read,
+    "MarkAllNotificationsRead": _all_messages_read,
+    "ReportSubscriptionConsents": _consents,
+    "UpdateNotificationPreferences": _preferences,
 }
 
 
@@ -533,7 +572,7 @@ async def _traveller(
         headers = scenario.client.metadata
         if takes_request_id(METHODS[f"TicketingService.{name}"]):
             request.request_id = uuid4().hex
-        else:  # WeChat's
+        elif name == "ReceiveWechatPayNotice":  # WeChat's
             signed = by_public_key(scenario.wechat.merchant).headers(request.body.data)
             headers = tuple((key.lower(), value) for key, value in signed.items())
         yield Example(

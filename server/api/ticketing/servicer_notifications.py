@@ -60,17 +60,17 @@ class NotificationMethods(ticketing_service_pb2_grpc.TicketingServiceServicer):
             notifications=map(messages.notification, shown)
         )
 
-    async def CountUnreadNotifications(
+    async def GetUnreadNotificationCount(
         self,
-        request: notification_pb2.CountUnreadNotificationsRequest,
+        request: notification_pb2.GetUnreadNotificationCountRequest,
         context: Context[
-            notification_pb2.CountUnreadNotificationsRequest,
-            notification_pb2.CountUnreadNotificationsResponse,
+            notification_pb2.GetUnreadNotificationCountRequest,
+            notification_pb2.GetUnreadNotificationCountResponse,
         ],
-    ) -> notification_pb2.CountUnreadNotificationsResponse:
+    ) -> notification_pb2.GetUnreadNotificationCountResponse:
         async with self._db.transaction() as tx:
             unread = await inbox.count_unread(tx, calls.caller(Traveller).traveller_id)
-        return notification_pb2.CountUnreadNotificationsResponse(unread=unread)
+        return notification_pb2.GetUnreadNotificationCountResponse(unread=unread)
 
     async def MarkNotificationRead(
         self,
@@ -97,10 +97,10 @@ class NotificationMethods(ticketing_service_pb2_grpc.TicketingServiceServicer):
         ],
     ) -> notification_pb2.MarkAllNotificationsReadResponse:
         whose, until = calls.caller(Traveller).traveller_id, request.until_notification_id
-        marked = await self._db.in_transaction(
+        unread = await self._db.in_transaction(
             lambda tx: inbox.mark_all_read(tx, whose, until=until or MAX_NUMBER, now=clock.now())
         )
-        return notification_pb2.MarkAllNotificationsReadResponse(marked=marked)
+        return notification_pb2.MarkAllNotificationsReadResponse(unread=unread)
 
     async def ReportSubscriptionConsents(
         self,

@@ -28,7 +28,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*deeptravel/ticketing/v1/notification.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x01\n\x0cNotification\x12\x17\n\x0fnotification_id\x18\x01 \x01(\x03\x12\x37\n\x04kind\x18\x02 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKind\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x05 \x01(\t\x12\x31\n\roccurred_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tread_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"s\n\x18ListNotificationsRequest\x12\x13\n\x0bunread_only\x18\x01 \x01(\x08\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"r\n\x19ListNotificationsResponse\x12<\n\rnotifications\x18\x01 \x03(\x0b\x32%.deeptravel.ticketing.v1.Notification\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x1f\x43ountUnreadNotificationsRequest\"2\n CountUnreadNotificationsResponse\x12\x0e\n\x06unread\x18\x01 \x01(\x05\"B\n\x1bMarkNotificationReadRequest\x12#\n\x0fnotification_id\x18\x01 \x01(\x03\x42\n\xbaH\x07\"\x02(\x01\xc8\x01\x01\"[\n\x1cMarkNotificationReadResponse\x12;\n\x0cnotification\x18\x01 \x01(\x0b\x32%.deeptravel.ticketing.v1.Notification\"I\n\x1fMarkAllNotificationsReadRequest\x12&\n\x15until_notification_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"2\n MarkAllNotificationsReadResponse\x12\x0e\n\x06marked\x18\x01 \x01(\x05\"\x95\x01\n\x13SubscriptionConsent\x12\x34\n\x0btemplate_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\xc8\x01\x01\x12H\n\x06\x61nswer\x18\x02 \x01(\x0e\x32+.deeptravel.ticketing.v1.SubscriptionAnswerB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\"\x91\x01\n!ReportSubscriptionConsentsRequest\x12H\n\x08\x63onsents\x18\x01 \x03(\x0b\x32,.deeptravel.ticketing.v1.SubscriptionConsentB\x08\xbaH\x05\x92\x01\x02\x10\x05\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"w\n\x14SubscriptionTemplate\x12\x13\n\x0btemplate_id\x18\x01 \x01(\t\x12\x37\n\x04kind\x18\x02 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKind\x12\x11\n\tavailable\x18\x03 \x01(\x05\"f\n\"ReportSubscriptionConsentsResponse\x12@\n\ttemplates\x18\x01 \x03(\x0b\x32-.deeptravel.ticketing.v1.SubscriptionTemplate\"\xaa\x03\n\x17NotificationPreferences\x12I\n\x08language\x18\x01 \x01(\x0e\x32-.deeptravel.ticketing.v1.NotificationLanguageB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x13\n\x0bsms_enabled\x18\x02 \x01(\x08\x12\x15\n\remail_enabled\x18\x03 \x01(\x08\x12!\n\x05phone\x18\x04 \x01(\tB\x12\x80\x01\x01\xbaH\x08r\x06\x18 \xba\x01\x01\x00\xa0\xb5\x18\x05\x12v\n\x05\x65mail\x18\x05 \x01(\tBg\x80\x01\x01\xbaHar_\x18\xfe\x01\x32Z^([A-Za-z0-9.!#$%&\'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)?$\x12=\n\nquiet_from\x18\x06 \x01(\tB)\xbaH&r$2\"^(([01][0-9]|2[0-3]):[0-5][0-9])?$\x12>\n\x0bquiet_until\x18\x07 \x01(\tB)\xbaH&r$2\"^(([01][0-9]|2[0-3]):[0-5][0-9])?$\"#\n!GetNotificationPreferencesRequest\"\xad\x01\n\"GetNotificationPreferencesResponse\x12\x45\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x30.deeptravel.ticketing.v1.NotificationPreferences\x12@\n\ttemplates\x18\x02 \x03(\x0b\x32-.deeptravel.ticketing.v1.SubscriptionTemplate\"\x99\x01\n$UpdateNotificationPreferencesRequest\x12M\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x30.deeptravel.ticketing.v1.NotificationPreferencesB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"n\n%UpdateNotificationPreferencesResponse\x12\x45\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x30.deeptravel.ticketing.v1.NotificationPreferences\"G\n\x1c\x44ownloadCalendarEntryRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\"C\n\x1d\x44ownloadCalendarEntryResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody*\xf6\x02\n\x10NotificationKind\x12!\n\x1dNOTIFICATION_KIND_UNSPECIFIED\x10\x00\x12\'\n#NOTIFICATION_KIND_PAYMENT_SUCCEEDED\x10\x01\x12%\n!NOTIFICATION_KIND_ORDER_CANCELLED\x10\x02\x12#\n\x1fNOTIFICATION_KIND_REFUND_RESULT\x10\x03\x12*\n&NOTIFICATION_KIND_REDEMPTION_SUCCEEDED\x10\x04\x12%\n!NOTIFICATION_KIND_EXPIRY_REMINDER\x10\x05\x12%\n!NOTIFICATION_KIND_ORDER_COMPLETED\x10\x06\x12)\n%NOTIFICATION_KIND_DEPARTURE_CANCELLED\x10\x07\x12%\n!NOTIFICATION_KIND_DEPARTURE_MOVED\x10\x08*y\n\x14NotificationLanguage\x12%\n!NOTIFICATION_LANGUAGE_UNSPECIFIED\x10\x00\x12\x1c\n\x18NOTIFICATION_LANGUAGE_ZH\x10\x01\x12\x1c\n\x18NOTIFICATION_LANGUAGE_EN\x10\x02*y\n\x12SubscriptionAnswer\x12#\n\x1fSUBSCRIPTION_ANSWER_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBSCRIPTION_ANSWER_ACCEPT\x10\x01\x12\x1e\n\x1aSUBSCRIPTION_ANSWER_REJECT\x10\x02\x42\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*deeptravel/ticketing/v1/notification.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf1\x01\n\x0cNotification\x12\x17\n\x0fnotification_id\x18\x01 \x01(\x03\x12\x37\n\x04kind\x18\x02 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKind\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12\x0c\n\x04\x62ody\x18\x05 \x01(\t\x12\x31\n\roccurred_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tread_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"s\n\x18ListNotificationsRequest\x12\x13\n\x0bunread_only\x18\x01 \x01(\x08\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"r\n\x19ListNotificationsResponse\x12<\n\rnotifications\x18\x01 \x03(\x0b\x32%.deeptravel.ticketing.v1.Notification\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n!GetUnreadNotificationCountRequest\"4\n\"GetUnreadNotificationCountResponse\x12\x0e\n\x06unread\x18\x01 \x01(\x05\"B\n\x1bMarkNotificationReadRequest\x12#\n\x0fnotification_id\x18\x01 \x01(\x03\x42\n\xbaH\x07\"\x02(\x01\xc8\x01\x01\"[\n\x1cMarkNotificationReadResponse\x12;\n\x0cnotification\x18\x01 \x01(\x0b\x32%.deeptravel.ticketing.v1.Notification\"I\n\x1fMarkAllNotificationsReadRequest\x12&\n\x15until_notification_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"2\n MarkAllNotificationsReadResponse\x12\x0e\n\x06unread\x18\x01 \x01(\x05\"\x95\x01\n\x13SubscriptionConsent\x12\x34\n\x0btemplate_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x17\x32\x15^[A-Za-z0-9_-]{1,64}$\xc8\x01\x01\x12H\n\x06\x61nswer\x18\x02 \x01(\x0e\x32+.deeptravel.ticketing.v1.SubscriptionAnswerB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\"\x91\x01\n!ReportSubscriptionConsentsRequest\x12H\n\x08\x63onsents\x18\x01 \x03(\x0b\x32,.deeptravel.ticketing.v1.SubscriptionConsentB\x08\xbaH\x05\x92\x01\x02\x10\x05\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"w\n\x14SubscriptionTemplate\x12\x13\n\x0btemplate_id\x18\x01 \x01(\t\x12\x37\n\x04kind\x18\x02 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKind\x12\x11\n\tavailable\x18\x03 \x01(\x05\"f\n\"ReportSubscriptionConsentsResponse\x12@\n\ttemplates\x18\x01 \x03(\x0b\x32-.deeptravel.ticketing.v1.SubscriptionTemplate\"\xaa\x03\n\x17NotificationPreferences\x12I\n\x08language\x18\x01 \x01(\x0e\x32-.deeptravel.ticketing.v1.NotificationLanguageB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x13\n\x0bsms_enabled\x18\x02 \x01(\x08\x12\x15\n\remail_enabled\x18\x03 \x01(\x08\x12!\n\x05phone\x18\x04 \x01(\tB\x12\x80\x01\x01\xbaH\x08r\x06\x18 \xba\x01\x01\x00\xa0\xb5\x18\x05\x12v\n\x05\x65mail\x18\x05 \x01(\tBg\x80\x01\x01\xbaHar_\x18\xfe\x01\x32Z^([A-Za-z0-9.!#$%&\'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)?$\x12=\n\nquiet_from\x18\x06 \x01(\tB)\xbaH&r$2\"^(([01][0-9]|2[0-3]):[0-5][0-9])?$\x12>\n\x0bquiet_until\x18\x07 \x01(\tB)\xbaH&r$2\"^(([01][0-9]|2[0-3]):[0-5][0-9])?$\"#\n!GetNotificationPreferencesRequest\"\xad\x01\n\"GetNotificationPreferencesResponse\x12\x45\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x30.deeptravel.ticketing.v1.NotificationPreferences\x12@\n\ttemplates\x18\x02 \x03(\x0b\x32-.deeptravel.ticketing.v1.SubscriptionTemplate\"\x99\x01\n$UpdateNotificationPreferencesRequest\x12M\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x30.deeptravel.ticketing.v1.NotificationPreferencesB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"n\n%UpdateNotificationPreferencesResponse\x12\x45\n\x0bpreferences\x18\x01 \x01(\x0b\x32\x30.deeptravel.ticketing.v1.NotificationPreferences\"G\n\x1c\x44ownloadCalendarEntryRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\"C\n\x1d\x44ownloadCalendarEntryResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody*\xf6\x02\n\x10NotificationKind\x12!\n\x1dNOTIFICATION_KIND_UNSPECIFIED\x10\x00\x12\'\n#NOTIFICATION_KIND_PAYMENT_SUCCEEDED\x10\x01\x12%\n!NOTIFICATION_KIND_ORDER_CANCELLED\x10\x02\x12#\n\x1fNOTIFICATION_KIND_REFUND_RESULT\x10\x03\x12*\n&NOTIFICATION_KIND_REDEMPTION_SUCCEEDED\x10\x04\x12%\n!NOTIFICATION_KIND_EXPIRY_REMINDER\x10\x05\x12%\n!NOTIFICATION_KIND_ORDER_COMPLETED\x10\x06\x12)\n%NOTIFICATION_KIND_DEPARTURE_CANCELLED\x10\x07\x12%\n!NOTIFICATION_KIND_DEPARTURE_MOVED\x10\x08*y\n\x14NotificationLanguage\x12%\n!NOTIFICATION_LANGUAGE_UNSPECIFIED\x10\x00\x12\x1c\n\x18NOTIFICATION_LANGUAGE_ZH\x10\x01\x12\x1c\n\x18NOTIFICATION_LANGUAGE_EN\x10\x02*y\n\x12SubscriptionAnswer\x12#\n\x1fSUBSCRIPTION_ANSWER_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBSCRIPTION_ANSWER_ACCEPT\x10\x01\x12\x1e\n\x1aSUBSCRIPTION_ANSWER_REJECT\x10\x02\x42\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,50 +68,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATENOTIFICATIONPREFERENCESREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_DOWNLOADCALENDARENTRYREQUEST'].fields_by_name['ticket_code']._loaded_options = None
   _globals['_DOWNLOADCALENDARENTRYREQUEST'].fields_by_name['ticket_code']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
-  _globals['_NOTIFICATIONKIND']._serialized_start=2626
-  _globals['_NOTIFICATIONKIND']._serialized_end=3000
-  _globals['_NOTIFICATIONLANGUAGE']._serialized_start=3002
-  _globals['_NOTIFICATIONLANGUAGE']._serialized_end=3123
-  _globals['_SUBSCRIPTIONANSWER']._serialized_start=3125
-  _globals['_SUBSCRIPTIONANSWER']._serialized_end=3246
+  _globals['_NOTIFICATIONKIND']._serialized_start=2630
+  _globals['_NOTIFICATIONKIND']._serialized_end=3004
+  _globals['_NOTIFICATIONLANGUAGE']._serialized_start=3006
+  _globals['_NOTIFICATIONLANGUAGE']._serialized_end=3127
+  _globals['_SUBSCRIPTIONANSWER']._serialized_start=3129
+  _globals['_SUBSCRIPTIONANSWER']._serialized_end=3250
   _globals['_NOTIFICATION']._serialized_start=197
   _globals['_NOTIFICATION']._serialized_end=438
   _globals['_LISTNOTIFICATIONSREQUEST']._serialized_start=440
   _globals['_LISTNOTIFICATIONSREQUEST']._serialized_end=555
   _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_start=557
   _globals['_LISTNOTIFICATIONSRESPONSE']._serialized_end=671
-  _globals['_COUNTUNREADNOTIFICATIONSREQUEST']._serialized_start=673
-  _globals['_COUNTUNREADNOTIFICATIONSREQUEST']._serialized_end=706
-  _globals['_COUNTUNREADNOTIFICATIONSRESPONSE']._serialized_start=708
-  _globals['_COUNTUNREADNOTIFICATIONSRESPONSE']._serialized_end=758
-  _globals['_MARKNOTIFICATIONREADREQUEST']._serialized_start=760
-  _globals['_MARKNOTIFICATIONREADREQUEST']._serialized_end=826
-  _globals['_MARKNOTIFICATIONREADRESPONSE']._serialized_start=828
-  _globals['_MARKNOTIFICATIONREADRESPONSE']._serialized_end=919
-  _globals['_MARKALLNOTIFICATIONSREADREQUEST']._serialized_start=921
-  _globals['_MARKALLNOTIFICATIONSREADREQUEST']._serialized_end=994
-  _globals['_MARKALLNOTIFICATIONSREADRESPONSE']._serialized_start=996
-  _globals['_MARKALLNOTIFICATIONSREADRESPONSE']._serialized_end=1046
-  _globals['_SUBSCRIPTIONCONSENT']._serialized_start=1049
-  _globals['_SUBSCRIPTIONCONSENT']._serialized_end=1198
-  _globals['_REPORTSUBSCRIPTIONCONSENTSREQUEST']._serialized_start=1201
-  _globals['_REPORTSUBSCRIPTIONCONSENTSREQUEST']._serialized_end=1346
-  _globals['_SUBSCRIPTIONTEMPLATE']._serialized_start=1348
-  _globals['_SUBSCRIPTIONTEMPLATE']._serialized_end=1467
-  _globals['_REPORTSUBSCRIPTIONCONSENTSRESPONSE']._serialized_start=1469
-  _globals['_REPORTSUBSCRIPTIONCONSENTSRESPONSE']._serialized_end=1571
-  _globals['_NOTIFICATIONPREFERENCES']._serialized_start=1574
-  _globals['_NOTIFICATIONPREFERENCES']._serialized_end=2000
-  _globals['_GETNOTIFICATIONPREFERENCESREQUEST']._serialized_start=2002
-  _globals['_GETNOTIFICATIONPREFERENCESREQUEST']._serialized_end=2037
-  _globals['_GETNOTIFICATIONPREFERENCESRESPONSE']._serialized_start=2040
-  _globals['_GETNOTIFICATIONPREFERENCESRESPONSE']._serialized_end=2213
-  _globals['_UPDATENOTIFICATIONPREFERENCESREQUEST']._serialized_start=2216
-  _globals['_UPDATENOTIFICATIONPREFERENCESREQUEST']._serialized_end=2369
-  _globals['_UPDATENOTIFICATIONPREFERENCESRESPONSE']._serialized_start=2371
-  _globals['_UPDATENOTIFICATIONPREFERENCESRESPONSE']._serialized_end=2481
-  _globals['_DOWNLOADCALENDARENTRYREQUEST']._serialized_start=2483
-  _globals['_DOWNLOADCALENDARENTRYREQUEST']._serialized_end=2554
-  _globals['_DOWNLOADCALENDARENTRYRESPONSE']._serialized_start=2556
-  _globals['_DOWNLOADCALENDARENTRYRESPONSE']._serialized_end=2623
+  _globals['_GETUNREADNOTIFICATIONCOUNTREQUEST']._serialized_start=673
+  _globals['_GETUNREADNOTIFICATIONCOUNTREQUEST']._serialized_end=708
+  _globals['_GETUNREADNOTIFICATIONCOUNTRESPONSE']._serialized_start=710
+  _globals['_GETUNREADNOTIFICATIONCOUNTRESPONSE']._serialized_end=762
+  _globals['_MARKNOTIFICATIONREADREQUEST']._serialized_start=764
+  _globals['_MARKNOTIFICATIONREADREQUEST']._serialized_end=830
+  _globals['_MARKNOTIFICATIONREADRESPONSE']._serialized_start=832
+  _globals['_MARKNOTIFICATIONREADRESPONSE']._serialized_end=923
+  _globals['_MARKALLNOTIFICATIONSREADREQUEST']._serialized_start=925
+  _globals['_MARKALLNOTIFICATIONSREADREQUEST']._serialized_end=998
+  _globals['_MARKALLNOTIFICATIONSREADRESPONSE']._serialized_start=1000
+  _globals['_MARKALLNOTIFICATIONSREADRESPONSE']._serialized_end=1050
+  _globals['_SUBSCRIPTIONCONSENT']._serialized_start=1053
+  _globals['_SUBSCRIPTIONCONSENT']._serialized_end=1202
+  _globals['_REPORTSUBSCRIPTIONCONSENTSREQUEST']._serialized_start=1205
+  _globals['_REPORTSUBSCRIPTIONCONSENTSREQUEST']._serialized_end=1350
+  _globals['_SUBSCRIPTIONTEMPLATE']._serialized_start=1352
+  _globals['_SUBSCRIPTIONTEMPLATE']._serialized_end=1471
+  _globals['_REPORTSUBSCRIPTIONCONSENTSRESPONSE']._serialized_start=1473
+  _globals['_REPORTSUBSCRIPTIONCONSENTSRESPONSE']._serialized_end=1575
+  _globals['_NOTIFICATIONPREFERENCES']._serialized_start=1578
+  _globals['_NOTIFICATIONPREFERENCES']._serialized_end=2004
+  _globals['_GETNOTIFICATIONPREFERENCESREQUEST']._serialized_start=2006
+  _globals['_GETNOTIFICATIONPREFERENCESREQUEST']._serialized_end=2041
+  _globals['_GETNOTIFICATIONPREFERENCESRESPONSE']._serialized_start=2044
+  _globals['_GETNOTIFICATIONPREFERENCESRESPONSE']._serialized_end=2217
+  _globals['_UPDATENOTIFICATIONPREFERENCESREQUEST']._serialized_start=2220
+  _globals['_UPDATENOTIFICATIONPREFERENCESREQUEST']._serialized_end=2373
+  _globals['_UPDATENOTIFICATIONPREFERENCESRESPONSE']._serialized_start=2375
+  _globals['_UPDATENOTIFICATIONPREFERENCESRESPONSE']._serialized_end=2485
+  _globals['_DOWNLOADCALENDARENTRYREQUEST']._serialized_start=2487
+  _globals['_DOWNLOADCALENDARENTRYREQUEST']._serialized_end=2558
+  _globals['_DOWNLOADCALENDARENTRYRESPONSE']._serialized_start=2560
+  _globals['_DOWNLOADCALENDARENTRYRESPONSE']._serialized_end=2627
 # @@protoc_insertion_point(module_scope)

@@ -160,10 +160,10 @@ class TicketingServiceStub:
                 request_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ListNotificationsRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ListNotificationsResponse.FromString,
                 _registered_method=True)
-        self.CountUnreadNotifications = channel.unary_unary(
-                '/deeptravel.ticketing.v1.TicketingService/CountUnreadNotifications',
-                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsRequest.SerializeToString,
-                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsResponse.FromString,
+        self.GetUnreadNotificationCount = channel.unary_unary(
+                '/deeptravel.ticketing.v1.TicketingService/GetUnreadNotificationCount',
+                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetUnreadNotificationCountRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetUnreadNotificationCountResponse.FromString,
                 _registered_method=True)
         self.MarkNotificationRead = channel.unary_unary(
                 '/deeptravel.ticketing.v1.TicketingService/MarkNotificationRead',
@@ -416,7 +416,7 @@ class TicketingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def CountUnreadNotifications(self, request, context):
+    def GetUnreadNotificationCount(self, request, context):
         """Says how many of the caller's messages were not read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -591,10 +591,10 @@ def add_TicketingServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ListNotificationsRequest.FromString,
                     response_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.ListNotificationsResponse.SerializeToString,
             ),
-            'CountUnreadNotifications': grpc.unary_unary_rpc_method_handler(
-                    servicer.CountUnreadNotifications,
-                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsRequest.FromString,
-                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsResponse.SerializeToString,
+            'GetUnreadNotificationCount': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUnreadNotificationCount,
+                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetUnreadNotificationCountRequest.FromString,
+                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetUnreadNotificationCountResponse.SerializeToString,
             ),
             'MarkNotificationRead': grpc.unary_unary_rpc_method_handler(
                     servicer.MarkNotificationRead,
@@ -1265,7 +1265,7 @@ class TicketingService:
             _registered_method=True)
 
     @staticmethod
-    def CountUnreadNotifications(request,
+    def GetUnreadNotificationCount(request,
             target,
             options=(),
             channel_credentials=None,
@@ -1278,9 +1278,9 @@ class TicketingService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/deeptravel.ticketing.v1.TicketingService/CountUnreadNotifications',
-            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsRequest.SerializeToString,
-            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.CountUnreadNotificationsResponse.FromString,
+            '/deeptravel.ticketing.v1.TicketingService/GetUnreadNotificationCount',
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetUnreadNotificationCountRequest.SerializeToString,
+            deeptravel_dot_ticketing_dot_v1_dot_notification__pb2.GetUnreadNotificationCountResponse.FromString,
             options,
             channel_credentials,
             insecure,

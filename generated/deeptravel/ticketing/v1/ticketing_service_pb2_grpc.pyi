@@ -154,7 +154,7 @@ class TicketingServiceStub:
     """
     ListNotifications: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationsRequest, _notification_pb2.ListNotificationsResponse]
     """Lists the caller's messages, the latest first, by page. Reasons: PAGE_TOKEN_INVALID."""
-    CountUnreadNotifications: _grpc.UnaryUnaryMultiCallable[_notification_pb2.CountUnreadNotificationsRequest, _notification_pb2.CountUnreadNotificationsResponse]
+    GetUnreadNotificationCount: _grpc.UnaryUnaryMultiCallable[_notification_pb2.GetUnreadNotificationCountRequest, _notification_pb2.GetUnreadNotificationCountResponse]
     """Says how many of the caller's messages were not read."""
     MarkNotificationRead: _grpc.UnaryUnaryMultiCallable[_notification_pb2.MarkNotificationReadRequest, _notification_pb2.MarkNotificationReadResponse]
     """Keeps that one of the caller's messages was read; one that was stays read since then. Reasons:
@@ -303,7 +303,7 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     """
     ListNotifications: _aio.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationsRequest, _notification_pb2.ListNotificationsResponse]  # type: ignore[assignment]
     """Lists the caller's messages, the latest first, by page. Reasons: PAGE_TOKEN_INVALID."""
-    CountUnreadNotifications: _aio.UnaryUnaryMultiCallable[_notification_pb2.CountUnreadNotificationsRequest, _notification_pb2.CountUnreadNotificationsResponse]  # type: ignore[assignment]
+    GetUnreadNotificationCount: _aio.UnaryUnaryMultiCallable[_notification_pb2.GetUnreadNotificationCountRequest, _notification_pb2.GetUnreadNotificationCountResponse]  # type: ignore[assignment]
     """Says how many of the caller's messages were not read."""
     MarkNotificationRead: _aio.UnaryUnaryMultiCallable[_notification_pb2.MarkNotificationReadRequest, _notification_pb2.MarkNotificationReadResponse]  # type: ignore[assignment]
     """Keeps that one of the caller's messages was read; one that was stays read since then. Reasons:
@@ -589,11 +589,11 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the caller's messages, the latest first, by page. Reasons: PAGE_TOKEN_INVALID."""
 
     @_abc_1.abstractmethod
-    def CountUnreadNotifications(
+    def GetUnreadNotificationCount(
         self,
-        request: _notification_pb2.CountUnreadNotificationsRequest,
+        request: _notification_pb2.GetUnreadNotificationCountRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_notification_pb2.CountUnreadNotificationsResponse, _abc.Awaitable[_notification_pb2.CountUnreadNotificationsResponse]]:
+    ) -> _typing.Union[_notification_pb2.GetUnreadNotificationCountResponse, _abc.Awaitable[_notification_pb2.GetUnreadNotificationCountResponse]]:
         """Says how many of the caller's messages were not read."""
 
     @_abc_1.abstractmethod

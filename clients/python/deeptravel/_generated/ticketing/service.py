@@ -149,10 +149,10 @@ _LIST_NOTIFICATIONS = Method(
     safe=True,
     items="notifications",
 )
-_COUNT_UNREAD_NOTIFICATIONS = Method(
-    "/deeptravel.ticketing.v1.TicketingService/CountUnreadNotifications",
-    ticketing.CountUnreadNotificationsRequest,
-    ticketing.CountUnreadNotificationsResponse,
+_GET_UNREAD_NOTIFICATION_COUNT = Method(
+    "/deeptravel.ticketing.v1.TicketingService/GetUnreadNotificationCount",
+    ticketing.GetUnreadNotificationCountRequest,
+    ticketing.GetUnreadNotificationCountResponse,
     safe=True,
 )
 _MARK_NOTIFICATION_READ = Method(
@@ -583,13 +583,13 @@ class TicketingService:
         """All `notifications` of list_notifications, page after page."""
         return self._calls.pages(_LIST_NOTIFICATIONS, ticketing.ListNotificationsRequest(unread_only=unread_only, page_size=page_size), timeout)
 
-    def count_unread_notifications(
+    def get_unread_notification_count(
         self,
         *,
         timeout: float | None = None,
-    ) -> ticketing.CountUnreadNotificationsResponse:
+    ) -> ticketing.GetUnreadNotificationCountResponse:
         """Says how many of the caller's messages were not read."""
-        return self._calls.unary(_COUNT_UNREAD_NOTIFICATIONS, ticketing.CountUnreadNotificationsRequest(), timeout)
+        return self._calls.unary(_GET_UNREAD_NOTIFICATION_COUNT, ticketing.GetUnreadNotificationCountRequest(), timeout)
 
     def mark_notification_read(
         self,
@@ -1050,13 +1050,13 @@ class AsyncTicketingService:
         """All `notifications` of list_notifications, page after page."""
         return self._calls.pages(_LIST_NOTIFICATIONS, ticketing.ListNotificationsRequest(unread_only=unread_only, page_size=page_size), timeout)
 
-    async def count_unread_notifications(
+    async def get_unread_notification_count(
         self,
         *,
         timeout: float | None = None,
-    ) -> ticketing.CountUnreadNotificationsResponse:
+    ) -> ticketing.GetUnreadNotificationCountResponse:
         """Says how many of the caller's messages were not read."""
-        return await self._calls.unary(_COUNT_UNREAD_NOTIFICATIONS, ticketing.CountUnreadNotificationsRequest(), timeout)
+        return await self._calls.unary(_GET_UNREAD_NOTIFICATION_COUNT, ticketing.GetUnreadNotificationCountRequest(), timeout)
 
     async def mark_notification_read(
         self,

@@ -232,7 +232,7 @@ class ListNotificationsResponse(_message.Message):
 Global___ListNotificationsResponse: _TypeAlias = ListNotificationsResponse  # noqa: Y015
 
 @_typing.final
-class CountUnreadNotificationsRequest(_message.Message):
+class GetUnreadNotificationCountRequest(_message.Message):
     """Asks how many messages were not read."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -246,10 +246,10 @@ class CountUnreadNotificationsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountUnreadNotificationsRequest: _TypeAlias = CountUnreadNotificationsRequest  # noqa: Y015
+Global___GetUnreadNotificationCountRequest: _TypeAlias = GetUnreadNotificationCountRequest  # noqa: Y015
 
 @_typing.final
-class CountUnreadNotificationsResponse(_message.Message):
+class GetUnreadNotificationCountResponse(_message.Message):
     """How many messages were not read."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -268,7 +268,7 @@ class CountUnreadNotificationsResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___CountUnreadNotificationsResponse: _TypeAlias = CountUnreadNotificationsResponse  # noqa: Y015
+Global___GetUnreadNotificationCountResponse: _TypeAlias = GetUnreadNotificationCountResponse  # noqa: Y015
 
 @_typing.final
 class MarkNotificationReadRequest(_message.Message):
@@ -340,21 +340,21 @@ Global___MarkAllNotificationsReadRequest: _TypeAlias = MarkAllNotificationsReadR
 
 @_typing.final
 class MarkAllNotificationsReadResponse(_message.Message):
-    """How many are read now that were not."""
+    """How many are left."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    MARKED_FIELD_NUMBER: _builtins.int
-    marked: _builtins.int
-    """From 0."""
+    UNREAD_FIELD_NUMBER: _builtins.int
+    unread: _builtins.int
+    """How many were not read, from 0."""
     def __init__(
         self,
         *,
-        marked: _builtins.int = ...,
+        unread: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["marked", b"marked"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["unread", b"unread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
