@@ -1,0 +1,305 @@
+"""What is to go out by which channel, and what became of it.
+
+Every process takes what is due, with a lease: before a message is sent it stands here that it is
+being sent (`reason` SENDING). A process that dies meanwhile leaves that behind; when the lease is
+over another sends the message again, since nobody can tell whether it went out. Of one order only
+the first message that is PENDING in a channel is taken: the next waits until it is sent or given
+up.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from server.notifications import preferences, rules
+from server.notifications.sending import Result, SendResult
+from server.platform import outbox
+from server.platform.outbox import NewTask
+from server.platform.statements import Command, Statement, Transaction, run_all
+
+KIND = "notification"
+"""Kind of the dead letters of messages that were given up."""
+SENDING = "SENDING"
+PAUSED = "PAUSED"
+WAITS = "WAITS"
+"""`reason` of one that waits for one of its order before it."""
+MAX_DEFERRED = 2_000
+MAX_REASON = 200
+UNCLEAR = frozenset({SENDING, Result.UNKNOWN.value})
+"""After these it may have gone out before."""
+
+
+class DueDelivery(NamedTuple):
+    """A delivery that this process has taken until `lease_time`; `before` is what was known of its
+    last attempt.
+    """
+
+    traveller_id: int
+    number: int
+    channel: str
+    order_id: int
+    kind: str
+    template_id: str
+    attempt: int
+    before: str
+    lease_time: datetime
+
+
+class Content(NamedTuple):
+    """What a delivery says, and to whom."""
+
+    traveller_id: int
+    number: int
+    language: str
+    facts: dict[str, Any]
+    occurred_time: datetime
+    openid: str
+    contacts_sealed: bytes | None
+
+
+class Outcome(NamedTuple):
+    """What became of an attempt."""
+
+    delivery: DueDelivery
+    state: str
+    reason: str
+    due_time: datetime
+    result: Result
+    words: str = ""
+    code: str = ""
+
+
+class ListedDelivery(NamedTuple):
+    """A delivery as administrators see it."""
+
+    traveller_id: int
+    number: int
+    channel: str
+    order_code: str
+    kind: str
+    template_id: str
+    state: str
+    reason: str
+    attempts: int
+    due_time: datetime
+    create_time: datetime
+    update_time: datetime
+
+
+_TAKE = Statement(
+    """
+WITH due AS MATERIALIZED (
+  SELECT d.traveller_id, d.number, d.channel, d.reason FROM notification_deliveries d
+  WHERE d.channel = $1 AND d.state = 'PENDING' AND d.due_time <= $2::timestamptz
+    AND (d.lease_time IS NULL OR d.lease_time <= $2::timestamptz)
+    AND NOT d.template_id = ANY($5::text[])
+    AND NOT EXISTS (
+      SELECT FROM notification_deliveries e
+      WHERE e.traveller_id = d.traveller_id AND e.order_id = d.order_id AND e.channel = d.channel
+        AND e.state = 'PENDING' AND e.number < d.number)
+  ORDER BY d.due_time, d.number LIMIT $4::int FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE notification_deliveries d
+SET lease_time = $3::timestamptz, attempts = d.attempts + 1, reason = 'SENDING',
+  update_time = $2::timestamptz
+FROM due
+WHERE d.traveller_id = due.traveller_id AND d.number = due.number AND d.channel = due.channel
+RETURNING d.traveller_id, d.number, d.channel, d.order_id, d.kind, d.template_id, d.attempts,
+  due.reason, d.lease_time
+""",
+    DueDelivery,
+)
+_CONTENTS = Statement(
+    """
+SELECT n.traveller_id, n.number, n.language, n.facts, n.occurred_time, coalesce(t.openid, ''),
+  p.contacts_sealed
+FROM unnest($1::bigint[], $2::bigint[]) AS v (traveller_id, number)
+JOIN notifications n ON n.traveller_id = v.traveller_id AND n.number = v.number
+LEFT JOIN travellers t ON t.traveller_id = v.traveller_id
+LEFT JOIN notification_preferences p ON p.traveller_id = v.traveller_id
+""",
+    Content,
+)
+# those of a template that is stopped are looked at again when it is tried
+_DEFER = Statement("""
+UPDATE notification_deliveries d SET due_time = $3::timestamptz, reason = 'PAUSED'
+FROM (
+  SELECT traveller_id, number, channel FROM notification_deliveries
+  WHERE channel = $1 AND state = 'PENDING' AND due_time <= $2::timestamptz
+    AND (lease_time IS NULL OR lease_time <= $2::timestamptz) AND template_id = $4
+  ORDER BY due_time LIMIT $5::int FOR NO KEY UPDATE SKIP LOCKED) v
+WHERE (d.traveller_id, d.number, d.channel) = (v.traveller_id, v.number, v.channel)
+""")
+_HASTEN = Statement("""
+UPDATE notification_deliveries SET due_time = $3::timestamptz, reason = ''
+WHERE channel = $1 AND template_id = $2 AND state = 'PENDING' AND reason = 'PAUSED'
+""")
+_SETTLE = Statement(
+    """
+UPDATE notification_deliveries d SET state = v.state, reason = v.reason, due_time = v.due_time,
+  lease_time = NULL, update_time = $1::timestamptz,
+  attempts = CASE WHEN v.keeps_attempt THEN d.attempts ELSE d.attempts - 1 END
+FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
+  $8::timestamptz[], $9::boolean[])
+  AS v (traveller_id, number, channel, lease_time, state, reason, due_time, keeps_attempt)
+WHERE d.traveller_id = v.traveller_id AND d.number = v.number AND d.channel = v.channel
+  AND d.state = 'PENDING' AND d.lease_time = v.lease_time
+RETURNING d.number
+""",
+    int,
+)
+# What waits for one of its order that failed is not looked at before that is due again, and at once
+# when it is over.
+_FOLLOW = Statement("""
+UPDATE notification_deliveries d
+SET due_time = CASE WHEN v.state = 'PENDING' THEN v.due_time ELSE $1::timestamptz END,
+  reason = CASE WHEN v.state = 'PENDING' THEN 'WAITS' ELSE '' END
+FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::timestamptz[])
+  AS v (traveller_id, order_id, channel, number, state, due_time)
+WHERE d.traveller_id = v.traveller_id AND d.order_id = v.order_id AND d.channel = v.channel
+  AND d.state = 'PENDING' AND d.number > v.number AND d.attempts = 0
+  AND CASE WHEN v.state = 'PENDING' THEN d.due_time < v.due_time ELSE d.reason = 'WAITS' END
+""")
+_REPLAY = Statement(
+    """
+UPDATE notification_deliveries SET state = 'PENDING', reason = '', due_time = $4::timestamptz,
+  lease_time = NULL, attempts = 0, update_time = $4::timestamptz
+WHERE traveller_id = $1::bigint AND number = $2::bigint AND channel = $3 AND state = 'DEAD'
+""",
+    notifies="notification_deliveries",
+)
+_PAGE = Statement(
+    """
+SELECT d.traveller_id, d.number, d.channel, o.order_code, d.kind, d.template_id, d.state, d.reason,
+  d.attempts, d.due_time, d.create_time, d.update_time
+FROM notification_deliveries d JOIN orders o ON o.order_id = d.order_id
+WHERE d.traveller_id = $1::bigint AND ($2 = '' OR d.state = $2)
+  AND ($3::bigint IS NULL OR (d.number, d.channel) < ($3::bigint, $4))
+ORDER BY d.number DESC, d.channel DESC LIMIT $5::int
+""",
+    ListedDelivery,
+)
+
+
+def take(
+    channel: str, *, now: datetime, lease: timedelta, limit: int, stopped: Sequence[str]
+) -> Command[DueDelivery]:
+    """Takes what is due in a channel, but for the templates that are stopped."""
+    return _TAKE(channel, now, now + lease, limit, list(stopped))
+
+
+def contents(taken: Sequence[DueDelivery]) -> Command[Content] | None:
+    """What these say, and to whom."""
+    return _CONTENTS.of_rows([each[:2] for each in taken])
+
+
+def defer(channel: str, template_id: str, until: datetime, *, now: datetime) -> Command[None]:
+    """Has some that are due of a template wait until it is tried again."""
+    return _DEFER(channel, now, until, template_id, MAX_DEFERRED)
+
+
+def hasten(channel: str, template_id: str, *, now: datetime) -> Command[None]:
+    """Has those of a template that wait be due, since it is stopped no more."""
+    return _HASTEN(channel, template_id, now)
+
+
+def outcome(delivery: DueDelivery, sent: SendResult, chance: float, *, now: datetime) -> Outcome:
+    """What follows from an attempt; `chance` is a random number from 0 to 1."""
+    reason = sent.code or sent.result.value
+    match sent.result:
+        case Result.SENT:
+            return Outcome(delivery, "SENT", "", now, sent.result)
+        case Result.NO_CONSENT if delivery.before in UNCLEAR:
+            # an attempt whose answer nobody heard has used the consent
+            return Outcome(delivery, "SENT", "CONSENT_USED", now, Result.SENT)
+        case Result.NO_CONSENT:
+            return Outcome(delivery, "SKIPPED", reason, now, sent.result)
+        case Result.STOP | Result.STOP_TEMPLATE:
+            # it waits with the others, and no attempt is counted
+            return Outcome(delivery, "PENDING", PAUSED, now, sent.result, sent.words, reason)
+        case Result.GIVE_UP:
+            return Outcome(delivery, "DEAD", reason, now, sent.result, sent.words)
+    wait = rules.retry_seconds(delivery.attempt, chance, sent.wait_seconds)
+    if wait is None:
+        return Outcome(delivery, "DEAD", reason, now, sent.result, sent.words)
+    if sent.result is Result.UNKNOWN:
+        reason = Result.UNKNOWN.value
+    due = now + timedelta(seconds=wait)
+    return Outcome(delivery, "PENDING", reason, due, sent.result, sent.words)
+
+
+async def settle(tx: Transaction, outcomes: Sequence[Outcome], *, now: datetime) -> None:
+    """Writes what became of attempts: what another process has taken meanwhile stays its. What is
+    given up becomes a dead letter, and consents that were not used are good for another message.
+    """
+    rows = [
+        (
+            *each.delivery[:3],
+            each.delivery.lease_time,
+            each.state,
+            each.reason[:MAX_REASON],
+            each.due_time,
+            each.result not in (Result.STOP, Result.STOP_TEMPLATE),
+        )
+        for each in sorted(outcomes, key=lambda each: each.delivery[:3])
+    ]
+    followed = [
+        (
+            each.delivery.traveller_id,
+            each.delivery.order_id,
+            each.delivery.channel,
+            each.delivery.number,
+            each.state,
+            each.due_time,
+        )
+        for each in sorted(outcomes, key=lambda each: each.delivery[:3])
+        if each.state != "SENT" or each.delivery.attempt > 1
+    ]
+    settled, *_ = await run_all(tx, [_SETTLE.of_rows(rows, now), _FOLLOW.of_rows(followed, now)])
+    ours = [each for each in outcomes if each.delivery.number in set(settled)]
+    letters = [
+        (NewTask(KIND, letter_key(each.delivery), {"kind": each.delivery.kind}, now), error)
+        for each in ours
+        if each.state == "DEAD" and (error := f"{each.reason} {each.words}".strip())
+    ]
+    await run_all(
+        tx,
+        [
+            outbox.bury(letters, now=now),
+            *(
+                preferences.forget(*_whose(each), now=now)
+                for each in ours
+                if each.result is Result.NO_CONSENT
+            ),
+            *(
+                preferences.give_back(*_whose(each), now=now)
+                for each in ours
+                if each.state == "DEAD"
+                and each.delivery.template_id
+                and each.delivery.before not in UNCLEAR
+                and each.result is Result.GIVE_UP
+            ),
+        ],
+    )
+
+
+def letter_key(delivery: DueDelivery) -> str:
+    """The key of a delivery's dead letter."""
+    return f"{delivery.traveller_id}/{delivery.number}/{delivery.channel}"
+
+
+def replay(key: str, *, now: datetime) -> Command[None]:
+    """Has a message that was given up sent again, by the key of its letter, with all attempts."""
+    traveller_id, number, channel = key.split("/")
+    return _REPLAY(int(traveller_id), int(number), channel, now)
+
+
+def page(
+    traveller_id: int, *, state: str, before: tuple[int, str] | None, limit: int
+) -> Command[ListedDelivery]:
+    """Up to `limit` deliveries of a traveller from before a place, the latest first."""
+    number, channel = before or (None, "")
+    return _PAGE(traveller_id, state, number, channel, limit)
+
+
+def _whose(each: Outcome) -> tuple[int, str]:
+    return each.delivery.traveller_id, each.delivery.template_id

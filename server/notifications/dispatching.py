@@ -1,0 +1,329 @@
+"""The dispatcher of messages in one process: takes what is due, has it sent, writes down what became
+of it.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from server.notifications import calendar_entries, deliveries, pauses, rules, texts, writing
+from server.notifications.calendar_entries import CalendarTicket
+from server.notifications.deliveries import Content, DueDelivery, Outcome
+from server.notifications.pauses import Pause
+from server.notifications.preferences import ContactSeals
+from server.notifications.sending import ATTEMPT_SECONDS, Outgoing, Result, Sender, SendResult
+from server.notifications.templates import Published, TemplateKey, Templates
+from server.platform import clock
+from server.platform.database import Database
+from server.platform.faults import fault_text
+from server.platform.loops import Loops, Polling
+from server.platform.metrics import NOTIFICATION_PAUSES, NOTIFICATION_SECONDS, NOTIFICATIONS
+from server.platform.pipeline import PipelineConnection
+from server.platform.statements import commit_with, run, run_all
+from server.tickets.rules import DIRECT, Code
+
+POLL_SECONDS = 0.5
+SPACING_SECONDS = 0.02
+SETTLE_SECONDS = 0.02
+"""Between two writings of outcomes: so long, at the most, a message that went out looks as if it
+had not.
+"""
+LEASE = timedelta(seconds=ATTEMPT_SECONDS + 18.0)
+STOP_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class NotificationDispatcher:
+    """Sends messages by the given senders."""
+
+    def __init__(
+        self,
+        db: Database,
+        templates: Templates,
+        seals: ContactSeals,
+        senders: Sequence[Sender],
+        *,
+        zone: ZoneInfo,
+        loops: Loops | None = None,
+    ) -> None:
+        self._db = db
+        self._templates = templates
+        self._seals = seals
+        self._senders = {sender.channel: sender for sender in senders}
+        self._zone = zone
+        self._busy: Counter[str] = Counter()
+        self._running: set[asyncio.Task[None]] = set()
+        self._outcomes: list[Outcome] = []
+        self._paused: dict[tuple[str, str], Pause] = {}
+        loops = loops or Loops()
+        self._loop = loops.add(
+            "notification-dispatcher",
+            Polling(
+                self._look,
+                POLL_SECONDS,
+                spacing_seconds=SPACING_SECONDS,
+                at_once=True,
+                tolerated=(Exception,),  # one look that fails must not be the last
+            ),
+        )
+        self._settling = loops.add(
+            "notification-outcomes",
+            Polling(
+                self._settle,
+                POLL_SECONDS,
+                spacing_seconds=SETTLE_SECONDS,
+                tolerated=(Exception,),  # what is not written is sent again
+            ),
+        )
+
+    def start(self) -> None:
+        """Begins to look, at once, and after commits of this process that make messages."""
+        self._db.notifications.listen(writing.CREATED, self._loop.wake)
+        self._settling.start()
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Takes no more, and lets attempts under way end for a while; the rest are made again."""
+        self._db.notifications.unlisten(writing.CREATED, self._loop.wake)
+        await self._loop.end()
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=STOP_SECONDS)
+        left = list(self._running)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await self._settling.end()
+        try:
+            await self._settle()
+        except Exception as error:  # noqa: BLE001 - they are made again
+            log.warning("notifications.not_written", error=fault_text(error))
+        for sender in self._senders.values():
+            await sender.close()
+
+    async def _look(self) -> None:
+        for channel, sender in self._senders.items():
+            room = sender.at_once - self._busy[channel]
+            if room > 0:
+                await self._look_at(channel, sender, room)
+
+    async def _look_at(self, channel: str, sender: Sender, room: int) -> None:
+        published = await self._templates.all()
+        now = clock.now()
+        async with self._db.pipeline() as pipeline, pipeline.transaction():
+            found = await run(pipeline, pauses.read())
+            self._show(found)
+            stopped = [each for each in found if each.channel == channel]
+            trying = next((each for each in stopped if each.probe_time <= now), None)
+            whole = next((each for each in stopped if not each.template_id), None)
+            if trying is not None:
+                # one message alone, and one process
+                alone = await run(pipeline, pauses.probe(trying, now=now, until=now + LEASE))
+                if not alone:
+                    trying = None
+                elif trying.template_id or whole is None or trying is whole:
+                    room = 1
+            if whole is not None and trying is not whole:
+                await commit_with(pipeline)
+                return
+            waiting = [each for each in stopped if each.template_id and each is not trying]
+            taken, *_ = await run_all(
+                pipeline,
+                [
+                    deliveries.take(
+                        channel,
+                        now=now,
+                        lease=LEASE,
+                        limit=room,
+                        stopped=[each.template_id for each in waiting],
+                    ),
+                    *(
+                        deliveries.defer(channel, each.template_id, each.probe_time, now=now)
+                        for each in waiting
+                    ),
+                ],
+            )
+            contents, tickets = await self._read(pipeline, taken)
+            await commit_with(pipeline)
+        for each in taken:
+            content = contents.get((each.traveller_id, each.number))
+            self._busy[channel] += 1
+            attempt = self._attempt(sender, each, content, published, tickets)
+            task = asyncio.create_task(attempt, name="notification")
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _read(
+        self, pipeline: PipelineConnection, taken: Sequence[DueDelivery]
+    ) -> tuple[dict[tuple[int, int], Content], Mapping[tuple[int, str], CalendarTicket]]:
+        """What is to be said, and what is in the calendar entries of e-mail."""
+        if not taken:
+            return {}, {}
+        rows = await run(pipeline, deliveries.contents(taken))
+        contents = {(row.traveller_id, row.number): row for row in rows}
+        tickets: dict[tuple[int, str], CalendarTicket] = {}
+        if taken[0].channel == rules.EMAIL:
+            for row in rows:
+                code = Code.parse(str(row.facts.get("ticket_code", "")))
+                if code is not None:
+                    asked = calendar_entries.read([code.number(DIRECT)], row.traveller_id)
+                    for ticket in await run(pipeline, asked):
+                        tickets[row.traveller_id, ticket.ticket_code] = ticket
+        return contents, tickets
+
+    def _show(self, found: Sequence[Pause]) -> None:
+        self._paused = {(each.channel, each.template_id): each for each in found}
+        counts = Counter(each.channel for each in found)
+        for channel in self._senders:
+            NOTIFICATION_PAUSES.labels(channel).set(counts[channel])
+
+    async def _attempt(
+        self,
+        sender: Sender,
+        due: DueDelivery,
+        content: Content | None,
+        published: Published,
+        tickets: Mapping[tuple[int, str], CalendarTicket],
+    ) -> None:
+        try:
+            if content is None:  # it was purged meanwhile
+                sent = SendResult(Result.GIVE_UP, "REMOVED")
+            else:
+                message = self._outgoing(due, content, published, tickets)
+                if due.attempt == 1 and due.kind not in rules.MAY_WAIT:
+                    passed = (datetime.now(UTC) - content.occurred_time).total_seconds()
+                    NOTIFICATION_SECONDS.labels(due.channel).observe(max(0.0, passed))
+                sent = (
+                    message
+                    if isinstance(message, SendResult)
+                    else await self._send(sender, message)
+                )
+            made = deliveries.outcome(due, sent, random.random(), now=clock.now())  # noqa: S311
+            self._outcomes.append(made)
+            _report(made, sent)
+        finally:
+            self._busy[due.channel] -= 1
+            self._settling.wake()
+
+    async def _send(self, sender: Sender, message: Outgoing) -> SendResult:
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                return await sender.send(message)
+        except TimeoutError:
+            return SendResult(Result.UNKNOWN, "NO_ANSWER", f"within {ATTEMPT_SECONDS:.0f} s")
+        # whatever a sender raises, the message may have gone out
+        except Exception as error:  # noqa: BLE001
+            return SendResult(Result.UNKNOWN, "FAULT", fault_text(error))
+
+    def _outgoing(
+        self,
+        due: DueDelivery,
+        content: Content,
+        published: Published,
+        tickets: Mapping[tuple[int, str], CalendarTicket],
+    ) -> Outgoing | SendResult:
+        """The message as its channel sends it, or why it does not."""
+        kept = published.get(TemplateKey(due.kind, due.channel, content.language))
+        if (
+            kept is None
+            or not kept.template.enabled
+            or (due.channel == rules.WECHAT and kept.template.template_id != due.template_id)
+        ):
+            return SendResult(Result.GIVE_UP, "TEMPLATE_CHANGED", "publish it, then replay")
+        contacts = self._seals.open(content.contacts_sealed, due.traveller_id)
+        address = {
+            rules.WECHAT: content.openid,
+            rules.SMS: contacts.phone,
+            rules.EMAIL: contacts.email,
+        }[due.channel]
+        if not address:
+            return SendResult(Result.GIVE_UP, "NO_ADDRESS")
+        ticket = tickets.get((due.traveller_id, str(content.facts.get("ticket_code", ""))))
+        calendar = b""
+        if ticket is not None:
+            calendar = calendar_entries.entry([ticket], language=content.language, zone=self._zone)
+        return Outgoing(
+            f"ntf-{due.traveller_id}-{due.number}",
+            due.kind,
+            content.language,
+            address,
+            kept.template,
+            texts.values(content.facts, content.language, self._zone),
+            calendar,
+        )
+
+    async def _settle(self) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        if not outcomes:
+            return
+        now = clock.now()
+        stops = {
+            (each.delivery.channel, _stopped(each)): (each.code, each.words)
+            for each in outcomes
+            if each.result in (Result.STOP, Result.STOP_TEMPLATE)
+        }
+        ended = {
+            key
+            for each in outcomes
+            if each.result is Result.SENT
+            for key in ((each.delivery.channel, ""), _key(each))
+            if key in self._paused and key not in stops
+        }
+        try:
+            async with self._db.pipeline() as pipeline, pipeline.transaction():
+                await deliveries.settle(pipeline, outcomes, now=now)
+                await commit_with(
+                    pipeline,
+                    [
+                        *(pauses.stop(*key, *why, now=now) for key, why in sorted(stops.items())),
+                        *(
+                            command
+                            for key in sorted(ended)
+                            for command in pauses.mended(*key, now=now)
+                        ),
+                    ],
+                )
+        except Exception:
+            self._outcomes = outcomes + self._outcomes
+            raise
+        for (channel, template_id), (code, words) in stops.items():
+            log.error(
+                "notifications.stopped",
+                channel=channel,
+                template_id=template_id,
+                code=code,
+                words=words,
+            )
+        for channel, template_id in ended:
+            log.info("notifications.resumed", channel=channel, template_id=template_id)
+        self._loop.wake()
+
+
+def _stopped(each: Outcome) -> str:
+    return each.delivery.template_id if each.result is Result.STOP_TEMPLATE else ""
+
+
+def _key(each: Outcome) -> tuple[str, str]:
+    return each.delivery.channel, each.delivery.template_id
+
+
+def _report(made: Outcome, sent: SendResult) -> None:
+    outcome = made.state if made.state != "PENDING" else "RETRIED"
+    if made.result in (Result.STOP, Result.STOP_TEMPLATE):
+        outcome = "STOPPED"
+    NOTIFICATIONS.labels(made.delivery.kind, made.delivery.channel, outcome).inc()
+    if made.state != "SENT":
+        log.warning(
+            "notification.failed",
+            channel=made.delivery.channel,
+            kind=made.delivery.kind,
+            number=made.delivery.number,
+            attempt=made.delivery.attempt,
+            result=sent.result.value,
+            code=sent.code,
+        )
