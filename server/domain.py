@@ -16,9 +16,11 @@ from server.api.ticketing.servicer_notifications import NotificationDomain
 from server.catalog.catalogue import Catalogues
 from server.configuration.publishing import ScheduledVersions
 from server.identity.service import Identity
-from server.notifications.following import Follower, NotificationTerms
+from server.notifications import tasks as notification_tasks
+from server.notifications.channels import make_senders, terms_of
+from server.notifications.dispatching import NotificationDispatcher
+from server.notifications.following import Follower
 from server.notifications.preferences import ContactSeals
-from server.notifications.rules import QuietHours
 from server.notifications.templates import Templates
 from server.orders import tasks as order_tasks
 from server.orders.hold import Holder
@@ -131,13 +133,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     payments = _payments(platform, readers, orders, wechat)
     notifications = _start_notifications(stack, platform)
     issuer, quotes = Issuer(key_rings), Quotes(platform.secret_key)
-    redeemer = Redeemer(
-        db,
-        key_rings,
-        batch=settings.redeem_batch,
-        workers=settings.redeem_workers,
-        token_cache=settings.token_cache,
-    )
+    redeemer = _redeemer(platform, key_rings)
     return Domain(
         identity=identity,
         issuer=issuer,
@@ -177,12 +173,24 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         wechat=wechat,
         task_kinds={
             **aftersales_tasks.kinds(db),
+            **notification_tasks.kinds(db),
             **order_tasks.kinds(db),
             **partner_tasks.kinds(db),
             **payment_tasks.kinds(db, wechat, payments.settlement, payments.requests),
             **webhook_tasks.kinds(db),
             **webhooks.payments.kinds(),
         },
+    )
+
+
+def _redeemer(platform: Platform, key_rings: Remembered[str, KeyRing]) -> Redeemer:
+    settings = platform.settings
+    return Redeemer(
+        platform.db,
+        key_rings,
+        batch=settings.redeem_batch,
+        workers=settings.redeem_workers,
+        token_cache=settings.token_cache,
     )
 
 
@@ -214,21 +222,16 @@ def _start_webhooks(stack: AsyncExitStack, platform: Platform) -> Webhooks:
 
 
 def _start_notifications(stack: AsyncExitStack, platform: Platform) -> NotificationDomain:
-    db, settings = platform.db, platform.settings
-    templates = Templates(db, platform.feed)
-    begin, end = settings.notification_quiet_hours.split("-")
-    terms = NotificationTerms(
-        zone=settings.zone,
-        language=settings.notification_language,
-        quiet=QuietHours(*(int(t[:2]) * 60 + int(t[3:]) for t in (begin, end))),
-        tells_completed=settings.notification_order_completed,
-        channels=frozenset(),
-        app_id=settings.wechat_app_id or "",
+    db, settings, loops = platform.db, platform.settings, platform.loops
+    templates, seals = Templates(db, platform.feed), ContactSeals(platform.secret_key)
+    senders = make_senders(settings, db, platform.secret_key)
+    terms = terms_of(settings, senders)
+    dispatcher = NotificationDispatcher(
+        db, templates, seals, senders, zone=settings.zone, loops=loops
     )
-    start_part(stack, "notifications", Follower(db, templates, terms, platform.loops))
-    return NotificationDomain(
-        templates, ContactSeals(platform.secret_key), terms.language, terms.zone
-    )
+    start_part(stack, "messages", dispatcher)
+    start_part(stack, "notifications", Follower(db, templates, terms, loops))
+    return NotificationDomain(templates, seals, terms.language, terms.zone)
 
 
 def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:

@@ -1,5 +1,5 @@
-"""Notifications of travellers: what they are told, by which channels and texts, and what they have
-agreed to; moves of orders say whether they are still to be told
+"""Notifications of travellers: what they are notified, by which channels and texts, and what they have
+agreed to; moves of orders say whether they are still to be notified
 """
 
 import sqlalchemy as sa
@@ -41,7 +41,7 @@ def check(table: str, name: str, condition: str) -> sa.CheckConstraint:
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    # what has happened before is not told any more
+    # what has happened before is not notified any more
     op.add_column(
         "order_events", sa.Column("notify", sa.Boolean(), nullable=False, server_default="false")
     )

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.errors import not_found
 from server.platform.statements import Command, Statement, run
+from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code
 
 CONTENT_TYPE = "text/calendar; charset=utf-8"
 PRODUCT_ID = "-//DeepTravel//Ticketing//EN"
@@ -69,12 +70,14 @@ def read(ticket_ids: list[int], traveller_id: int) -> Command[CalendarTicket]:
 
 
 async def entry_of(
-    tx: AsyncConnection, ticket_id: int, code: str, traveller_id: int, *, zone: ZoneInfo
+    tx: AsyncConnection, ticket_code: str, traveller_id: int, *, zone: ZoneInfo
 ) -> bytes:
     """The calendar entry of a traveller's ticket. Raises NOT_FOUND, also for another's."""
-    rows = await run(tx, read([ticket_id], traveller_id))
-    if not rows or rows[0].ticket_code != code:
-        raise not_found("ticket", code)
+    code, rows = Code.parse(ticket_code), []
+    if code and (code.prefix, code.partner_code) == (DIRECT_PREFIX, DIRECT_CODE):
+        rows = await run(tx, read([code.number(DIRECT)], traveller_id))
+    if not rows:
+        raise not_found("ticket", ticket_code)
     return entry(rows, language="", zone=zone)
 
 

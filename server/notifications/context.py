@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from server.platform.statements import Command, Statement
 
 
-class Context(NamedTuple):
+class OrderContext(NamedTuple):
     """An order, with one of its tickets or without, and whose it is."""
 
     order_id: int
@@ -101,7 +101,7 @@ LEFT JOIN snapshots n ON n.snapshot_id
 LEFT JOIN travellers r ON r.traveller_id = o.traveller_id
 LEFT JOIN notification_preferences p ON p.traveller_id = o.traveller_id
 """,
-    Context,
+    OrderContext,
 )
 _ORDERS_OF_TICKETS = Statement(
     """
@@ -134,7 +134,7 @@ ORDER BY traveller_id, template_id FOR NO KEY UPDATE
 )
 
 
-def contexts(wanted: Collection[tuple[int, int]]) -> Command[Context] | None:
+def contexts(wanted: Collection[tuple[int, int]]) -> Command[OrderContext] | None:
     """Those of (order, ticket), where a ticket of 0 is none; of travellers' orders alone."""
     return _CONTEXTS.of_rows(sorted(set(wanted)))
 
@@ -150,7 +150,7 @@ def refunds_of(order_ids: Collection[int]) -> Command[RefundOutcome] | None:
 
 
 def known(sources: Collection[tuple[int, str]]) -> Command[str] | None:
-    """Which sources travellers were told of already."""
+    """Which sources travellers were notified of already."""
     return _KNOWN.of_rows(sorted(sources))
 
 

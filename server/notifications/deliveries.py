@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from server.notifications import preferences, rules
-from server.notifications.sending import Result, SendResult
+from server.notifications.sending import AttemptResult, SendResult
 from server.platform import outbox
 from server.platform.outbox import NewTask
 from server.platform.statements import Command, Statement, Transaction, run_all
@@ -25,11 +25,11 @@ WAITS = "WAITS"
 """`reason` of one that waits for one of its order before it."""
 MAX_DEFERRED = 2_000
 MAX_REASON = 200
-UNCLEAR = frozenset({SENDING, Result.UNKNOWN.value})
+UNCLEAR = frozenset({SENDING, AttemptResult.UNKNOWN.value})
 """After these it may have gone out before."""
 
 
-class DueDelivery(NamedTuple):
+class DueMessage(NamedTuple):
     """A delivery that this process has taken until `lease_time`; `before` is what was known of its
     last attempt.
     """
@@ -45,7 +45,7 @@ class DueDelivery(NamedTuple):
     lease_time: datetime
 
 
-class Content(NamedTuple):
+class MessageContent(NamedTuple):
     """What a delivery says, and to whom."""
 
     traveller_id: int
@@ -57,14 +57,14 @@ class Content(NamedTuple):
     contacts_sealed: bytes | None
 
 
-class Outcome(NamedTuple):
+class DeliveryOutcome(NamedTuple):
     """What became of an attempt."""
 
-    delivery: DueDelivery
+    delivery: DueMessage
     state: str
     reason: str
     due_time: datetime
-    result: Result
+    result: AttemptResult
     words: str = ""
     code: str = ""
 
@@ -106,7 +106,7 @@ WHERE d.traveller_id = due.traveller_id AND d.number = due.number AND d.channel 
 RETURNING d.traveller_id, d.number, d.channel, d.order_id, d.kind, d.template_id, d.attempts,
   due.reason, d.lease_time
 """,
-    DueDelivery,
+    DueMessage,
 )
 _CONTENTS = Statement(
     """
@@ -117,7 +117,7 @@ JOIN notifications n ON n.traveller_id = v.traveller_id AND n.number = v.number
 LEFT JOIN travellers t ON t.traveller_id = v.traveller_id
 LEFT JOIN notification_preferences p ON p.traveller_id = v.traveller_id
 """,
-    Content,
+    MessageContent,
 )
 # those of a template that is stopped are looked at again when it is tried
 _DEFER = Statement("""
@@ -182,12 +182,12 @@ ORDER BY d.number DESC, d.channel DESC LIMIT $5::int
 
 def take(
     channel: str, *, now: datetime, lease: timedelta, limit: int, stopped: Sequence[str]
-) -> Command[DueDelivery]:
+) -> Command[DueMessage]:
     """Takes what is due in a channel, but for the templates that are stopped."""
     return _TAKE(channel, now, now + lease, limit, list(stopped))
 
 
-def contents(taken: Sequence[DueDelivery]) -> Command[Content] | None:
+def contents(taken: Sequence[DueMessage]) -> Command[MessageContent] | None:
     """What these say, and to whom."""
     return _CONTENTS.of_rows([each[:2] for each in taken])
 
@@ -202,32 +202,36 @@ def hasten(channel: str, template_id: str, *, now: datetime) -> Command[None]:
     return _HASTEN(channel, template_id, now)
 
 
-def outcome(delivery: DueDelivery, sent: SendResult, chance: float, *, now: datetime) -> Outcome:
+def outcome(
+    delivery: DueMessage, sent: SendResult, chance: float, *, now: datetime
+) -> DeliveryOutcome:
     """What follows from an attempt; `chance` is a random number from 0 to 1."""
     reason = sent.code or sent.result.value
     match sent.result:
-        case Result.SENT:
-            return Outcome(delivery, "SENT", "", now, sent.result)
-        case Result.NO_CONSENT if delivery.before in UNCLEAR:
+        case AttemptResult.SENT:
+            return DeliveryOutcome(delivery, "SENT", "", now, sent.result)
+        case AttemptResult.NO_CONSENT if delivery.before in UNCLEAR:
             # an attempt whose answer nobody heard has used the consent
-            return Outcome(delivery, "SENT", "CONSENT_USED", now, Result.SENT)
-        case Result.NO_CONSENT:
-            return Outcome(delivery, "SKIPPED", reason, now, sent.result)
-        case Result.STOP | Result.STOP_TEMPLATE:
+            return DeliveryOutcome(delivery, "SENT", "CONSENT_USED", now, AttemptResult.SENT)
+        case AttemptResult.NO_CONSENT:
+            return DeliveryOutcome(delivery, "SKIPPED", reason, now, sent.result)
+        case AttemptResult.STOP | AttemptResult.STOP_TEMPLATE:
             # it waits with the others, and no attempt is counted
-            return Outcome(delivery, "PENDING", PAUSED, now, sent.result, sent.words, reason)
-        case Result.GIVE_UP:
-            return Outcome(delivery, "DEAD", reason, now, sent.result, sent.words)
+            return DeliveryOutcome(
+                delivery, "PENDING", PAUSED, now, sent.result, sent.words, reason
+            )
+        case AttemptResult.GIVE_UP:
+            return DeliveryOutcome(delivery, "DEAD", reason, now, sent.result, sent.words)
     wait = rules.retry_seconds(delivery.attempt, chance, sent.wait_seconds)
     if wait is None:
-        return Outcome(delivery, "DEAD", reason, now, sent.result, sent.words)
-    if sent.result is Result.UNKNOWN:
-        reason = Result.UNKNOWN.value
+        return DeliveryOutcome(delivery, "DEAD", reason, now, sent.result, sent.words)
+    if sent.result is AttemptResult.UNKNOWN:
+        reason = AttemptResult.UNKNOWN.value
     due = now + timedelta(seconds=wait)
-    return Outcome(delivery, "PENDING", reason, due, sent.result, sent.words)
+    return DeliveryOutcome(delivery, "PENDING", reason, due, sent.result, sent.words)
 
 
-async def settle(tx: Transaction, outcomes: Sequence[Outcome], *, now: datetime) -> None:
+async def settle(tx: Transaction, outcomes: Sequence[DeliveryOutcome], *, now: datetime) -> None:
     """Writes what became of attempts: what another process has taken meanwhile stays its. What is
     given up becomes a dead letter, and consents that were not used are good for another message.
     """
@@ -238,7 +242,7 @@ async def settle(tx: Transaction, outcomes: Sequence[Outcome], *, now: datetime)
             each.state,
             each.reason[:MAX_REASON],
             each.due_time,
-            each.result not in (Result.STOP, Result.STOP_TEMPLATE),
+            each.result not in (AttemptResult.STOP, AttemptResult.STOP_TEMPLATE),
         )
         for each in sorted(outcomes, key=lambda each: each.delivery[:3])
     ]
@@ -268,7 +272,7 @@ async def settle(tx: Transaction, outcomes: Sequence[Outcome], *, now: datetime)
             *(
                 preferences.forget(*_whose(each), now=now)
                 for each in ours
-                if each.result is Result.NO_CONSENT
+                if each.result is AttemptResult.NO_CONSENT
             ),
             *(
                 preferences.give_back(*_whose(each), now=now)
@@ -276,13 +280,13 @@ async def settle(tx: Transaction, outcomes: Sequence[Outcome], *, now: datetime)
                 if each.state == "DEAD"
                 and each.delivery.template_id
                 and each.delivery.before not in UNCLEAR
-                and each.result is Result.GIVE_UP
+                and each.result is AttemptResult.GIVE_UP
             ),
         ],
     )
 
 
-def letter_key(delivery: DueDelivery) -> str:
+def letter_key(delivery: DueMessage) -> str:
     """The key of a delivery's dead letter."""
     return f"{delivery.traveller_id}/{delivery.number}/{delivery.channel}"
 
@@ -301,5 +305,5 @@ def page(
     return _PAGE(traveller_id, state, number, channel, limit)
 
 
-def _whose(each: Outcome) -> tuple[int, str]:
+def _whose(each: DeliveryOutcome) -> tuple[int, str]:
     return each.delivery.traveller_id, each.delivery.template_id

@@ -1,5 +1,5 @@
-"""The dispatcher of messages in one process: takes what is due, has it sent, writes down what became
-of it.
+"""The dispatcher of messages in one process: takes what is due, has it sent, and writes down what
+became of it.
 """
 
 import asyncio
@@ -13,10 +13,16 @@ import structlog
 
 from server.notifications import calendar_entries, deliveries, pauses, rules, texts, writing
 from server.notifications.calendar_entries import CalendarTicket
-from server.notifications.deliveries import Content, DueDelivery, Outcome
+from server.notifications.deliveries import DeliveryOutcome, DueMessage, MessageContent
 from server.notifications.pauses import Pause
 from server.notifications.preferences import ContactSeals
-from server.notifications.sending import ATTEMPT_SECONDS, Outgoing, Result, Sender, SendResult
+from server.notifications.sending import (
+    ATTEMPT_SECONDS,
+    AttemptResult,
+    ChannelSender,
+    Outgoing,
+    SendResult,
+)
 from server.notifications.templates import Published, TemplateKey, Templates
 from server.platform import clock
 from server.platform.database import Database
@@ -47,7 +53,7 @@ class NotificationDispatcher:
         db: Database,
         templates: Templates,
         seals: ContactSeals,
-        senders: Sequence[Sender],
+        senders: Sequence[ChannelSender],
         *,
         zone: ZoneInfo,
         loops: Loops | None = None,
@@ -59,7 +65,7 @@ class NotificationDispatcher:
         self._zone = zone
         self._busy: Counter[str] = Counter()
         self._running: set[asyncio.Task[None]] = set()
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[DeliveryOutcome] = []
         self._paused: dict[tuple[str, str], Pause] = {}
         loops = loops or Loops()
         self._loop = loops.add(
@@ -112,7 +118,7 @@ class NotificationDispatcher:
             if room > 0:
                 await self._look_at(channel, sender, room)
 
-    async def _look_at(self, channel: str, sender: Sender, room: int) -> None:
+    async def _look_at(self, channel: str, sender: ChannelSender, room: int) -> None:
         published = await self._templates.all()
         now = clock.now()
         async with self._db.pipeline() as pipeline, pipeline.transaction():
@@ -159,8 +165,8 @@ class NotificationDispatcher:
             task.add_done_callback(self._running.discard)
 
     async def _read(
-        self, pipeline: PipelineConnection, taken: Sequence[DueDelivery]
-    ) -> tuple[dict[tuple[int, int], Content], Mapping[tuple[int, str], CalendarTicket]]:
+        self, pipeline: PipelineConnection, taken: Sequence[DueMessage]
+    ) -> tuple[dict[tuple[int, int], MessageContent], Mapping[tuple[int, str], CalendarTicket]]:
         """What is to be said, and what is in the calendar entries of e-mail."""
         if not taken:
             return {}, {}
@@ -184,15 +190,15 @@ class NotificationDispatcher:
 
     async def _attempt(
         self,
-        sender: Sender,
-        due: DueDelivery,
-        content: Content | None,
+        sender: ChannelSender,
+        due: DueMessage,
+        content: MessageContent | None,
         published: Published,
         tickets: Mapping[tuple[int, str], CalendarTicket],
     ) -> None:
         try:
             if content is None:  # it was purged meanwhile
-                sent = SendResult(Result.GIVE_UP, "REMOVED")
+                sent = SendResult(AttemptResult.GIVE_UP, "REMOVED")
             else:
                 message = self._outgoing(due, content, published, tickets)
                 if due.attempt == 1 and due.kind not in rules.MAY_WAIT:
@@ -210,20 +216,20 @@ class NotificationDispatcher:
             self._busy[due.channel] -= 1
             self._settling.wake()
 
-    async def _send(self, sender: Sender, message: Outgoing) -> SendResult:
+    async def _send(self, sender: ChannelSender, message: Outgoing) -> SendResult:
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 return await sender.send(message)
         except TimeoutError:
-            return SendResult(Result.UNKNOWN, "NO_ANSWER", f"within {ATTEMPT_SECONDS:.0f} s")
+            return SendResult(AttemptResult.UNKNOWN, "NO_ANSWER", f"within {ATTEMPT_SECONDS:.0f} s")
         # whatever a sender raises, the message may have gone out
         except Exception as error:  # noqa: BLE001
-            return SendResult(Result.UNKNOWN, "FAULT", fault_text(error))
+            return SendResult(AttemptResult.UNKNOWN, "FAULT", fault_text(error))
 
     def _outgoing(
         self,
-        due: DueDelivery,
-        content: Content,
+        due: DueMessage,
+        content: MessageContent,
         published: Published,
         tickets: Mapping[tuple[int, str], CalendarTicket],
     ) -> Outgoing | SendResult:
@@ -234,7 +240,7 @@ class NotificationDispatcher:
             or not kept.template.enabled
             or (due.channel == rules.WECHAT and kept.template.template_id != due.template_id)
         ):
-            return SendResult(Result.GIVE_UP, "TEMPLATE_CHANGED", "publish it, then replay")
+            return SendResult(AttemptResult.GIVE_UP, "TEMPLATE_CHANGED", "publish it, then replay")
         contacts = self._seals.open(content.contacts_sealed, due.traveller_id)
         address = {
             rules.WECHAT: content.openid,
@@ -242,7 +248,7 @@ class NotificationDispatcher:
             rules.EMAIL: contacts.email,
         }[due.channel]
         if not address:
-            return SendResult(Result.GIVE_UP, "NO_ADDRESS")
+            return SendResult(AttemptResult.GIVE_UP, "NO_ADDRESS")
         ticket = tickets.get((due.traveller_id, str(content.facts.get("ticket_code", ""))))
         calendar = b""
         if ticket is not None:
@@ -265,12 +271,12 @@ class NotificationDispatcher:
         stops = {
             (each.delivery.channel, _stopped(each)): (each.code, each.words)
             for each in outcomes
-            if each.result in (Result.STOP, Result.STOP_TEMPLATE)
+            if each.result in (AttemptResult.STOP, AttemptResult.STOP_TEMPLATE)
         }
         ended = {
             key
             for each in outcomes
-            if each.result is Result.SENT
+            if each.result is AttemptResult.SENT
             for key in ((each.delivery.channel, ""), _key(each))
             if key in self._paused and key not in stops
         }
@@ -304,17 +310,17 @@ class NotificationDispatcher:
         self._loop.wake()
 
 
-def _stopped(each: Outcome) -> str:
-    return each.delivery.template_id if each.result is Result.STOP_TEMPLATE else ""
+def _stopped(each: DeliveryOutcome) -> str:
+    return each.delivery.template_id if each.result is AttemptResult.STOP_TEMPLATE else ""
 
 
-def _key(each: Outcome) -> tuple[str, str]:
+def _key(each: DeliveryOutcome) -> tuple[str, str]:
     return each.delivery.channel, each.delivery.template_id
 
 
-def _report(made: Outcome, sent: SendResult) -> None:
+def _report(made: DeliveryOutcome, sent: SendResult) -> None:
     outcome = made.state if made.state != "PENDING" else "RETRIED"
-    if made.result in (Result.STOP, Result.STOP_TEMPLATE):
+    if made.result in (AttemptResult.STOP, AttemptResult.STOP_TEMPLATE):
         outcome = "STOPPED"
     NOTIFICATIONS.labels(made.delivery.kind, made.delivery.channel, outcome).inc()
     if made.state != "SENT":

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from server.notifications import rules
 from server.notifications.calendar_entries import UID_DOMAIN
-from server.notifications.sending import ATTEMPT_SECONDS, Outgoing, Result, SendResult
+from server.notifications.sending import ATTEMPT_SECONDS, AttemptResult, Outgoing, SendResult
 from server.notifications.template_rules import fill
 from server.platform.faults import fault_text
 
@@ -63,18 +63,18 @@ class EmailSender:
                 handed_over = True
                 await client.send_message(mail)
         except aiosmtplib.SMTPAuthenticationError as error:
-            return SendResult(Result.STOP, str(error.code), str(error.message)[:200])
+            return SendResult(AttemptResult.STOP, str(error.code), str(error.message)[:200])
         except aiosmtplib.SMTPRecipientsRefused as error:
             refused = error.recipients[0]
             return _refusal(refused.code, str(refused.message))
         except aiosmtplib.SMTPResponseException as error:
             return _refusal(error.code, str(error.message))
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            result = Result.UNKNOWN if handed_over else Result.RETRY
+            result = AttemptResult.UNKNOWN if handed_over else AttemptResult.RETRY
             return SendResult(result, "NO_ANSWER", fault_text(error)[:200])
         except ValueError as error:  # an address or text that no mail can have
-            return SendResult(Result.GIVE_UP, "MAIL_INVALID", fault_text(error)[:200])
-        return SendResult(Result.SENT)
+            return SendResult(AttemptResult.GIVE_UP, "MAIL_INVALID", fault_text(error)[:200])
+        return SendResult(AttemptResult.SENT)
 
     def mail(self, message: Outgoing) -> EmailMessage:
         """The mail as it is sent. Raises ValueError for an address that no mail can have."""
@@ -107,8 +107,8 @@ def _refusal(code: int, words: str) -> SendResult:
     another time.
     """
     if code in _RECIPIENTS:
-        return SendResult(Result.GIVE_UP, str(code), words[:200])
-    result = Result.STOP if code in (530, 534, 535) else Result.RETRY
-    if code >= PERMANENT and result is Result.RETRY:
-        result = Result.GIVE_UP
+        return SendResult(AttemptResult.GIVE_UP, str(code), words[:200])
+    result = AttemptResult.STOP if code in (530, 534, 535) else AttemptResult.RETRY
+    if code >= PERMANENT and result is AttemptResult.RETRY:
+        result = AttemptResult.GIVE_UP
     return SendResult(result, str(code), words[:200])

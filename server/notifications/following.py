@@ -1,9 +1,9 @@
-"""The orchestrator: follows what happens, and writes down what travellers are told of it.
+"""The orchestrator: follows what happens, and writes down what travellers are notified of it.
 
-One process at a time follows, whichever has the mark's row locked at the moment. What it reads, what it
-writes and how far it is stand in one transaction: a process that dies has told nothing, and the
-next one tells it. A message's number is given here alone, so the numbers of an order have the order
-of what happened to it, and each message goes out after those before it (deliveries.py).
+One process at a time follows, whichever has the mark's row locked at the moment. What it reads,
+what it writes and how far it is stand in one transaction: a process that dies has written nothing,
+and the next one does it. A message's number is given here alone, so the numbers of an order have
+the order of what happened to it, and each message goes out after those before it (deliveries.py).
 """
 
 import time
@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from server.notifications import context, rules, sources, texts, writing
-from server.notifications.context import Context, RefundOutcome
-from server.notifications.sources import Mark, Place, Redemption, Request
+from server.notifications.context import OrderContext, RefundOutcome
+from server.notifications.sources import Mark, NotificationRequest, Redemption, RedemptionPlace
 from server.notifications.template_rules import fill
 from server.notifications.templates import Published, TemplateKey, Templates
 from server.notifications.writing import NewDelivery, NewMessage, NumberedMessage
@@ -40,7 +40,7 @@ REREAD_SECONDS = 15.0
 OVERLAP = timedelta(seconds=0.5)
 """Of two looks in between: what comes later than that is found when all is read again."""
 REMEMBERED = 100_000
-"""Redemptions of which this process knows that they were told."""
+"""Redemptions of which this process knows that they were notified."""
 
 
 class NotificationTerms(NamedTuple):
@@ -49,7 +49,7 @@ class NotificationTerms(NamedTuple):
     zone: ZoneInfo
     language: str
     quiet: rules.QuietHours
-    tells_completed: bool
+    notifies_completed: bool
     channels: frozenset[str]
     app_id: str
 
@@ -67,10 +67,10 @@ class Follower:
         self._db = db
         self._templates = templates
         self._terms = terms
-        self._told: set[str] = set()
-        self._told_first: deque[str] = deque()
+        self._seen: set[str] = set()
+        self._seen_first: deque[str] = deque()
         self._rereading: _Rereading | None = None
-        self._read: Place | None = None
+        self._read: RedemptionPlace | None = None
         self._reread_time = float("-inf")
         self._loop = (loops or Loops()).add(
             "notifications",
@@ -84,7 +84,7 @@ class Follower:
         )
 
     def start(self) -> None:
-        """Begins to look, at once, and after commits of this process that travellers are told
+        """Begins to look, at once, and after commits of this process that travellers are notified
         of.
         """
         for channel in (event_feed.RECORDED, scans.RECORDED, sources.REQUESTED):
@@ -138,7 +138,7 @@ class Follower:
         """
         rereading = self._rereading
         if rereading is None and time.monotonic() - self._reread_time >= REREAD_SECONDS:
-            rereading = _Rereading(Place(mark.redemptions_until), mark.safe_until)
+            rereading = _Rereading(RedemptionPlace(mark.redemptions_until), mark.safe_until)
         moves, requests, again, latest = await run_together(
             pipeline,
             event_feed.new(AT_ONCE),
@@ -151,20 +151,22 @@ class Follower:
         read = self._read
         if rereading:
             if is_more := len(again) == REREAD_AT_ONCE:
-                last = Place(again[-1].occurred_time, again[-1].event_id)
+                last = RedemptionPlace(again[-1].occurred_time, again[-1].event_id)
                 until = max(until, min(rereading.until, last.occurred_time))
                 rereading = rereading._replace(after=last)
             else:
                 until = max(until, rereading.until)
                 first = again[-1].occurred_time if again else rereading.until
-                read = read or Place(first - OVERLAP)
+                read = read or RedemptionPlace(first - OVERLAP)
                 rereading, has_reread = None, True
         if latest:
             is_full, last_time = len(latest) == AT_ONCE, latest[-1].occurred_time
-            behind = Place(last_time, latest[-1].event_id) if is_full else None
-            read = behind or max(read or Place(last_time), Place(last_time - OVERLAP))
+            behind = RedemptionPlace(last_time, latest[-1].event_id) if is_full else None
+            read = behind or max(
+                read or RedemptionPlace(last_time), RedemptionPlace(last_time - OVERLAP)
+            )
             is_more = is_more or is_full
-        fresh = {each.source: each for each in (*again, *latest) if each.source not in self._told}
+        fresh = {each.source: each for each in (*again, *latest) if each.source not in self._seen}
         is_more = is_more or len(moves) >= AT_ONCE or len(requests) == AT_ONCE
         return _Found(
             moves, requests, list(fresh.values()), until, rereading, read, has_reread, is_more
@@ -176,23 +178,26 @@ class Follower:
             self._reread_time = time.monotonic()
         self._rereading, self._read = found.rereading, found.read
         for each in found.redemptions:
-            self._told.add(each.source)
-            self._told_first.append(each.source)
-        while len(self._told_first) > REMEMBERED:
-            self._told.discard(self._told_first.popleft())
+            self._seen.add(each.source)
+            self._seen_first.append(each.source)
+        while len(self._seen_first) > REMEMBERED:
+            self._seen.discard(self._seen_first.popleft())
 
     async def _compose(self, pipeline: PipelineConnection, found: "_Found") -> list[NewMessage]:
-        told = rules.tell(
-            [rules.Move(*move) for move in found.moves], completed=self._terms.tells_completed
+        notified = rules.tell(
+            [rules.OrderMove(*move) for move in found.moves],
+            completed=self._terms.notifies_completed,
         )
-        of_refunds = {each.order_id for each in told if each.kind == rules.REFUND_RESULT}
+        of_refunds = {each.order_id for each in notified if each.kind == rules.REFUND_RESULT}
         owners, refunds = await run_together(
             pipeline,
             context.orders_of([each.ticket_id for each in found.redemptions]),
             context.refunds_of(of_refunds),
         )
         order_of = {ticket_id: order_id for order_id, ticket_id in owners}
-        wanted = {(each.order_id, each.ticket_ids[0] if each.ticket_ids else 0) for each in told}
+        wanted = {
+            (each.order_id, each.ticket_ids[0] if each.ticket_ids else 0) for each in notified
+        }
         wanted |= {(order_id, ticket_id) for ticket_id, order_id in order_of.items()}
         wanted |= {_subject(each) for each in found.requests}
         known = {
@@ -201,7 +206,7 @@ class Follower:
         }
         messages = [
             message
-            for each in told
+            for each in notified
             if (of := known.get((each.order_id, each.ticket_ids[0] if each.ticket_ids else 0)))
             and (message := _of_move(each, of, refunds))
         ]
@@ -226,7 +231,7 @@ class Follower:
         mark: Mark,
         published: Published,
     ) -> tuple[list[NumberedMessage], list[NewDelivery]]:
-        """Those that were not told before, with their words, and by which channels they go out."""
+        """Those that are new, with their words, and by which channels they go out."""
         if not messages:
             return [], []
         asked = {(each.context.traveller_id, each.source) for each in messages}
@@ -282,7 +287,7 @@ class Follower:
             whose = of.traveller_id, each.number, channel, of.order_id, message.kind
             yield NewDelivery(*whose, template_id, skip, due)
 
-    def _quiet(self, of: Context) -> rules.QuietHours:
+    def _quiet(self, of: OrderContext) -> rules.QuietHours:
         if of.quiet_from is None or of.quiet_until is None:
             return self._terms.quiet
         return rules.QuietHours(of.quiet_from, of.quiet_until)
@@ -291,7 +296,7 @@ class Follower:
 class _Rereading(NamedTuple):
     """All is being read again: after which place, and up to when the mark may move by it."""
 
-    after: Place
+    after: RedemptionPlace
     until: datetime
 
 
@@ -299,11 +304,11 @@ class _Found(NamedTuple):
     """What one look has found; redemptions are known up to `until`."""
 
     moves: list[NewMove]
-    requests: list[Request]
+    requests: list[NotificationRequest]
     redemptions: list[Redemption]
     until: datetime
     rereading: _Rereading | None
-    read: Place | None
+    read: RedemptionPlace | None
     has_reread: bool
     is_more: bool
 
@@ -313,28 +318,31 @@ class _Found(NamedTuple):
         return bool(self.moves or self.requests or self.redemptions)
 
 
-def _subject(request: Request) -> tuple[int, int]:
+def _subject(request: NotificationRequest) -> tuple[int, int]:
     return request.order_id, int(request.facts.get("ticket_id", 0))
 
 
-def _of_move(told: rules.Told, of: Context, refunds: Sequence[RefundOutcome]) -> NewMessage | None:
+def _of_move(
+    notified: rules.NotifiedMove, of: OrderContext, refunds: Sequence[RefundOutcome]
+) -> NewMessage | None:
     """The message of an order's move; None if there is nothing to be said of it."""
-    facts = of.facts() | {"event_time": told.occurred_time.isoformat()}
-    if told.ticket_ids:
-        facts["tickets"] = len(told.ticket_ids)
-    match told.kind:
+    facts = of.facts() | {"event_time": notified.occurred_time.isoformat()}
+    if notified.ticket_ids:
+        facts["tickets"] = len(notified.ticket_ids)
+    match notified.kind:
         case rules.PAYMENT_SUCCEEDED:
             if of.is_change and not of.paid_minor:
                 return None  # nothing was to be paid for the change
             facts |= {"amount": _amount(of.paid_minor, of.currency_code), "tickets": of.places}
         case rules.ORDER_CANCELLED:
-            facts["reason"] = told.cancel_reason
+            facts["reason"] = notified.cancel_reason
         case rules.REFUND_RESULT:
             outcome = next(
                 (
                     each
                     for each in refunds
-                    if each.order_id == told.order_id and each.settle_time == told.occurred_time
+                    if each.order_id == notified.order_id
+                    and each.settle_time == notified.occurred_time
                 ),
                 None,
             )
@@ -347,11 +355,11 @@ def _of_move(told: rules.Told, of: Context, refunds: Sequence[RefundOutcome]) ->
         case rules.EXPIRY_REMINDER:
             if of.valid_until_time:
                 facts["expire_time"] = of.valid_until_time.isoformat()
-    source = f"order:{told.order_id}:{told.sequence}"
-    return NewMessage(of, told.kind, source, facts, told.occurred_time)
+    source = f"order:{notified.order_id}:{notified.sequence}"
+    return NewMessage(of, notified.kind, source, facts, notified.occurred_time)
 
 
-def _of_redemption(each: Redemption, of: Context) -> NewMessage:
+def _of_redemption(each: Redemption, of: OrderContext) -> NewMessage:
     facts = of.facts() | {
         "event_time": each.occurred_time.isoformat(),
         "tickets": 1,

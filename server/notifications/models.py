@@ -1,4 +1,4 @@
-"""What travellers are told, by which channels, what they have agreed to, and by which texts.
+"""What travellers are notified, by which channels, what they have agreed to, and by which texts.
 
 Rows of one traveller carry `traveller_id`, which leads every key of the family.
 """
@@ -128,7 +128,7 @@ notification_consents = Table(
 notification_requests = Table(
     "notification_requests",
     metadata,
-    # what somebody asks the traveller of an order to be told, until the follower takes it
+    # what somebody asks the traveller of an order to be notified, until the follower takes it
     Column("order_id", BigInteger, primary_key=True, autoincrement=False),
     Column("kind", Text, primary_key=True),
     Column("request_key", Text, primary_key=True),

@@ -1,5 +1,5 @@
-"""How travellers want to be told: language, channels, quiet hours; and what they have agreed to of
-WeChat's templates.
+"""How travellers want to be notified: language, channels, quiet hours; and what they have agreed to
+of WeChat's templates.
 """
 
 from collections.abc import Iterable, Mapping
@@ -51,7 +51,7 @@ class ContactSeals:
 
 
 class Preferences(NamedTuple):
-    """How a traveller wants to be told; an empty language is the setting's, `quiet` None the
+    """How a traveller wants to be notified; an empty language is the setting's, `quiet` None the
     setting's hours.
     """
 

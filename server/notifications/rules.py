@@ -1,5 +1,5 @@
-"""What travellers are told, of what it may wait for the morning, and when a message that failed is
-sent again. Pure.
+"""What travellers are notified of, what of it may wait for the morning, and when a message that
+failed is sent again. Pure.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ KINDS = (
     *(PAYMENT_SUCCEEDED, ORDER_CANCELLED, REFUND_RESULT, REDEMPTION_SUCCEEDED),
     *(EXPIRY_REMINDER, ORDER_COMPLETED, DEPARTURE_CANCELLED, DEPARTURE_MOVED),
 )
-"""Everything a traveller is told (DOMAIN, Operations), and what the operator does to a
+"""Everything a traveller is notified (DOMAIN, Operations), and what the operator does to a
 departure.
 """
 MAY_WAIT = frozenset({ORDER_CANCELLED, REFUND_RESULT, EXPIRY_REMINDER, ORDER_COMPLETED})
@@ -53,7 +53,7 @@ _MOVES = {
 }
 
 
-class Move(NamedTuple):
+class OrderMove(NamedTuple):
     """A move of an order, as its events tell it."""
 
     order_id: int
@@ -64,8 +64,8 @@ class Move(NamedTuple):
     occurred_time: datetime
 
 
-class Told(NamedTuple):
-    """What is told of moves that were made together: `sequence` is the first of them."""
+class NotifiedMove(NamedTuple):
+    """What is notified of moves that were made together: `sequence` is the first of them."""
 
     order_id: int
     kind: str
@@ -75,14 +75,14 @@ class Told(NamedTuple):
     occurred_time: datetime
 
 
-def tell(moves: Iterable[Move], *, completed: bool) -> list[Told]:
-    """What is told of the moves of orders, each order's in their order: once for all tickets that
-    one transaction moved in the same way.
+def tell(moves: Iterable[OrderMove], *, completed: bool) -> list[NotifiedMove]:
+    """What travellers are notified of by the moves of orders, each order's in their order: once for
+    all tickets that one transaction moved in the same way.
 
-    Whether an order that is `completed` is told of is a setting. An order that is cancelled since
-    all of it was refunded is told by the refund.
+    Whether they are of an order that is `completed` is a setting. Of an order that is cancelled
+    since all of it was refunded they are by the refund.
     """
-    told: dict[tuple[int, str, datetime], Told] = {}
+    notified: dict[tuple[int, str, datetime], NotifiedMove] = {}
     for move in moves:
         kind = _MOVES.get(move.event)
         if kind is None or (kind == ORDER_COMPLETED and not completed):
@@ -90,13 +90,13 @@ def tell(moves: Iterable[Move], *, completed: bool) -> list[Told]:
         if kind == ORDER_CANCELLED and move.cancel_reason == "REFUNDED":
             continue
         key = move.order_id, kind, move.occurred_time
-        first = told.get(key) or Told(
+        first = notified.get(key) or NotifiedMove(
             move.order_id, kind, move.sequence, move.cancel_reason, (), move.occurred_time
         )
         if move.ticket_id is not None:
             first = first._replace(ticket_ids=(*first.ticket_ids, move.ticket_id))
-        told[key] = first
-    return list(told.values())
+        notified[key] = first
+    return list(notified.values())
 
 
 class QuietHours(NamedTuple):
@@ -143,13 +143,6 @@ def retry_seconds(attempt: int, chance: float, asked_seconds: float = 0.0) -> fl
         return None
     wait = min(MAX_RETRY_SECONDS, FIRST_RETRY_SECONDS * 3.0 ** (attempt - 1))
     return max(wait * (1 - JITTER * chance), asked_seconds)
-
-
-def probe_seconds(failures: int) -> float:
-    """How long a channel that is stopped waits before one message tries it, the first time after
-    1 failure.
-    """
-    return min(MAX_PROBE_SECONDS, FIRST_PROBE_SECONDS * 2.0 ** min(failures - 1, 20))
 
 
 def grants(wanted: Sequence[tuple[int, str]], available: dict[tuple[int, str], int]) -> list[bool]:

@@ -11,7 +11,7 @@ ATTEMPT_SECONDS = 12.0
 """An attempt is over by then, whatever the provider does."""
 
 
-class Result(StrEnum):
+class AttemptResult(StrEnum):
     """What became of an attempt."""
 
     SENT = "SENT"
@@ -48,13 +48,13 @@ class SendResult(NamedTuple):
     asks us to wait.
     """
 
-    result: Result
+    result: AttemptResult
     code: str = ""
     words: str = ""
     wait_seconds: float = 0.0
 
 
-class Sender(Protocol):
+class ChannelSender(Protocol):
     """A channel: `at_once` messages at the most are sent at the same time by one process."""
 
     channel: str

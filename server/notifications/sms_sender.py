@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from server.notifications import rules
-from server.notifications.sending import ATTEMPT_SECONDS, Outgoing, Result, SendResult
+from server.notifications.sending import ATTEMPT_SECONDS, AttemptResult, Outgoing, SendResult
 from server.notifications.template_rules import fill
 from server.platform.faults import fault_text
 from server.webhooks import signatures
@@ -67,9 +67,9 @@ class SmsSender:
             ) as answer:
                 return _result(answer.status, answer.headers.get("Retry-After", ""))
         except aiohttp.ClientConnectorError as error:
-            return SendResult(Result.RETRY, "UNREACHABLE", fault_text(error)[:200])
+            return SendResult(AttemptResult.RETRY, "UNREACHABLE", fault_text(error)[:200])
         except (aiohttp.ClientError, TimeoutError) as error:
-            return SendResult(Result.UNKNOWN, "NO_ANSWER", type(error).__name__)
+            return SendResult(AttemptResult.UNKNOWN, "NO_ANSWER", type(error).__name__)
 
     async def close(self) -> None:
         """Ends its connections."""
@@ -80,10 +80,10 @@ class SmsSender:
 def _result(status: int, retry_after: str) -> SendResult:
     words = f"HTTP {status}"
     if 200 <= status < 300:
-        return SendResult(Result.SENT, str(status))
+        return SendResult(AttemptResult.SENT, str(status))
     if status in OURS_WRONG:
-        return SendResult(Result.STOP, str(status), words)
+        return SendResult(AttemptResult.STOP, str(status), words)
     if status == 429 or status >= 500:
         wait = int(retry_after[:9]) if retry_after.isascii() and retry_after.isdigit() else 0
-        return SendResult(Result.RETRY, str(status), words, min(wait, MAX_WAIT_SECONDS))
-    return SendResult(Result.GIVE_UP, str(status), words)
+        return SendResult(AttemptResult.RETRY, str(status), words, min(wait, MAX_WAIT_SECONDS))
+    return SendResult(AttemptResult.GIVE_UP, str(status), words)

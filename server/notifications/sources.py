@@ -1,12 +1,12 @@
-"""Where it stands what travellers are to be told: the moves of orders, redemptions, and requests of
-other rooms, each written in the transaction in which it happened.
+"""Where it stands what travellers are to be notified of: the moves of orders, redemptions, and
+requests of other rooms, each written in the transaction in which it happened.
 
 Redemptions are read from `redemption_events` itself, by the index that reports use: a scan writes
 nothing for this. Up to where they were read is a time, `redemptions_until`. It never passes a
 transaction that may still write a redemption of before it: not the oldest that is under way, and
 not MAX_CLOCK_DIFFERENCE before now, by which the clocks of processes may differ from the
-database's. What lies after it is read again every few seconds, and told once: the message's `source`
-says whether it was.
+database's. What lies after it is read again every few seconds, and notified of once: the message's
+`source` says whether it was.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ REQUESTED = "notification_requests"
 """What a transaction that asks for a message notifies."""
 
 
-class Place(NamedTuple):
+class RedemptionPlace(NamedTuple):
     """A place among the redemptions."""
 
     occurred_time: datetime
@@ -44,8 +44,8 @@ class Redemption(NamedTuple):
         return f"redemption:{self.ticket_id}:{self.event_id}"
 
 
-class Request(NamedTuple):
-    """What another room asks the traveller of an order to be told, once for each key; `facts` are
+class NotificationRequest(NamedTuple):
+    """What another room has the traveller of an order notified of, once for each key; `facts` are
     by the names of the kind's placeholders, `ticket_id` one of them to say whose.
     """
 
@@ -111,7 +111,7 @@ _REQUESTS = Statement(
 SELECT order_id, kind, request_key, facts, occurred_time FROM notification_requests
 ORDER BY occurred_time, order_id LIMIT $1::int
 """,
-    Request,
+    NotificationRequest,
 )
 _ASK = Statement(
     """
@@ -129,24 +129,24 @@ WHERE (r.order_id, r.kind, r.request_key) = (v.order_id, v.kind, v.request_key)
 """)
 
 
-def redemptions(after: Place, limit: int) -> Command[Redemption]:
+def redemptions(after: RedemptionPlace, limit: int) -> Command[Redemption]:
     """Admitted scans of our own tickets after a place, in the order of their times."""
     return _REDEMPTIONS(*after, limit)
 
 
-def requests(limit: int) -> Command[Request]:
+def requests(limit: int) -> Command[NotificationRequest]:
     """What other rooms ask for, the oldest first."""
     return _REQUESTS(limit)
 
 
-def drop(found: list[Request]) -> Command[None] | None:
+def drop(found: list[NotificationRequest]) -> Command[None] | None:
     """Says that these were taken, in the transaction of the messages."""
     return _DROP.of_rows([request[:3] for request in found])
 
 
 def ask(*wanted: tuple[int, str, str, Mapping[str, Any]], now: datetime) -> Command[None] | None:
-    """Has the travellers of orders told of something, each (order_id, kind, key, facts) once, in
-    the transaction in which it happens; None if there is nothing.
+    """Has travellers notified of something, each (order_id, kind, key, facts) once, in the
+    transaction in which it happens; None if there is nothing.
 
     The facts are by the names of the kind's placeholders (texts.PLACEHOLDERS), times as ISO 8601 in
     UTC, amounts as {"minor", "currency"}, names as {"zh", "en"}; `ticket_id` says which ticket.

@@ -1,12 +1,16 @@
-"""What is done for notifications by the clock."""
+"""What is done for notifications by the clock, and for their dead letters."""
 
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.notifications import inbox
+from server.notifications import deliveries, inbox
 from server.platform.config import Settings
+from server.platform.database import Database
+from server.platform.outbox import Task
 from server.platform.schedule import Job, in_chunks
+from server.platform.statements import run
+from server.platform.task_worker import TaskKind
 
 
 def jobs(settings: Settings) -> list[Job]:
@@ -17,3 +21,18 @@ def jobs(settings: Settings) -> list[Job]:
         return await inbox.purge(tx, now=now, keep=keep, limit=limit)
 
     return [Job("purge-notifications", timedelta(hours=1), in_chunks(messages))]
+
+
+def kinds(db: Database) -> dict[str, TaskKind]:
+    """What is done when an administrator replays the dead letter of a message: it is sent again,
+    with all its attempts.
+    """
+
+    async def replay(task: Task) -> None:
+        async def work(tx: AsyncConnection) -> None:
+            await run(tx, deliveries.replay(task.key, now=task.now()))
+            await task.done(tx)
+
+        await db.in_transaction(work)
+
+    return {deliveries.KIND: TaskKind(replay)}

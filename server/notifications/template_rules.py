@@ -27,7 +27,7 @@ class Template(NamedTuple):
     enabled: bool = True
 
 
-class Fault(NamedTuple):
+class TemplateFault(NamedTuple):
     """What is wrong with a template: where, and why."""
 
     field: str
@@ -57,28 +57,30 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return _PART.sub(value, text)
 
 
-def faults(channel: str, template: Template, known: Mapping[str, str]) -> list[Fault]:
+def faults(channel: str, template: Template, known: Mapping[str, str]) -> list[TemplateFault]:
     """What must be mended before a template is published; `known` are the placeholders of its
     kind.
     """
-    found: list[Fault] = []
+    found: list[TemplateFault] = []
     texts = {"title": template.title, "body": template.body, "page": template.page}
     texts |= {f"fields[{keyword}]": text for keyword, text in template.fields.items()}
     for field, text in texts.items():
         try:
             unknown = sorted({name for name in placeholders(text) if name not in known})
         except ValueError as error:
-            found.append(Fault(field, str(error)))
+            found.append(TemplateFault(field, str(error)))
             continue
         if unknown:
             names = ", ".join(f"{{{name}}}" for name in unknown)
             found.append(
-                Fault(field, f"has no value for {names}; there are {', '.join(sorted(known))}")
+                TemplateFault(
+                    field, f"has no value for {names}; there are {', '.join(sorted(known))}"
+                )
             )
     return found + _missing(channel, template)
 
 
-def _missing(channel: str, template: Template) -> list[Fault]:
+def _missing(channel: str, template: Template) -> list[TemplateFault]:
     if channel == "WECHAT":
         needed: dict[str, object] = {"template_id": template.template_id, "fields": template.fields}
         unused: dict[str, object] = {"title": template.title, "body": template.body}
@@ -92,5 +94,9 @@ def _missing(channel: str, template: Template) -> list[Fault]:
             "fields": template.fields,
         }
     return [
-        Fault(name, "is needed in this channel") for name, given in needed.items() if not given
-    ] + [Fault(name, "has no use in this channel") for name, given in unused.items() if given]
+        TemplateFault(name, "is needed in this channel")
+        for name, given in needed.items()
+        if not given
+    ] + [
+        TemplateFault(name, "has no use in this channel") for name, given in unused.items() if given
+    ]

@@ -6,25 +6,25 @@ consents are left.
 """
 
 from server.notifications import rules
-from server.notifications.sending import Outgoing, Result, SendResult
+from server.notifications.sending import AttemptResult, Outgoing, SendResult
 from server.notifications.template_rules import fill
 from server.platform.errors import DomainError
 from server.platform.faults import fault_text
 from server.wechat import mini_program
 from server.wechat.access_tokens import AccessTokens
-from server.wechat.mini_program import Handling, MiniProgramError, ValueRefusedError, Verdict
+from server.wechat.mini_program import Handling, MiniProgramError, ValueRefusedError, WechatAnswer
 from server.wechat.mini_program_client import MiniProgramClient, NotSentError, OutcomeUnknownError
 from server.wechat.signatures import ContentInvalidError
 
 _RESULTS = {
-    Handling.SENT: Result.SENT,
-    Handling.RETRY: Result.RETRY,
+    Handling.SENT: AttemptResult.SENT,
+    Handling.RETRY: AttemptResult.RETRY,
     # a fresh token was refused as well
-    Handling.REFRESH_TOKEN: Result.RETRY,
-    Handling.GIVE_UP: Result.GIVE_UP,
-    Handling.NO_CONSENT: Result.NO_CONSENT,
-    Handling.STOP_TEMPLATE: Result.STOP_TEMPLATE,
-    Handling.STOP: Result.STOP,
+    Handling.REFRESH_TOKEN: AttemptResult.RETRY,
+    Handling.GIVE_UP: AttemptResult.GIVE_UP,
+    Handling.NO_CONSENT: AttemptResult.NO_CONSENT,
+    Handling.STOP_TEMPLATE: AttemptResult.STOP_TEMPLATE,
+    Handling.STOP: AttemptResult.STOP,
 }
 
 
@@ -47,7 +47,7 @@ class WechatSender:
                 for keyword, text in template.fields.items()
             }
         except ValueRefusedError as error:
-            return SendResult(Result.GIVE_UP, "VALUE_REFUSED", str(error))
+            return SendResult(AttemptResult.GIVE_UP, "VALUE_REFUSED", str(error))
         body = mini_program.send_body(
             openid=message.address,
             template_id=template.template_id,
@@ -60,16 +60,16 @@ class WechatSender:
         except MiniProgramError as error:
             return _result(error.verdict, error.handling)
         except NotSentError as error:
-            return SendResult(Result.RETRY, "UNREACHABLE", str(error))
+            return SendResult(AttemptResult.RETRY, "UNREACHABLE", str(error))
         except (OutcomeUnknownError, ContentInvalidError) as error:
-            return SendResult(Result.UNKNOWN, "NO_ANSWER", str(error))
+            return SendResult(AttemptResult.UNKNOWN, "NO_ANSWER", str(error))
         except DomainError as error:  # the token is in the database
-            return SendResult(Result.RETRY, error.reason.value, error.message)
+            return SendResult(AttemptResult.RETRY, error.reason.value, error.message)
         except Exception as error:  # noqa: BLE001 - whatever else it was, it may have been taken
-            return SendResult(Result.UNKNOWN, "FAULT", fault_text(error))
+            return SendResult(AttemptResult.UNKNOWN, "FAULT", fault_text(error))
         return _result(verdict, verdict.handling)
 
-    async def _post(self, body: bytes) -> Verdict:
+    async def _post(self, body: bytes) -> WechatAnswer:
         token = await self._tokens.get()
         verdict = await self._client.send(token, body)
         if verdict.handling is Handling.REFRESH_TOKEN:
@@ -81,5 +81,5 @@ class WechatSender:
         await self._client.close()
 
 
-def _result(verdict: Verdict, handling: Handling) -> SendResult:
+def _result(verdict: WechatAnswer, handling: Handling) -> SendResult:
     return SendResult(_RESULTS[handling], str(verdict.code), verdict.words, verdict.wait_seconds)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from server.notifications import models, rules  # noqa: F401 - whoever writes has the tables
-from server.notifications.context import Context
+from server.notifications.context import OrderContext
 from server.platform.statements import Command, Statement
 
 CREATED = "notification_deliveries"
@@ -19,7 +19,7 @@ commit.
 class NewMessage(NamedTuple):
     """A message to be written: what it tells, of what, to whom."""
 
-    context: Context
+    context: OrderContext
     kind: str
     source: str
     facts: Mapping[str, Any]

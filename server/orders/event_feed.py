@@ -1,8 +1,8 @@
-"""The moves of travellers' orders for whoever tells of them: each once, in the order of the order.
+"""The moves of travellers' orders for whoever notifies travellers: each once, in its order's order.
 
-A move is told of later, by the one follower (server/notifications/following.py). It is new until
-`take` says that it was taken, in the transaction that writes down what follows from it. The moves
-of one order become visible in their order, since each was made under the order's lock.
+A move is new until `take` says that it was taken, in the transaction that writes down what follows
+from it; one follower at a time does so. The moves of one order become visible in their order, since
+each was made under the order's lock.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ RECORDED = "order_events"
 
 
 class NewMove(NamedTuple):
-    """A move that nobody was told of."""
+    """A move that nobody was notified of."""
 
     order_id: int
     sequence: int

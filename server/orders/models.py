@@ -119,7 +119,7 @@ order_events = Table(
     Column("ticket_id", BigInteger),
     Column("actor", Text, nullable=False),
     Column("occurred_time", DateTime(timezone=True), nullable=False),
-    # whether the traveller is still to be told of it: see event_feed.py
+    # whether the traveller is still to be notified of it: see event_feed.py
     Column("notify", Boolean, nullable=False, server_default="true"),
 )
 Index(

@@ -15,7 +15,7 @@ QUIET_HOURS = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5
 
 
 class NotificationSettings(BaseSettings):
-    """In which language, when and by which channels travellers are told."""
+    """In which language, when and by which channels travellers are notified."""
 
     notification_language: Literal["zh", "en"] = Field(
         "zh", description="language of travellers who have chosen none: zh or en"

@@ -89,7 +89,7 @@ HANDLING: Mapping[int, Handling] = MappingProxyType(
 """Every documented code; one that is not here is tried again, and a dead letter in the end."""
 
 
-class Verdict(NamedTuple):
+class WechatAnswer(NamedTuple):
     """What WeChat said to a message."""
 
     code: int
@@ -116,7 +116,7 @@ class MiniProgramToken(NamedTuple):
 class MiniProgramError(Exception):
     """WeChat gives no token: what it said."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: WechatAnswer) -> None:
         super().__init__(f"{verdict.code} {verdict.words}")
         self.verdict = verdict
 
@@ -174,7 +174,7 @@ def send_body(
     return json.dumps(message, ensure_ascii=False).encode()
 
 
-def parse_answer(body: bytes) -> Verdict:
+def parse_answer(body: bytes) -> WechatAnswer:
     """What WeChat said to a message. Raises ContentInvalidError."""
     content = _load(body)
     if "errcode" not in content:
@@ -192,12 +192,12 @@ def _load(body: bytes) -> dict[str, Any]:
     return content
 
 
-def _verdict(content: Mapping[str, Any]) -> Verdict:
+def _verdict(content: Mapping[str, Any]) -> WechatAnswer:
     code, words = content.get("errcode", 0), content.get("errmsg", "")
     if not isinstance(code, int) or not isinstance(words, str):
         raise ContentInvalidError("errcode is no number")
     kept = words.replace("\0", "").encode(errors="replace").decode()
-    return Verdict(code, kept[:LONGEST_WORDS])
+    return WechatAnswer(code, kept[:LONGEST_WORDS])
 
 
 class ValueRefusedError(Exception):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from server.platform.faults import fault_text
 from server.wechat import mini_program
 from server.wechat.access_tokens import FetchedToken
-from server.wechat.mini_program import Verdict
+from server.wechat.mini_program import WechatAnswer
 
 if TYPE_CHECKING:
     import aiohttp
@@ -48,7 +48,7 @@ class MiniProgramClient:
         token = mini_program.parse_token(await self._post(mini_program.TOKEN_PATH, body))
         return FetchedToken(*token)
 
-    async def send(self, token: str, body: bytes) -> Verdict:
+    async def send(self, token: str, body: bytes) -> WechatAnswer:
         """What WeChat says to a subscribe message. Raises NotSentError, OutcomeUnknownError,
         ContentInvalidError.
         """

@@ -68,8 +68,8 @@ async def inbox(client: TravellerClient, **wanted: Any) -> list[notification_pb2
     return list((await client.call("ListNotifications", request)).notifications)
 
 
-async def told(client: TravellerClient, count: int) -> list[str]:
-    """The kinds of what the traveller was told, the oldest first; waits for so many."""
+async def notified(client: TravellerClient, count: int) -> list[str]:
+    """The kinds of what the traveller was notified, the oldest first; waits for so many."""
     found: list[notification_pb2.Notification] = []
     for _ in range(500):
         found = await inbox(client)
@@ -79,11 +79,11 @@ async def told(client: TravellerClient, count: int) -> list[str]:
     return [KIND.Name(each.kind).removeprefix("NOTIFICATION_KIND_") for each in reversed(found)]
 
 
-async def test_a_traveller_is_told_of_all_that_happens_to_his_orders(
+async def test_a_traveller_hears_of_all_that_happens_to_his_orders(
     world: World, server: GateServer, scenario: OrderScenario, staff: Staff
 ) -> None:
     """Payment, redemption, refund, cancellation, each once, in its order. Seen red without the
-    event feed's `take`: each was told at every look.
+    event feed's `take`: each was notified at every look.
     """
     client = TravellerClient.of(server.channel, 1)
     order = await scenario.sell(client, world.package())
@@ -98,7 +98,7 @@ async def test_a_traveller_is_told_of_all_that_happens_to_his_orders(
     await scenario.drain()
     cancelled = await client.order(world.seat(), request_id="cancelled-1")
     await client.cancel(cancelled.order_id)
-    assert await told(client, 4) == [
+    assert await notified(client, 4) == [
         "PAYMENT_SUCCEEDED",
         "REDEMPTION_SUCCEEDED",
         "REFUND_RESULT",
@@ -114,7 +114,7 @@ async def test_a_traveller_is_told_of_all_that_happens_to_his_orders(
     assert own[0].ticket_code in found[-2].body
 
 
-async def test_whoever_goes_by_a_departure_is_told_of_its_move_and_end_in_his_language(
+async def test_whoever_goes_by_a_departure_hears_of_its_move_and_end_in_his_language(
     world: World, server: GateServer, scenario: OrderScenario, manager: Manager
 ) -> None:
     client = TravellerClient.of(server.channel, 2)
@@ -135,8 +135,8 @@ async def test_whoever_goes_by_a_departure_is_told_of_its_move_and_end_in_his_la
     await followed(world)
     await manager.cancel(world.departure_id(2))
     await followed(world)
-    await told(client, 3)
-    kinds = await told(client, 3)
+    await notified(client, 3)
+    kinds = await notified(client, 3)
     assert kinds[:3] == ["PAYMENT_SUCCEEDED", "DEPARTURE_MOVED", "DEPARTURE_CANCELLED"]
     moved, cancelled = (await inbox(client))[-2::-1][:2]
     assert moved.title == "Departure moved"
@@ -154,7 +154,7 @@ async def test_a_traveller_reads_his_own_messages_alone(
     for _ in range(3):
         order = await client.order(world.package())
         await client.cancel(order.order_id)
-    await told(client, 3)
+    await notified(client, 3)
     count = notification_pb2.GetUnreadNotificationCountRequest()
     assert (await client.call("GetUnreadNotificationCount", count)).unread == 3
     assert await inbox(other) == []
@@ -181,7 +181,7 @@ async def test_the_inbox_is_read_over_json(world: World, server: GateServer) -> 
     client = TravellerClient.of(server.channel, 5)
     order = await client.order(world.package())
     await client.cancel(order.order_id)
-    await told(client, 1)
+    await notified(client, 1)
     headers = dict(client.metadata)
     url = f"http://127.0.0.1:{server.app.http_port}"
     async with httpx2.AsyncClient(trust_env=False, base_url=url, headers=headers) as http:
@@ -207,6 +207,6 @@ async def test_other_rooms_ask_for_a_message_once(
         async with scenario.db.transaction() as tx:
             wanted = (order_id, "DEPARTURE_MOVED", "plan-7", facts)
             await run(tx, sources.ask(wanted, now=clock.now()))
-        assert await told(client, 1) == ["DEPARTURE_MOVED"]
+        assert await notified(client, 1) == ["DEPARTURE_MOVED"]
     await world.until("SELECT count(*) = 0 FROM notification_requests")
     assert len(await inbox(client)) == 1

@@ -59,6 +59,7 @@ NO_LOOPS = {
         "one task, whose failure is written down: tests/platform/test_outbox.py"
     ),
     "reports/recent.py": "one read, whose failure those hear who wait for it",
+    "notifications/dispatching.py": "one message, whose failure is an attempt: tests/notifications",
     "webhooks/dispatching.py": "one delivery, whose failure is an attempt: tests/webhooks",
     "wechat/client.py": "one fetch of certificates",
     "api/redemption/scan_stream.py": "within a call",
@@ -150,6 +151,7 @@ LOOPS = [
     "hold-expiry",
     "key-uses",
     "ledgers",
+    "notification-dispatcher",
     "notifications",
     "order-watcher",
     "outbox",
@@ -186,7 +188,12 @@ JOBS = [
 
 async def test_every_loop_of_the_server_is_tried_here(app_server: GateServer) -> None:
     # "webhook-outcomes" has something to do after a delivery alone, and tolerates every error
-    assert app_server.app.loops.names == {*LOOPS, "jobs", "webhook-outcomes"}
+    assert app_server.app.loops.names == {
+        *LOOPS,
+        "jobs",
+        "notification-outcomes",
+        "webhook-outcomes",
+    }
     assert sorted(f"job {job.name}" for job in jobs(load_settings())) == JOBS
 
 

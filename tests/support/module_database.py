@@ -36,7 +36,9 @@ WHERE product_id IN (SELECT product_id FROM stocks WHERE partner_id = 0)
 quite what it was before. The day is long past.
 """
 NOBODY_POSTS = "LOCK TABLE ledgers, partner_feeds, notification_marks IN EXCLUSIVE MODE"
-"""Whoever numbers, posts or tells what happened before would write it down beside what is put back."""
+"""Whoever numbers or posts what happened before, or notifies of it, would write that down beside
+what is put back.
+"""
 ENDS = (NUMBERS_BEGIN, PRODUCTS_DIFFER, "INSERT INTO change_feed DEFAULT VALUES", "COMMIT")
 TABLES = """
 SELECT c.table_name, string_agg(quote_ident(c.column_name), ', ')

@@ -29,7 +29,6 @@ from deeptravel.ota.v1 import (
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2
 from deeptravel.ticketing.v1 import (
-    notification_pb2,
     order_pb2,
     payment_pb2,
     refund_pb2,
@@ -42,7 +41,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from server.platform.errors import Reason
-from tests.support import admin_client, gate, paying, webhook_examples
+from tests.support import admin_client, gate, notification_examples, paying, webhook_examples
 from tests.support.gate_server import gate_server
 from tests.support.order_scenario import give_back, quote, quote_change, tickets
 from tests.support.partner_client import (
@@ -351,14 +350,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "ReassignTickets": {"ticket_codes": ["OTA-CP-20251103-000001"]},
     "CreateOrder": {"contact_phone": "+85221234567"},
     "RedeemMany": {"all_or_nothing": True},
-    "ReportSubscriptionConsents": {
-        "consents": [
-            notification_pb2.SubscriptionConsent(
-                template_id="T2", answer=notification_pb2.SUBSCRIPTION_ANSWER_ACCEPT
-            )
-        ]
-    },
-    "UpdateNotificationPreferences": {"preferences": {"email": "b@example.com"}},
+    **notification_examples.OTHERS,
 }
 """What is other content where the first field is no text or number."""
 
@@ -522,31 +514,6 @@ async def _notice(scenario: paying.PaymentScenario) -> Message:
     )
 
 
-async def _message_read(scenario: paying.PaymentScenario) -> Message:
-    order = await scenario.client.order(scenario.world.seat())
-    await scenario.client.cancel(order.order_id)
-    await scenario.world.until("SELECT count(*) = 1 FROM notifications")
-    number = await scenario.world.value("SELECT number FROM notifications")
-    return notification_pb2.MarkNotificationReadRequest(notification_id=number)
-
-
-async def _all_messages_read(scenario: paying.PaymentScenario) -> Message:
-    await _message_read(scenario)
-    return notification_pb2.MarkAllNotificationsReadRequest()
-
-
-async def _consents(_: paying.PaymentScenario) -> Message:
-    accepted = notification_pb2.SubscriptionConsent(
-        template_id="T1", answer=notification_pb2.SUBSCRIPTION_ANSWER_ACCEPT
-    )
-    return notification_pb2.ReportSubscriptionConsentsRequest(consents=[accepted])
-
-
-async def _preferences(_: paying.PaymentScenario) -> Message:
-    wanted = notification_pb2.NotificationPreferences(email_enabled=True, email="a@example.com")
-    return notification_pb2.UpdateNotificationPreferencesRequest(preferences=wanted)
-
-
 TRAVELLERS: dict[str, Callable[[paying.PaymentScenario], Awaitable[Message]]] = {
     "CreateOrder": _order,
     "CancelOrder": _cancellation,
@@ -556,10 +523,7 @@ TRAVELLERS: dict[str, Callable[[paying.PaymentScenario], Awaitable[Message]]] = 
     "RequestRefund": _refund,
     "ChangeTicket": _change,
     "ReceiveWechatPayNotice": _notice,
-    "MarkNotificationRead": _message_read,
-    "MarkAllNotificationsRead": _all_messages_read,
-    "ReportSubscriptionConsents": _consents,
-    "UpdateNotificationPreferences": _preferences,
+    **notification_examples.EXAMPLES,
 }
 
 

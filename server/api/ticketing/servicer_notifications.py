@@ -18,14 +18,12 @@ from server.notifications.preferences import ContactSeals
 from server.notifications.templates import Published, Templates
 from server.platform import clock
 from server.platform.database import Database
-from server.platform.errors import not_found
-from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code
 
 MAX_NUMBER = (1 << 63) - 1
 
 
 class NotificationDomain(NamedTuple):
-    """What travellers are told by: templates, sealed contacts, the language of those who have
+    """What travellers are notified by: templates, sealed contacts, the language of those who have
     chosen none, and the time zone.
     """
 
@@ -172,17 +170,8 @@ class NotificationMethods(ticketing_service_pb2_grpc.TicketingServiceServicer):
             notification_pb2.DownloadCalendarEntryResponse,
         ],
     ) -> AsyncIterator[notification_pb2.DownloadCalendarEntryResponse]:
-        code = Code.parse(request.ticket_code)
-        if code is None or (code.prefix, code.partner_code) != (DIRECT_PREFIX, DIRECT_CODE):
-            raise not_found("ticket", request.ticket_code)
-        whose = calls.caller(Traveller).traveller_id
+        whose, zone = calls.caller(Traveller).traveller_id, self._notifications.zone
         async with self._db.transaction() as tx:
-            content = await calendar_entries.entry_of(
-                tx,
-                code.number(DIRECT),
-                request.ticket_code,
-                whose,
-                zone=self._notifications.zone,
-            )
+            content = await calendar_entries.entry_of(tx, request.ticket_code, whose, zone=zone)
         for body in pieces.of_file(calendar_entries.CONTENT_TYPE, content):
             yield notification_pb2.DownloadCalendarEntryResponse(body=body)

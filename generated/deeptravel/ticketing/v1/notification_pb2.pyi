@@ -49,7 +49,7 @@ class _NotificationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Noti
     """The operator moved a departure."""
 
 class NotificationKind(_NotificationKind, metaclass=_NotificationKindEnumTypeWrapper):
-    """What a traveller is told of."""
+    """What a traveller is notified of."""
 
 NOTIFICATION_KIND_UNSPECIFIED: NotificationKind.ValueType  # 0
 """Never sent."""
@@ -470,7 +470,7 @@ Global___ReportSubscriptionConsentsResponse: _TypeAlias = ReportSubscriptionCons
 
 @_typing.final
 class NotificationPreferences(_message.Message):
-    """How a traveller wants to be told, beside his inbox and WeChat."""
+    """How a traveller wants to be notified, beside his inbox and WeChat."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -518,7 +518,7 @@ Global___NotificationPreferences: _TypeAlias = NotificationPreferences  # noqa: 
 
 @_typing.final
 class GetNotificationPreferencesRequest(_message.Message):
-    """Asks how the caller wants to be told."""
+    """Asks how the caller wants to be notified."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -535,7 +535,7 @@ Global___GetNotificationPreferencesRequest: _TypeAlias = GetNotificationPreferen
 
 @_typing.final
 class GetNotificationPreferencesResponse(_message.Message):
-    """How the caller wants to be told, and what the mini-program may ask about."""
+    """How the caller wants to be notified, and what the mini-program may ask about."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -565,7 +565,7 @@ Global___GetNotificationPreferencesResponse: _TypeAlias = GetNotificationPrefere
 
 @_typing.final
 class UpdateNotificationPreferencesRequest(_message.Message):
-    """Says how the caller wants to be told."""
+    """Says how the caller wants to be notified."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -593,7 +593,7 @@ Global___UpdateNotificationPreferencesRequest: _TypeAlias = UpdateNotificationPr
 
 @_typing.final
 class UpdateNotificationPreferencesResponse(_message.Message):
-    """How the caller wants to be told now."""
+    """How the caller wants to be notified now."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

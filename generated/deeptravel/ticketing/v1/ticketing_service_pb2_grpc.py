@@ -448,7 +448,7 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetNotificationPreferences(self, request, context):
-        """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
+        """Says how the caller wants to be notified, and about which templates of WeChat's the mini-program
         may ask.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -456,7 +456,7 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateNotificationPreferences(self, request, context):
-        """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
+        """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel without
         its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

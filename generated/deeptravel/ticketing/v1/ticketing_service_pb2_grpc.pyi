@@ -168,11 +168,11 @@ class TicketingServiceStub:
     and never used. Reasons: INVALID_FIELD (a template twice), IDEMPOTENCY_MISMATCH.
     """
     GetNotificationPreferences: _grpc.UnaryUnaryMultiCallable[_notification_pb2.GetNotificationPreferencesRequest, _notification_pb2.GetNotificationPreferencesResponse]
-    """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
+    """Says how the caller wants to be notified, and about which templates of WeChat's the mini-program
     may ask.
     """
     UpdateNotificationPreferences: _grpc.UnaryUnaryMultiCallable[_notification_pb2.UpdateNotificationPreferencesRequest, _notification_pb2.UpdateNotificationPreferencesResponse]
-    """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
+    """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel without
     its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
     """
     DownloadCalendarEntry: _grpc.UnaryStreamMultiCallable[_notification_pb2.DownloadCalendarEntryRequest, _notification_pb2.DownloadCalendarEntryResponse]
@@ -317,11 +317,11 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     and never used. Reasons: INVALID_FIELD (a template twice), IDEMPOTENCY_MISMATCH.
     """
     GetNotificationPreferences: _aio.UnaryUnaryMultiCallable[_notification_pb2.GetNotificationPreferencesRequest, _notification_pb2.GetNotificationPreferencesResponse]  # type: ignore[assignment]
-    """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
+    """Says how the caller wants to be notified, and about which templates of WeChat's the mini-program
     may ask.
     """
     UpdateNotificationPreferences: _aio.UnaryUnaryMultiCallable[_notification_pb2.UpdateNotificationPreferencesRequest, _notification_pb2.UpdateNotificationPreferencesResponse]  # type: ignore[assignment]
-    """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
+    """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel without
     its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
     """
     DownloadCalendarEntry: _aio.UnaryStreamMultiCallable[_notification_pb2.DownloadCalendarEntryRequest, _notification_pb2.DownloadCalendarEntryResponse]  # type: ignore[assignment]
@@ -631,7 +631,7 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _notification_pb2.GetNotificationPreferencesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_notification_pb2.GetNotificationPreferencesResponse, _abc.Awaitable[_notification_pb2.GetNotificationPreferencesResponse]]:
-        """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
+        """Says how the caller wants to be notified, and about which templates of WeChat's the mini-program
         may ask.
         """
 
@@ -641,7 +641,7 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _notification_pb2.UpdateNotificationPreferencesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_notification_pb2.UpdateNotificationPreferencesResponse, _abc.Awaitable[_notification_pb2.UpdateNotificationPreferencesResponse]]:
-        """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
+        """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel without
         its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
         """
 

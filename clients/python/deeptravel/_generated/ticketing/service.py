@@ -629,8 +629,8 @@ class TicketingService:
         *,
         timeout: float | None = None,
     ) -> ticketing.GetNotificationPreferencesResponse:
-        """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
-        may ask.
+        """Says how the caller wants to be notified, and about which templates of WeChat's the mini-
+        program may ask.
         """
         return self._calls.unary(_GET_NOTIFICATION_PREFERENCES, ticketing.GetNotificationPreferencesRequest(), timeout)
 
@@ -641,8 +641,9 @@ class TicketingService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> ticketing.UpdateNotificationPreferencesResponse:
-        """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
-        its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+        """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel
+        without its number or address, one of the quiet hours without the other),
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UPDATE_NOTIFICATION_PREFERENCES, ticketing.UpdateNotificationPreferencesRequest(preferences=preferences, request_id=request_id), timeout)
 
@@ -1096,8 +1097,8 @@ class AsyncTicketingService:
         *,
         timeout: float | None = None,
     ) -> ticketing.GetNotificationPreferencesResponse:
-        """Says how the caller wants to be told, and about which templates of WeChat's the mini-program
-        may ask.
+        """Says how the caller wants to be notified, and about which templates of WeChat's the mini-
+        program may ask.
         """
         return await self._calls.unary(_GET_NOTIFICATION_PREFERENCES, ticketing.GetNotificationPreferencesRequest(), timeout)
 
@@ -1108,8 +1109,9 @@ class AsyncTicketingService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> ticketing.UpdateNotificationPreferencesResponse:
-        """Keeps how the caller wants to be told from now on. Reasons: INVALID_FIELD (a channel without
-        its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+        """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel
+        without its number or address, one of the quiet hours without the other),
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UPDATE_NOTIFICATION_PREFERENCES, ticketing.UpdateNotificationPreferencesRequest(preferences=preferences, request_id=request_id), timeout)
 
