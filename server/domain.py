@@ -226,10 +226,11 @@ def _start_notifications(stack: AsyncExitStack, platform: Platform) -> Notificat
     templates, seals = Templates(db, platform.feed), ContactSeals(platform.secret_key)
     senders = make_senders(settings, db, platform.secret_key)
     terms = terms_of(settings, senders)
-    dispatcher = NotificationDispatcher(
-        db, templates, seals, senders, zone=settings.zone, loops=loops
-    )
-    start_part(stack, "messages", dispatcher)
+    if senders:
+        dispatcher = NotificationDispatcher(
+            db, templates, seals, senders, zone=settings.zone, loops=loops
+        )
+        start_part(stack, "messages", dispatcher)
     start_part(stack, "notifications", Follower(db, templates, terms, loops))
     return NotificationDomain(templates, seals, terms.language, terms.zone)
 

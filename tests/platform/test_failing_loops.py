@@ -151,7 +151,6 @@ LOOPS = [
     "hold-expiry",
     "key-uses",
     "ledgers",
-    "notification-dispatcher",
     "notifications",
     "order-watcher",
     "outbox",
@@ -191,7 +190,6 @@ async def test_every_loop_of_the_server_is_tried_here(app_server: GateServer) ->
     assert app_server.app.loops.names == {
         *LOOPS,
         "jobs",
-        "notification-outcomes",
         "webhook-outcomes",
     }
     assert sorted(f"job {job.name}" for job in jobs(load_settings())) == JOBS
