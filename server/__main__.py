@@ -52,6 +52,10 @@ keys_app = typer.Typer(
 app.add_typer(keys_app, name="keys")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit trail: verify, sign, export.")
 app.add_typer(audit_app, name="audit")
+catalog_app = typer.Typer(
+    no_args_is_help=True, help="Cities, routes, fares, timetables …: import and export as files."
+)
+app.add_typer(catalog_app, name="catalog")
 statements_app = typer.Typer(no_args_is_help=True, help="Partners' monthly statements: rebuild.")
 app.add_typer(statements_app, name="statements")
 policies_app = typer.Typer(
@@ -269,6 +273,44 @@ def revoke_key(
 
     _with_database(_settings(), revoke)
     typer.echo(f"QR key {key_id} is revoked")
+
+
+@catalog_app.command("import")
+def import_catalogue(
+    file: Annotated[
+        Path, typer.Argument(help="YAML, one CSV file, or a ZIP or folder of CSV files.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would do; keep nothing.")
+    ] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Keep what is not refused, not all or nothing.")
+    ] = False,
+) -> None:
+    """Create and change what a file says; each refused line is printed, with exit code 1."""
+    from server.cli import catalog_files
+
+    read = catalog_files.read(file)
+
+    options = {"dry_run": dry_run, "keep_going": keep_going}
+    raise typer.Exit(
+        _with_database(
+            _settings(), lambda db, _: catalog_files.bring(db, read, actor=_actor(), **options)
+        )
+    )
+
+
+@catalog_app.command("export")
+def export_catalogue(
+    file: Annotated[
+        Path, typer.Argument(help="A .yaml or .zip file to write, or a folder for CSV files.")
+    ],
+) -> None:
+    """Write the catalogue to files that `catalog import` takes back."""
+    from server.cli import catalog_files
+
+    catalog_files.check_name(file)
+    catalog_files.write(_with_database(_settings(), lambda db, _: catalog_files.take(db)), file)
 
 
 @statements_app.command("rebuild")

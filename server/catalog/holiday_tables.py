@@ -94,7 +94,7 @@ YEARS = (
         " dispatch on days off, and article 79(4) of the Statute of Public Servants",
         """
         01-01 | New Year's Day | 元旦
-        02-16 | Lunar New Year's Eve (afternoon) | 农历除夕（下午）
+        02-16 | Lunar New Year's Eve (afternoon) | 农历除夕(下午)
         02-17 | Lunar New Year's Day | 农历正月初一
         02-18 | The second day of Lunar New Year | 农历正月初二
         02-19 | The third day of Lunar New Year | 农历正月初三
@@ -120,7 +120,7 @@ YEARS = (
         12-22 | Winter Solstice | 冬至
         12-24 | Christmas Eve | 圣诞节前日
         12-25 | Christmas Day | 圣诞节
-        12-31 | New Year's Eve (afternoon) | 除夕（下午）
+        12-31 | New Year's Eve (afternoon) | 除夕(下午)
         """,
     ),
     ShippedYear(

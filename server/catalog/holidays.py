@@ -175,9 +175,10 @@ async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack
     new = [with_names(holiday) for holiday in new]
     for calendar_code in sorted({holiday.calendar_code for holiday in new}):
         await CALENDARS.lock(tx, calendar_code)
-    query = select(holidays).where(holidays.c.day.in_([holiday.day for holiday in new]))
-    rows = await tx.execute(query.with_for_update())
-    known = {(row.calendar_code, row.day): row._asdict() for row in rows}
+    query = select(*(holidays.c[field.name] for field in fields(Holiday)))
+    query = query.where(holidays.c.day.in_([holiday.day for holiday in new]))
+    rows = [Holiday(*row) for row in await tx.execute(query.with_for_update())]
+    known = {(row.calendar_code, row.day): asdict(row) for row in rows}
     wanted = {(each.calendar_code, each.day): asdict(each) for each in new}
     changed = {key: row for key, row in wanted.items() if known.get(key) != row}
     if not changed:

@@ -95,6 +95,16 @@ async def create_timetables(
     """New timetables, and their departures as far as they are near. Raises INVALID_FIELD,
     NOT_FOUND and ARCHIVED (route), ALREADY_EXISTS.
     """
+    await _add(tx, new, **by)
+    await make_departures(tx, by["now"])
+
+
+async def add_timetable(tx: AsyncConnection, timetable: Timetable, **by: Unpack[By]) -> None:
+    """As `create_timetable`, of many: whoever adds the last one calls `make_departures`."""
+    await _add(tx, [timetable], **by)
+
+
+async def _add(tx: AsyncConnection, new: Sequence[Timetable], **by: Unpack[By]) -> None:
     of_route: dict[int, Route] = {}
     for route_id in sorted({timetable.route_id for timetable in new}):
         of_route[route_id] = await ROUTES.lock(tx, route_id)
@@ -103,7 +113,6 @@ async def create_timetables(
         faults = _timetable_faults(timetable, of_route[timetable.route_id])
         refuse([*_number_faults(timetable), *faults])
     await create(tx, timetables, "timetable", new, **by)
-    await make_departures(tx, by["now"])
 
 
 async def create_timetable(
@@ -124,6 +133,15 @@ async def update_timetable(
     MoveDeparture. Days, dates and seats of made departures stay: CancelDeparture and
     SetDepartureStock change these. Raises INVALID_FIELD, NOT_FOUND, ARCHIVED.
     """
+    changed = await change_timetable(tx, timetable_id, values, **by)
+    await make_departures(tx, by["now"])
+    return changed
+
+
+async def change_timetable(
+    tx: AsyncConnection, timetable_id: int, values: Mapping[str, Any], **by: Unpack[By]
+) -> Timetable:
+    """As `update_timetable`, of many: whoever changes the last one calls `make_departures`."""
     before = await TIMETABLES.lock(tx, timetable_id)
     refuse_archived("timetable", timetable_id, before)
     after = replace(before, **values)
@@ -133,7 +151,6 @@ async def update_timetable(
     changed = await changes.change(tx, TIMETABLES, before, values, **by)
     if changed.departure_clock != before.departure_clock:
         await _retime(tx, changed, route, now=by["now"])
-    await make_departures(tx, by["now"])
     return changed
 
 

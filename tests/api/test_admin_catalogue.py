@@ -268,6 +268,23 @@ async def test_fares_day_by_day_are_provisional_beyond_the_calendar(
     assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("calendar_code",))
 
 
+async def test_a_day_is_set_otherwise_and_back(admin_client: AdminClient) -> None:
+    """Seen red: a day that was there already was a fault of the server, as its names could not be
+    written into the audit trail.
+    """
+    day = VALID["SetHolidays"]["days"][0]
+    working = type(day)()
+    working.CopyFrom(day)
+    working.day_type = "weekday"
+    for wanted in (day, working, day):
+        await admin_client.do("SetHolidays", calendar_code="HK", days=[wanted])
+        found = await admin_client.do("ListHolidays", calendar_code="HK", since="2027-12-24")
+        assert found.days[0].day_type == wanted.day_type
+    await admin_client.do("RemoveHoliday", calendar_code="HK", day=day.day)
+    found = await admin_client.do("ListHolidays", calendar_code="HK", since="2027-12-24")
+    assert [each.day for each in found.days] == ["2027-12-25"]
+
+
 async def test_blackout_dates(admin_client: AdminClient) -> None:
     add = {"product_id": 106, "blackout_dates": ["2027-03-01", "2026-12-25"]}
     for _ in range(2):

@@ -8,6 +8,7 @@ from typing import Any
 from deeptravel.admin.v1 import catalog_pb2, holiday_pb2, timetable_pb2
 from deeptravel.ticketing.v1 import offer_pb2
 from deeptravel.tickets.v1 import ticket_pb2
+from google.api import httpbody_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import cities, products, promotions, routes, templates, timetables
@@ -131,6 +132,13 @@ VALID: dict[str, dict[str, Any]] = {
     "AddBlackoutDates": {"product_id": 106, "blackout_dates": ["2027-12-24"]},
     "RemoveBlackoutDates": {"product_id": 106, "blackout_dates": ["2026-12-25"]},
     "UnarchiveProduct": {"product_id": 950},
+    "ImportCatalogue": {
+        "file": httpbody_pb2.HttpBody(
+            data=b"cities:\n- {city_code: NEW, display_name_en: New, display_name_zh: \xe6\x96\xb0,"
+            b" time_zone: Asia/Macau}\n"
+        )
+    },
+    "ExportCatalogue": {},
 }
 """A request that succeeds where `seed_catalogue` was called, by method."""
 RESOURCES = {

@@ -22,6 +22,7 @@ from server.api.admin.servicer_allotments import AllotmentMethods
 from server.api.admin.servicer_audit import AuditMethods
 from server.api.admin.servicer_catalog import CatalogMethods
 from server.api.admin.servicer_catalogue import CatalogueMethods
+from server.api.admin.servicer_catalogue_files import CatalogueFileMethods
 from server.api.admin.servicer_config_versions import ConfigVersionMethods
 from server.api.admin.servicer_fares import FareMethods
 from server.api.admin.servicer_holidays import HolidayMethods
@@ -49,6 +50,7 @@ class AdminServicer(
     RecordMethods,
     AllotmentMethods,
     CatalogMethods,
+    CatalogueFileMethods,
     CatalogueMethods,
     ConfigVersionMethods,
     FareMethods,

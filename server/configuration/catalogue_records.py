@@ -1,0 +1,340 @@
+"""The catalogue's records as files have them: read from the database, created, changed, archived.
+
+Everything goes through the functions of the nouns, which check, audit and announce it, as for
+calls.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any, Unpack, cast
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.audit.records import By
+from server.audit.rules import DIRECT_CHANNEL
+from server.catalog import cities, holidays, products, promotions, routes, templates, timetables
+from server.catalog.allotments import create_allotment, update_allotment
+from server.catalog.cities import City, Stop
+from server.catalog.holidays import OPERATOR, Holiday, HolidayCalendar, HolidayYear
+from server.catalog.models import holiday_years
+from server.catalog.models import holidays as holidays_table
+from server.catalog.models import products as products_table
+from server.catalog.promotions import PromotionRecord
+from server.catalog.routes import Route
+from server.catalog.rules import MOST_TOTAL
+from server.catalog.templates import EntitlementTemplate
+from server.catalog.timetables import Timetable
+from server.configuration.catalogue_nouns import written_weekdays
+from server.platform.errors import DomainError, Reason, invalid
+from server.stock.ids import DIRECT, stock_id
+from server.stock.models import stocks
+
+Values = dict[str, Any]
+Read = Callable[[AsyncConnection], Awaitable[list[Values]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """How a noun's records are kept.
+
+    `read` gives all of them, `find` one by its key, both as files have them. `fixed` are fields
+    that stay as they were created. `archive` and `unarchive` are None of what has no state.
+    """
+
+    read: Read
+    find: Callable[..., Awaitable[Values | None]]
+    create: Callable[..., Awaitable[object]]
+    update: Callable[..., Awaitable[object]]
+    archive: Callable[..., Awaitable[object]] | None = None
+    unarchive: Callable[..., Awaitable[object]] | None = None
+    fixed: frozenset[str] = frozenset()
+
+
+def _of_records(records: Any, shown: Callable[[Any], Values]) -> tuple[Read, Any]:
+    async def read(tx: AsyncConnection) -> list[Values]:
+        rows = (await tx.execute(records.query.order_by(records.key))).mappings()
+        return [shown(records.record(**row)) for row in rows]
+
+    async def find(tx: AsyncConnection, key: Mapping[str, Any]) -> Values | None:
+        (name,) = key.values()
+        try:
+            return shown(await records.lock(tx, name))
+        except DomainError as error:
+            if error.reason is Reason.NOT_FOUND:
+                return None
+            raise
+
+    return read, find
+
+
+def _fields_of(record: Any) -> Values:
+    values = {each.name: getattr(record, each.name) for each in fields(record)}
+    values.pop("version", None)
+    return values
+
+
+def _by_key(function: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+    async def work(tx: AsyncConnection, key: Mapping[str, Any], *rest: Any, **by: Any) -> object:
+        (name,) = key.values()
+        return await function(tx, name, *rest, **by)
+
+    return work
+
+
+def _creating(
+    record: Callable[..., Any], function: Callable[..., Awaitable[object]]
+) -> Callable[..., Awaitable[object]]:
+    async def create(tx: AsyncConnection, values: Values, **by: Any) -> object:
+        return await function(tx, record(**values | {"state": "ACTIVE"}), **by)
+
+    return create
+
+
+def _kept(
+    records: Any,
+    record: Callable[..., Any],
+    functions: tuple[Callable[..., Awaitable[object]], ...],
+    shown: Callable[[Any], Values] = _fields_of,
+    fixed: frozenset[str] = frozenset(),
+) -> Keeper:
+    create, update, archive, unarchive = functions
+    read, find = _of_records(records, shown)
+    return Keeper(
+        read,
+        find,
+        _creating(record, create),
+        _by_key(update),
+        _by_key(archive),
+        _by_key(unarchive),
+        fixed,
+    )
+
+
+# Products, whose stock of our own channel is a column
+
+
+def _product_values(product: products.Product) -> Values:
+    values = _fields_of(product)
+    for name in ("create_time", "update_time"):
+        del values[name]
+    values["blackout_dates"] = [each.isoformat() for each in product.blackout_dates]
+    values["entitlements"] = [{"shared": False, **each} for each in product.entitlements]
+    return values
+
+
+async def _with_total(tx: AsyncConnection, values: Values) -> Values:
+    this = stocks.c.stock_id == stock_id(values["product_id"], DIRECT)
+    return values | {"direct_total": await tx.scalar(select(stocks.c.total).where(this))}
+
+
+async def _read_products(tx: AsyncConnection) -> list[Values]:
+    read, _ = _of_records(products.PRODUCTS, _product_values)
+    query = select(stocks.c.product_id, stocks.c.total).where(
+        stocks.c.partner_id == DIRECT, stocks.c.departure_id.is_(None), stocks.c.use_date.is_(None)
+    )
+    query = query.where(stocks.c.product_id.in_(select(products_table.c.product_id)))
+    totals = {row.product_id: row.total for row in await tx.execute(query)}
+    return [each | {"direct_total": totals.get(each["product_id"])} for each in await read(tx)]
+
+
+async def _find_product(tx: AsyncConnection, key: Mapping[str, Any]) -> Values | None:
+    _, find = _of_records(products.PRODUCTS, _product_values)
+    found = await find(tx, key)
+    return await _with_total(tx, found) if found else None
+
+
+async def _create_product(tx: AsyncConnection, values: Values, **by: Unpack[By]) -> None:
+    given = {name: each for name, each in values.items() if name not in ("direct_total", "state")}
+    await products.create_product(tx, cast("products.NewProduct", given), **by)
+    await _set_total(tx, values["product_id"], values["direct_total"], **by)
+
+
+async def _update_product(
+    tx: AsyncConnection, key: Mapping[str, Any], values: Values, **by: Unpack[By]
+) -> None:
+    given = {name: each for name, each in values.items() if name != "direct_total"}
+    if given:
+        await products.update_product(tx, key["product_id"], given, **by)
+    if "direct_total" in values:
+        await _set_total(tx, key["product_id"], values["direct_total"], **by)
+
+
+async def _set_total(
+    tx: AsyncConnection, product_id: int, total: int | None, **by: Unpack[By]
+) -> None:
+    this = stocks.c.stock_id == stock_id(product_id, DIRECT)
+    is_there = await tx.scalar(select(stocks.c.stock_id).where(this))
+    if total is None:
+        if is_there:
+            raise invalid("direct_total", "has stock already; write a number, 0 for none")
+        return
+    if not 0 <= total <= MOST_TOTAL:
+        raise invalid("direct_total", f"is {total}, not within 0 to {MOST_TOTAL}")
+    keep = update_allotment if is_there else create_allotment
+    await keep(tx, product_id=product_id, channel=DIRECT_CHANNEL, total=total, **by)
+
+
+# Timetables, promotions
+
+
+def _promotion_values(promotion: promotions.KeptPromotion) -> Values:
+    values = _fields_of(promotion)
+    for name in ("held", "used", "capped"):
+        del values[name]
+    values["cap"] = promotion.cap if promotion.capped else None
+    return values
+
+
+async def _create_promotion(tx: AsyncConnection, values: Values, **by: Unpack[By]) -> None:
+    given = dict(values)
+    cap = given.pop("cap")
+    record = PromotionRecord(**given | {"capped": cap is not None, "state": "ACTIVE"})
+    await promotions.create_promotion(tx, record, cap=cap or 0, **by)
+
+
+async def _update_promotion(
+    tx: AsyncConnection, key: Mapping[str, Any], values: Values, **by: Unpack[By]
+) -> None:
+    if "cap" in values and values["cap"] is None:
+        raise invalid("cap", "its orders are counted, for good; write a number")
+    await promotions.update_promotion(tx, key["promotion_id"], values, **by)
+
+
+# Calendars
+
+
+def _calendar_values(calendar: HolidayCalendar) -> Values:
+    values = _fields_of(calendar)
+    return {name: each for name, each in values.items() if name not in ("state", "known_until")}
+
+
+async def _read_years(tx: AsyncConnection) -> list[Values]:
+    table = holiday_years
+    query = select(table.c.calendar_code, table.c.year, table.c.source)
+    rows = await tx.execute(query.order_by(table.c.calendar_code, table.c.year))
+    return [dict(row) for row in rows.mappings()]
+
+
+async def _find_year(tx: AsyncConnection, key: Mapping[str, Any]) -> Values | None:
+    for each in await holidays.list_years(tx, key["calendar_code"]):
+        if each.year == key["year"]:
+            return {**key, "source": each.source}
+    return None
+
+
+async def _create_year(tx: AsyncConnection, values: Values, **by: Unpack[By]) -> None:
+    """A year is known; its days are records of their own, so those there stay."""
+    code, number = values["calendar_code"], values["year"]
+    begin, end = date(number, 1, 1), date(number, 12, 31)
+    days = await holidays.list_holidays(tx, code, since=begin, until=end)
+    await holidays.add_year(tx, HolidayYear(code, number, values["source"]), days, **by)
+
+
+async def _update_year(
+    tx: AsyncConnection, key: Mapping[str, Any], values: Values, **by: Unpack[By]
+) -> None:
+    await _create_year(tx, {**key, **values}, **by)
+
+
+async def _read_days(tx: AsyncConnection) -> list[Values]:
+    query = select(*(holidays_table.c[each.name] for each in fields(Holiday)))
+    rows = await tx.execute(query.order_by(holidays_table.c.calendar_code, holidays_table.c.day))
+    return [_day_values(Holiday(*row)) for row in rows]
+
+
+async def _find_day(tx: AsyncConnection, key: Mapping[str, Any]) -> Values | None:
+    wanted = {"since": key["day"], "until": key["day"]}
+    found = await holidays.list_holidays(tx, key["calendar_code"], **wanted)
+    return _day_values(found[0]) if found else None
+
+
+def _day_values(each: Holiday) -> Values:
+    values = _fields_of(each)
+    del values["origin"]
+    return values
+
+
+async def _create_day(tx: AsyncConnection, values: Values, **by: Unpack[By]) -> None:
+    await holidays.set_holidays(tx, [Holiday(**values, origin=OPERATOR)], **by)
+
+
+async def _update_day(
+    tx: AsyncConnection, key: Mapping[str, Any], values: Values, **by: Unpack[By]
+) -> None:
+    before = await _find_day(tx, key)
+    await _create_day(tx, {**(before or {}), **key, **values}, **by)
+
+
+async def _create_calendar(tx: AsyncConnection, values: Values, **by: Unpack[By]) -> None:
+    await holidays.create_calendar(tx, HolidayCalendar(**values), **by)
+
+
+KEEPERS: Mapping[str, Keeper] = {
+    "calendars": Keeper(
+        *_of_records(holidays.CALENDARS, _calendar_values),
+        _create_calendar,
+        _by_key(holidays.update_calendar),
+    ),
+    "holiday_years": Keeper(_read_years, _find_year, _create_year, _update_year),
+    "holidays": Keeper(_read_days, _find_day, _create_day, _update_day),
+    "cities": _kept(
+        cities.CITIES,
+        City,
+        (cities.create_city, cities.update_city, cities.archive_city, cities.unarchive_city),
+    ),
+    "stops": _kept(
+        cities.STOPS,
+        Stop,
+        (cities.create_stop, cities.update_stop, cities.archive_stop, cities.unarchive_stop),
+    ),
+    "entitlement_templates": _kept(
+        templates.TEMPLATES,
+        EntitlementTemplate,
+        (
+            *(templates.create_template, templates.update_template),
+            *(templates.archive_template, templates.unarchive_template),
+        ),
+    ),
+    "products": Keeper(
+        _read_products,
+        _find_product,
+        _create_product,
+        _update_product,
+        _by_key(products.archive_product),
+        _by_key(products.unarchive_product),
+        frozenset({"kind", "currency_code"}),
+    ),
+    "routes": _kept(
+        routes.ROUTES,
+        Route,
+        (routes.create_route, routes.update_route, routes.archive_route, routes.unarchive_route),
+        fixed=frozenset({"product_id"}),
+    ),
+    "timetables": _kept(
+        timetables.TIMETABLES,
+        Timetable,
+        (
+            *(timetables.add_timetable, timetables.change_timetable),
+            *(timetables.archive_timetable, timetables.unarchive_timetable),
+        ),
+        fixed=frozenset({"route_id"}),
+    ),
+    "promotions": Keeper(
+        *_of_records(promotions.PROMOTIONS, _promotion_values),
+        _create_promotion,
+        _update_promotion,
+        _by_key(promotions.archive_promotion),
+        _by_key(promotions.unarchive_promotion),
+    ),
+}
+"""By the nouns' names in files."""
+
+
+async def read_catalogue(tx: AsyncConnection) -> dict[str, list[Values]]:
+    """All records, as files have them."""
+    found = {name: await keeper.read(tx) for name, keeper in KEEPERS.items()}
+    for each in found["timetables"]:
+        each["weekdays"] = written_weekdays(each["weekdays"])
+    return found
