@@ -7,6 +7,7 @@ from deeptravel.admin.v1 import account_pb2 as deeptravel_dot_admin_dot_v1_dot_a
 from deeptravel.admin.v1 import allotment_pb2 as deeptravel_dot_admin_dot_v1_dot_allotment__pb2
 from deeptravel.admin.v1 import audit_pb2 as deeptravel_dot_admin_dot_v1_dot_audit__pb2
 from deeptravel.admin.v1 import catalog_pb2 as deeptravel_dot_admin_dot_v1_dot_catalog__pb2
+from deeptravel.admin.v1 import catalogue_file_pb2 as deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2
 from deeptravel.admin.v1 import city_pb2 as deeptravel_dot_admin_dot_v1_dot_city__pb2
 from deeptravel.admin.v1 import config_version_pb2 as deeptravel_dot_admin_dot_v1_dot_config__version__pb2
 from deeptravel.admin.v1 import entitlement_template_pb2 as deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2
@@ -790,6 +791,16 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/UnarchiveProduct',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductResponse.FromString,
+                _registered_method=True)
+        self.ImportCatalogue = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ImportCatalogue',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ImportCatalogueRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ImportCatalogueResponse.FromString,
+                _registered_method=True)
+        self.ExportCatalogue = channel.unary_stream(
+                '/deeptravel.admin.v1.AdminService/ExportCatalogue',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueResponse.FromString,
                 _registered_method=True)
 
 
@@ -1979,6 +1990,28 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportCatalogue(self, request, context):
+        """Imports calendars with their holidays, cities, stops, entitlement templates, products with
+        fares, entitlements, policies and our own stock, routes with stops, classes and fares,
+        timetables and promotions from a file: each record is created, or changed in the fields that
+        the file has, as by the calls for it; nothing is removed. All or nothing, unless `keep_going`.
+        What is so already stays untouched, so that a repeat of an import changes nothing. A refused
+        line is no error of the call but stands in the report. Reasons: INVALID_FIELD (nothing of the
+        file can be read), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportCatalogue(self, request, context):
+        """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes the
+        same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
+        apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -2706,6 +2739,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.UnarchiveProduct,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductResponse.SerializeToString,
+            ),
+            'ImportCatalogue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportCatalogue,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ImportCatalogueRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ImportCatalogueResponse.SerializeToString,
+            ),
+            'ExportCatalogue': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportCatalogue,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -6633,6 +6676,60 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/UnarchiveProduct',
             deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportCatalogue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ImportCatalogue',
+            deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ImportCatalogueRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ImportCatalogueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportCatalogue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ExportCatalogue',
+            deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueResponse.FromString,
             options,
             channel_credentials,
             insecure,

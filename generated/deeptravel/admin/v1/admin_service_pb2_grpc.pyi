@@ -8,6 +8,7 @@ from deeptravel.admin.v1 import account_pb2 as _account_pb2
 from deeptravel.admin.v1 import allotment_pb2 as _allotment_pb2
 from deeptravel.admin.v1 import audit_pb2 as _audit_pb2
 from deeptravel.admin.v1 import catalog_pb2 as _catalog_pb2
+from deeptravel.admin.v1 import catalogue_file_pb2 as _catalogue_file_pb2
 from deeptravel.admin.v1 import city_pb2 as _city_pb2
 from deeptravel.admin.v1 import config_version_pb2 as _config_version_pb2
 from deeptravel.admin.v1 import entitlement_template_pb2 as _entitlement_template_pb2
@@ -608,6 +609,20 @@ class AdminServiceStub:
     """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
     VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
+    ImportCatalogue: _grpc.UnaryUnaryMultiCallable[_catalogue_file_pb2.ImportCatalogueRequest, _catalogue_file_pb2.ImportCatalogueResponse]
+    """Imports calendars with their holidays, cities, stops, entitlement templates, products with
+    fares, entitlements, policies and our own stock, routes with stops, classes and fares,
+    timetables and promotions from a file: each record is created, or changed in the fields that
+    the file has, as by the calls for it; nothing is removed. All or nothing, unless `keep_going`.
+    What is so already stays untouched, so that a repeat of an import changes nothing. A refused
+    line is no error of the call but stands in the report. Reasons: INVALID_FIELD (nothing of the
+    file can be read), IDEMPOTENCY_MISMATCH.
+    """
+    ExportCatalogue: _grpc.UnaryStreamMultiCallable[_catalogue_file_pb2.ExportCatalogueRequest, _catalogue_file_pb2.ExportCatalogueResponse]
+    """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes the
+    same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
+    apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -1166,6 +1181,20 @@ class AdminServiceAsyncStub(AdminServiceStub):
     UnarchiveProduct: _aio.UnaryUnaryMultiCallable[_fare_pb2.UnarchiveProductRequest, _fare_pb2.UnarchiveProductResponse]  # type: ignore[assignment]
     """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
     VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    ImportCatalogue: _aio.UnaryUnaryMultiCallable[_catalogue_file_pb2.ImportCatalogueRequest, _catalogue_file_pb2.ImportCatalogueResponse]  # type: ignore[assignment]
+    """Imports calendars with their holidays, cities, stops, entitlement templates, products with
+    fares, entitlements, policies and our own stock, routes with stops, classes and fares,
+    timetables and promotions from a file: each record is created, or changed in the fields that
+    the file has, as by the calls for it; nothing is removed. All or nothing, unless `keep_going`.
+    What is so already stays untouched, so that a repeat of an import changes nothing. A refused
+    line is no error of the call but stands in the report. Reasons: INVALID_FIELD (nothing of the
+    file can be read), IDEMPOTENCY_MISMATCH.
+    """
+    ExportCatalogue: _aio.UnaryStreamMultiCallable[_catalogue_file_pb2.ExportCatalogueRequest, _catalogue_file_pb2.ExportCatalogueResponse]  # type: ignore[assignment]
+    """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes the
+    same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
+    apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -2592,6 +2621,32 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_fare_pb2.UnarchiveProductResponse, _abc.Awaitable[_fare_pb2.UnarchiveProductResponse]]:
         """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
         VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportCatalogue(
+        self,
+        request: _catalogue_file_pb2.ImportCatalogueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalogue_file_pb2.ImportCatalogueResponse, _abc.Awaitable[_catalogue_file_pb2.ImportCatalogueResponse]]:
+        """Imports calendars with their holidays, cities, stops, entitlement templates, products with
+        fares, entitlements, policies and our own stock, routes with stops, classes and fares,
+        timetables and promotions from a file: each record is created, or changed in the fields that
+        the file has, as by the calls for it; nothing is removed. All or nothing, unless `keep_going`.
+        What is so already stays untouched, so that a repeat of an import changes nothing. A refused
+        line is no error of the call but stands in the report. Reasons: INVALID_FIELD (nothing of the
+        file can be read), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportCatalogue(
+        self,
+        request: _catalogue_file_pb2.ExportCatalogueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_catalogue_file_pb2.ExportCatalogueResponse], _abc.AsyncIterator[_catalogue_file_pb2.ExportCatalogueResponse]]:
+        """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes the
+        same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
+        apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -915,6 +915,12 @@ _UNARCHIVE_PRODUCT = Method(
     admin.UnarchiveProductResponse,
     safe=False,
 )
+_EXPORT_CATALOGUE = Method(
+    "/deeptravel.admin.v1.AdminService/ExportCatalogue",
+    admin.ExportCatalogueRequest,
+    admin.ExportCatalogueResponse,
+    safe=True,
+)
 
 
 class AdminService:
@@ -3401,6 +3407,18 @@ class AdminService:
         """
         return self._calls.unary(_UNARCHIVE_PRODUCT, admin.UnarchiveProductRequest(product_id=product_id, version=version, request_id=request_id), timeout)
 
+    def export_catalogue(
+        self,
+        *,
+        format: admin.CatalogueFormat.ValueType = admin.CATALOGUE_FORMAT_UNSPECIFIED,
+        timeout: float | None = None,
+    ) -> Iterator[admin.ExportCatalogueResponse]:
+        """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes
+        the same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
+        apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
+        """
+        return self._calls.stream(_EXPORT_CATALOGUE, admin.ExportCatalogueRequest(format=format), timeout)
+
 
 class AsyncAdminService:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
@@ -5885,3 +5903,15 @@ class AsyncAdminService:
         VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UNARCHIVE_PRODUCT, admin.UnarchiveProductRequest(product_id=product_id, version=version, request_id=request_id), timeout)
+
+    def export_catalogue(
+        self,
+        *,
+        format: admin.CatalogueFormat.ValueType = admin.CATALOGUE_FORMAT_UNSPECIFIED,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ExportCatalogueResponse]:
+        """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes
+        the same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
+        apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
+        """
+        return self._calls.stream(_EXPORT_CATALOGUE, admin.ExportCatalogueRequest(format=format), timeout)
