@@ -128,10 +128,14 @@ class _Timetable(NamedTuple):
     classes: list[str]
     sale_days: int
     closing_minutes: int
+    added_dates: list[date]
+    removed_dates: list[date]
+    headway_seconds: int | None
 
     def runs(self, day: date) -> bool:
         """Whether it says that there is a departure."""
-        return self.first_date <= day <= self.last_date and bool(self.weekdays >> day.weekday() & 1)
+        of_week = self.first_date <= day <= self.last_date and self.weekdays >> day.weekday() & 1
+        return (bool(of_week) or day in self.added_dates) and day not in self.removed_dates
 
 
 class Catalogue:
@@ -371,6 +375,7 @@ class Catalogue:
                 departure_time=departs.astimezone(UTC),
                 arrival_time=arrival,
                 service_time=datetime.fromtimestamp(known[0], UTC),
+                headway_seconds=timetable.headway_seconds,
             ),
             stock_id=departure_stock_id(departure_id, class_index, DIRECT),
             seat_map=fare_class["seat_map"],

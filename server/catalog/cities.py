@@ -35,12 +35,14 @@ class City:
 
 @dataclass(frozen=True)
 class Stop:
-    """A station or pier of a city."""
+    """A station or pier of a city; where it is (WGS 84) in millionths of a degree, if it is known."""
 
     stop_code: str
     city_code: str
     display_name_en: str
     display_name_zh: str
+    latitude_microdegrees: int | None = None
+    longitude_microdegrees: int | None = None
     state: str = ACTIVE
     version: int = 1
 
@@ -118,7 +120,7 @@ async def unarchive_city(tx: AsyncConnection, city_code: str, **by: Unpack[By]) 
 async def create_stops(tx: AsyncConnection, new: Sequence[Stop], **by: Unpack[By]) -> None:
     """New stops. Raises INVALID_FIELD, NOT_FOUND and ARCHIVED (city), ALREADY_EXISTS."""
     for stop in new:
-        refuse(list(_code("stop_code", stop.stop_code, STOP_CODE)))
+        refuse([*_code("stop_code", stop.stop_code, STOP_CODE), *_place_faults(stop)])
     for city_code in sorted({stop.city_code for stop in new}):
         refuse_archived("city", city_code, await CITIES.rely_on(tx, city_code))
     await create(tx, stops, "stop", [with_names(stop) for stop in new], **by)
@@ -139,6 +141,7 @@ async def update_stop(
     before = await STOPS.lock(tx, stop_code)
     refuse_archived("stop", stop_code, before)
     after = with_names(replace(before, **values))
+    refuse(list(_place_faults(after)))
     if after.city_code != before.city_code:
         refuse_archived("city", after.city_code, await CITIES.rely_on(tx, after.city_code))
         await _refuse_called_at(tx, stop_code, "create another stop in that city")
@@ -186,6 +189,16 @@ def _city_faults(city: City) -> list[Fault]:
             ("hot_rank", f"is {city.hot_rank}, not within 1 to {MOST_HOT_RANK}; 1 is the first")
         )
     return faults
+
+
+def _place_faults(stop: Stop) -> Iterator[Fault]:
+    place = stop.latitude_microdegrees, stop.longitude_microdegrees
+    if (place[0] is None) != (place[1] is None):
+        missing = "latitude" if place[0] is None else "longitude"
+        yield f"{missing}_microdegrees", "is missing; send both, or neither"
+    for name, value, limit in zip(("latitude", "longitude"), place, (90, 180), strict=True):
+        if value is not None and abs(value) > limit * 1_000_000:
+            yield f"{name}_microdegrees", f"is {value}, not within {limit} degrees"
 
 
 def _code(field: str, code: str, pattern: str) -> Iterator[Fault]:

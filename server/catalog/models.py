@@ -88,9 +88,15 @@ stops = Table(
     Column("city_code", ForeignKey(cities.c.city_code), nullable=False),
     Column("display_name_en", Text, nullable=False),
     Column("display_name_zh", Text, nullable=False),
+    # where it is (WGS 84), in millionths of a degree; both or neither
+    Column("latitude_microdegrees", Integer),
+    Column("longitude_microdegrees", Integer),
     Column("state", Text, nullable=False, server_default="ACTIVE"),
     Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
+    CheckConstraint(
+        "(latitude_microdegrees IS NULL) = (longitude_microdegrees IS NULL)", name="place"
+    ),
 )
 
 routes = Table(
@@ -129,6 +135,13 @@ timetables = Table(
     Column("weekdays", SmallInteger, nullable=False),
     Column("first_date", Date, nullable=False),
     Column("last_date", Date, nullable=False),
+    # days it runs besides, and days of its weekdays on which it does not, as GTFS's calendar_dates;
+    # within its dates, in order
+    Column("added_dates", ARRAY(Date), nullable=False, server_default="{}"),
+    Column("removed_dates", ARRAY(Date), nullable=False, server_default="{}"),
+    # of a service without a timetable: it leaves about every so many seconds, and its clock is the
+    # earliest moment of one of its vehicles
+    Column("headway_seconds", Integer),
     # seats of DIRECT by class code
     Column("seats", JSONB, nullable=False),
     # on sale from this many days before the day of departure
@@ -140,6 +153,7 @@ timetables = Table(
     CheckConstraint("timetable_id BETWEEN 1 AND 1048575", name="timetable_id_20_bits"),
     CheckConstraint("weekdays BETWEEN 0 AND 127", name="weekdays"),
     CheckConstraint("first_date <= last_date", name="dates"),
+    CheckConstraint("headway_seconds BETWEEN 1 AND 86400", name="headway_seconds"),
     CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
 )
 

@@ -30,7 +30,9 @@ class OfferJourney:
     there.
 
     `service_time` is when it leaves its first stop, by which it is known how far it was moved
-    since; None in what was sold before that was kept, when no departure was ever moved.
+    since; None in what was sold before that was kept, when no departure was ever moved. With
+    `headway_seconds` the service has no timetable: it leaves about so often, and `departure_time`
+    is the earliest moment of one of its vehicles.
     """
 
     departure_id: int
@@ -44,6 +46,7 @@ class OfferJourney:
     departure_time: datetime
     arrival_time: datetime
     service_time: datetime | None = None
+    headway_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ own seats in every class.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Unpack
 from zoneinfo import ZoneInfo
@@ -31,6 +31,8 @@ no day without them.
 """
 MOST_SALE_DAYS = 365
 MOST_CLOSING_MINUTES = 24 * 60
+MOST_EXCEPTION_DATES = 1000
+MOST_HEADWAY_SECONDS = 24 * 60 * 60
 SERVICE_NUMBER = "[A-Z0-9][A-Z0-9./]{0,31}"
 FOLLOW_MOVE = "departure.moved"
 """Kind of the outbox task by which orders and tickets follow their departure, its number the
@@ -41,7 +43,8 @@ key.
 @dataclass(frozen=True)
 class Timetable:
     """A service that runs on certain days; bit 0 of `weekdays` is Monday, `seats` are our own by
-    class code.
+    class code. It runs on `added_dates` besides, and not on `removed_dates`. With `headway_seconds`
+    it leaves about so often, and at no certain time.
     """
 
     timetable_id: int
@@ -54,6 +57,9 @@ class Timetable:
     seats: dict[str, int]
     sale_days: int
     closing_minutes: int
+    added_dates: list[date] = field(default_factory=list)
+    removed_dates: list[date] = field(default_factory=list)
+    headway_seconds: int | None = None
     state: str = ACTIVE
     version: int = 1
 
@@ -204,7 +210,7 @@ _ZONES = text("SELECT DISTINCT time_zone FROM cities")
 # stock is made.
 _MISSING = text("""
 WITH running AS (
-  SELECT t.timetable_id, t.departure_clock, t.weekdays, c.time_zone,
+  SELECT t.timetable_id, t.departure_clock, t.weekdays, t.added_dates, t.removed_dates, c.time_zone,
     greatest(t.first_date, z.today) AS begin_date,
     least(t.last_date, z.today + t.sale_days + :margin) AS end_date
   FROM timetables t
@@ -220,7 +226,8 @@ WITH running AS (
     timetable_id, day::date AS travel_date, departure_clock, time_zone
   FROM running,
     generate_series(begin_date::timestamp, end_date::timestamp, INTERVAL '1 day') AS day
-  WHERE weekdays >> (extract(isodow FROM day)::int - 1) & 1 = 1
+  WHERE (weekdays >> (extract(isodow FROM day)::int - 1) & 1 = 1 OR day::date = ANY(added_dates))
+    AND day::date <> ALL(removed_dates)
 )
 SELECT departure_id, timetable_id, travel_date, departure_clock, time_zone FROM wanted w
 WHERE NOT EXISTS (SELECT FROM departures d WHERE d.departure_id = w.departure_id)
@@ -306,22 +313,41 @@ def _number_faults(timetable: Timetable) -> Iterator[Fault]:
 def _timetable_faults(timetable: Timetable, route: Route) -> Iterator[Fault]:
     if not 1 <= timetable.timetable_id < 1 << 20:
         yield "timetable_id", f"is not within 1 to {(1 << 20) - 1}"
-    if not 1 <= timetable.weekdays <= 127:
+    if not (0 if timetable.added_dates else 1) <= timetable.weekdays <= 127:
         yield "weekdays", "is not within 1 to 127; 1 is Monday, 64 Sunday, add them up"
+    yield from _exception_faults(timetable)
+    headway = timetable.headway_seconds
+    if headway is not None and not 1 <= headway <= MOST_HEADWAY_SECONDS:
+        yield "headway_seconds", f"is not within 1 to {MOST_HEADWAY_SECONDS}"
     if timetable.first_date > timetable.last_date:
         yield "last_date", "is before first_date"
-    for field in ("first_date", "last_date"):
+    for name in ("first_date", "last_date"):
         try:
-            departure_id(1, getattr(timetable, field))
+            departure_id(1, getattr(timetable, name))
         except ValueError as error:
-            yield field, str(error)
+            yield name, str(error)
     if timetable.departure_clock.second or timetable.departure_clock.microsecond:
         yield "departure_clock", "is not a whole minute"
     limits = {"sale_days": MOST_SALE_DAYS, "closing_minutes": MOST_CLOSING_MINUTES}
-    for field, limit in limits.items():
-        if not 0 <= getattr(timetable, field) <= limit:
-            yield field, f"is not within 0 to {limit}"
+    for name, limit in limits.items():
+        if not 0 <= getattr(timetable, name) <= limit:
+            yield name, f"is not within 0 to {limit}"
     yield from _seats_faults(timetable, route)
+
+
+def _exception_faults(timetable: Timetable) -> Iterator[Fault]:
+    for name in ("added_dates", "removed_dates"):
+        days: list[date] = getattr(timetable, name)
+        if len(days) > MOST_EXCEPTION_DATES:
+            yield name, f"are {len(days)}; a timetable has at most {MOST_EXCEPTION_DATES}"
+        if days != sorted(set(days)):
+            yield name, "are not in order, each once"
+        outside = [day for day in days if not timetable.first_date <= day <= timetable.last_date]
+        if outside:
+            yield name, f"{outside[0]} is not within first_date to last_date"
+    both = set(timetable.added_dates) & set(timetable.removed_dates)
+    if both:
+        yield "removed_dates", f"{min(both)} is in added_dates, too"
 
 
 def _seats_faults(timetable: Timetable, route: Route) -> Iterator[Fault]:

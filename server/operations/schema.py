@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 import server.audit.models
 import server.catalog.models
+import server.gtfs.models
 import server.identity.models
 import server.notifications.models
 import server.orders.models

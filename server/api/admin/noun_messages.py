@@ -59,6 +59,8 @@ def stop_message(stop: Stop) -> city_pb2.Stop:
         city_code=stop.city_code,
         display_name_en=stop.display_name_en,
         display_name_zh=stop.display_name_zh,
+        latitude_microdegrees=stop.latitude_microdegrees,
+        longitude_microdegrees=stop.longitude_microdegrees,
         state=CATALOGUE_STATE[stop.state],
         version=stop.version,
     )
@@ -71,7 +73,13 @@ def new_stop(request: city_pb2.CreateStopRequest) -> Stop:
         city_code=request.city_code,
         display_name_en=request.display_name_en,
         display_name_zh=request.display_name_zh,
+        latitude_microdegrees=_place(request, "latitude_microdegrees"),
+        longitude_microdegrees=_place(request, "longitude_microdegrees"),
     )
+
+
+def _place(request: city_pb2.CreateStopRequest, name: str) -> int | None:
+    return int(getattr(request, name)) if request.HasField(name) else None  # type: ignore[arg-type]
 
 
 def timetable_message(timetable: Timetable) -> timetable_pb2.Timetable:
@@ -90,6 +98,9 @@ def timetable_message(timetable: Timetable) -> timetable_pb2.Timetable:
         ],
         sale_days=timetable.sale_days,
         closing_minutes=timetable.closing_minutes,
+        added_dates=[day.isoformat() for day in timetable.added_dates],
+        removed_dates=[day.isoformat() for day in timetable.removed_dates],
+        headway_seconds=timetable.headway_seconds or 0,
         state=CATALOGUE_STATE[timetable.state],
         version=timetable.version,
     )
@@ -108,6 +119,9 @@ def new_timetable(request: timetable_pb2.CreateTimetableRequest) -> Timetable:
         seats=seats(request.seats),
         sale_days=request.sale_days,
         closing_minutes=request.closing_minutes,
+        added_dates=days("added_dates", request.added_dates),
+        removed_dates=days("removed_dates", request.removed_dates),
+        headway_seconds=request.headway_seconds or None,
     )
 
 
@@ -139,6 +153,11 @@ def day(field: str, written: str) -> date:
         raise invalid(field, f"{written!r} is not a day of the calendar") from None
 
 
+def days(field: str, written: Iterable[str]) -> list[date]:
+    """The days in texts. Raises INVALID_FIELD."""
+    return [day(f"{field}[{index}]", each) for index, each in enumerate(written)]
+
+
 def moment(field: str) -> Callable[[Timestamp], datetime]:
     """Makes a moment of a field. Raises INVALID_FIELD beyond years 1 to 9999."""
 
@@ -163,6 +182,9 @@ READ_TIMETABLE: Mapping[str, Callable[..., object]] = {
     "first_date": lambda written: day("first_date", written),
     "last_date": lambda written: day("last_date", written),
     "seats": seats,
+    "added_dates": lambda written: days("added_dates", written),
+    "removed_dates": lambda written: days("removed_dates", written),
+    "headway_seconds": _or_none,
 }
 READ_PROMOTION: Mapping[str, Callable[..., object]] = {
     "promotion_code": _or_none,

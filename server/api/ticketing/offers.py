@@ -202,6 +202,7 @@ def _journey(journey: OfferJourney, *, numbered: bool) -> offer_pb2.Journey:
         origin=_stop(journey.origin),
         destination=_stop(journey.destination),
         numbered_seats=numbered,
+        headway_minutes=-(-(journey.headway_seconds or 0) // 60),
     )
     message.departure_time.FromDatetime(journey.departure_time)
     message.arrival_time.FromDatetime(journey.arrival_time)

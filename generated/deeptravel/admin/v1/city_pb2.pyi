@@ -436,6 +436,8 @@ class Stop(_message.Message):
     DISPLAY_NAME_ZH_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    LATITUDE_MICRODEGREES_FIELD_NUMBER: _builtins.int
+    LONGITUDE_MICRODEGREES_FIELD_NUMBER: _builtins.int
     stop_code: _builtins.str
     """Its code."""
     city_code: _builtins.str
@@ -448,6 +450,10 @@ class Stop(_message.Message):
     """Whether it is archived."""
     version: _builtins.int
     """Counts its changes from 1 on."""
+    latitude_microdegrees: _builtins.int
+    """Where it is (WGS 84), in millionths of a degree, -90,000,000 to 90,000,000; absent if unknown."""
+    longitude_microdegrees: _builtins.int
+    """East of Greenwich, in millionths of a degree, -180,000,000 to 180,000,000; absent if unknown."""
     def __init__(
         self,
         *,
@@ -457,12 +463,21 @@ class Stop(_message.Message):
         display_name_zh: _builtins.str = ...,
         state: _state_pb2.CatalogueState.ValueType = ...,
         version: _builtins.int = ...,
+        latitude_microdegrees: _builtins.int | None = ...,
+        longitude_microdegrees: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees", "_longitude_microdegrees", b"_longitude_microdegrees", "latitude_microdegrees", b"latitude_microdegrees", "longitude_microdegrees", b"longitude_microdegrees"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "state", b"state", "stop_code", b"stop_code", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees", "_longitude_microdegrees", b"_longitude_microdegrees", "city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "latitude_microdegrees", b"latitude_microdegrees", "longitude_microdegrees", b"longitude_microdegrees", "state", b"state", "stop_code", b"stop_code", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__latitude_microdegrees: _TypeAlias = _typing.Literal["latitude_microdegrees"]  # noqa: Y015
+    _WhichOneofArgType__latitude_microdegrees: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees"]  # noqa: Y015
+    _WhichOneofReturnType__longitude_microdegrees: _TypeAlias = _typing.Literal["longitude_microdegrees"]  # noqa: Y015
+    _WhichOneofArgType__longitude_microdegrees: _TypeAlias = _typing.Literal["_longitude_microdegrees", b"_longitude_microdegrees"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__latitude_microdegrees) -> _WhichOneofReturnType__latitude_microdegrees | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__longitude_microdegrees) -> _WhichOneofReturnType__longitude_microdegrees | None: ...
 
 Global___Stop: _TypeAlias = Stop  # noqa: Y015
 
@@ -477,6 +492,8 @@ class CreateStopRequest(_message.Message):
     DISPLAY_NAME_EN_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_ZH_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LATITUDE_MICRODEGREES_FIELD_NUMBER: _builtins.int
+    LONGITUDE_MICRODEGREES_FIELD_NUMBER: _builtins.int
     stop_code: _builtins.str
     """Code, e.g. IOQ: 2 to 16 of A-Z, 0-9 and -."""
     city_code: _builtins.str
@@ -487,6 +504,10 @@ class CreateStopRequest(_message.Message):
     """Name in Chinese, 1 to 100 characters."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    latitude_microdegrees: _builtins.int
+    """Where it is (WGS 84), in millionths of a degree, -90,000,000 to 90,000,000; absent if unknown."""
+    longitude_microdegrees: _builtins.int
+    """East of Greenwich, in millionths of a degree, -180,000,000 to 180,000,000; absent if unknown."""
     def __init__(
         self,
         *,
@@ -495,12 +516,21 @@ class CreateStopRequest(_message.Message):
         display_name_en: _builtins.str = ...,
         display_name_zh: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        latitude_microdegrees: _builtins.int | None = ...,
+        longitude_microdegrees: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees", "_longitude_microdegrees", b"_longitude_microdegrees", "latitude_microdegrees", b"latitude_microdegrees", "longitude_microdegrees", b"longitude_microdegrees"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "request_id", b"request_id", "stop_code", b"stop_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees", "_longitude_microdegrees", b"_longitude_microdegrees", "city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "latitude_microdegrees", b"latitude_microdegrees", "longitude_microdegrees", b"longitude_microdegrees", "request_id", b"request_id", "stop_code", b"stop_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__latitude_microdegrees: _TypeAlias = _typing.Literal["latitude_microdegrees"]  # noqa: Y015
+    _WhichOneofArgType__latitude_microdegrees: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees"]  # noqa: Y015
+    _WhichOneofReturnType__longitude_microdegrees: _TypeAlias = _typing.Literal["longitude_microdegrees"]  # noqa: Y015
+    _WhichOneofArgType__longitude_microdegrees: _TypeAlias = _typing.Literal["_longitude_microdegrees", b"_longitude_microdegrees"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__latitude_microdegrees) -> _WhichOneofReturnType__latitude_microdegrees | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__longitude_microdegrees) -> _WhichOneofReturnType__longitude_microdegrees | None: ...
 
 Global___CreateStopRequest: _TypeAlias = CreateStopRequest  # noqa: Y015
 
@@ -649,6 +679,8 @@ class UpdateStopRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LATITUDE_MICRODEGREES_FIELD_NUMBER: _builtins.int
+    LONGITUDE_MICRODEGREES_FIELD_NUMBER: _builtins.int
     stop_code: _builtins.str
     """Code, e.g. IOQ: 2 to 16 of A-Z, 0-9 and -."""
     city_code: _builtins.str
@@ -661,6 +693,10 @@ class UpdateStopRequest(_message.Message):
     """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    latitude_microdegrees: _builtins.int
+    """Where it is (WGS 84), in millionths of a degree, -90,000,000 to 90,000,000; absent if unknown."""
+    longitude_microdegrees: _builtins.int
+    """East of Greenwich, in millionths of a degree, -180,000,000 to 180,000,000; absent if unknown."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Names of the fields of this request to change; the others stay as they are."""
@@ -675,12 +711,21 @@ class UpdateStopRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         version: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        latitude_microdegrees: _builtins.int | None = ...,
+        longitude_microdegrees: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees", "_longitude_microdegrees", b"_longitude_microdegrees", "latitude_microdegrees", b"latitude_microdegrees", "longitude_microdegrees", b"longitude_microdegrees", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "request_id", b"request_id", "stop_code", b"stop_code", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees", "_longitude_microdegrees", b"_longitude_microdegrees", "city_code", b"city_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "latitude_microdegrees", b"latitude_microdegrees", "longitude_microdegrees", b"longitude_microdegrees", "request_id", b"request_id", "stop_code", b"stop_code", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__latitude_microdegrees: _TypeAlias = _typing.Literal["latitude_microdegrees"]  # noqa: Y015
+    _WhichOneofArgType__latitude_microdegrees: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees"]  # noqa: Y015
+    _WhichOneofReturnType__longitude_microdegrees: _TypeAlias = _typing.Literal["longitude_microdegrees"]  # noqa: Y015
+    _WhichOneofArgType__longitude_microdegrees: _TypeAlias = _typing.Literal["_longitude_microdegrees", b"_longitude_microdegrees"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__latitude_microdegrees) -> _WhichOneofReturnType__latitude_microdegrees | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__longitude_microdegrees) -> _WhichOneofReturnType__longitude_microdegrees | None: ...
 
 Global___UpdateStopRequest: _TypeAlias = UpdateStopRequest  # noqa: Y015
 

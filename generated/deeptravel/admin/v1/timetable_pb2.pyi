@@ -64,6 +64,9 @@ class Timetable(_message.Message):
     CLOSING_MINUTES_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    ADDED_DATES_FIELD_NUMBER: _builtins.int
+    REMOVED_DATES_FIELD_NUMBER: _builtins.int
+    HEADWAY_SECONDS_FIELD_NUMBER: _builtins.int
     timetable_id: _builtins.int
     """Its number."""
     route_id: _builtins.int
@@ -84,6 +87,10 @@ class Timetable(_message.Message):
     """Whether it is archived."""
     version: _builtins.int
     """Counts its changes from 1 on."""
+    headway_seconds: _builtins.int
+    """The service has no timetable, and leaves about every so many seconds, up to 86,400; its clock is
+    the earliest moment of one of its vehicles. 0: it leaves at its clock.
+    """
     @_builtins.property
     def weekdays(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Days of the week it runs: 1 is Monday, 7 Sunday."""
@@ -91,6 +98,16 @@ class Timetable(_message.Message):
     @_builtins.property
     def seats(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimetableSeats]:
         """Our own seats of each new departure, by class."""
+
+    @_builtins.property
+    def added_dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Days it runs besides, YYYY-MM-DD, in order, each once, within its dates."""
+
+    @_builtins.property
+    def removed_dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Days on which it does not run though its weekdays say so, YYYY-MM-DD, in order, each once,
+        within its dates. A departure that is made already stays: CancelDeparture is for that.
+        """
 
     def __init__(
         self,
@@ -107,10 +124,13 @@ class Timetable(_message.Message):
         closing_minutes: _builtins.int = ...,
         state: _state_pb2.CatalogueState.ValueType = ...,
         version: _builtins.int = ...,
+        added_dates: _abc.Iterable[_builtins.str] | None = ...,
+        removed_dates: _abc.Iterable[_builtins.str] | None = ...,
+        headway_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closing_minutes", b"closing_minutes", "departure_clock", b"departure_clock", "first_date", b"first_date", "last_date", b"last_date", "route_id", b"route_id", "sale_days", b"sale_days", "seats", b"seats", "service_number", b"service_number", "state", b"state", "timetable_id", b"timetable_id", "version", b"version", "weekdays", b"weekdays"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_dates", b"added_dates", "closing_minutes", b"closing_minutes", "departure_clock", b"departure_clock", "first_date", b"first_date", "headway_seconds", b"headway_seconds", "last_date", b"last_date", "removed_dates", b"removed_dates", "route_id", b"route_id", "sale_days", b"sale_days", "seats", b"seats", "service_number", b"service_number", "state", b"state", "timetable_id", b"timetable_id", "version", b"version", "weekdays", b"weekdays"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -133,6 +153,9 @@ class CreateTimetableRequest(_message.Message):
     SALE_DAYS_FIELD_NUMBER: _builtins.int
     CLOSING_MINUTES_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ADDED_DATES_FIELD_NUMBER: _builtins.int
+    REMOVED_DATES_FIELD_NUMBER: _builtins.int
+    HEADWAY_SECONDS_FIELD_NUMBER: _builtins.int
     timetable_id: _builtins.int
     """Its number, 1 to 1,048,575."""
     route_id: _builtins.int
@@ -151,13 +174,27 @@ class CreateTimetableRequest(_message.Message):
     """Not sold any more so many minutes before departure, 0 to 1,440."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    headway_seconds: _builtins.int
+    """The service has no timetable, and leaves about every so many seconds, up to 86,400; its clock is
+    the earliest moment of one of its vehicles. 0: it leaves at its clock.
+    """
     @_builtins.property
     def weekdays(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Days of the week it runs, each once: 1 is Monday, 7 Sunday."""
+        """Days of the week it runs, each once: 1 is Monday, 7 Sunday. None only with `added_dates`."""
 
     @_builtins.property
     def seats(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimetableSeats]:
         """Our own seats of each new departure, by class, each class of the route at most once."""
+
+    @_builtins.property
+    def added_dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Days it runs besides, YYYY-MM-DD, in order, each once, within its dates."""
+
+    @_builtins.property
+    def removed_dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Days on which it does not run though its weekdays say so, YYYY-MM-DD, in order, each once,
+        within its dates. A departure that is made already stays: CancelDeparture is for that.
+        """
 
     def __init__(
         self,
@@ -173,10 +210,13 @@ class CreateTimetableRequest(_message.Message):
         sale_days: _builtins.int | None = ...,
         closing_minutes: _builtins.int | None = ...,
         request_id: _builtins.str = ...,
+        added_dates: _abc.Iterable[_builtins.str] | None = ...,
+        removed_dates: _abc.Iterable[_builtins.str] | None = ...,
+        headway_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_closing_minutes", b"_closing_minutes", "_sale_days", b"_sale_days", "closing_minutes", b"closing_minutes", "sale_days", b"sale_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closing_minutes", b"_closing_minutes", "_sale_days", b"_sale_days", "closing_minutes", b"closing_minutes", "departure_clock", b"departure_clock", "first_date", b"first_date", "last_date", b"last_date", "request_id", b"request_id", "route_id", b"route_id", "sale_days", b"sale_days", "seats", b"seats", "service_number", b"service_number", "timetable_id", b"timetable_id", "weekdays", b"weekdays"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closing_minutes", b"_closing_minutes", "_sale_days", b"_sale_days", "added_dates", b"added_dates", "closing_minutes", b"closing_minutes", "departure_clock", b"departure_clock", "first_date", b"first_date", "headway_seconds", b"headway_seconds", "last_date", b"last_date", "removed_dates", b"removed_dates", "request_id", b"request_id", "route_id", b"route_id", "sale_days", b"sale_days", "seats", b"seats", "service_number", b"service_number", "timetable_id", b"timetable_id", "weekdays", b"weekdays"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__closing_minutes: _TypeAlias = _typing.Literal["closing_minutes"]  # noqa: Y015
     _WhichOneofArgType__closing_minutes: _TypeAlias = _typing.Literal["_closing_minutes", b"_closing_minutes"]  # noqa: Y015
@@ -339,6 +379,9 @@ class UpdateTimetableRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ADDED_DATES_FIELD_NUMBER: _builtins.int
+    REMOVED_DATES_FIELD_NUMBER: _builtins.int
+    HEADWAY_SECONDS_FIELD_NUMBER: _builtins.int
     timetable_id: _builtins.int
     """The timetable."""
     service_number: _builtins.str
@@ -357,6 +400,10 @@ class UpdateTimetableRequest(_message.Message):
     """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    headway_seconds: _builtins.int
+    """The service has no timetable, and leaves about every so many seconds, up to 86,400; its clock is
+    the earliest moment of one of its vehicles. 0: it leaves at its clock.
+    """
     @_builtins.property
     def weekdays(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Days of the week it runs, each once: 1 is Monday, 7 Sunday."""
@@ -368,6 +415,16 @@ class UpdateTimetableRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Names of the fields of this request to change; the others stay as they are."""
+
+    @_builtins.property
+    def added_dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Days it runs besides, YYYY-MM-DD, in order, each once, within its dates."""
+
+    @_builtins.property
+    def removed_dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Days on which it does not run though its weekdays say so, YYYY-MM-DD, in order, each once,
+        within its dates. A departure that is made already stays: CancelDeparture is for that.
+        """
 
     def __init__(
         self,
@@ -384,10 +441,13 @@ class UpdateTimetableRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         version: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        added_dates: _abc.Iterable[_builtins.str] | None = ...,
+        removed_dates: _abc.Iterable[_builtins.str] | None = ...,
+        headway_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_closing_minutes", b"_closing_minutes", "_sale_days", b"_sale_days", "closing_minutes", b"closing_minutes", "sale_days", b"sale_days", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closing_minutes", b"_closing_minutes", "_sale_days", b"_sale_days", "closing_minutes", b"closing_minutes", "departure_clock", b"departure_clock", "first_date", b"first_date", "last_date", b"last_date", "request_id", b"request_id", "sale_days", b"sale_days", "seats", b"seats", "service_number", b"service_number", "timetable_id", b"timetable_id", "update_mask", b"update_mask", "version", b"version", "weekdays", b"weekdays"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_closing_minutes", b"_closing_minutes", "_sale_days", b"_sale_days", "added_dates", b"added_dates", "closing_minutes", b"closing_minutes", "departure_clock", b"departure_clock", "first_date", b"first_date", "headway_seconds", b"headway_seconds", "last_date", b"last_date", "removed_dates", b"removed_dates", "request_id", b"request_id", "sale_days", b"sale_days", "seats", b"seats", "service_number", b"service_number", "timetable_id", b"timetable_id", "update_mask", b"update_mask", "version", b"version", "weekdays", b"weekdays"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__closing_minutes: _TypeAlias = _typing.Literal["closing_minutes"]  # noqa: Y015
     _WhichOneofArgType__closing_minutes: _TypeAlias = _typing.Literal["_closing_minutes", b"_closing_minutes"]  # noqa: Y015

@@ -435,6 +435,7 @@ class Journey(_message.Message):
     DEPARTURE_TIME_FIELD_NUMBER: _builtins.int
     ARRIVAL_TIME_FIELD_NUMBER: _builtins.int
     NUMBERED_SEATS_FIELD_NUMBER: _builtins.int
+    HEADWAY_MINUTES_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """Its number, e.g. `335872`."""
     service_number: _builtins.str
@@ -447,6 +448,11 @@ class Journey(_message.Message):
     """Name of the fare class in Chinese."""
     numbered_seats: _builtins.bool
     """Whether seats are numbered."""
+    headway_minutes: _builtins.int
+    """The service has no timetable and leaves about every so many minutes, rounded up: show "about
+    every 10 minutes" (约每10分钟一班), and `departure_time` as the earliest. 0: it leaves at
+    `departure_time`.
+    """
     @_builtins.property
     def origin(self) -> Global___Stop:
         """Where the party boards."""
@@ -476,10 +482,11 @@ class Journey(_message.Message):
         departure_time: _timestamp_pb2.Timestamp | None = ...,
         arrival_time: _timestamp_pb2.Timestamp | None = ...,
         numbered_seats: _builtins.bool = ...,
+        headway_minutes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["arrival_time", b"arrival_time", "departure_time", b"departure_time", "destination", b"destination", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_time", b"arrival_time", "departure_id", b"departure_id", "departure_time", b"departure_time", "destination", b"destination", "fare_class", b"fare_class", "fare_class_name_en", b"fare_class_name_en", "fare_class_name_zh", b"fare_class_name_zh", "numbered_seats", b"numbered_seats", "origin", b"origin", "service_number", b"service_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_time", b"arrival_time", "departure_id", b"departure_id", "departure_time", b"departure_time", "destination", b"destination", "fare_class", b"fare_class", "fare_class_name_en", b"fare_class_name_en", "fare_class_name_zh", b"fare_class_name_zh", "headway_minutes", b"headway_minutes", "numbered_seats", b"numbered_seats", "origin", b"origin", "service_number", b"service_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

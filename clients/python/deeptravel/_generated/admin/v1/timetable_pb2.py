@@ -28,7 +28,7 @@ from deeptravel._generated.common.v1 import options_pb2 as deeptravel_dot_common
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/admin/v1/timetable.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\"R\n\x0eTimetableSeats\x12\"\n\nclass_code\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18\x10\xba\x01\x01\x00\xc8\x01\x01\x12\x1c\n\x05total\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\"\xc2\x02\n\tTimetable\x12\x14\n\x0ctimetable_id\x18\x01 \x01(\x05\x12\x10\n\x08route_id\x18\x02 \x01(\x05\x12\x16\n\x0eservice_number\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x65parture_clock\x18\x04 \x01(\t\x12\x10\n\x08weekdays\x18\x05 \x03(\x05\x12\x12\n\nfirst_date\x18\x06 \x01(\t\x12\x11\n\tlast_date\x18\x07 \x01(\t\x12\x32\n\x05seats\x18\x08 \x03(\x0b\x32#.deeptravel.admin.v1.TimetableSeats\x12\x11\n\tsale_days\x18\t \x01(\x05\x12\x17\n\x0f\x63losing_minutes\x18\n \x01(\x05\x12\x32\n\x05state\x18\x0b \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueState\x12\x0f\n\x07version\x18\x0c \x01(\x05\"\xbd\x04\n\x16\x43reateTimetableRequest\x12$\n\x0ctimetable_id\x18\x01 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xff\xff?(\x01\xc8\x01\x01\x12\x1c\n\x08route_id\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12*\n\x0eservice_number\x18\x03 \x01(\tB\x12\xbaH\x0br\x06\x18 \xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x03\x12\x42\n\x0f\x64\x65parture_clock\x18\x04 \x01(\tB)\xbaH&r!2\x1f^([01][0-9]|2[0-3]):[0-5][0-9]$\xc8\x01\x01\x12\x1d\n\x08weekdays\x18\x05 \x03(\x05\x42\x0b\xbaH\x08\x92\x01\x02\x10\x07\xc8\x01\x01\x12:\n\nfirst_date\x18\x06 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xc8\x01\x01\x12\x39\n\tlast_date\x18\x07 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xc8\x01\x01\x12?\n\x05seats\x18\x08 \x03(\x0b\x32#.deeptravel.admin.v1.TimetableSeatsB\x0b\xbaH\x08\x92\x01\x02\x10\x10\xc8\x01\x01\x12%\n\tsale_days\x18\t \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xed\x02(\x00\xc8\x01\x01H\x00\x88\x01\x01\x12+\n\x0f\x63losing_minutes\x18\n \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xa0\x0b(\x00\xc8\x01\x01H\x01\x88\x01\x01\x12\"\n\nrequest_id\x18\x0b \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x0c\n\n_sale_daysB\x12\n\x10_closing_minutes\"L\n\x17\x43reateTimetableResponse\x12\x31\n\ttimetable\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Timetable\";\n\x13GetTimetableRequest\x12$\n\x0ctimetable_id\x18\x01 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xff\xff?(\x01\xc8\x01\x01\"I\n\x14GetTimetableResponse\x12\x31\n\ttimetable\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Timetable\"\xb7\x01\n\x15ListTimetablesRequest\x12\x1c\n\x08route_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xd8\x01\x01\x12<\n\x05state\x18\x02 \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"e\n\x16ListTimetablesResponse\x12\x32\n\ntimetables\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Timetable\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe9\x04\n\x16UpdateTimetableRequest\x12$\n\x0ctimetable_id\x18\x01 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xff\xff?(\x01\xc8\x01\x01\x12\'\n\x0eservice_number\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18 \xba\x01\x01\x00\xa0\xb5\x18\x03\x12\x42\n\x0f\x64\x65parture_clock\x18\x03 \x01(\tB)\xbaH&r!2\x1f^([01][0-9]|2[0-3]):[0-5][0-9]$\xd8\x01\x01\x12\x1a\n\x08weekdays\x18\x04 \x03(\x05\x42\x08\xbaH\x05\x92\x01\x02\x10\x07\x12:\n\nfirst_date\x18\x05 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x39\n\tlast_date\x18\x06 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12<\n\x05seats\x18\x07 \x03(\x0b\x32#.deeptravel.admin.v1.TimetableSeatsB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\"\n\tsale_days\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00H\x00\x88\x01\x01\x12(\n\x0f\x63losing_minutes\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x0b(\x00H\x01\x88\x01\x01\x12\x37\n\x0bupdate_mask\x18\n \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x07version\x18\x0b \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x0c \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x0c\n\n_sale_daysB\x12\n\x10_closing_minutes\"L\n\x17UpdateTimetableResponse\x12\x31\n\ttimetable\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Timetable\"\x83\x01\n\x17\x41rchiveTimetableRequest\x12$\n\x0ctimetable_id\x18\x01 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xff\xff?(\x01\xc8\x01\x01\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"M\n\x18\x41rchiveTimetableResponse\x12\x31\n\ttimetable\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Timetable\"\x85\x01\n\x19UnarchiveTimetableRequest\x12$\n\x0ctimetable_id\x18\x01 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xff\xff?(\x01\xc8\x01\x01\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"O\n\x1aUnarchiveTimetableResponse\x12\x31\n\ttimetable\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.TimetableB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/admin/v1/timetable.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\"R\n\x0eTimetableSeats\x12\"\n\nclass_code\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18\x10\xba\x01\x01\x00\xc8\x01\x01\x12\x1c\n\x05total\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\"\x87\x03\n\tTimetable\x12\x14\n\x0ctimetable_id\x18\x01 \x01(\x05\x12\x10\n\x08route_id\x18\x02 \x01(\x05\x12\x16\n\x0eservice_number\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x65parture_clock\x18\x04 \x01(\t\x12\x10\n\x08weekdays\x18\x05 \x03(\x05\x12\x12\n\nfirst_date\x18\x06 \x01(\t\x12\x11\n\tlast_date\x18\x07 \x01(\t\x12\x32\n\x05seats\x18\x08 \x03(\x0b\x32#.deeptravel.admin.v1.TimetableSeats\x12\x11\n\tsale_days\x18\t \x01(\x05\x12\x17\n\x0f\x63losing_minutes\x18\n \x01(\x05\x12\x32\n\x05state\x18\x0b \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueState\x12\x0f\n\x07version\x18\x0c \x01(\x05\x12\x13\n\x0b\x61\x64\x64\x65\x64_dates\x18\r \x03(\t\x12\x15\n\rremoved_dates\x18\x0e \x03(\t\x12\x17\n\x0fheadway_seconds\x18\x0f \x01(\x05\"\xed\x05\n\x16\x43reateTimetableRequest\x12$\n\x0ctimetable_id\x18\x01 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xff\xff?(\x01\xc8\x01\x01\x12\x1c\n\x08route_id\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12*\n\x0eservice_number\x18\x03 \x01(\tB\x12\xbaH\x0br\x06\x18 \xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x03\x12\x42\n\x0f\x64\x65parture_clock\x18\x04 \x01(\tB)\xbaH&r!2\x1f^([01][0-9]|2[0-3]):[0-5][0-9]$\xc8\x01\x01\x12\x1a\n\x08weekdays\x18\x05 \x03(\x05\x42\x08\xbaH\x05\x92\x01\x02\x10\x07\x12:\n\nfirst_date\x18\x06 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xc8\x01\x01\x12\x39\n\tlast_date\x18\x07 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xc8\x01\x01\x12?\n\x05seats\x18\x08 \x03(\x0b\x32#.deeptravel.admin.v1.TimetableSeatsB\x0b\xbaH\x08\x92\x01\x02\x10\x10\xc8\x01\x01\x12%\n\tsale_days\x18\t \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xed\x02(\x00\xc8\x01\x01H\x00\x88\x01\x01\x12+\n\x0f\x63losing_minutes\x18\n \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xa0\x0b(\x00\xc8\x01\x01H\x01\x88\x01\x01\x12\"\n\nrequest_id\x18\x0b \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x42\n\x0b\x61\x64\x64\x65\x64_dates\x18\x0c \x03(\tB-\xbaH*\x92\x01\'\x10\xe8\x07\"\"r \x10\x01\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\x44\n\rremoved_dates\x18\r \x03(\tB-\xbaH*\x92\x01\'\x10\xe8\x07\"\"r \x10\x01\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\'\n\x0fheadway_seconds\x18\x0e \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\x80\xa3\x05(\x01\xd8\x01\x01\x42\x0c\n\n_sale_daysB\x12\n\x10_closing_minutes\"L\n\x17\x43reateTimetableResponse\x12\x31\n\ttimetable\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Timetable\";\n\x13GetTimetableRequest\x12$\n\x0ctimetable_id\x18\x01 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xff\xff?(\x01\xc8\x01\x01\"I\n\x14GetTimetableResponse\x12\x31\n\ttimetable\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Timetable\"\xb7\x01\n\x15ListTimetablesRequest\x12\x1c\n\x08route_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xd8\x01\x01\x12<\n\x05state\x18\x02 \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"e\n\x16ListTimetablesResponse\x12\x32\n\ntimetables\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Timetable\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9c\x06\n\x16UpdateTimetableRequest\x12$\n\x0ctimetable_id\x18\x01 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xff\xff?(\x01\xc8\x01\x01\x12\'\n\x0eservice_number\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18 \xba\x01\x01\x00\xa0\xb5\x18\x03\x12\x42\n\x0f\x64\x65parture_clock\x18\x03 \x01(\tB)\xbaH&r!2\x1f^([01][0-9]|2[0-3]):[0-5][0-9]$\xd8\x01\x01\x12\x1a\n\x08weekdays\x18\x04 \x03(\x05\x42\x08\xbaH\x05\x92\x01\x02\x10\x07\x12:\n\nfirst_date\x18\x05 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x39\n\tlast_date\x18\x06 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12<\n\x05seats\x18\x07 \x03(\x0b\x32#.deeptravel.admin.v1.TimetableSeatsB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\"\n\tsale_days\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00H\x00\x88\x01\x01\x12(\n\x0f\x63losing_minutes\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x0b(\x00H\x01\x88\x01\x01\x12\x37\n\x0bupdate_mask\x18\n \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x07version\x18\x0b \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x0c \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x42\n\x0b\x61\x64\x64\x65\x64_dates\x18\r \x03(\tB-\xbaH*\x92\x01\'\x10\xe8\x07\"\"r \x10\x01\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\x44\n\rremoved_dates\x18\x0e \x03(\tB-\xbaH*\x92\x01\'\x10\xe8\x07\"\"r \x10\x01\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12\'\n\x0fheadway_seconds\x18\x0f \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\x80\xa3\x05(\x01\xd8\x01\x01\x42\x0c\n\n_sale_daysB\x12\n\x10_closing_minutes\"L\n\x17UpdateTimetableResponse\x12\x31\n\ttimetable\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Timetable\"\x83\x01\n\x17\x41rchiveTimetableRequest\x12$\n\x0ctimetable_id\x18\x01 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xff\xff?(\x01\xc8\x01\x01\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"M\n\x18\x41rchiveTimetableResponse\x12\x31\n\ttimetable\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Timetable\"\x85\x01\n\x19UnarchiveTimetableRequest\x12$\n\x0ctimetable_id\x18\x01 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\xff\xff?(\x01\xc8\x01\x01\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"O\n\x1aUnarchiveTimetableResponse\x12\x31\n\ttimetable\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.TimetableB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,7 +49,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETIMETABLEREQUEST'].fields_by_name['departure_clock']._loaded_options = None
   _globals['_CREATETIMETABLEREQUEST'].fields_by_name['departure_clock']._serialized_options = b'\272H&r!2\037^([01][0-9]|2[0-3]):[0-5][0-9]$\310\001\001'
   _globals['_CREATETIMETABLEREQUEST'].fields_by_name['weekdays']._loaded_options = None
-  _globals['_CREATETIMETABLEREQUEST'].fields_by_name['weekdays']._serialized_options = b'\272H\010\222\001\002\020\007\310\001\001'
+  _globals['_CREATETIMETABLEREQUEST'].fields_by_name['weekdays']._serialized_options = b'\272H\005\222\001\002\020\007'
   _globals['_CREATETIMETABLEREQUEST'].fields_by_name['first_date']._loaded_options = None
   _globals['_CREATETIMETABLEREQUEST'].fields_by_name['first_date']._serialized_options = b'\272H#r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\310\001\001'
   _globals['_CREATETIMETABLEREQUEST'].fields_by_name['last_date']._loaded_options = None
@@ -62,6 +62,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATETIMETABLEREQUEST'].fields_by_name['closing_minutes']._serialized_options = b'\272H\n\032\005\030\240\013(\000\310\001\001'
   _globals['_CREATETIMETABLEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATETIMETABLEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_CREATETIMETABLEREQUEST'].fields_by_name['added_dates']._loaded_options = None
+  _globals['_CREATETIMETABLEREQUEST'].fields_by_name['added_dates']._serialized_options = b'\272H*\222\001\'\020\350\007\"\"r \020\0012\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
+  _globals['_CREATETIMETABLEREQUEST'].fields_by_name['removed_dates']._loaded_options = None
+  _globals['_CREATETIMETABLEREQUEST'].fields_by_name['removed_dates']._serialized_options = b'\272H*\222\001\'\020\350\007\"\"r \020\0012\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
+  _globals['_CREATETIMETABLEREQUEST'].fields_by_name['headway_seconds']._loaded_options = None
+  _globals['_CREATETIMETABLEREQUEST'].fields_by_name['headway_seconds']._serialized_options = b'\272H\013\032\006\030\200\243\005(\001\330\001\001'
   _globals['_GETTIMETABLEREQUEST'].fields_by_name['timetable_id']._loaded_options = None
   _globals['_GETTIMETABLEREQUEST'].fields_by_name['timetable_id']._serialized_options = b'\272H\013\032\006\030\377\377?(\001\310\001\001'
   _globals['_LISTTIMETABLESREQUEST'].fields_by_name['route_id']._loaded_options = None
@@ -96,6 +102,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATETIMETABLEREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
   _globals['_UPDATETIMETABLEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UPDATETIMETABLEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_UPDATETIMETABLEREQUEST'].fields_by_name['added_dates']._loaded_options = None
+  _globals['_UPDATETIMETABLEREQUEST'].fields_by_name['added_dates']._serialized_options = b'\272H*\222\001\'\020\350\007\"\"r \020\0012\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
+  _globals['_UPDATETIMETABLEREQUEST'].fields_by_name['removed_dates']._loaded_options = None
+  _globals['_UPDATETIMETABLEREQUEST'].fields_by_name['removed_dates']._serialized_options = b'\272H*\222\001\'\020\350\007\"\"r \020\0012\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
+  _globals['_UPDATETIMETABLEREQUEST'].fields_by_name['headway_seconds']._loaded_options = None
+  _globals['_UPDATETIMETABLEREQUEST'].fields_by_name['headway_seconds']._serialized_options = b'\272H\013\032\006\030\200\243\005(\001\330\001\001'
   _globals['_ARCHIVETIMETABLEREQUEST'].fields_by_name['timetable_id']._loaded_options = None
   _globals['_ARCHIVETIMETABLEREQUEST'].fields_by_name['timetable_id']._serialized_options = b'\272H\013\032\006\030\377\377?(\001\310\001\001'
   _globals['_ARCHIVETIMETABLEREQUEST'].fields_by_name['version']._loaded_options = None
@@ -111,29 +123,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TIMETABLESEATS']._serialized_start=192
   _globals['_TIMETABLESEATS']._serialized_end=274
   _globals['_TIMETABLE']._serialized_start=277
-  _globals['_TIMETABLE']._serialized_end=599
-  _globals['_CREATETIMETABLEREQUEST']._serialized_start=602
-  _globals['_CREATETIMETABLEREQUEST']._serialized_end=1175
-  _globals['_CREATETIMETABLERESPONSE']._serialized_start=1177
-  _globals['_CREATETIMETABLERESPONSE']._serialized_end=1253
-  _globals['_GETTIMETABLEREQUEST']._serialized_start=1255
-  _globals['_GETTIMETABLEREQUEST']._serialized_end=1314
-  _globals['_GETTIMETABLERESPONSE']._serialized_start=1316
-  _globals['_GETTIMETABLERESPONSE']._serialized_end=1389
-  _globals['_LISTTIMETABLESREQUEST']._serialized_start=1392
-  _globals['_LISTTIMETABLESREQUEST']._serialized_end=1575
-  _globals['_LISTTIMETABLESRESPONSE']._serialized_start=1577
-  _globals['_LISTTIMETABLESRESPONSE']._serialized_end=1678
-  _globals['_UPDATETIMETABLEREQUEST']._serialized_start=1681
-  _globals['_UPDATETIMETABLEREQUEST']._serialized_end=2298
-  _globals['_UPDATETIMETABLERESPONSE']._serialized_start=2300
-  _globals['_UPDATETIMETABLERESPONSE']._serialized_end=2376
-  _globals['_ARCHIVETIMETABLEREQUEST']._serialized_start=2379
-  _globals['_ARCHIVETIMETABLEREQUEST']._serialized_end=2510
-  _globals['_ARCHIVETIMETABLERESPONSE']._serialized_start=2512
-  _globals['_ARCHIVETIMETABLERESPONSE']._serialized_end=2589
-  _globals['_UNARCHIVETIMETABLEREQUEST']._serialized_start=2592
-  _globals['_UNARCHIVETIMETABLEREQUEST']._serialized_end=2725
-  _globals['_UNARCHIVETIMETABLERESPONSE']._serialized_start=2727
-  _globals['_UNARCHIVETIMETABLERESPONSE']._serialized_end=2806
+  _globals['_TIMETABLE']._serialized_end=668
+  _globals['_CREATETIMETABLEREQUEST']._serialized_start=671
+  _globals['_CREATETIMETABLEREQUEST']._serialized_end=1420
+  _globals['_CREATETIMETABLERESPONSE']._serialized_start=1422
+  _globals['_CREATETIMETABLERESPONSE']._serialized_end=1498
+  _globals['_GETTIMETABLEREQUEST']._serialized_start=1500
+  _globals['_GETTIMETABLEREQUEST']._serialized_end=1559
+  _globals['_GETTIMETABLERESPONSE']._serialized_start=1561
+  _globals['_GETTIMETABLERESPONSE']._serialized_end=1634
+  _globals['_LISTTIMETABLESREQUEST']._serialized_start=1637
+  _globals['_LISTTIMETABLESREQUEST']._serialized_end=1820
+  _globals['_LISTTIMETABLESRESPONSE']._serialized_start=1822
+  _globals['_LISTTIMETABLESRESPONSE']._serialized_end=1923
+  _globals['_UPDATETIMETABLEREQUEST']._serialized_start=1926
+  _globals['_UPDATETIMETABLEREQUEST']._serialized_end=2722
+  _globals['_UPDATETIMETABLERESPONSE']._serialized_start=2724
+  _globals['_UPDATETIMETABLERESPONSE']._serialized_end=2800
+  _globals['_ARCHIVETIMETABLEREQUEST']._serialized_start=2803
+  _globals['_ARCHIVETIMETABLEREQUEST']._serialized_end=2934
+  _globals['_ARCHIVETIMETABLERESPONSE']._serialized_start=2936
+  _globals['_ARCHIVETIMETABLERESPONSE']._serialized_end=3013
+  _globals['_UNARCHIVETIMETABLEREQUEST']._serialized_start=3016
+  _globals['_UNARCHIVETIMETABLEREQUEST']._serialized_end=3149
+  _globals['_UNARCHIVETIMETABLERESPONSE']._serialized_start=3151
+  _globals['_UNARCHIVETIMETABLERESPONSE']._serialized_end=3230
 # @@protoc_insertion_point(module_scope)
