@@ -16,8 +16,9 @@ PLACE = ("latitude_microdegrees", "longitude_microdegrees")
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     for name in DATES:
-        column = sa.Column(name, ARRAY(sa.Date), nullable=False, server_default="{}")
-        op.add_column("timetables", column)
+        op.add_column(
+            "timetables", sa.Column(name, ARRAY(sa.Date), nullable=False, server_default="{}")
+        )
     op.add_column("timetables", sa.Column("headway_seconds", sa.Integer))
     op.create_check_constraint(
         op.f("ck_timetables_headway_seconds"),
