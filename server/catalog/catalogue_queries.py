@@ -26,7 +26,8 @@ QUERIES = {
         ),
         "timetables": "SELECT timetable_id, route_id, service_number, departure_clock, weekdays,"
         " first_date, last_date, ARRAY(SELECT jsonb_object_keys(seats) ORDER BY 1), sale_days,"
-        " closing_minutes, added_dates, removed_dates, headway_seconds FROM timetables JOIN routes r USING (route_id)"
+        " closing_minutes, added_dates, removed_dates, headway_seconds FROM timetables"
+        " JOIN routes r USING (route_id)"
         " JOIN products p USING (product_id) WHERE timetables.state = 'ACTIVE'"
         " AND r.state = 'ACTIVE' AND p.state = 'ACTIVE' ORDER BY 1",
         # a row for each timetable, not for each departure, of which there are a hundred times as

@@ -35,7 +35,7 @@ class City:
 
 @dataclass(frozen=True)
 class Stop:
-    """A station or pier of a city; where it is (WGS 84) in millionths of a degree, if it is known."""
+    """A station or pier of a city; where it is (WGS 84) in millionths of a degree, if known."""
 
     stop_code: str
     city_code: str
