@@ -2642,12 +2642,14 @@ class AdminService:
         display_name_en: str,
         display_name_zh: str,
         request_id: str = "",
+        latitude_microdegrees: int | None = None,
+        longitude_microdegrees: int | None = None,
         timeout: float | None = None,
     ) -> admin.CreateStopResponse:
         """Creates a stop. Reasons: ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the city),
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_CREATE_STOP, admin.CreateStopRequest(stop_code=stop_code, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, request_id=request_id), timeout)
+        return self._calls.unary(_CREATE_STOP, admin.CreateStopRequest(stop_code=stop_code, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, request_id=request_id, latitude_microdegrees=latitude_microdegrees, longitude_microdegrees=longitude_microdegrees), timeout)
 
     def get_stop(
         self,
@@ -2691,12 +2693,14 @@ class AdminService:
         display_name_zh: str = "",
         version: int = 0,
         request_id: str = "",
+        latitude_microdegrees: int | None = None,
+        longitude_microdegrees: int | None = None,
         timeout: float | None = None,
     ) -> admin.UpdateStopResponse:
         """Changes a stop; searches show it within a second. Another city is refused while a route
         calls there. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IN_USE, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_STOP, admin.UpdateStopRequest(stop_code=stop_code, update_mask=update_mask, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, version=version, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_STOP, admin.UpdateStopRequest(stop_code=stop_code, update_mask=update_mask, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, version=version, request_id=request_id, latitude_microdegrees=latitude_microdegrees, longitude_microdegrees=longitude_microdegrees), timeout)
 
     def archive_stop(
         self,
@@ -2805,19 +2809,22 @@ class AdminService:
         route_id: int,
         service_number: str,
         departure_clock: str,
-        weekdays: Iterable[int],
         first_date: str,
         last_date: str,
         seats: Iterable[admin.TimetableSeats],
         sale_days: int,
         closing_minutes: int,
+        weekdays: Iterable[int] = (),
         request_id: str = "",
+        added_dates: Iterable[str] = (),
+        removed_dates: Iterable[str] = (),
+        headway_seconds: int = 0,
         timeout: float | None = None,
     ) -> admin.CreateTimetableResponse:
         """Creates a timetable. Its departures are made as far ahead as they are on sale. Reasons:
         ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the route), IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_CREATE_TIMETABLE, admin.CreateTimetableRequest(timetable_id=timetable_id, route_id=route_id, service_number=service_number, departure_clock=departure_clock, weekdays=weekdays, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, request_id=request_id), timeout)
+        return self._calls.unary(_CREATE_TIMETABLE, admin.CreateTimetableRequest(timetable_id=timetable_id, route_id=route_id, service_number=service_number, departure_clock=departure_clock, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, weekdays=weekdays, request_id=request_id, added_dates=added_dates, removed_dates=removed_dates, headway_seconds=headway_seconds), timeout)
 
     def get_timetable(
         self,
@@ -2866,6 +2873,9 @@ class AdminService:
         closing_minutes: int | None = None,
         version: int = 0,
         request_id: str = "",
+        added_dates: Iterable[str] = (),
+        removed_dates: Iterable[str] = (),
+        headway_seconds: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateTimetableResponse:
         """Changes a timetable, for departures that are not made yet; they are made a few days before
@@ -2875,7 +2885,7 @@ class AdminService:
         departures stay: CancelDeparture and SetDepartureStock change these. Reasons: NOT_FOUND,
         VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_TIMETABLE, admin.UpdateTimetableRequest(timetable_id=timetable_id, update_mask=update_mask, service_number=service_number, departure_clock=departure_clock, weekdays=weekdays, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, version=version, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_TIMETABLE, admin.UpdateTimetableRequest(timetable_id=timetable_id, update_mask=update_mask, service_number=service_number, departure_clock=departure_clock, weekdays=weekdays, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, version=version, request_id=request_id, added_dates=added_dates, removed_dates=removed_dates, headway_seconds=headway_seconds), timeout)
 
     def archive_timetable(
         self,
@@ -5139,12 +5149,14 @@ class AsyncAdminService:
         display_name_en: str,
         display_name_zh: str,
         request_id: str = "",
+        latitude_microdegrees: int | None = None,
+        longitude_microdegrees: int | None = None,
         timeout: float | None = None,
     ) -> admin.CreateStopResponse:
         """Creates a stop. Reasons: ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the city),
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_CREATE_STOP, admin.CreateStopRequest(stop_code=stop_code, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, request_id=request_id), timeout)
+        return await self._calls.unary(_CREATE_STOP, admin.CreateStopRequest(stop_code=stop_code, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, request_id=request_id, latitude_microdegrees=latitude_microdegrees, longitude_microdegrees=longitude_microdegrees), timeout)
 
     async def get_stop(
         self,
@@ -5188,12 +5200,14 @@ class AsyncAdminService:
         display_name_zh: str = "",
         version: int = 0,
         request_id: str = "",
+        latitude_microdegrees: int | None = None,
+        longitude_microdegrees: int | None = None,
         timeout: float | None = None,
     ) -> admin.UpdateStopResponse:
         """Changes a stop; searches show it within a second. Another city is refused while a route
         calls there. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IN_USE, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_STOP, admin.UpdateStopRequest(stop_code=stop_code, update_mask=update_mask, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, version=version, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_STOP, admin.UpdateStopRequest(stop_code=stop_code, update_mask=update_mask, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, version=version, request_id=request_id, latitude_microdegrees=latitude_microdegrees, longitude_microdegrees=longitude_microdegrees), timeout)
 
     async def archive_stop(
         self,
@@ -5302,19 +5316,22 @@ class AsyncAdminService:
         route_id: int,
         service_number: str,
         departure_clock: str,
-        weekdays: Iterable[int],
         first_date: str,
         last_date: str,
         seats: Iterable[admin.TimetableSeats],
         sale_days: int,
         closing_minutes: int,
+        weekdays: Iterable[int] = (),
         request_id: str = "",
+        added_dates: Iterable[str] = (),
+        removed_dates: Iterable[str] = (),
+        headway_seconds: int = 0,
         timeout: float | None = None,
     ) -> admin.CreateTimetableResponse:
         """Creates a timetable. Its departures are made as far ahead as they are on sale. Reasons:
         ALREADY_EXISTS, NOT_FOUND and ARCHIVED (the route), IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_CREATE_TIMETABLE, admin.CreateTimetableRequest(timetable_id=timetable_id, route_id=route_id, service_number=service_number, departure_clock=departure_clock, weekdays=weekdays, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, request_id=request_id), timeout)
+        return await self._calls.unary(_CREATE_TIMETABLE, admin.CreateTimetableRequest(timetable_id=timetable_id, route_id=route_id, service_number=service_number, departure_clock=departure_clock, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, weekdays=weekdays, request_id=request_id, added_dates=added_dates, removed_dates=removed_dates, headway_seconds=headway_seconds), timeout)
 
     async def get_timetable(
         self,
@@ -5363,6 +5380,9 @@ class AsyncAdminService:
         closing_minutes: int | None = None,
         version: int = 0,
         request_id: str = "",
+        added_dates: Iterable[str] = (),
+        removed_dates: Iterable[str] = (),
+        headway_seconds: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateTimetableResponse:
         """Changes a timetable, for departures that are not made yet; they are made a few days before
@@ -5372,7 +5392,7 @@ class AsyncAdminService:
         departures stay: CancelDeparture and SetDepartureStock change these. Reasons: NOT_FOUND,
         VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_TIMETABLE, admin.UpdateTimetableRequest(timetable_id=timetable_id, update_mask=update_mask, service_number=service_number, departure_clock=departure_clock, weekdays=weekdays, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, version=version, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_TIMETABLE, admin.UpdateTimetableRequest(timetable_id=timetable_id, update_mask=update_mask, service_number=service_number, departure_clock=departure_clock, weekdays=weekdays, first_date=first_date, last_date=last_date, seats=seats, sale_days=sale_days, closing_minutes=closing_minutes, version=version, request_id=request_id, added_dates=added_dates, removed_dates=removed_dates, headway_seconds=headway_seconds), timeout)
 
     async def archive_timetable(
         self,
