@@ -21,7 +21,7 @@ from server.api import interceptor, operations, paging, reflection
 from server.api import repeats as repeats_module
 from server.api.admin.servicer import AdminServicer
 from server.api.admission import Admission
-from server.api.grpc_server import age_options, server_options, tracing
+from server.api.grpc_server import age_options, server_options, trace_ids, tracing
 from server.api.health import Health
 from server.api.http.application import gateway
 from server.api.http.serving import HttpServer
@@ -239,6 +239,7 @@ class App:
                 waiting_per_partner=self._settings.partner_calls_waiting,
             ),
             simulation=Simulation(platform.db, answer_message),
+            trace_id=trace_ids() if self._settings.otlp_endpoint else None,
         )
         at_stop(stack, "stream rights", self._interceptor.close)
         return self._services(platform, domain)

@@ -170,7 +170,7 @@ async def test_traces_are_exported(world: World, database_url: str, redis_url: s
             assert answer.json()["reason"] == "TOKEN_INVALID"
         server.stop(None).wait()
     names = [span.name for span in collector.spans if span.trace_id.hex() == TRACE_ID]
-    service = "/deeptravel.redemption.v1.RedemptionService"
+    service = "deeptravel.redemption.v1.RedemptionService"
     assert names == [
         f"{service}/OperatorLogin",
         f"{service}/ScanStream",
@@ -178,3 +178,8 @@ async def test_traces_are_exported(world: World, database_url: str, redis_url: s
         f"{service}/OperatorLogin",
         f"{service}/Redeem",
     ]
+    for span in collector.spans:
+        found = {each.key: each.value.string_value for each in span.attributes}
+        assert (found["rpc.system.name"], found["rpc.method"]) == ("grpc", span.name)
+        assert found["rpc.response.status_code"] == "OK"
+        assert not {"rpc.system", "rpc.service", "rpc.grpc.status_code"} & set(found)

@@ -1,6 +1,7 @@
 """The call that is served now: who calls, from where, until when."""
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextvars import ContextVar
@@ -15,6 +16,9 @@ from server.audit.origins import NOWHERE, ChangeOrigin, take_from
 from server.platform.ratelimit import Allowance
 
 MAX_REQUEST_ID_LENGTH = 64
+_TRACE_PARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
 
 
 Request = TypeVar("Request", bound=Message)
@@ -161,6 +165,17 @@ def caller(*kinds: type) -> object:
     assert found is not None, "a method that anybody may call has no caller"
     assert not kinds or isinstance(found, kinds), f"{found.role} is none of {kinds}"
     return found
+
+
+def trace_id_of(metadata: Metadata) -> str | None:
+    """The trace that the caller says the call belongs to (W3C traceparent); None if it says
+    none.
+    """
+    given = metadata.get("traceparent")
+    if not isinstance(given, str):
+        return None
+    found = _TRACE_PARENT.fullmatch(given)
+    return found[1] if found else None
 
 
 def usable_request_id(metadata: Metadata) -> str | None:

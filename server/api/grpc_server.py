@@ -64,6 +64,13 @@ def age_options(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
+def trace_ids() -> Callable[[], str]:
+    """What tells the trace of the call that is served; where calls are traced."""
+    from server.api.rpc_spans import current_trace_id
+
+    return current_trace_id
+
+
 @asynccontextmanager
 async def tracing(endpoint: str) -> AsyncIterator[grpc.aio.ServerInterceptor]:
     """The interceptor that makes a span of every call and sends them to a collector."""
@@ -73,9 +80,11 @@ async def tracing(endpoint: str) -> AsyncIterator[grpc.aio.ServerInterceptor]:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+    from server.api.rpc_spans import StableNames
+
     provider = TracerProvider(resource=Resource.create({"service.name": "deeptravel-ticketing"}))
     exporter = OTLPSpanExporter(endpoint, insecure=not endpoint.startswith("https://"))
-    provider.add_span_processor(BatchSpanProcessor(exporter))
+    provider.add_span_processor(StableNames(BatchSpanProcessor(exporter)))
     try:
         yield SpanInterceptor(provider)
     finally:

@@ -21,6 +21,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from server.api.admission import Admission, Origin, Peer
 from server.api.bounds import Bounds
+from server.api.call_metrics import MethodMetrics
 from server.api.calls import (
     Call,
     Caller,
@@ -28,6 +29,7 @@ from server.api.calls import (
     Metadata,
     current,
     current_call,
+    trace_id_of,
     usable_request_id,
 )
 from server.api.fields import Checker
@@ -38,7 +40,7 @@ from server.api.transport.handlers import Direct, DirectHandler, UnaryCall
 from server.platform import logs
 from server.platform.errors import STATUS_BY_REASON, DomainError, Reason
 from server.platform.loops import Loops
-from server.platform.metrics import CALLS, IN_FLIGHT, LATENCY
+from server.platform.metrics import IN_FLIGHT
 from server.platform.ratelimit import Allowance
 
 SHUTDOWN_RETRY_SECONDS = 1.0
@@ -100,6 +102,7 @@ class _Method:
     def __init__(
         self,
         name: str,
+        full_name: str,
         access: options_pb2.Access,
         request: Descriptor,
     ) -> None:
@@ -113,8 +116,7 @@ class _Method:
         self._bounds = Bounds.of(request)
         self._parse = GetMessageClass(request).FromString
         self._checker = Checker.of(request)
-        self.latency = LATENCY.labels(name)
-        self.ok = CALLS.labels(name, "OK")
+        self.metrics = MethodMetrics(name, full_name)
 
     def parse(self, content: bytes) -> Any:
         """A request from its bytes, unchecked. Raises INVALID_FIELD for more than it can hold,
@@ -140,10 +142,11 @@ def methods(services: Iterable[ServiceDescriptor]) -> dict[str, _Method]:
     for service in services:
         for method in service.methods:
             access = method.GetOptions().Extensions[options_pb2.access]
-            made = _Method(f"{service.name}/{method.name}", access, method.input_type)
+            full_name = f"{service.full_name}/{method.name}"
+            made = _Method(f"{service.name}/{method.name}", full_name, access, method.input_type)
             if not made.roles or "UNSPECIFIED" in made.roles | made.admin_roles:
                 raise ValueError(f"{method.full_name} does not say who may call it (access option)")
-            found[f"/{service.full_name}/{method.name}"] = made
+            found[f"/{full_name}"] = made
     return found
 
 
@@ -165,7 +168,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
         shares: CallShares | None = None,
         *,
         simulation: Simulates | None = None,
+        trace_id: Callable[[], str] | None = None,
     ) -> None:
+        self._trace_id = trace_id  # of the call that is served, if calls are traced
         self._methods = methods(services)
         self._guards = guards
         self._admission = admission
@@ -505,12 +510,10 @@ class Interceptor(grpc.aio.ServerInterceptor):
         IN_FLIGHT.dec()
         self._record(call, method)
 
-    @staticmethod
-    def _record(call: Call, method: _Method) -> None:
+    def _record(self, call: Call, method: _Method) -> None:
         """Logs and counts a call that has ended."""
         seconds = time.perf_counter() - call.began
-        method.latency.observe(seconds)
-        (method.ok if call.code == "OK" else CALLS.labels(call.method, call.code)).inc()
+        method.metrics.count(call.code, seconds)
         logs.call(
             request_id=call.request_id,
             caller=call.caller.key if call.caller else None,
@@ -518,7 +521,13 @@ class Interceptor(grpc.aio.ServerInterceptor):
             code=call.code,
             reason=call.reason,
             ms=round(seconds * 1000, 2),
+            **self._trace(call),
         )
+
+    def _trace(self, call: Call) -> dict[str, str]:
+        """The trace that a call belongs to, for its line in the log."""
+        trace_id = trace_id_of(call.metadata) or (self._trace_id() if self._trace_id else None)
+        return {"trace_id": trace_id} if trace_id else {}
 
 
 def _require_role(caller: Caller, method: _Method) -> None:

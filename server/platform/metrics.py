@@ -17,6 +17,15 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
+RPC_DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
+"""What OpenTelemetry's conventions recommend."""
+
+RPC_DURATION = Histogram(
+    "rpc_server_call_duration_seconds",  # rpc.server.call.duration, as Prometheus writes it
+    "Seconds of calls, by the names of OpenTelemetry's semantic conventions",
+    ["rpc_system_name", "rpc_method", "rpc_response_status_code", "error_type"],
+    buckets=RPC_DURATION_BUCKETS,
+)
 CALLS = Counter("deeptravel_calls", "Calls by method and gRPC status", ["method", "code"])
 LATENCY = Histogram(
     "deeptravel_call_seconds", "Seconds from call to answer", ["method"], buckets=LATENCY_BUCKETS
