@@ -46,6 +46,7 @@ from server.api.http.answers import (
     stream,
     unless_gone,
 )
+from server.api.http.console import Console
 from server.api.http.failures import status_json
 from server.api.http.httprules import Binding, Routes, WrongVerbError
 from server.api.http.protojson import EnoughFaultsError, Faults
@@ -164,8 +165,14 @@ def gateway(
         Routes(services), server, max_body_bytes, proxies=proxies or Proxies(), admit=admit
     )
 
+    console = Console(transcoder)
+
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
-        await (shown if pages.is_page(scope["path"]) else transcoder)(scope, receive, send)
+        path = scope["path"]
+        if Console.has(path):
+            await console(scope, receive, send)
+        else:
+            await (shown if pages.is_page(path) else transcoder)(scope, receive, send)
 
     return _for_browsers(application, origins) if origins else application
 
