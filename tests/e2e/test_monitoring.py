@@ -1,4 +1,4 @@
-"""Alert rules and the Grafana dashboard name what a server really exports, and the runbook has every
+"""Alert rules and the Grafana dashboard name what a server exports, and the runbook has every
 alert. promtool tries the rules where it is installed.
 """
 
