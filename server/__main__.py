@@ -435,6 +435,24 @@ def create_administrator(
 
 
 @app.command()
+def reset_second_factor(
+    username: Annotated[str, typer.Argument(help="Of the administrator.")],
+    reason: Annotated[str, typer.Option(help="For the audit trail, e.g. telephone lost.")],
+) -> None:
+    """Take an administrator's second factor away, and end the log-ins: for when nobody else can."""
+    from server.identity import second_factors
+
+    async def reset(db: "Database", _key: bytes) -> None:
+        async with db.transaction() as tx:
+            await second_factors.reset(
+                tx, username, reason=reason, actor=_actor(), now=datetime.now(UTC)
+            )
+
+    _with_database(_settings(), reset)
+    typer.echo(f"administrator {username} logs in by password alone now, and may enrol another")
+
+
+@app.command()
 def doctor(
     invariants: Annotated[
         bool,

@@ -111,6 +111,7 @@ class _Method:
         self.admin_roles = frozenset(
             {ADMINISTRATOR, *_short(options_pb2.AdminRole, access.admin_roles)}
         )
+        self.before_second_factor = access.before_second_factor
         self.test_mode_only = access.test_mode_only
         self.request = request
         self._bounds = Bounds.of(request)
@@ -556,6 +557,11 @@ def _require_admin_role(caller: Any, method: _Method) -> None:
             f"an administrator of {own} may not call {method.name}; allowed: {allowed}",
             role=own,
             allowed=allowed,
+        )
+    if caller.must_enrol and not method.before_second_factor:
+        raise DomainError(
+            Reason.SECOND_FACTOR_REQUIRED,
+            "administrators need a second factor here: enrol one (AdminService/EnrolSecondFactor)",
         )
 
 

@@ -13,6 +13,7 @@ from server.identity.credentials import Passwords
 from server.identity.login_failures import unlock
 from server.identity.models import accounts, login_failures
 from server.identity.service import end_logins
+from server.identity.signing_in import HAS_SECOND_FACTOR
 from server.parties.venues import MERCHANTS, VENUES
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason, invalid, not_found
@@ -50,6 +51,7 @@ class Administrator:
     roles: list[str]
     failed_logins: int
     failed_logins_expire_time: datetime | None
+    second_factor: bool
     state: str
     create_time: datetime
     update_time: datetime
@@ -96,6 +98,7 @@ ADMINISTRATORS = Records(
         accounts.c.display_name,
         accounts.c.admin_roles.label("roles"),
         *_FAILED_LOGINS,
+        HAS_SECOND_FACTOR,
         accounts.c.state,
         accounts.c.create_time,
         accounts.c.update_time,

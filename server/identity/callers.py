@@ -75,11 +75,14 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """A platform administrator, logged in; `admin_roles` say what the account may call."""
+    """A platform administrator, logged in; `admin_roles` say what the account may call, if it
+    is not one that `must_enrol` a second factor first.
+    """
 
     login_id: UUID
     username: str
     admin_roles: frozenset[str]
+    must_enrol: bool = False
 
     @property
     def role(self) -> Literal["ADMIN"]:

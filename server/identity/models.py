@@ -54,6 +54,26 @@ accounts = Table(
     CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
 )
 
+admin_factors = Table(
+    "admin_factors",
+    metadata,
+    Column("username", ForeignKey(accounts.c.username), primary_key=True),
+    # bound to the name
+    Column("secret_sealed", LargeBinary, nullable=False),
+    # of the last code that was taken, in steps of the clock
+    Column("last_step", BigInteger, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("confirm_time", DateTime(timezone=True)),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("username", ForeignKey(accounts.c.username), primary_key=True),
+    Column("code_hash", LargeBinary, primary_key=True),
+    Column("use_time", DateTime(timezone=True)),
+)
+
 login_failures = Table(
     "login_failures",
     metadata,

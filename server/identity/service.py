@@ -40,6 +40,7 @@ from server.identity.models import accounts, logins, validator_sessions
 from server.identity.sessions import ValidatorSessions, session_departure
 from server.identity.signing_in import (
     FACTS,
+    HAS_SECOND_FACTOR,
     LoginTokens,
     SigningIn,
     at_terminal,
@@ -62,6 +63,7 @@ LOGIN = (
     select(
         *FACTS,
         logins,
+        HAS_SECOND_FACTOR,
         validator_sessions.c.departure_id,
         validator_sessions.c.service_number,
     )
@@ -127,6 +129,7 @@ class Identity:
         self._settings = settings
         self.passwords = Passwords()
         self._signing_in = SigningIn(db, settings, self.passwords)
+        self.codes = self._signing_in.codes
         self.travellers = Travellers(db, feed, settings)
         self._keys = PartnerKeys(db, feed, loops)
         self._tokens: Remembered[str, _Login] = Remembered(
@@ -249,14 +252,14 @@ class Identity:
             row = (await tx.execute(LOGIN, {"id": given[0]})).one_or_none()
         if row is None or not same(row.access_hash, given[1]):
             raise unauthenticated()
-        return _live(row)
+        return _live(row, self._settings)
 
     async def _load_login(self, login_id: UUID) -> _Login:
         async with self._db.transaction() as tx:
             row = (await tx.execute(LOGIN, {"id": login_id})).one_or_none()
         if row is None:
             raise unauthenticated()
-        return _live(row)
+        return _live(row, self._settings)
 
     # Logging in and out
 
@@ -268,10 +271,11 @@ class Identity:
         now: datetime,
         *,
         address: str = "",
+        code: str = "",
     ) -> LoginTokens:
         """`SigningIn.log_in`."""
         return await self._signing_in.log_in(
-            username, password, terminal_device_id, now, address=address
+            username, password, terminal_device_id, now, address=address, code=code
         )
 
     async def refresh(self, refresh_token: str, now: datetime) -> LoginTokens:
@@ -290,7 +294,7 @@ class Identity:
         if same(row.refresh_hash, given_hash):
             if now >= row.refresh_expire_time:
                 raise unauthenticated()
-            _live(row)
+            _live(row, self._settings)
             tokens = await self._succeed(login_id, refresh_token, given_hash, now)
             if tokens:
                 return tokens
@@ -298,7 +302,7 @@ class Identity:
         if row.end_time is None and row.former_refresh_hash and row.successor_sealed:
             repeated = same(row.former_refresh_hash, given_hash)
             if repeated and rules.gets_successor_again(row.issue_time, now):
-                _live(row)
+                _live(row, self._settings)
                 successor = refreshing.unseal(refresh_token, row.successor_sealed)
                 left = max(0, round((row.access_expire_time - now).total_seconds()))
                 return LoginTokens(*successor, left)
@@ -416,7 +420,7 @@ async def _end_logins(tx: AsyncConnection, which: ColumnElement[bool], now: date
     return bool(ended)
 
 
-def _live(row: Row[*tuple[Any, ...]]) -> _Login:
+def _live(row: Row[*tuple[Any, ...]], settings: Settings) -> _Login:
     """The log-in of a row of LOGIN. Raises UNAUTHENTICATED if it is ended, or its owner may no
     longer act there.
     """
@@ -426,7 +430,12 @@ def _live(row: Row[*tuple[Any, ...]]) -> _Login:
         raise unauthenticated()
     caller: Person
     if row.role == "ADMIN":
-        caller = Admin(row.login_id, row.username, frozenset(row.admin_roles))
+        caller = Admin(
+            row.login_id,
+            row.username,
+            frozenset(row.admin_roles),
+            must_enrol=settings.require_second_factor and not row.second_factor,
+        )
     else:
         caller = Operator(
             role=row.role,

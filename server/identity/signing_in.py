@@ -16,7 +16,8 @@ from server.identity import credentials, login_places, rules, sign_ins
 from server.identity.credentials import DECOY_HASH, NewToken, Passwords
 from server.identity.hashing_queue import Share
 from server.identity.login_failures import Attempt, LoginFailures
-from server.identity.models import accounts, logins
+from server.identity.models import accounts, admin_factors, logins
+from server.identity.one_time_codes import OneTimeCodes, Spent
 from server.identity.sign_ins import RefusedSignIns
 from server.parties.models import merchants, terminals, venues
 from server.platform.config import Settings
@@ -55,8 +56,19 @@ def at_terminal(source: FromClause, terminal_device_id: ColumnElement[Any]) -> F
 
 
 _terminal = bindparam("terminal_device_id", type_=terminals.c.terminal_device_id.type)
+HAS_SECOND_FACTOR = (
+    select(admin_factors.c.username)
+    .where(
+        admin_factors.c.username == accounts.c.username, admin_factors.c.confirm_time.is_not(None)
+    )
+    .correlate(accounts)
+    .exists()
+    .label("second_factor")
+)
 ACCOUNT = (
-    select(*FACTS, _terminal.label("terminal_device_id"), accounts.c.password_hash)
+    select(
+        *FACTS, HAS_SECOND_FACTOR, _terminal.label("terminal_device_id"), accounts.c.password_hash
+    )
     .select_from(at_terminal(accounts, _terminal))
     .where(accounts.c.username == bindparam("name"))
 )
@@ -78,6 +90,8 @@ class SigningIn:
         self._db = db
         self._settings = settings
         self._passwords = passwords
+        assert settings.secret_key is not None, "whoever serves has one"
+        self.codes = OneTimeCodes(settings.secret_key.get_secret_value())
         self._failures = LoginFailures(settings)
         self._refused = RefusedSignIns()
 
@@ -89,10 +103,12 @@ class SigningIn:
         now: datetime,
         *,
         address: str = "",
+        code: str = "",
     ) -> LoginTokens:
         """Logs an operator in at a terminal, or an administrator without one; may be repeated.
 
-        `address` is where the call comes from. Raises LOGIN_FAILED, alike for an unknown user, a
+        `address` is where the call comes from, `code` one of the second factor, if the account has
+        one: without it SECOND_FACTOR_REQUIRED is raised. Raises LOGIN_FAILED, alike for an unknown user, a
         wrong password and a terminal the user may not stand at (the log says which), LOGIN_LOCKED
         after `login_failures` of them in a row from this terminal and address, also under names
         that do not exist, or `login_failures_per_address` of all names from this address, and
@@ -117,20 +133,34 @@ class SigningIn:
             raise locked
         stored_hash = row.password_hash if row else DECOY_HASH
         verified = await self._passwords.verify(stored_hash, password, share)
-        if row is None or not verified or fault:
+        fault = fault or (None if verified else "password wrong")
+        if row is not None and not fault and row.second_factor:
+            fault = await self._code_fault(username, code, now)
+        if row is None or fault:
             log.warning(
                 "login.failed",
                 username=username if row else None,  # an unknown one may be a password
                 terminal_device_id=terminal_device_id,
                 address=address,
-                detail=fault or "password wrong",
+                detail=fault,
             )
             locked = await self._db.in_transaction(
                 lambda tx: self._failures.count(tx, attempt, now, own_terminal=own_terminal)
             )
-            await self._note_refused(row, username, fault or "password wrong", origin, now)
+            await self._note_refused(row, username, fault or "user unknown", origin, now)
             raise locked or _login_failed()
         return await self._let_in(row, attempt, password, share, origin=origin, now=now)
+
+    async def _code_fault(self, username: str, code: str, now: datetime) -> str | None:
+        """Takes a code; why it is refused, None if it is not. Raises SECOND_FACTOR_REQUIRED."""
+        spent = await self._db.in_transaction(lambda tx: self.codes.spend(tx, username, code, now))
+        if spent is Spent.MISSING:
+            raise DomainError(
+                Reason.SECOND_FACTOR_REQUIRED,
+                "the account has a second factor: log in with the code that the authenticator"
+                " shows, or with a recovery code",
+            )
+        return spent.value if spent is Spent.WRONG else None
 
     async def _let_in(
         self,

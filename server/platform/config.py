@@ -256,6 +256,10 @@ class Settings(NotificationSettings):
         50, ge=1, description="failed log-ins of all names from one address before the lock-out"
     )
     login_lock_seconds: int = Field(300, ge=1, description="length of the lock-out")
+    require_second_factor: bool = Field(
+        False,
+        description="whether administrators without a second factor may do nothing but enrol one",
+    )
     idempotency_hours: int = Field(72, ge=24, description="how long answers are kept for repeats")
     partner_event_days: int = Field(
         90, ge=7, le=3650, description="how long a partner's events are kept"

@@ -69,6 +69,7 @@ class Reason(StrEnum):
     CONFIG_VERSION_STATE_REFUSES = "CONFIG_VERSION_STATE_REFUSES"
     CONFIG_EXAMPLE_FAILED = "CONFIG_EXAMPLE_FAILED"
     JOB_RUNNING = "JOB_RUNNING"
+    SECOND_FACTOR_REQUIRED = "SECOND_FACTOR_REQUIRED"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -132,6 +133,7 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.CONFIG_VERSION_STATE_REFUSES: "FAILED_PRECONDITION",
     Reason.CONFIG_EXAMPLE_FAILED: "FAILED_PRECONDITION",
     Reason.JOB_RUNNING: "FAILED_PRECONDITION",
+    Reason.SECOND_FACTOR_REQUIRED: "PERMISSION_DENIED",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's
 comments.

@@ -59,6 +59,7 @@ NAMES = {
     "RollBackConfig": "config version",
     "SetProductExamples": "product",
     "GetProductExamples": "product",
+    "ResetSecondFactor": "administrator",
     "SetDepartureState": "departure",
     "SetDepartureStock": "departure",
     "MoveDeparture": "departure",

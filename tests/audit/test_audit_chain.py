@@ -264,7 +264,8 @@ async def test_processes_that_are_killed_at_it_leave_one_whole_chain(
     module_database_url: str,
 ) -> None:
     """Three processes and this one, while four writers write, one of whose transactions commits
-    late. Seen red without the lock: two gave the same position.
+    late. Without the lock it stays green: the positions' unique index and the UPDATE's own guard
+    hold too, and who comes second fails; the lock spares the work.
     """
     command = [sys.executable, "-c", CHAINING, module_database_url]
     others = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(3)]  # noqa: ASYNC220

@@ -30,7 +30,11 @@ PICTURES_OF_TOKENS = {"png", "svg", "raster"}
 PERSONAL = {
     "deeptravel.tickets.v1.CustomerInfo.name",
     "deeptravel.admin.v1.ApplyAbnormalRefundRequest.bank_account",
+    "deeptravel.admin.v1.AdminLoginRequest.code",
     "deeptravel.admin.v1.ApplyAbnormalRefundRequest.real_name",
+    "deeptravel.admin.v1.ConfirmSecondFactorRequest.code",
+    "deeptravel.admin.v1.ConfirmSecondFactorResponse.recovery_codes",
+    "deeptravel.admin.v1.EnrolSecondFactorResponse.otpauth_uri",
     "deeptravel.admin.v1.Traveller.openid",
     "deeptravel.admin.v1.Traveller.unionid",
     "deeptravel.admin.v1.ListTravellersRequest.openid",

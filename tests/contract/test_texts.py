@@ -44,6 +44,7 @@ KINDS = {
     "encrypted_data": options_pb2.TEXT_SCANNED,
 }
 OTHERWISE = {
+    "deeptravel.admin.v1.ExportAuditEventsRequest.name": "a filter, as the next",
     "deeptravel.admin.v1.ListAuditEventsRequest.name": (
         "a filter: names of records, which are codes and numbers"
     ),

@@ -2,6 +2,7 @@
 for every method.
 """
 
+import base64
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -28,10 +29,12 @@ from server.catalog.cities import City, Stop, create_cities, create_stops
 from server.catalog.routes import Route, create_route
 from server.catalog.timetables import create_timetables
 from server.identity.models import accounts, travellers
+from server.identity.one_time_codes import STEP_SECONDS, totp_of
 from server.orders.models import orders
 from server.parties.models import partners
 from server.payments.models import payment_incidents, payments
 from server.payments.refund_models import refund_parts, refunds
+from server.platform import clock
 from server.platform.errors import Reason
 from server.platform.job_runs import job_runs
 from server.platform.outbox import outbox_tasks
@@ -229,6 +232,9 @@ VALID: dict[str, dict[str, Any]] = {
         "update_mask": "display_name",
     },
     "RevokeAdministrator": {"username": "second"},
+    "EnrolSecondFactor": {},
+    "ConfirmSecondFactor": {"code": "<code of the caller>"},
+    "ResetSecondFactor": {"username": "second", "comment": "telephone lost"},
     "CreateProduct": {"product_id": 999, **PRODUCT},
     "UpdateProduct": {"product_id": 106, "validity_days": 30, "update_mask": "validity_days"},
     "ArchiveProduct": {"product_id": 106},
@@ -539,7 +545,15 @@ async def valid(admin_client: AdminClient, method: str) -> dict[str, Any]:
         fields["key_id"] = (await admin_client.do("CreatePartnerKey", partner_code="CP")).key.key_id
     if method in ("RunJob", "PauseJob", "ResumeJob"):
         await set_up_job(admin_client.node, is_paused=method == "ResumeJob")
+    if method == "ConfirmSecondFactor":
+        fields["code"] = code_of((await admin_client.do("EnrolSecondFactor")).secret)
     return fields
+
+
+def code_of(secret: str, steps: int = 0) -> str:
+    """What an authenticator shows, so many steps from now."""
+    moment = int(clock.now().timestamp()) + steps * STEP_SECONDS
+    return totp_of(base64.b32decode(secret)).generate(moment).decode()
 
 
 def renamed(method: str, fields: dict[str, Any]) -> dict[str, Any]:

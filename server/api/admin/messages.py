@@ -144,6 +144,7 @@ def administrator_message(administrator: Administrator) -> account_pb2.Administr
         roles=(ADMIN_ROLE[role] for role in administrator.roles),
         failed_logins=administrator.failed_logins,
         failed_logins_expire_time=timestamp(administrator.failed_logins_expire_time),
+        second_factor=administrator.second_factor,
         **_common(administrator),
     )
 

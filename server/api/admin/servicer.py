@@ -30,6 +30,7 @@ from server.api.admin.servicer_jobs import JobMethods
 from server.api.admin.servicer_money import MoneyMethods
 from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethods
 from server.api.admin.servicer_reports import DASHBOARD_SECONDS, ReportMethods
+from server.api.admin.servicer_second_factor import SecondFactorMethods
 from server.api.admin.servicer_statements import PartnerStatementMethods
 from server.api.admin.table import by
 from server.api.calls import Context
@@ -37,6 +38,7 @@ from server.api.repeats import ChangingCall, changing
 from server.audit.job_control import JobTable
 from server.identity import accounts, partner_keys, traveller_blocks
 from server.identity.callers import Admin
+from server.identity.second_factors import SecondFactors
 from server.identity.service import Identity
 from server.orders import ticket_blocks
 from server.partners import sandboxes
@@ -60,6 +62,7 @@ class AdminServicer(
     PartnerStatementMethods,
     ReportMethods,
     AuditMethods,
+    SecondFactorMethods,
 ):
     """The methods of AdminService; the contract documents each."""
 
@@ -76,6 +79,7 @@ class AdminServicer(
     ) -> None:
         self._db = db
         self._identity = identity
+        self._second_factors = SecondFactors(identity.codes)
         self._repeats = repeats
         self._pages = pages
         self._zone = zone
@@ -94,6 +98,7 @@ class AdminServicer(
             None,
             clock.now(),
             address=calls.current().address,
+            code=request.code,
         )
         return account_pb2.AdminLoginResponse(
             access_token=tokens.access_token,

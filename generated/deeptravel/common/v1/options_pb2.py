@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"deeptravel/common/v1/options.proto\x12\x14\x64\x65\x65ptravel.common.v1\x1a google/protobuf/descriptor.proto\"\x81\x01\n\x06\x41\x63\x63\x65ss\x12)\n\x05roles\x18\x01 \x03(\x0e\x32\x1a.deeptravel.common.v1.Role\x12\x16\n\x0etest_mode_only\x18\x02 \x01(\x08\x12\x34\n\x0b\x61\x64min_roles\x18\x03 \x03(\x0e\x32\x1f.deeptravel.common.v1.AdminRole*\x8b\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_ANYONE\x10\x01\x12\x10\n\x0cROLE_PARTNER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03\x12\x13\n\x0fROLE_SUPERVISOR\x10\x04\x12\x0e\n\nROLE_ADMIN\x10\x05\x12\x12\n\x0eROLE_TRAVELLER\x10\x06*\xa7\x01\n\tAdminRole\x12\x1a\n\x16\x41\x44MIN_ROLE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41\x44MIN_ROLE_ADMINISTRATOR\x10\x01\x12\x18\n\x14\x41\x44MIN_ROLE_CATALOGUE\x10\x02\x12\x16\n\x12\x41\x44MIN_ROLE_FINANCE\x10\x03\x12\x16\n\x12\x41\x44MIN_ROLE_SUPPORT\x10\x04\x12\x16\n\x12\x41\x44MIN_ROLE_AUDITOR\x10\x05*x\n\x06Repeat\x12\x16\n\x12REPEAT_UNSPECIFIED\x10\x00\x12\x10\n\x0cREPEAT_READS\x10\x01\x12\x1c\n\x18REPEAT_NO_FURTHER_EFFECT\x10\x02\x12\x0f\n\x0bREPEAT_ANEW\x10\x03\x12\x15\n\x11REPEAT_BY_MESSAGE\x10\x04*\x91\x01\n\x04Text\x12\x14\n\x10TEXT_UNSPECIFIED\x10\x00\x12\r\n\tTEXT_NAME\x10\x01\x12\x10\n\x0cTEXT_COMMENT\x10\x02\x12\x13\n\x0fTEXT_TYPED_CODE\x10\x03\x12\x14\n\x10TEXT_TICKET_CODE\x10\x04\x12\x15\n\x11TEXT_PHONE_NUMBER\x10\x05\x12\x10\n\x0cTEXT_SCANNED\x10\x06:N\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x1c.deeptravel.common.v1.Access:N\n\x06repeat\x12\x1e.google.protobuf.MethodOptions\x18\xd4\x86\x03 \x01(\x0e\x32\x1c.deeptravel.common.v1.Repeat:I\n\x04text\x12\x1d.google.protobuf.FieldOptions\x18\xd4\x86\x03 \x01(\x0e\x32\x1a.deeptravel.common.v1.Text:8\n\x0fjson_lower_case\x12\x1d.google.protobuf.FieldOptions\x18\xd3\x86\x03 \x01(\x08\x42\x1c\n\x18\x63om.deeptravel.common.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"deeptravel/common/v1/options.proto\x12\x14\x64\x65\x65ptravel.common.v1\x1a google/protobuf/descriptor.proto\"\x9f\x01\n\x06\x41\x63\x63\x65ss\x12)\n\x05roles\x18\x01 \x03(\x0e\x32\x1a.deeptravel.common.v1.Role\x12\x16\n\x0etest_mode_only\x18\x02 \x01(\x08\x12\x34\n\x0b\x61\x64min_roles\x18\x03 \x03(\x0e\x32\x1f.deeptravel.common.v1.AdminRole\x12\x1c\n\x14\x62\x65\x66ore_second_factor\x18\x04 \x01(\x08*\x8b\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_ANYONE\x10\x01\x12\x10\n\x0cROLE_PARTNER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03\x12\x13\n\x0fROLE_SUPERVISOR\x10\x04\x12\x0e\n\nROLE_ADMIN\x10\x05\x12\x12\n\x0eROLE_TRAVELLER\x10\x06*\xa7\x01\n\tAdminRole\x12\x1a\n\x16\x41\x44MIN_ROLE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41\x44MIN_ROLE_ADMINISTRATOR\x10\x01\x12\x18\n\x14\x41\x44MIN_ROLE_CATALOGUE\x10\x02\x12\x16\n\x12\x41\x44MIN_ROLE_FINANCE\x10\x03\x12\x16\n\x12\x41\x44MIN_ROLE_SUPPORT\x10\x04\x12\x16\n\x12\x41\x44MIN_ROLE_AUDITOR\x10\x05*x\n\x06Repeat\x12\x16\n\x12REPEAT_UNSPECIFIED\x10\x00\x12\x10\n\x0cREPEAT_READS\x10\x01\x12\x1c\n\x18REPEAT_NO_FURTHER_EFFECT\x10\x02\x12\x0f\n\x0bREPEAT_ANEW\x10\x03\x12\x15\n\x11REPEAT_BY_MESSAGE\x10\x04*\x91\x01\n\x04Text\x12\x14\n\x10TEXT_UNSPECIFIED\x10\x00\x12\r\n\tTEXT_NAME\x10\x01\x12\x10\n\x0cTEXT_COMMENT\x10\x02\x12\x13\n\x0fTEXT_TYPED_CODE\x10\x03\x12\x14\n\x10TEXT_TICKET_CODE\x10\x04\x12\x15\n\x11TEXT_PHONE_NUMBER\x10\x05\x12\x10\n\x0cTEXT_SCANNED\x10\x06:N\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xd1\x86\x03 \x01(\x0b\x32\x1c.deeptravel.common.v1.Access:N\n\x06repeat\x12\x1e.google.protobuf.MethodOptions\x18\xd4\x86\x03 \x01(\x0e\x32\x1c.deeptravel.common.v1.Repeat:I\n\x04text\x12\x1d.google.protobuf.FieldOptions\x18\xd4\x86\x03 \x01(\x0e\x32\x1a.deeptravel.common.v1.Text:8\n\x0fjson_lower_case\x12\x1d.google.protobuf.FieldOptions\x18\xd3\x86\x03 \x01(\x08\x42\x1c\n\x18\x63om.deeptravel.common.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,14 +33,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deeptravel.common.v1.option
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\030com.deeptravel.common.v1P\001'
-  _globals['_ROLE']._serialized_start=227
-  _globals['_ROLE']._serialized_end=366
-  _globals['_ADMINROLE']._serialized_start=369
-  _globals['_ADMINROLE']._serialized_end=536
-  _globals['_REPEAT']._serialized_start=538
-  _globals['_REPEAT']._serialized_end=658
-  _globals['_TEXT']._serialized_start=661
-  _globals['_TEXT']._serialized_end=806
+  _globals['_ROLE']._serialized_start=257
+  _globals['_ROLE']._serialized_end=396
+  _globals['_ADMINROLE']._serialized_start=399
+  _globals['_ADMINROLE']._serialized_end=566
+  _globals['_REPEAT']._serialized_start=568
+  _globals['_REPEAT']._serialized_end=688
+  _globals['_TEXT']._serialized_start=691
+  _globals['_TEXT']._serialized_end=836
   _globals['_ACCESS']._serialized_start=95
-  _globals['_ACCESS']._serialized_end=224
+  _globals['_ACCESS']._serialized_end=254
 # @@protoc_insertion_point(module_scope)

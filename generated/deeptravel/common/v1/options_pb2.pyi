@@ -222,9 +222,14 @@ class Access(_message.Message):
     ROLES_FIELD_NUMBER: _builtins.int
     TEST_MODE_ONLY_FIELD_NUMBER: _builtins.int
     ADMIN_ROLES_FIELD_NUMBER: _builtins.int
+    BEFORE_SECOND_FACTOR_FIELD_NUMBER: _builtins.int
     test_mode_only: _builtins.bool
     """Whether, of partners, only sandboxes may call, by their keys of test mode; a live key gets
     TEST_MODE_ONLY.
+    """
+    before_second_factor: _builtins.bool
+    """Whether also an administrator may call who has to enrol a second factor first; all others get
+    SECOND_FACTOR_REQUIRED.
     """
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Role.ValueType]:
@@ -245,10 +250,11 @@ class Access(_message.Message):
         roles: _abc.Iterable[Global___Role.ValueType] | None = ...,
         test_mode_only: _builtins.bool = ...,
         admin_roles: _abc.Iterable[Global___AdminRole.ValueType] | None = ...,
+        before_second_factor: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_roles", b"admin_roles", "roles", b"roles", "test_mode_only", b"test_mode_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admin_roles", b"admin_roles", "before_second_factor", b"before_second_factor", "roles", b"roles", "test_mode_only", b"test_mode_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
