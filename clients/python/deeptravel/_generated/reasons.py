@@ -303,3 +303,9 @@ class Reason(StrEnum):
     `run_id`. Remedy: wait until that run has ended (ListJobs shows it), then ask for another if it
     is still needed.
     """
+    SECOND_FACTOR_REQUIRED = "SECOND_FACTOR_REQUIRED"
+    """PERMISSION_DENIED. The password is right, and the account has a second factor whose code is
+    missing; or administrators must have a second factor and the account has none. Remedy: log in
+    with the code that the authenticator shows, or a recovery code; without a second factor, enrol
+    one.
+    """

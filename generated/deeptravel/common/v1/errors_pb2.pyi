@@ -319,6 +319,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `run_id`. Remedy: wait until that run has ended (ListJobs shows it), then ask for another if it
     is still needed.
     """
+    ERROR_REASON_SECOND_FACTOR_REQUIRED: _ErrorReason.ValueType  # 61
+    """PERMISSION_DENIED. The password is right, and the account has a second factor whose code is
+    missing; or administrators must have a second factor and the account has none. Remedy: log in
+    with the code that the authenticator shows, or a recovery code; without a second factor, enrol
+    one.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -622,5 +628,11 @@ ERROR_REASON_JOB_RUNNING: ErrorReason.ValueType  # 60
 """FAILED_PRECONDITION. A run of the job is under way, or asked for. Metadata: `job_code`,
 `run_id`. Remedy: wait until that run has ended (ListJobs shows it), then ask for another if it
 is still needed.
+"""
+ERROR_REASON_SECOND_FACTOR_REQUIRED: ErrorReason.ValueType  # 61
+"""PERMISSION_DENIED. The password is right, and the account has a second factor whose code is
+missing; or administrators must have a second factor and the account has none. Remedy: log in
+with the code that the authenticator shows, or a recovery code; without a second factor, enrol
+one.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
