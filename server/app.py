@@ -39,6 +39,7 @@ from server.audit import tasks as audit_tasks
 from server.audit import trail
 from server.audit.chain_keys import ChainKeys
 from server.audit.chaining import AuditSequencer
+from server.audit.job_trail import note_run
 from server.catalog import tasks as catalog_tasks
 from server.domain import Domain, Platform, start_domain, start_scheduled_versions
 from server.identity import tasks as identity_tasks
@@ -256,7 +257,7 @@ class App:
         at_stop(stack, "limits", limiter.close)
         self._health = Health(db, limiter.answers)
         at_stop(stack, "health", self._health.stop)
-        table = Jobs(db, jobs(self._settings), self.loops)
+        table = Jobs(db, jobs(self._settings), self.loops, note_run)
         start_part(stack, "jobs", table)
         keys = ChainKeys(secret_key)
         start_part(stack, "audit chain", AuditSequencer(db, keys, self.loops))

@@ -1,6 +1,6 @@
-"""An administrator's second factor: enrolled by its owner, confirmed by a first code, and taken away
-by another administrator or from the command line. The secret is stored sealed, recovery codes as
-hashes.
+"""An administrator's second factor: enrolled by its owner, confirmed by a first code, and taken
+away by another administrator or from the command line. The secret is stored sealed, recovery codes
+as hashes.
 """
 
 import base64

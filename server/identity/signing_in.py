@@ -108,11 +108,11 @@ class SigningIn:
         """Logs an operator in at a terminal, or an administrator without one; may be repeated.
 
         `address` is where the call comes from, `code` one of the second factor, if the account has
-        one: without it SECOND_FACTOR_REQUIRED is raised. Raises LOGIN_FAILED, alike for an unknown user, a
-        wrong password and a terminal the user may not stand at (the log says which), LOGIN_LOCKED
-        after `login_failures` of them in a row from this terminal and address, also under names
-        that do not exist, or `login_failures_per_address` of all names from this address, and
-        SERVER_BUSY.
+        one: without it SECOND_FACTOR_REQUIRED is raised. Raises LOGIN_FAILED, alike for an unknown
+        user, a wrong password or code and a terminal the user may not stand at (the log says
+        which), LOGIN_LOCKED after `login_failures` of them in a row from this terminal and address,
+        also under names that do not exist, or `login_failures_per_address` of all names from this
+        address, and SERVER_BUSY.
         """
         attempt = Attempt.of(username, terminal_device_id, address)
         async with self._db.transaction() as tx:

@@ -129,6 +129,26 @@ class _Ended(NamedTuple):
     error: str = ""
 
 
+class JobEnd(NamedTuple):
+    """A run that has ended, and did something or failed or was asked for: `outcome` is DONE, FAILED
+    or STOPPED.
+    """
+
+    job_name: str
+    run_id: UUID
+    outcome: str
+    items: int
+    error: str
+
+
+OnEnd = Callable[[AsyncConnection, JobEnd], Awaitable[None]]
+"""Hears of a run in the transaction that ends it."""
+
+
+async def _nobody(_tx: AsyncConnection, _end: JobEnd) -> None:
+    return None
+
+
 def worker_name() -> str:
     """What this process is called: its host and its number there."""
     return f"{socket.gethostname()} {os.getpid()}"
@@ -137,7 +157,14 @@ def worker_name() -> str:
 class Jobs:
     """The jobs of one process."""
 
-    def __init__(self, db: Database, table: Sequence[Job], loops: Loops | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        table: Sequence[Job],
+        loops: Loops | None = None,
+        on_end: OnEnd = _nobody,
+    ) -> None:
+        self._on_end = on_end
         self.table = {job.name: job for job in table}
         self._db = db
         self._worker = worker_name()
@@ -339,6 +366,9 @@ class Jobs:
             error=ended.error,
             is_recorded=not (job.quiet and did_nothing),
         )
+        if made.items or made.asked or ended.outcome == FAILED:
+            end = JobEnd(job.name, made.run_id, ended.outcome, made.items, ended.error)
+            await self._on_end(tx, end)
 
     async def _note_failure(self, job: Job, made: _Run, ended: _Ended) -> None:
         try:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.audit.trail import AuditedChange, audit
 from server.identity.callers import Operator
 from server.orders import completion, shared_tickets
 from server.platform.errors import DomainError, Reason, not_found
@@ -74,6 +75,7 @@ async def reverse(
             "venue_code": caller.venue_code,
         },
     )
+    change = _reversed(redemption, ticket, event, caller=caller, state=state, comment=comment)
     await run_together(
         tx,
         _FREE_GUARD(event.ticket_id, event.jti, event.function_code, event.event_id),
@@ -82,6 +84,7 @@ async def reverse(
         ),
         uses.move([TicketState(event.ticket_id, state)], now=now),
         partner_events.record(taken_back, now=now),
+        audit(change, now=now),
     )
     reversal_id = new_event_id(now)
     reversal = event._asdict() | {
@@ -102,6 +105,29 @@ async def reverse(
     left = tuple(remaining.items())
     public_id = redemption_id(event.ticket_id, reversal_id)
     return Reversal(public_id, ticket.ticket_code, state, left)
+
+
+def _reversed(
+    redemption: str,
+    ticket: Row[Any],
+    event: Row[Any],
+    *,
+    caller: Operator,
+    state: str,
+    comment: str,
+) -> AuditedChange:
+    """For the audit trail: who took which redemption back, and why."""
+    after = {
+        "state": state,
+        "redemption_id": redemption,
+        "function_code": event.function_code,
+        "quantity": event.quantity,
+        "venue_code": caller.venue_code,
+    }
+    actor, before = f"supervisor:{caller.username}", {"state": ticket.state}
+    return AuditedChange(
+        actor, "reverse_redemption", "ticket", ticket.ticket_code, before, after, comment
+    )
 
 
 async def _lock(

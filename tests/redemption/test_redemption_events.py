@@ -81,6 +81,12 @@ async def test_a_supervisor_takes_a_redemption_back(
         " redemption_events WHERE reversed_event_id IS NOT NULL ORDER BY occurred_time"
     )
     assert rows[0] == ("sam", "T-2", "ferry", 1, "wrong gate")
+    audited = await world.sql(
+        "SELECT actor, name, reason, terminal_device_id FROM audit_events"
+        " WHERE action = 'reverse_redemption' ORDER BY occurred_time"
+    )
+    assert audited[0] == ("supervisor:sam", ticket.code, "wrong gate", "T-2")
+    assert len(audited) == 2
     # a repeat of the scan itself is answered as ever
     assert await terminal.redeem(ticket.qr, "ferry", request_id="r-1") == ferry
 

@@ -97,7 +97,12 @@ async def seed(db: Database) -> None:
                 },
                 {"username": "sam", "role": "SUPERVISOR", "merchant_code": "M"},
                 {"username": "gone", "role": "OPERATOR", "merchant_code": "M", "state": "REVOKED"},
-                {"username": "root", "role": "ADMIN", "merchant_code": None},
+                {
+                    "username": "root",
+                    "role": "ADMIN",
+                    "merchant_code": None,
+                    "admin_roles": ["ADMINISTRATOR"],
+                },
             ],
         ),
     ]
