@@ -227,6 +227,21 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorResponse.FromString,
                 _registered_method=True)
+        self.EnrolSecondFactor = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/EnrolSecondFactor',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.EnrolSecondFactorRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.EnrolSecondFactorResponse.FromString,
+                _registered_method=True)
+        self.ConfirmSecondFactor = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ConfirmSecondFactor',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorResponse.FromString,
+                _registered_method=True)
+        self.ResetSecondFactor = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ResetSecondFactor',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ResetSecondFactorRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ResetSecondFactorResponse.FromString,
+                _registered_method=True)
         self.CreateAdministrator = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/CreateAdministrator',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.CreateAdministratorRequest.SerializeToString,
@@ -820,8 +835,9 @@ class AdminServiceServicer:
     def AdminLogin(self, request, context):
         """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
         Failures are counted by name and address together. Log-ins that arrive together take turns by
-        address, those from where the administrator has logged in before first. Reasons: LOGIN_FAILED,
-        LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
+        address, those from where the administrator has logged in before first. An account with a second
+        factor needs a `code` too, whose failures count with those of passwords. Reasons: LOGIN_FAILED,
+        LOGIN_LOCKED, SECOND_FACTOR_REQUIRED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1051,6 +1067,33 @@ class AdminServiceServicer:
 
     def RevokeOperator(self, request, context):
         """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnrolSecondFactor(self, request, context):
+        """Begins a second factor of the caller's account: one-time codes by the clock (TOTP, RFC 6238), for
+        any authenticator. It counts once a code is confirmed; until then another call makes another
+        secret. Reasons: ALREADY_EXISTS (one is confirmed; another administrator resets it),
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmSecondFactor(self, request, context):
+        """Confirms the second factor of the caller's account with a first code: from now on each log-in
+        needs a code, and each code is taken once. Reasons: NOT_FOUND (none was begun), ALREADY_EXISTS,
+        INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetSecondFactor(self, request, context):
+        """Takes the second factor of another administrator away, whose telephone is lost, and ends the
+        log-ins; a repeat does no harm. Reasons: NOT_FOUND, OWN_ACCOUNT, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2174,6 +2217,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeOperator,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorResponse.SerializeToString,
+            ),
+            'EnrolSecondFactor': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnrolSecondFactor,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.EnrolSecondFactorRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.EnrolSecondFactorResponse.SerializeToString,
+            ),
+            'ConfirmSecondFactor': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmSecondFactor,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorResponse.SerializeToString,
+            ),
+            'ResetSecondFactor': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetSecondFactor,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ResetSecondFactorRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ResetSecondFactorResponse.SerializeToString,
             ),
             'CreateAdministrator': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateAdministrator,
@@ -3625,6 +3683,87 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/RevokeOperator',
             deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EnrolSecondFactor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/EnrolSecondFactor',
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.EnrolSecondFactorRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.EnrolSecondFactorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmSecondFactor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ConfirmSecondFactor',
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetSecondFactor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ResetSecondFactor',
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.ResetSecondFactorRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.ResetSecondFactorResponse.FromString,
             options,
             channel_credentials,
             insecure,

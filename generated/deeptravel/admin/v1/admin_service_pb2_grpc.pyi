@@ -69,8 +69,9 @@ class AdminServiceStub:
     AdminLogin: _grpc.UnaryUnaryMultiCallable[_account_pb2.AdminLoginRequest, _account_pb2.AdminLoginResponse]
     """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
     Failures are counted by name and address together. Log-ins that arrive together take turns by
-    address, those from where the administrator has logged in before first. Reasons: LOGIN_FAILED,
-    LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
+    address, those from where the administrator has logged in before first. An account with a second
+    factor needs a `code` too, whose failures count with those of passwords. Reasons: LOGIN_FAILED,
+    LOGIN_LOCKED, SECOND_FACTOR_REQUIRED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
     """
     CreatePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerRequest, _partner_pb2.CreatePartnerResponse]
     """Creates a partner, without a key or stock yet. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
@@ -158,6 +159,21 @@ class AdminServiceStub:
     """
     RevokeOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.RevokeOperatorRequest, _account_pb2.RevokeOperatorResponse]
     """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    EnrolSecondFactor: _grpc.UnaryUnaryMultiCallable[_account_pb2.EnrolSecondFactorRequest, _account_pb2.EnrolSecondFactorResponse]
+    """Begins a second factor of the caller's account: one-time codes by the clock (TOTP, RFC 6238), for
+    any authenticator. It counts once a code is confirmed; until then another call makes another
+    secret. Reasons: ALREADY_EXISTS (one is confirmed; another administrator resets it),
+    IDEMPOTENCY_MISMATCH.
+    """
+    ConfirmSecondFactor: _grpc.UnaryUnaryMultiCallable[_account_pb2.ConfirmSecondFactorRequest, _account_pb2.ConfirmSecondFactorResponse]
+    """Confirms the second factor of the caller's account with a first code: from now on each log-in
+    needs a code, and each code is taken once. Reasons: NOT_FOUND (none was begun), ALREADY_EXISTS,
+    INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
+    """
+    ResetSecondFactor: _grpc.UnaryUnaryMultiCallable[_account_pb2.ResetSecondFactorRequest, _account_pb2.ResetSecondFactorResponse]
+    """Takes the second factor of another administrator away, whose telephone is lost, and ends the
+    log-ins; a repeat does no harm. Reasons: NOT_FOUND, OWN_ACCOUNT, IDEMPOTENCY_MISMATCH.
+    """
     CreateAdministrator: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateAdministratorRequest, _account_pb2.CreateAdministratorResponse]
     """Creates another administrator's account, with the roles that say what it may call. Reasons:
     ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
@@ -642,8 +658,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     AdminLogin: _aio.UnaryUnaryMultiCallable[_account_pb2.AdminLoginRequest, _account_pb2.AdminLoginResponse]  # type: ignore[assignment]
     """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
     Failures are counted by name and address together. Log-ins that arrive together take turns by
-    address, those from where the administrator has logged in before first. Reasons: LOGIN_FAILED,
-    LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
+    address, those from where the administrator has logged in before first. An account with a second
+    factor needs a `code` too, whose failures count with those of passwords. Reasons: LOGIN_FAILED,
+    LOGIN_LOCKED, SECOND_FACTOR_REQUIRED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
     """
     CreatePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerRequest, _partner_pb2.CreatePartnerResponse]  # type: ignore[assignment]
     """Creates a partner, without a key or stock yet. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
@@ -731,6 +748,21 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     RevokeOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.RevokeOperatorRequest, _account_pb2.RevokeOperatorResponse]  # type: ignore[assignment]
     """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    EnrolSecondFactor: _aio.UnaryUnaryMultiCallable[_account_pb2.EnrolSecondFactorRequest, _account_pb2.EnrolSecondFactorResponse]  # type: ignore[assignment]
+    """Begins a second factor of the caller's account: one-time codes by the clock (TOTP, RFC 6238), for
+    any authenticator. It counts once a code is confirmed; until then another call makes another
+    secret. Reasons: ALREADY_EXISTS (one is confirmed; another administrator resets it),
+    IDEMPOTENCY_MISMATCH.
+    """
+    ConfirmSecondFactor: _aio.UnaryUnaryMultiCallable[_account_pb2.ConfirmSecondFactorRequest, _account_pb2.ConfirmSecondFactorResponse]  # type: ignore[assignment]
+    """Confirms the second factor of the caller's account with a first code: from now on each log-in
+    needs a code, and each code is taken once. Reasons: NOT_FOUND (none was begun), ALREADY_EXISTS,
+    INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
+    """
+    ResetSecondFactor: _aio.UnaryUnaryMultiCallable[_account_pb2.ResetSecondFactorRequest, _account_pb2.ResetSecondFactorResponse]  # type: ignore[assignment]
+    """Takes the second factor of another administrator away, whose telephone is lost, and ends the
+    log-ins; a repeat does no harm. Reasons: NOT_FOUND, OWN_ACCOUNT, IDEMPOTENCY_MISMATCH.
+    """
     CreateAdministrator: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateAdministratorRequest, _account_pb2.CreateAdministratorResponse]  # type: ignore[assignment]
     """Creates another administrator's account, with the roles that say what it may call. Reasons:
     ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
@@ -1218,8 +1250,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_account_pb2.AdminLoginResponse, _abc.Awaitable[_account_pb2.AdminLoginResponse]]:
         """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
         Failures are counted by name and address together. Log-ins that arrive together take turns by
-        address, those from where the administrator has logged in before first. Reasons: LOGIN_FAILED,
-        LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
+        address, those from where the administrator has logged in before first. An account with a second
+        factor needs a `code` too, whose failures count with those of passwords. Reasons: LOGIN_FAILED,
+        LOGIN_LOCKED, SECOND_FACTOR_REQUIRED, SERVER_BUSY (more than 16 wait from one place, or too many in all).
         """
 
     @_abc_1.abstractmethod
@@ -1493,6 +1526,39 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.RevokeOperatorResponse, _abc.Awaitable[_account_pb2.RevokeOperatorResponse]]:
         """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def EnrolSecondFactor(
+        self,
+        request: _account_pb2.EnrolSecondFactorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.EnrolSecondFactorResponse, _abc.Awaitable[_account_pb2.EnrolSecondFactorResponse]]:
+        """Begins a second factor of the caller's account: one-time codes by the clock (TOTP, RFC 6238), for
+        any authenticator. It counts once a code is confirmed; until then another call makes another
+        secret. Reasons: ALREADY_EXISTS (one is confirmed; another administrator resets it),
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmSecondFactor(
+        self,
+        request: _account_pb2.ConfirmSecondFactorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ConfirmSecondFactorResponse, _abc.Awaitable[_account_pb2.ConfirmSecondFactorResponse]]:
+        """Confirms the second factor of the caller's account with a first code: from now on each log-in
+        needs a code, and each code is taken once. Reasons: NOT_FOUND (none was begun), ALREADY_EXISTS,
+        INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetSecondFactor(
+        self,
+        request: _account_pb2.ResetSecondFactorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ResetSecondFactorResponse, _abc.Awaitable[_account_pb2.ResetSecondFactorResponse]]:
+        """Takes the second factor of another administrator away, whose telephone is lost, and ends the
+        log-ins; a repeat does no harm. Reasons: NOT_FOUND, OWN_ACCOUNT, IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def CreateAdministrator(
