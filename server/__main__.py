@@ -14,11 +14,11 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from server.cli import exits
+from server.cli import audit_commands, exits
 from server.platform import logs
 from server.platform.config import Settings, load_settings, unknown_settings
 
@@ -50,8 +50,6 @@ keys_app = typer.Typer(
     no_args_is_help=True, help="The keys that seal QR codes: list, rotate, revoke."
 )
 app.add_typer(keys_app, name="keys")
-audit_app = typer.Typer(no_args_is_help=True, help="The audit trail: verify, sign, export.")
-app.add_typer(audit_app, name="audit")
 catalog_app = typer.Typer(
     no_args_is_help=True, help="Cities, routes, fares, timetables …: import and export as files."
 )
@@ -334,71 +332,6 @@ def rebuild_statement(
     )
 
 
-@audit_app.command("verify")
-def verify_audit(
-    checkpoints: Annotated[
-        Path | None,
-        typer.Option(help="A file with lines of checkpoints that were kept elsewhere, e.g. a log."),
-    ] = None,
-) -> None:
-    """Verify the chain of audit events, and name the first that is not as it was recorded.
-
-    Exit code 1 if there is one. It reads the whole trail, as a stream.
-    """
-    from server.cli import auditing, development
-    from server.operations import preparation
-
-    settings = _settings()
-    with development.open_places(settings, attach=True) as found:
-        settings = preparation.with_secret_key(settings, found)
-        preparation.prepare_database(found.database_url, embedded=found.embedded)
-        assert settings.secret_key is not None
-        secret_key = settings.secret_key.get_secret_value()
-        verified = auditing.verify(found.database_url, secret_key, checkpoints)
-    for line in auditing.report(verified):
-        typer.echo(line)
-    if verified.fault:
-        raise typer.Exit(exits.WRONG)
-
-
-@audit_app.command("checkpoint")
-def take_audit_checkpoint() -> None:
-    """Sign the end of the chain now, as the server does daily, and print the line to keep."""
-    from server.cli import auditing
-
-    typer.echo(_with_database(_settings(), auditing.checkpoint).line())
-
-
-@audit_app.command("export")
-def export_audit(  # noqa: PLR0913, PLR0917 - one for each filter
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV instead of JSON lines.")] = False,
-    output: Annotated[Path | None, typer.Option(help="A file; standard output if none.")] = None,
-    actor: Annotated[str, typer.Option(help="E.g. admin:root.")] = "",
-    action: Annotated[str, typer.Option(help="E.g. revoke.")] = "",
-    resource: Annotated[str, typer.Option(help="E.g. partner.")] = "",
-    name: Annotated[str, typer.Option(help="Of what was changed, e.g. CP.")] = "",
-    reason: Annotated[str, typer.Option(help="A part of the reason.")] = "",
-    since: Annotated[datetime | None, typer.Option(help="At or after this time, UTC.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Before this time, UTC.")] = None,
-    with_personal_data: Annotated[
-        bool, typer.Option("--with-personal-data", help="Names, documents, telephones too.")
-    ] = False,
-) -> None:
-    """Export audit events, newest first, without personal data unless it is asked for."""
-    from server.audit.audit_events import AuditFilter
-    from server.cli import auditing
-
-    times = (each and each.replace(tzinfo=each.tzinfo or UTC) for each in (since, until))
-    wanted = AuditFilter(resource, name, actor, action, reason, *times)
-    form: Literal["CSV", "JSON_LINES"] = "CSV" if as_csv else "JSON_LINES"
-    _with_database(
-        _settings(),
-        lambda db, _key: auditing.export(
-            db, wanted, form, output, with_personal_data=with_personal_data
-        ),
-    )
-
-
 @app.command()
 def create_administrator(
     username: Annotated[str, typer.Argument(help="Small letters, digits, dot, dash, underscore.")],
@@ -606,6 +539,9 @@ def _actor() -> str:
 
 def _stop_before_serving(_number: int, _frame: object) -> None:
     raise SystemExit(0)
+
+
+app.add_typer(audit_commands.app(_settings, _with_database), name="audit")
 
 
 def main() -> None:

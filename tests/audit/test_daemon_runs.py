@@ -30,5 +30,5 @@ async def test_runs_that_did_something_are_written_down(module_database_url: str
     await db.close()
     facts = [(each.actor, each.name, each.after) for each in reversed(found)]
     assert [(actor, name) for actor, name, _ in facts] == [("daemon", "sweep")] * 2
-    told = [{key: after[key] for key in ("outcome", "items")} for _, _, after in facts if after]
-    assert told == [{"outcome": "DONE", "items": 3}, {"outcome": "FAILED", "items": 0}]
+    shown = [{key: after[key] for key in ("outcome", "items")} for _, _, after in facts if after]
+    assert shown == [{"outcome": "DONE", "items": 3}, {"outcome": "FAILED", "items": 0}]

@@ -26,8 +26,9 @@ STAFF = """
 INSERT INTO merchants VALUES ('M', 'Ferries', '{ferry,gift}', 600, 'ACTIVE', now(), now());
 INSERT INTO venues VALUES ('PIER', 'M', 'Pier', 'Asia/Hong_Kong', '{}', 'ACTIVE', now(), now());
 INSERT INTO terminals VALUES ('T-1', 'PIER', '', 'ACTIVE', now(), now());
-INSERT INTO accounts VALUES ('sam', 'SUPERVISOR', 'M', '{}', '', '', 'ACTIVE', now(), now()),
-  ('root', 'ADMIN', NULL, '{}', '', '', 'ACTIVE', now(), now())
+INSERT INTO accounts VALUES
+  ('sam', 'SUPERVISOR', 'M', '{}', '', '', 'ACTIVE', now(), now(), '{}'),
+  ('root', 'ADMIN', NULL, '{}', '', '', 'ACTIVE', now(), now(), '{ADMINISTRATOR}')
 """
 ALL_POSTED = """
 SELECT NOT EXISTS (SELECT FROM partner_events WHERE sequence IS NULL) AND NOT EXISTS (

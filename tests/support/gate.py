@@ -68,7 +68,8 @@ INSERT INTO terminals VALUES
   ('T-WEST', 'FAR-WEST', '', 'ACTIVE', now(), now()),
   ('T-N', 'ELSEWHERE', '', 'ACTIVE', now(), now());
 INSERT INTO accounts
-SELECT v.username, v.role, v.merchant, '{}', '', %s, 'ACTIVE', now(), now() FROM (VALUES
+SELECT v.username, v.role, v.merchant, '{}', '', %s, 'ACTIVE', now(), now(),
+  CASE v.role WHEN 'ADMIN' THEN '{ADMINISTRATOR}' ELSE '{}' END::text[] FROM (VALUES
   ('olga', 'OPERATOR', 'M'), ('sam', 'SUPERVISOR', 'M'), ('root', 'ADMIN', NULL),
   ('nick', 'OPERATOR', 'N'), ('nora', 'SUPERVISOR', 'N')) AS v (username, role, merchant);
 """

@@ -37,7 +37,8 @@ async def an_admin_client(world: World, channel: grpc.aio.Channel) -> AdminClien
     """Of root, who is logged in."""
     await world.sql(
         "INSERT INTO accounts (username, role, venue_codes, display_name, password_hash, state,"
-        " create_time, update_time) VALUES ('root', 'ADMIN', '{}', '', '', 'ACTIVE', now(), now())"
+        " create_time, update_time, admin_roles)"
+        " VALUES ('root', 'ADMIN', '{}', '', '', 'ACTIVE', now(), now(), '{ADMINISTRATOR}')"
     )
     login_id = uuid4()
     token, later = credentials.new_token("a", login_id), clock.now() + timedelta(hours=1)
