@@ -210,6 +210,24 @@ _REVOKE_OPERATOR = Method(
     admin.RevokeOperatorResponse,
     safe=False,
 )
+_ENROL_SECOND_FACTOR = Method(
+    "/deeptravel.admin.v1.AdminService/EnrolSecondFactor",
+    admin.EnrolSecondFactorRequest,
+    admin.EnrolSecondFactorResponse,
+    safe=False,
+)
+_CONFIRM_SECOND_FACTOR = Method(
+    "/deeptravel.admin.v1.AdminService/ConfirmSecondFactor",
+    admin.ConfirmSecondFactorRequest,
+    admin.ConfirmSecondFactorResponse,
+    safe=False,
+)
+_RESET_SECOND_FACTOR = Method(
+    "/deeptravel.admin.v1.AdminService/ResetSecondFactor",
+    admin.ResetSecondFactorRequest,
+    admin.ResetSecondFactorResponse,
+    safe=False,
+)
 _CREATE_ADMINISTRATOR = Method(
     "/deeptravel.admin.v1.AdminService/CreateAdministrator",
     admin.CreateAdministratorRequest,
@@ -944,15 +962,17 @@ class AdminService:
         *,
         username: str,
         password: str,
+        code: str = "",
         timeout: float | None = None,
     ) -> admin.AdminLoginResponse:
         """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
         Failures are counted by name and address together. Log-ins that arrive together take turns
-        by address, those from where the administrator has logged in before first. Reasons:
-        LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in
-        all).
+        by address, those from where the administrator has logged in before first. An account with a
+        second factor needs a `code` too, whose failures count with those of passwords. Reasons:
+        LOGIN_FAILED, LOGIN_LOCKED, SECOND_FACTOR_REQUIRED, SERVER_BUSY (more than 16 wait from one
+        place, or too many in all).
         """
-        return self._calls.unary(_ADMIN_LOGIN, admin.AdminLoginRequest(username=username, password=password), timeout)
+        return self._calls.unary(_ADMIN_LOGIN, admin.AdminLoginRequest(username=username, password=password, code=code), timeout)
 
     def create_partner(
         self,
@@ -1440,6 +1460,45 @@ class AdminService:
         """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REVOKE_OPERATOR, admin.RevokeOperatorRequest(username=username, request_id=request_id), timeout)
+
+    def enrol_second_factor(
+        self,
+        *,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.EnrolSecondFactorResponse:
+        """Begins a second factor of the caller's account: one-time codes by the clock (TOTP, RFC
+        6238), for any authenticator. It counts once a code is confirmed; until then another call
+        makes another secret. Reasons: ALREADY_EXISTS (one is confirmed; another administrator
+        resets it), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ENROL_SECOND_FACTOR, admin.EnrolSecondFactorRequest(request_id=request_id), timeout)
+
+    def confirm_second_factor(
+        self,
+        *,
+        code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ConfirmSecondFactorResponse:
+        """Confirms the second factor of the caller's account with a first code: from now on each log-
+        in needs a code, and each code is taken once. Reasons: NOT_FOUND (none was begun),
+        ALREADY_EXISTS, INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CONFIRM_SECOND_FACTOR, admin.ConfirmSecondFactorRequest(code=code, request_id=request_id), timeout)
+
+    def reset_second_factor(
+        self,
+        *,
+        username: str,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ResetSecondFactorResponse:
+        """Takes the second factor of another administrator away, whose telephone is lost, and ends the
+        log-ins; a repeat does no harm. Reasons: NOT_FOUND, OWN_ACCOUNT, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_RESET_SECOND_FACTOR, admin.ResetSecondFactorRequest(username=username, comment=comment, request_id=request_id), timeout)
 
     def create_administrator(
         self,
@@ -3451,15 +3510,17 @@ class AsyncAdminService:
         *,
         username: str,
         password: str,
+        code: str = "",
         timeout: float | None = None,
     ) -> admin.AdminLoginResponse:
         """Logs an administrator in. RedemptionService.RefreshToken and Logout take these tokens too.
         Failures are counted by name and address together. Log-ins that arrive together take turns
-        by address, those from where the administrator has logged in before first. Reasons:
-        LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16 wait from one place, or too many in
-        all).
+        by address, those from where the administrator has logged in before first. An account with a
+        second factor needs a `code` too, whose failures count with those of passwords. Reasons:
+        LOGIN_FAILED, LOGIN_LOCKED, SECOND_FACTOR_REQUIRED, SERVER_BUSY (more than 16 wait from one
+        place, or too many in all).
         """
-        return await self._calls.unary(_ADMIN_LOGIN, admin.AdminLoginRequest(username=username, password=password), timeout)
+        return await self._calls.unary(_ADMIN_LOGIN, admin.AdminLoginRequest(username=username, password=password, code=code), timeout)
 
     async def create_partner(
         self,
@@ -3947,6 +4008,45 @@ class AsyncAdminService:
         """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REVOKE_OPERATOR, admin.RevokeOperatorRequest(username=username, request_id=request_id), timeout)
+
+    async def enrol_second_factor(
+        self,
+        *,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.EnrolSecondFactorResponse:
+        """Begins a second factor of the caller's account: one-time codes by the clock (TOTP, RFC
+        6238), for any authenticator. It counts once a code is confirmed; until then another call
+        makes another secret. Reasons: ALREADY_EXISTS (one is confirmed; another administrator
+        resets it), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ENROL_SECOND_FACTOR, admin.EnrolSecondFactorRequest(request_id=request_id), timeout)
+
+    async def confirm_second_factor(
+        self,
+        *,
+        code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ConfirmSecondFactorResponse:
+        """Confirms the second factor of the caller's account with a first code: from now on each log-
+        in needs a code, and each code is taken once. Reasons: NOT_FOUND (none was begun),
+        ALREADY_EXISTS, INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CONFIRM_SECOND_FACTOR, admin.ConfirmSecondFactorRequest(code=code, request_id=request_id), timeout)
+
+    async def reset_second_factor(
+        self,
+        *,
+        username: str,
+        comment: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ResetSecondFactorResponse:
+        """Takes the second factor of another administrator away, whose telephone is lost, and ends the
+        log-ins; a repeat does no harm. Reasons: NOT_FOUND, OWN_ACCOUNT, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_RESET_SECOND_FACTOR, admin.ResetSecondFactorRequest(username=username, comment=comment, request_id=request_id), timeout)
 
     async def create_administrator(
         self,
