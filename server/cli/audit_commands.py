@@ -28,20 +28,7 @@ def app(settings_of: Callable[[], Settings], with_database: Callable[..., Any]) 
 
         Exit code 1 if there is one. It reads the whole trail, as a stream.
         """
-        from server.cli import auditing, development
-        from server.operations import preparation
-
-        settings = settings_of()
-        with development.open_places(settings, attach=True) as found:
-            settings = preparation.with_secret_key(settings, found)
-            preparation.prepare_database(found.database_url, embedded=found.embedded)
-            assert settings.secret_key is not None
-            secret_key = settings.secret_key.get_secret_value()
-            verified = auditing.verify(found.database_url, secret_key, checkpoints)
-        for line in auditing.report(verified):
-            typer.echo(line)
-        if verified.fault:
-            raise typer.Exit(exits.WRONG)
+        _verify(settings_of(), checkpoints)
 
     @audit.command("checkpoint")
     def take_audit_checkpoint() -> None:
@@ -82,3 +69,19 @@ def app(settings_of: Callable[[], Settings], with_database: Callable[..., Any]) 
         )
 
     return audit
+
+
+def _verify(settings: Settings, checkpoints: Path | None) -> None:
+    from server.cli import auditing, development
+    from server.operations import preparation
+
+    with development.open_places(settings, attach=True) as found:
+        settings = preparation.with_secret_key(settings, found)
+        preparation.prepare_database(found.database_url, embedded=found.embedded)
+        assert settings.secret_key is not None
+        secret_key = settings.secret_key.get_secret_value()
+        verified = auditing.verify(found.database_url, secret_key, checkpoints)
+    for line in auditing.report(verified):
+        typer.echo(line)
+    if verified.fault:
+        raise typer.Exit(exits.WRONG)

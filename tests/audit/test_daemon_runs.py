@@ -1,5 +1,6 @@
 """What the daemon does, in the audit trail: runs that did something or failed, and no others."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,7 +14,9 @@ from server.platform.schedule import Job, Jobs, Progress
 
 async def test_runs_that_did_something_are_written_down(module_database_url: str) -> None:
     db = Database(load_settings(), module_database_url)
-    steps = iter([Progress(more=False), Progress(more=False, items=3), ValueError("no luck")])
+    steps: Iterator[Progress | ValueError] = iter(
+        [Progress(more=False), Progress(more=False, items=3), ValueError("no luck")]
+    )
 
     async def work(_tx: AsyncConnection, _now: datetime) -> Progress:
         step = next(steps)
