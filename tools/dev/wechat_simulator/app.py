@@ -27,6 +27,7 @@ from tools.dev.wechat_simulator import pages
 from tools.dev.wechat_simulator.abnormal_refunds import AbnormalRefunds
 from tools.dev.wechat_simulator.bill import sha1, write_bill
 from tools.dev.wechat_simulator.merchant import Merchant
+from tools.dev.wechat_simulator.messages import Messages, refusal
 from tools.dev.wechat_simulator.notices import Notices
 from tools.dev.wechat_simulator.orders import Orders
 from tools.dev.wechat_simulator.protocol import (
@@ -93,6 +94,7 @@ class Simulator:
         self._store = Store(folder)
         self._notices = Notices(self.merchant, self._store, self.switches)
         self._orders = Orders(self.merchant, self._store, self.switches, self._notices)
+        self.messages = Messages(self.merchant, self.switches)
         self._bills: dict[str, tuple[float, bytes]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -144,6 +146,7 @@ class Simulator:
     def forget(self) -> None:
         """Forgets logins, payments, refunds and notices; keys and switches stay."""
         self._store.forget()
+        self.messages.forget()
         self._bills.clear()
 
     def pay(self, number: str, signed: dict[str, str] | None = None) -> str:
@@ -210,6 +213,10 @@ class Simulator:
             ),
             Route("/v3/billdownload/file", self._bill_download, methods=["GET"]),
             Route("/sns/jscode2session", self._code_to_session, methods=["GET"]),
+            Route("/cgi-bin/stable_token", self._stable_token, methods=["POST"]),
+            Route("/cgi-bin/message/subscribe/send", self._send_message, methods=["POST"]),
+            Route("/simulator/messages", self.messages.show, methods=["GET"]),
+            Route("/simulator/consents", self.messages.consent, methods=["POST"]),
             Route("/simulator", self._show_orders, methods=["GET"]),
             Route("/simulator/switches", self._show_switches, methods=["GET"]),
             Route("/simulator/switches", self._set_switches, methods=["PUT"]),
@@ -386,6 +393,36 @@ class Simulator:
         if not found[0] and "#" in code and not self._store.use_code(code):
             return LOGIN_ERRORS["used"]
         return found
+
+    async def _stable_token(self, request: Request) -> Response:
+        return await self._mini_program("token", self.messages.token, await request.body())
+
+    async def _send_message(self, request: Request) -> Response:
+        token = request.query_params.get("access_token", "")
+        return await self._mini_program(
+            "message", lambda content: self.messages.send(token, content), await request.body()
+        )
+
+    async def _mini_program(
+        self,
+        operation: Operation,
+        work: Callable[[dict[str, Any]], dict[str, Any]],
+        body: bytes,
+    ) -> Response:
+        """What the mini program's calls answer: always 200, with an errcode."""
+        switches = self.switches
+        await asyncio.sleep(switches.slow.get(operation, 0))
+        if switches.spend(switches.down, operation):
+            return Response("busy", 502)
+        if switches.spend(switches.limited, operation):
+            return Response("busy", 503)
+        try:
+            answer = work(_json_object(body))
+        except RefusedError:
+            answer = refusal(47001)
+        if switches.spend(switches.lost_answers, operation):
+            return _BrokenAnswer()
+        return JSONResponse(answer)
 
     async def _show_orders(self, _request: Request) -> Response:
         return HTMLResponse(pages.orders_page(self._store.orders(100)))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 OPERATIONS = (
     *("login", "prepay", "query", "close", "refund", "query_refund", "abnormal_refund"),
-    *("certificates", "trade_bill", "bill_download"),
+    *("certificates", "trade_bill", "bill_download", "token", "message"),
 )
 Operation = Literal[
     "login",
@@ -21,6 +21,8 @@ Operation = Literal[
     "certificates",
     "trade_bill",
     "bill_download",
+    "token",
+    "message",
 ]
 Times = dict[Operation, int]
 """How many calls of an operation it concerns; -1 for all of them."""
@@ -111,6 +113,26 @@ class Switches(BaseModel):
     )
     bill_sums_wrong: bool = Field(default=False, description="the bill's sums do not fit its lines")
     bill_hash_wrong: bool = Field(default=False, description="the hash given is not the bill's")
+
+    token_codes: dict[int, int] = Field(
+        default={},
+        description='errcodes of stable_token and how often, e.g. {"40125": 1}; -1: always',
+    )
+    message_codes: dict[int, int] = Field(
+        default={}, description="errcodes of subscribe messages and how often"
+    )
+    token_seconds: int = Field(default=7200, ge=1, description="life of an access token")
+    messages_per_minute: int = Field(default=0, ge=0, description="above it 45011; 0: no limit")
+    consents: Literal["ignored", "counted"] = Field(
+        default="ignored", description="counted: each message needs a consent, else 43101"
+    )
+
+    def spend_code(self, codes: dict[int, int]) -> int:
+        """The errcode that this call gets, whose number becomes one fewer; 0 if none."""
+        code = next((each for each, left in codes.items() if left), 0)
+        if code and codes[code] > 0:
+            codes[code] -= 1
+        return code
 
     def spend(self, times: Times, operation: Operation) -> bool:
         """Whether this call is one of those concerned, which are then one fewer."""
