@@ -5,7 +5,7 @@ a second. To go back to one is to publish it again.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,12 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.records import By
 from server.audit.trail import AuditedChange, audit
 from server.notifications import rules, texts
-from server.notifications.template_rules import Template, faults
+from server.notifications.template_rules import Template, faults, fill
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, publish
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid_fields, not_found
 from server.platform.statements import Statement, run
-from server.wechat.mini_program import keyword_kind
+from server.wechat.mini_program import ValueRefusedError, fit, keyword_kind
 
 
 class TemplateKey(NamedTuple):
@@ -37,6 +37,16 @@ class KeptTemplate(NamedTuple):
     template: Template
     author: str = ""
     create_time: datetime | None = None
+
+
+class Preview(NamedTuple):
+    """A template filled in; `refusals` are the fields that WeChat would refuse, each with why."""
+
+    title: str
+    body: str
+    page: str
+    fields: Mapping[str, str]
+    refusals: list[str]
 
 
 class _Row(NamedTuple):
@@ -142,6 +152,8 @@ async def publish_template(
         raise DomainError(
             Reason.VERSION_MISMATCH,
             f"version: {current} is in force; read the template again",
+            resource="notification template",
+            name="/".join(key),
             version=current,
         )
     await publish(tx, ChangeKind.NOTIFICATION_TEMPLATE, "/".join(key))
@@ -155,6 +167,25 @@ async def publish_template(
     )
     await run(tx, audit(change, now=by["now"]))
     return KeptTemplate(key, version + 1, template, by["actor"], by["now"])
+
+
+def preview(key: TemplateKey, template: Template, *, zone: tzinfo) -> Preview:
+    """A template as it would be sent, with sample values. Raises INVALID_FIELD, as publishing it
+    would.
+    """
+    require_sound(key, template)
+    sample = {name: texts.SAMPLE.get(name, "") for name in texts.PLACEHOLDERS[key.kind]}
+    values = texts.values(sample, key.language, zone)
+    fields, refusals = {}, []
+    for keyword, text in template.fields.items():
+        try:
+            fields[keyword] = fit(keyword, fill(text, values))
+        except ValueRefusedError as error:
+            refusals.append(str(error))
+    title, body, page = (
+        fill(text, values) for text in (template.title, template.body, template.page)
+    )
+    return Preview(title, body, page, fields, refusals)
 
 
 def require_sound(key: TemplateKey, template: Template) -> None:

@@ -20,7 +20,7 @@ from deeptravel.ticketing.v1 import refund_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message_factory import GetMessageClass
-from sqlalchemy import Table, delete, insert, select
+from sqlalchemy import Table, delete, insert, select, text
 
 from server.api.admin.servicer import AdminServicer
 from server.app import jobs
@@ -41,7 +41,7 @@ from server.platform.outbox import outbox_tasks
 from server.stock.ids import departure_id
 from server.tickets.models import tickets
 from server.tickets.rules import Number
-from tests.support import cached, catalogue_calls, timetable
+from tests.support import cached, catalogue_calls, notification_calls, timetable
 from tests.support.rpc_server import Node, Offer, Refusal, refusal, refusal_or_none
 
 Headers = tuple[tuple[str, str], ...]
@@ -272,6 +272,7 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "ResolvePaymentIncident": {"incident_id": INCIDENT, "comment": "seen to"},
     "ReplayTask": {"task_id": DEAD_TASK},
+    **notification_calls.VALID,
     "RunJob": {"job_code": A_JOB},
     "PauseJob": {"job_code": A_JOB, "comment": "the disk is being changed"},
     "ResumeJob": {"job_code": A_JOB},
@@ -395,6 +396,7 @@ async def add_departure(node: Node, admin_client: AdminClient) -> None:
         once = replace(runs, first_date=DEPARTURE_DAY, last_date=DEPARTURE_DAY)
         await create_timetables(tx, [once], **by)
         await catalogue_calls.seed_catalogue(tx, **by)
+        await tx.execute(text(notification_calls.PAUSE))
 
 
 async def add_ticket(node: Node, partner_code: str, sequence: int) -> str:

@@ -28,6 +28,7 @@ from server.api.admin.servicer_fares import FareMethods
 from server.api.admin.servicer_holidays import HolidayMethods
 from server.api.admin.servicer_jobs import JobMethods
 from server.api.admin.servicer_money import MoneyMethods
+from server.api.admin.servicer_notifications import NotificationMethods
 from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethods
 from server.api.admin.servicer_reports import DASHBOARD_SECONDS, ReportMethods
 from server.api.admin.servicer_second_factor import SecondFactorMethods
@@ -59,6 +60,7 @@ class AdminServicer(
     HolidayMethods,
     JobMethods,
     MoneyMethods,
+    NotificationMethods,
     PartnerStatementMethods,
     ReportMethods,
     AuditMethods,

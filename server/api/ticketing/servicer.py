@@ -25,7 +25,7 @@ from server.api.ticketing import orders as order_messages
 from server.api.ticketing import payments as payment_messages
 from server.api.ticketing import refunds as refund_messages
 from server.api.ticketing import tickets as ticket_messages
-from server.api.ticketing.servicer_notifications import NotificationDomain, NotificationMethods
+from server.api.ticketing.servicer_notifications import InboxMethods, NotificationDomain
 from server.identity.callers import Traveller
 from server.identity.travellers import Travellers
 from server.orders import orders, qr_codes, travel_tickets
@@ -62,7 +62,7 @@ class TicketingDomain(NamedTuple):
     notifications: NotificationDomain
 
 
-class TicketingServicer(NotificationMethods):
+class TicketingServicer(InboxMethods):
     """The methods of TicketingService; the contract documents each. Those about messages are in
     `servicer_notifications.py`.
     """

@@ -33,7 +33,7 @@ class NotificationDomain(NamedTuple):
     zone: ZoneInfo
 
 
-class NotificationMethods(ticketing_service_pb2_grpc.TicketingServiceServicer):
+class InboxMethods(ticketing_service_pb2_grpc.TicketingServiceServicer):
     """A part of TicketingServicer; the contract documents each method."""
 
     _db: Database

@@ -1,8 +1,8 @@
 """The mini program's access token and subscribe messages, as WeChat has them.
 
 A message goes to an openid by a template; what was sent is kept, and shown at
-`/simulator/messages`. With the switch `consents` on "counted" each message needs a consent, given at
-`/simulator/consents`, as the traveller's tap in the mini program does.
+`/simulator/messages`. With the switch `consents` on "counted" each message needs a consent, given
+at `/simulator/consents`, as the traveller's tap in the mini program does.
 """
 
 import re
