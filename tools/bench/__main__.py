@@ -24,6 +24,7 @@ from typing import Any
 from tools.bench import (
     large_batches,
     listing,
+    notifying,
     paying,
     redemption,
     reserving,
@@ -49,6 +50,7 @@ PARTS = {
     "reserving": reserving.measure,
     "webhooks": webhooks.measure,
     "listing": listing.measure,
+    "notifying": notifying.measure,
 }
 RATIOS = redemption.RATIOS | searching.RATIOS
 TARGETS = (
@@ -58,6 +60,7 @@ TARGETS = (
     | large_batches.TARGETS
     | reserving.TARGETS
     | webhooks.TARGETS
+    | notifying.TARGETS
     | listing.TARGETS
 )
 SIGNS = {">=": "≥", "<=": "≤"}
