@@ -14,6 +14,7 @@ from deeptravel.admin.v1 import entitlement_template_pb2 as deeptravel_dot_admin
 from deeptravel.admin.v1 import fare_pb2 as deeptravel_dot_admin_dot_v1_dot_fare__pb2
 from deeptravel.admin.v1 import holiday_pb2 as deeptravel_dot_admin_dot_v1_dot_holiday__pb2
 from deeptravel.admin.v1 import job_pb2 as deeptravel_dot_admin_dot_v1_dot_job__pb2
+from deeptravel.admin.v1 import notification_pb2 as deeptravel_dot_admin_dot_v1_dot_notification__pb2
 from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_partner__pb2
 from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_payment__pb2
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
@@ -816,6 +817,41 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/ExportCatalogue',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueResponse.FromString,
+                _registered_method=True)
+        self.ListNotificationTemplates = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListNotificationTemplates',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationTemplatesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationTemplatesResponse.FromString,
+                _registered_method=True)
+        self.GetNotificationTemplate = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetNotificationTemplate',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.GetNotificationTemplateRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.GetNotificationTemplateResponse.FromString,
+                _registered_method=True)
+        self.UpdateNotificationTemplate = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateNotificationTemplate',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.UpdateNotificationTemplateRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.UpdateNotificationTemplateResponse.FromString,
+                _registered_method=True)
+        self.PreviewNotificationTemplate = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/PreviewNotificationTemplate',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.PreviewNotificationTemplateRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.PreviewNotificationTemplateResponse.FromString,
+                _registered_method=True)
+        self.ListNotificationDeliveries = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListNotificationDeliveries',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesResponse.FromString,
+                _registered_method=True)
+        self.ListNotificationPauses = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListNotificationPauses',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationPausesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationPausesResponse.FromString,
+                _registered_method=True)
+        self.ResumeNotificationChannel = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ResumeNotificationChannel',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelResponse.FromString,
                 _registered_method=True)
 
 
@@ -2055,6 +2091,63 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListNotificationTemplates(self, request, context):
+        """Lists the templates of messages in force, by page: those that were published, else those that are
+        shipped. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNotificationTemplate(self, request, context):
+        """Reads a template of messages, as it is in force or was in a version, with the placeholders it
+        may have. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateNotificationTemplate(self, request, context):
+        """Publishes a template of messages; every process goes by it within a second. To go back to a
+        version, publish its texts again. Reasons: INVALID_FIELD (a placeholder that there is not, named;
+        a brace that stands alone; what the channel needs or has no use for), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewNotificationTemplate(self, request, context):
+        """Shows a template of messages filled in with sample values, and publishes nothing. Reasons:
+        INVALID_FIELD, as of UpdateNotificationTemplate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNotificationDeliveries(self, request, context):
+        """Lists what became of a traveller's messages in each channel but the inbox, the latest first, by
+        page. What was given up is replayed by ReplayTask. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNotificationPauses(self, request, context):
+        """Lists the channels and templates that are stopped, by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeNotificationChannel(self, request, context):
+        """Has a channel or template that is stopped go on at once; what is not mended stops it again.
+        Reasons: NOT_FOUND (it is not stopped), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -2807,6 +2900,41 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ExportCatalogue,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueResponse.SerializeToString,
+            ),
+            'ListNotificationTemplates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNotificationTemplates,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationTemplatesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationTemplatesResponse.SerializeToString,
+            ),
+            'GetNotificationTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNotificationTemplate,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.GetNotificationTemplateRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.GetNotificationTemplateResponse.SerializeToString,
+            ),
+            'UpdateNotificationTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateNotificationTemplate,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.UpdateNotificationTemplateRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.UpdateNotificationTemplateResponse.SerializeToString,
+            ),
+            'PreviewNotificationTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewNotificationTemplate,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.PreviewNotificationTemplateRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.PreviewNotificationTemplateResponse.SerializeToString,
+            ),
+            'ListNotificationDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNotificationDeliveries,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesResponse.SerializeToString,
+            ),
+            'ListNotificationPauses': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNotificationPauses,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationPausesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationPausesResponse.SerializeToString,
+            ),
+            'ResumeNotificationChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeNotificationChannel,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -6869,6 +6997,195 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ExportCatalogue',
             deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2.ExportCatalogueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNotificationTemplates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListNotificationTemplates',
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationTemplatesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationTemplatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNotificationTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetNotificationTemplate',
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.GetNotificationTemplateRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.GetNotificationTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateNotificationTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateNotificationTemplate',
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.UpdateNotificationTemplateRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.UpdateNotificationTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewNotificationTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/PreviewNotificationTemplate',
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.PreviewNotificationTemplateRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.PreviewNotificationTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNotificationDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListNotificationDeliveries',
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNotificationPauses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListNotificationPauses',
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationPausesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationPausesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeNotificationChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ResumeNotificationChannel',
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -15,6 +15,7 @@ from deeptravel.admin.v1 import entitlement_template_pb2 as _entitlement_templat
 from deeptravel.admin.v1 import fare_pb2 as _fare_pb2
 from deeptravel.admin.v1 import holiday_pb2 as _holiday_pb2
 from deeptravel.admin.v1 import job_pb2 as _job_pb2
+from deeptravel.admin.v1 import notification_pb2 as _notification_pb2
 from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
 from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
@@ -639,6 +640,34 @@ class AdminServiceStub:
     same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
     apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
     """
+    ListNotificationTemplates: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationTemplatesRequest, _notification_pb2.ListNotificationTemplatesResponse]
+    """Lists the templates of messages in force, by page: those that were published, else those that are
+    shipped. Reasons: PAGE_TOKEN_INVALID.
+    """
+    GetNotificationTemplate: _grpc.UnaryUnaryMultiCallable[_notification_pb2.GetNotificationTemplateRequest, _notification_pb2.GetNotificationTemplateResponse]
+    """Reads a template of messages, as it is in force or was in a version, with the placeholders it
+    may have. Reasons: NOT_FOUND.
+    """
+    UpdateNotificationTemplate: _grpc.UnaryUnaryMultiCallable[_notification_pb2.UpdateNotificationTemplateRequest, _notification_pb2.UpdateNotificationTemplateResponse]
+    """Publishes a template of messages; every process goes by it within a second. To go back to a
+    version, publish its texts again. Reasons: INVALID_FIELD (a placeholder that there is not, named;
+    a brace that stands alone; what the channel needs or has no use for), VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
+    PreviewNotificationTemplate: _grpc.UnaryUnaryMultiCallable[_notification_pb2.PreviewNotificationTemplateRequest, _notification_pb2.PreviewNotificationTemplateResponse]
+    """Shows a template of messages filled in with sample values, and publishes nothing. Reasons:
+    INVALID_FIELD, as of UpdateNotificationTemplate.
+    """
+    ListNotificationDeliveries: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationDeliveriesRequest, _notification_pb2.ListNotificationDeliveriesResponse]
+    """Lists what became of a traveller's messages in each channel but the inbox, the latest first, by
+    page. What was given up is replayed by ReplayTask. Reasons: PAGE_TOKEN_INVALID.
+    """
+    ListNotificationPauses: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationPausesRequest, _notification_pb2.ListNotificationPausesResponse]
+    """Lists the channels and templates that are stopped, by page. Reasons: PAGE_TOKEN_INVALID."""
+    ResumeNotificationChannel: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ResumeNotificationChannelRequest, _notification_pb2.ResumeNotificationChannelResponse]
+    """Has a channel or template that is stopped go on at once; what is not mended stops it again.
+    Reasons: NOT_FOUND (it is not stopped), IDEMPOTENCY_MISMATCH.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -1227,6 +1256,34 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes the
     same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
     apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
+    """
+    ListNotificationTemplates: _aio.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationTemplatesRequest, _notification_pb2.ListNotificationTemplatesResponse]  # type: ignore[assignment]
+    """Lists the templates of messages in force, by page: those that were published, else those that are
+    shipped. Reasons: PAGE_TOKEN_INVALID.
+    """
+    GetNotificationTemplate: _aio.UnaryUnaryMultiCallable[_notification_pb2.GetNotificationTemplateRequest, _notification_pb2.GetNotificationTemplateResponse]  # type: ignore[assignment]
+    """Reads a template of messages, as it is in force or was in a version, with the placeholders it
+    may have. Reasons: NOT_FOUND.
+    """
+    UpdateNotificationTemplate: _aio.UnaryUnaryMultiCallable[_notification_pb2.UpdateNotificationTemplateRequest, _notification_pb2.UpdateNotificationTemplateResponse]  # type: ignore[assignment]
+    """Publishes a template of messages; every process goes by it within a second. To go back to a
+    version, publish its texts again. Reasons: INVALID_FIELD (a placeholder that there is not, named;
+    a brace that stands alone; what the channel needs or has no use for), VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
+    PreviewNotificationTemplate: _aio.UnaryUnaryMultiCallable[_notification_pb2.PreviewNotificationTemplateRequest, _notification_pb2.PreviewNotificationTemplateResponse]  # type: ignore[assignment]
+    """Shows a template of messages filled in with sample values, and publishes nothing. Reasons:
+    INVALID_FIELD, as of UpdateNotificationTemplate.
+    """
+    ListNotificationDeliveries: _aio.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationDeliveriesRequest, _notification_pb2.ListNotificationDeliveriesResponse]  # type: ignore[assignment]
+    """Lists what became of a traveller's messages in each channel but the inbox, the latest first, by
+    page. What was given up is replayed by ReplayTask. Reasons: PAGE_TOKEN_INVALID.
+    """
+    ListNotificationPauses: _aio.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationPausesRequest, _notification_pb2.ListNotificationPausesResponse]  # type: ignore[assignment]
+    """Lists the channels and templates that are stopped, by page. Reasons: PAGE_TOKEN_INVALID."""
+    ResumeNotificationChannel: _aio.UnaryUnaryMultiCallable[_notification_pb2.ResumeNotificationChannelRequest, _notification_pb2.ResumeNotificationChannelResponse]  # type: ignore[assignment]
+    """Has a channel or template that is stopped go on at once; what is not mended stops it again.
+    Reasons: NOT_FOUND (it is not stopped), IDEMPOTENCY_MISMATCH.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -2713,6 +2770,76 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes the
         same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
         apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
+        """
+
+    @_abc_1.abstractmethod
+    def ListNotificationTemplates(
+        self,
+        request: _notification_pb2.ListNotificationTemplatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.ListNotificationTemplatesResponse, _abc.Awaitable[_notification_pb2.ListNotificationTemplatesResponse]]:
+        """Lists the templates of messages in force, by page: those that were published, else those that are
+        shipped. Reasons: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def GetNotificationTemplate(
+        self,
+        request: _notification_pb2.GetNotificationTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.GetNotificationTemplateResponse, _abc.Awaitable[_notification_pb2.GetNotificationTemplateResponse]]:
+        """Reads a template of messages, as it is in force or was in a version, with the placeholders it
+        may have. Reasons: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateNotificationTemplate(
+        self,
+        request: _notification_pb2.UpdateNotificationTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.UpdateNotificationTemplateResponse, _abc.Awaitable[_notification_pb2.UpdateNotificationTemplateResponse]]:
+        """Publishes a template of messages; every process goes by it within a second. To go back to a
+        version, publish its texts again. Reasons: INVALID_FIELD (a placeholder that there is not, named;
+        a brace that stands alone; what the channel needs or has no use for), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewNotificationTemplate(
+        self,
+        request: _notification_pb2.PreviewNotificationTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.PreviewNotificationTemplateResponse, _abc.Awaitable[_notification_pb2.PreviewNotificationTemplateResponse]]:
+        """Shows a template of messages filled in with sample values, and publishes nothing. Reasons:
+        INVALID_FIELD, as of UpdateNotificationTemplate.
+        """
+
+    @_abc_1.abstractmethod
+    def ListNotificationDeliveries(
+        self,
+        request: _notification_pb2.ListNotificationDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.ListNotificationDeliveriesResponse, _abc.Awaitable[_notification_pb2.ListNotificationDeliveriesResponse]]:
+        """Lists what became of a traveller's messages in each channel but the inbox, the latest first, by
+        page. What was given up is replayed by ReplayTask. Reasons: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListNotificationPauses(
+        self,
+        request: _notification_pb2.ListNotificationPausesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.ListNotificationPausesResponse, _abc.Awaitable[_notification_pb2.ListNotificationPausesResponse]]:
+        """Lists the channels and templates that are stopped, by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def ResumeNotificationChannel(
+        self,
+        request: _notification_pb2.ResumeNotificationChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.ResumeNotificationChannelResponse, _abc.Awaitable[_notification_pb2.ResumeNotificationChannelResponse]]:
+        """Has a channel or template that is stopped go on at once; what is not mended stops it again.
+        Reasons: NOT_FOUND (it is not stopped), IDEMPOTENCY_MISMATCH.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

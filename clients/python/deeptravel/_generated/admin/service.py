@@ -939,6 +939,51 @@ _EXPORT_CATALOGUE = Method(
     admin.ExportCatalogueResponse,
     safe=True,
 )
+_LIST_NOTIFICATION_TEMPLATES = Method(
+    "/deeptravel.admin.v1.AdminService/ListNotificationTemplates",
+    admin.ListNotificationTemplatesRequest,
+    admin.ListNotificationTemplatesResponse,
+    safe=True,
+    items="templates",
+)
+_GET_NOTIFICATION_TEMPLATE = Method(
+    "/deeptravel.admin.v1.AdminService/GetNotificationTemplate",
+    admin.GetNotificationTemplateRequest,
+    admin.GetNotificationTemplateResponse,
+    safe=True,
+)
+_UPDATE_NOTIFICATION_TEMPLATE = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateNotificationTemplate",
+    admin.UpdateNotificationTemplateRequest,
+    admin.UpdateNotificationTemplateResponse,
+    safe=False,
+)
+_PREVIEW_NOTIFICATION_TEMPLATE = Method(
+    "/deeptravel.admin.v1.AdminService/PreviewNotificationTemplate",
+    admin.PreviewNotificationTemplateRequest,
+    admin.PreviewNotificationTemplateResponse,
+    safe=True,
+)
+_LIST_NOTIFICATION_DELIVERIES = Method(
+    "/deeptravel.admin.v1.AdminService/ListNotificationDeliveries",
+    admin.ListNotificationDeliveriesRequest,
+    admin.ListNotificationDeliveriesResponse,
+    safe=True,
+    items="deliveries",
+)
+_LIST_NOTIFICATION_PAUSES = Method(
+    "/deeptravel.admin.v1.AdminService/ListNotificationPauses",
+    admin.ListNotificationPausesRequest,
+    admin.ListNotificationPausesResponse,
+    safe=True,
+    items="pauses",
+)
+_RESUME_NOTIFICATION_CHANNEL = Method(
+    "/deeptravel.admin.v1.AdminService/ResumeNotificationChannel",
+    admin.ResumeNotificationChannelRequest,
+    admin.ResumeNotificationChannelResponse,
+    safe=False,
+)
 
 
 class AdminService:
@@ -3488,6 +3533,131 @@ class AdminService:
         """
         return self._calls.stream(_EXPORT_CATALOGUE, admin.ExportCatalogueRequest(format=format), timeout)
 
+    def list_notification_templates(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListNotificationTemplatesResponse:
+        """Lists the templates of messages in force, by page: those that were published, else those
+        that are shipped. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_NOTIFICATION_TEMPLATES, admin.ListNotificationTemplatesRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_notification_templates(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.NotificationTemplate]:
+        """All `templates` of list_notification_templates, page after page."""
+        return self._calls.pages(_LIST_NOTIFICATION_TEMPLATES, admin.ListNotificationTemplatesRequest(page_size=page_size), timeout)
+
+    def get_notification_template(
+        self,
+        *,
+        kind: ticketing.NotificationKind.ValueType,
+        channel: admin.NotificationChannel.ValueType,
+        language: ticketing.NotificationLanguage.ValueType,
+        version: int = 0,
+        timeout: float | None = None,
+    ) -> admin.GetNotificationTemplateResponse:
+        """Reads a template of messages, as it is in force or was in a version, with the placeholders
+        it may have. Reasons: NOT_FOUND.
+        """
+        return self._calls.unary(_GET_NOTIFICATION_TEMPLATE, admin.GetNotificationTemplateRequest(kind=kind, channel=channel, language=language, version=version), timeout)
+
+    def update_notification_template(
+        self,
+        *,
+        kind: ticketing.NotificationKind.ValueType,
+        channel: admin.NotificationChannel.ValueType,
+        language: ticketing.NotificationLanguage.ValueType,
+        template: admin.NotificationTexts,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateNotificationTemplateResponse:
+        """Publishes a template of messages; every process goes by it within a second. To go back to a
+        version, publish its texts again. Reasons: INVALID_FIELD (a placeholder that there is not,
+        named; a brace that stands alone; what the channel needs or has no use for),
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_NOTIFICATION_TEMPLATE, admin.UpdateNotificationTemplateRequest(kind=kind, channel=channel, language=language, template=template, version=version, request_id=request_id), timeout)
+
+    def preview_notification_template(
+        self,
+        *,
+        kind: ticketing.NotificationKind.ValueType,
+        channel: admin.NotificationChannel.ValueType,
+        language: ticketing.NotificationLanguage.ValueType,
+        template: admin.NotificationTexts,
+        timeout: float | None = None,
+    ) -> admin.PreviewNotificationTemplateResponse:
+        """Shows a template of messages filled in with sample values, and publishes nothing. Reasons:
+        INVALID_FIELD, as of UpdateNotificationTemplate.
+        """
+        return self._calls.unary(_PREVIEW_NOTIFICATION_TEMPLATE, admin.PreviewNotificationTemplateRequest(kind=kind, channel=channel, language=language, template=template), timeout)
+
+    def list_notification_deliveries(
+        self,
+        *,
+        traveller_id: int,
+        state: admin.NotificationDeliveryState.ValueType = admin.NOTIFICATION_DELIVERY_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListNotificationDeliveriesResponse:
+        """Lists what became of a traveller's messages in each channel but the inbox, the latest first,
+        by page. What was given up is replayed by ReplayTask. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_NOTIFICATION_DELIVERIES, admin.ListNotificationDeliveriesRequest(traveller_id=traveller_id, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_notification_deliveries(
+        self,
+        *,
+        traveller_id: int,
+        state: admin.NotificationDeliveryState.ValueType = admin.NOTIFICATION_DELIVERY_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.NotificationDelivery]:
+        """All `deliveries` of list_notification_deliveries, page after page."""
+        return self._calls.pages(_LIST_NOTIFICATION_DELIVERIES, admin.ListNotificationDeliveriesRequest(traveller_id=traveller_id, state=state, page_size=page_size), timeout)
+
+    def list_notification_pauses(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListNotificationPausesResponse:
+        """Lists the channels and templates that are stopped, by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_NOTIFICATION_PAUSES, admin.ListNotificationPausesRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_notification_pauses(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.NotificationPause]:
+        """All `pauses` of list_notification_pauses, page after page."""
+        return self._calls.pages(_LIST_NOTIFICATION_PAUSES, admin.ListNotificationPausesRequest(page_size=page_size), timeout)
+
+    def resume_notification_channel(
+        self,
+        *,
+        channel: admin.NotificationChannel.ValueType,
+        template_id: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ResumeNotificationChannelResponse:
+        """Has a channel or template that is stopped go on at once; what is not mended stops it again.
+        Reasons: NOT_FOUND (it is not stopped), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_RESUME_NOTIFICATION_CHANNEL, admin.ResumeNotificationChannelRequest(channel=channel, template_id=template_id, request_id=request_id), timeout)
+
 
 class AsyncAdminService:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
@@ -6035,3 +6205,128 @@ class AsyncAdminService:
         apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
         """
         return self._calls.stream(_EXPORT_CATALOGUE, admin.ExportCatalogueRequest(format=format), timeout)
+
+    async def list_notification_templates(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListNotificationTemplatesResponse:
+        """Lists the templates of messages in force, by page: those that were published, else those
+        that are shipped. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_NOTIFICATION_TEMPLATES, admin.ListNotificationTemplatesRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_notification_templates(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.NotificationTemplate]:
+        """All `templates` of list_notification_templates, page after page."""
+        return self._calls.pages(_LIST_NOTIFICATION_TEMPLATES, admin.ListNotificationTemplatesRequest(page_size=page_size), timeout)
+
+    async def get_notification_template(
+        self,
+        *,
+        kind: ticketing.NotificationKind.ValueType,
+        channel: admin.NotificationChannel.ValueType,
+        language: ticketing.NotificationLanguage.ValueType,
+        version: int = 0,
+        timeout: float | None = None,
+    ) -> admin.GetNotificationTemplateResponse:
+        """Reads a template of messages, as it is in force or was in a version, with the placeholders
+        it may have. Reasons: NOT_FOUND.
+        """
+        return await self._calls.unary(_GET_NOTIFICATION_TEMPLATE, admin.GetNotificationTemplateRequest(kind=kind, channel=channel, language=language, version=version), timeout)
+
+    async def update_notification_template(
+        self,
+        *,
+        kind: ticketing.NotificationKind.ValueType,
+        channel: admin.NotificationChannel.ValueType,
+        language: ticketing.NotificationLanguage.ValueType,
+        template: admin.NotificationTexts,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateNotificationTemplateResponse:
+        """Publishes a template of messages; every process goes by it within a second. To go back to a
+        version, publish its texts again. Reasons: INVALID_FIELD (a placeholder that there is not,
+        named; a brace that stands alone; what the channel needs or has no use for),
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_NOTIFICATION_TEMPLATE, admin.UpdateNotificationTemplateRequest(kind=kind, channel=channel, language=language, template=template, version=version, request_id=request_id), timeout)
+
+    async def preview_notification_template(
+        self,
+        *,
+        kind: ticketing.NotificationKind.ValueType,
+        channel: admin.NotificationChannel.ValueType,
+        language: ticketing.NotificationLanguage.ValueType,
+        template: admin.NotificationTexts,
+        timeout: float | None = None,
+    ) -> admin.PreviewNotificationTemplateResponse:
+        """Shows a template of messages filled in with sample values, and publishes nothing. Reasons:
+        INVALID_FIELD, as of UpdateNotificationTemplate.
+        """
+        return await self._calls.unary(_PREVIEW_NOTIFICATION_TEMPLATE, admin.PreviewNotificationTemplateRequest(kind=kind, channel=channel, language=language, template=template), timeout)
+
+    async def list_notification_deliveries(
+        self,
+        *,
+        traveller_id: int,
+        state: admin.NotificationDeliveryState.ValueType = admin.NOTIFICATION_DELIVERY_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListNotificationDeliveriesResponse:
+        """Lists what became of a traveller's messages in each channel but the inbox, the latest first,
+        by page. What was given up is replayed by ReplayTask. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_NOTIFICATION_DELIVERIES, admin.ListNotificationDeliveriesRequest(traveller_id=traveller_id, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_notification_deliveries(
+        self,
+        *,
+        traveller_id: int,
+        state: admin.NotificationDeliveryState.ValueType = admin.NOTIFICATION_DELIVERY_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.NotificationDelivery]:
+        """All `deliveries` of list_notification_deliveries, page after page."""
+        return self._calls.pages(_LIST_NOTIFICATION_DELIVERIES, admin.ListNotificationDeliveriesRequest(traveller_id=traveller_id, state=state, page_size=page_size), timeout)
+
+    async def list_notification_pauses(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListNotificationPausesResponse:
+        """Lists the channels and templates that are stopped, by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_NOTIFICATION_PAUSES, admin.ListNotificationPausesRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_notification_pauses(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.NotificationPause]:
+        """All `pauses` of list_notification_pauses, page after page."""
+        return self._calls.pages(_LIST_NOTIFICATION_PAUSES, admin.ListNotificationPausesRequest(page_size=page_size), timeout)
+
+    async def resume_notification_channel(
+        self,
+        *,
+        channel: admin.NotificationChannel.ValueType,
+        template_id: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ResumeNotificationChannelResponse:
+        """Has a channel or template that is stopped go on at once; what is not mended stops it again.
+        Reasons: NOT_FOUND (it is not stopped), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_RESUME_NOTIFICATION_CHANNEL, admin.ResumeNotificationChannelRequest(channel=channel, template_id=template_id, request_id=request_id), timeout)
