@@ -41,6 +41,10 @@ test-aio: $(STAMP) $(NEWMAN) ## Run the tests of everything that is called once 
 	@TEST_TRANSPORT=aio $(BIN)/python -m pytest -n auto --dist worksteal -m "not fast" \
 		--ignore tests/e2e --ignore tests/clients --ignore tests/operations $(ARGS)
 
+.PHONY: newman
+newman: $(STAMP) $(NEWMAN) ## Run the Postman scenarios of merchants and of the daemon; reports to reports/newman
+	@NEWMAN_REPORTS=reports/newman $(BIN)/python -m pytest -q tests/e2e/test_postman.py -k scenarios $(ARGS)
+
 .PHONY: race
 race: $(STAMP) ## Run each race RUNS times, until one fails: make race RUNS=100 WORKERS=4 TRANSPORT=aio
 	@TEST_TRANSPORT=$(TRANSPORT) $(BIN)/python -m pytest -q -n auto --dist worksteal \
