@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from deeptravel._generated.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from deeptravel._generated.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(deeptravel/admin/v1/catalogue_file.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/api/httpbody.proto\"\xad\x01\n\x16ImportCatalogueRequest\x12*\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x06\xbaH\x03\xc8\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x12\n\nkeep_going\x18\x03 \x01(\x08\x12\x1e\n\tfile_name\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"X\n\x13\x43\x61talogueNounReport\x12\x0c\n\x04noun\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x05\x12\x0f\n\x07updated\x18\x03 \x01(\x05\x12\x11\n\tunchanged\x18\x04 \x01(\x05\"t\n\x0bRefusedLine\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x0c\n\x04noun\x18\x03 \x01(\t\x12\x12\n\nrecord_key\x18\x04 \x01(\t\x12\r\n\x05\x66ield\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\"\xad\x01\n\x17ImportCatalogueResponse\x12\x37\n\x05nouns\x18\x01 \x03(\x0b\x32(.deeptravel.admin.v1.CatalogueNounReport\x12\x31\n\x07refused\x18\x02 \x03(\x0b\x32 .deeptravel.admin.v1.RefusedLine\x12\x15\n\rrefused_count\x18\x03 \x01(\x05\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\"X\n\x16\x45xportCatalogueRequest\x12>\n\x06\x66ormat\x18\x01 \x01(\x0e\x32$.deeptravel.admin.v1.CatalogueFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\"=\n\x17\x45xportCatalogueResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody*h\n\x0f\x43\x61talogueFormat\x12 \n\x1c\x43\x41TALOGUE_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43\x41TALOGUE_FORMAT_YAML\x10\x01\x12\x18\n\x14\x43\x41TALOGUE_FORMAT_CSV\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(deeptravel/admin/v1/catalogue_file.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x19google/api/httpbody.proto\"\xb1\x01\n\x16ImportCatalogueRequest\x12*\n\x04\x66ile\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x06\xbaH\x03\xc8\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x12\n\nkeep_going\x18\x03 \x01(\x08\x12\"\n\tfile_name\x18\x04 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"X\n\x13\x43\x61talogueNounReport\x12\x0c\n\x04noun\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x05\x12\x0f\n\x07updated\x18\x03 \x01(\x05\x12\x11\n\tunchanged\x18\x04 \x01(\x05\"t\n\x0bRefusedLine\x12\x11\n\tfile_name\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x0c\n\x04noun\x18\x03 \x01(\t\x12\x12\n\nrecord_key\x18\x04 \x01(\t\x12\r\n\x05\x66ield\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x06 \x01(\t\"\xad\x01\n\x17ImportCatalogueResponse\x12\x37\n\x05nouns\x18\x01 \x03(\x0b\x32(.deeptravel.admin.v1.CatalogueNounReport\x12\x31\n\x07refused\x18\x02 \x03(\x0b\x32 .deeptravel.admin.v1.RefusedLine\x12\x15\n\rrefused_count\x18\x03 \x01(\x05\x12\x0f\n\x07\x61pplied\x18\x04 \x01(\x08\"X\n\x16\x45xportCatalogueRequest\x12>\n\x06\x66ormat\x18\x01 \x01(\x0e\x32$.deeptravel.admin.v1.CatalogueFormatB\x08\xbaH\x05\x82\x01\x02\x10\x01\"=\n\x17\x45xportCatalogueResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody*h\n\x0f\x43\x61talogueFormat\x12 \n\x1c\x43\x41TALOGUE_FORMAT_UNSPECIFIED\x10\x00\x12\x19\n\x15\x43\x41TALOGUE_FORMAT_YAML\x10\x01\x12\x18\n\x14\x43\x41TALOGUE_FORMAT_CSV\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,23 +38,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTCATALOGUEREQUEST'].fields_by_name['file']._loaded_options = None
   _globals['_IMPORTCATALOGUEREQUEST'].fields_by_name['file']._serialized_options = b'\272H\003\310\001\001'
   _globals['_IMPORTCATALOGUEREQUEST'].fields_by_name['file_name']._loaded_options = None
-  _globals['_IMPORTCATALOGUEREQUEST'].fields_by_name['file_name']._serialized_options = b'\272H\010r\006\030d\272\001\001\000'
+  _globals['_IMPORTCATALOGUEREQUEST'].fields_by_name['file_name']._serialized_options = b'\272H\010r\006\030d\272\001\001\000\240\265\030\001'
   _globals['_IMPORTCATALOGUEREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_IMPORTCATALOGUEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_EXPORTCATALOGUEREQUEST'].fields_by_name['format']._loaded_options = None
   _globals['_EXPORTCATALOGUEREQUEST'].fields_by_name['format']._serialized_options = b'\272H\005\202\001\002\020\001'
-  _globals['_CATALOGUEFORMAT']._serialized_start=834
-  _globals['_CATALOGUEFORMAT']._serialized_end=938
-  _globals['_IMPORTCATALOGUEREQUEST']._serialized_start=122
-  _globals['_IMPORTCATALOGUEREQUEST']._serialized_end=295
-  _globals['_CATALOGUENOUNREPORT']._serialized_start=297
-  _globals['_CATALOGUENOUNREPORT']._serialized_end=385
-  _globals['_REFUSEDLINE']._serialized_start=387
-  _globals['_REFUSEDLINE']._serialized_end=503
-  _globals['_IMPORTCATALOGUERESPONSE']._serialized_start=506
-  _globals['_IMPORTCATALOGUERESPONSE']._serialized_end=679
-  _globals['_EXPORTCATALOGUEREQUEST']._serialized_start=681
-  _globals['_EXPORTCATALOGUEREQUEST']._serialized_end=769
-  _globals['_EXPORTCATALOGUERESPONSE']._serialized_start=771
-  _globals['_EXPORTCATALOGUERESPONSE']._serialized_end=832
+  _globals['_CATALOGUEFORMAT']._serialized_start=874
+  _globals['_CATALOGUEFORMAT']._serialized_end=978
+  _globals['_IMPORTCATALOGUEREQUEST']._serialized_start=158
+  _globals['_IMPORTCATALOGUEREQUEST']._serialized_end=335
+  _globals['_CATALOGUENOUNREPORT']._serialized_start=337
+  _globals['_CATALOGUENOUNREPORT']._serialized_end=425
+  _globals['_REFUSEDLINE']._serialized_start=427
+  _globals['_REFUSEDLINE']._serialized_end=543
+  _globals['_IMPORTCATALOGUERESPONSE']._serialized_start=546
+  _globals['_IMPORTCATALOGUERESPONSE']._serialized_end=719
+  _globals['_EXPORTCATALOGUEREQUEST']._serialized_start=721
+  _globals['_EXPORTCATALOGUEREQUEST']._serialized_end=809
+  _globals['_EXPORTCATALOGUERESPONSE']._serialized_start=811
+  _globals['_EXPORTCATALOGUERESPONSE']._serialized_end=872
 # @@protoc_insertion_point(module_scope)
