@@ -483,11 +483,13 @@ def _with_database(settings: Settings, work: Callable[["Database", bytes], Await
     from server.audit import trail
     from server.cli import development
     from server.operations import preparation
+    from server.orders import search_terms
     from server.platform.database import Database
 
     async def run(settings: Settings, database_url: str) -> T:
         assert settings.secret_key is not None
         trail.seal_with(settings.secret_key.get_secret_value())
+        search_terms.use_key(settings.secret_key.get_secret_value())
         db = Database(settings, database_url)
         try:
             return await work(db, settings.secret_key.get_secret_value())
@@ -507,10 +509,12 @@ async def _fill(settings: Settings, found: "Places") -> "DemoCredentials | None"
     from server.audit import trail
     from server.cli import development
     from server.operations import preparation
+    from server.orders import search_terms
     from server.platform.database import Database
 
     assert settings.secret_key is not None
     trail.seal_with(settings.secret_key.get_secret_value())
+    search_terms.use_key(settings.secret_key.get_secret_value())
     db = Database(settings, found.database_url)
     try:
         await preparation.make_first_key(db, settings)

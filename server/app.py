@@ -44,6 +44,7 @@ from server.catalog import tasks as catalog_tasks
 from server.domain import Domain, Platform, start_domain, start_scheduled_versions
 from server.identity import tasks as identity_tasks
 from server.notifications import tasks as notification_tasks
+from server.orders import search_terms
 from server.orders import tasks as order_tasks
 from server.orders.watch import Watcher
 from server.partners import sandbox_clock
@@ -250,6 +251,7 @@ class App:
     ) -> Platform:
         secret_key = _secret_key(self._settings)
         trail.seal_with(secret_key)
+        search_terms.use_key(secret_key)
         db = Database(self._settings, database_url)
         at_stop(stack, "database", db.close)
         _measure_pool(db)
@@ -287,6 +289,7 @@ class App:
         admin = AdminServicer(
             *(db, domain.identity, repeats, pages),
             zone=zone,
+            seals=domain.seals,
             wechat=wechat,
             jobs=platform.jobs.table,
         )

@@ -110,6 +110,7 @@ class Domain(NamedTuple):
     ticketing: TicketingDomain
     webhooks: Webhooks
     catalogues: Catalogues
+    seals: PassengerSeals
     wechat: WechatClient | None
     task_kinds: dict[str, TaskKind]
 
@@ -170,6 +171,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         ),
         webhooks=webhooks,
         catalogues=orders.catalogues,
+        seals=orders.reader.seals,
         wechat=wechat,
         task_kinds={
             **aftersales_tasks.kinds(db),

@@ -30,6 +30,7 @@ from server.identity.callers import Traveller
 from server.orders import (
     events,
     new_orders,
+    order_search,
     orders,
     passenger_checks,
     passenger_rules,
@@ -41,7 +42,7 @@ from server.orders.hold import Holder
 from server.orders.new_orders import MadeOrder
 from server.orders.order_numbers import OrderNumbers
 from server.orders.orders import Order
-from server.orders.passengers import Passenger, PassengerSeals
+from server.orders.passengers import Passenger, PassengerParty, PassengerSeals
 from server.orders.prices import PricedItem, Prices, Wish
 from server.orders.travel_tickets import TravelTicket
 from server.payments import refund_rules, refunds, travel_parties
@@ -265,6 +266,13 @@ class ChangeHandler:
             tx,
             snapshots.store([kept], now=now),
             new_orders.create([MadeOrder(order, 1)], now=now),
+            order_search.store(
+                [
+                    order_search.of_party(
+                        order_id, now, PassengerParty([passenger], party.contact_phone)
+                    )
+                ]
+            ),
         )
         return order
 

@@ -20,6 +20,8 @@ from server.platform.errors import DomainError, Reason, invalid, not_found
 
 ADMINISTRATOR = "ADMINISTRATOR"
 """The role that may call whatever administrators may, and alone makes administrators."""
+SUPPORT = "SUPPORT"
+"""The role for travellers' orders and tickets."""
 
 
 @dataclass(frozen=True, slots=True)

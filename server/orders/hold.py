@@ -20,12 +20,14 @@ from zoneinfo import ZoneInfo
 from server.catalog.catalogue import Catalogue, Catalogues
 from server.catalog.offers import Offer
 from server.identity.callers import Traveller
-from server.orders import new_orders, orders, passenger_checks
+from server.orders import new_orders, order_search, orders, passenger_checks
 from server.orders import prices as asked
 from server.orders.content import Content, OrderItem, Place
 from server.orders.new_orders import MadeOrder
 from server.orders.order_numbers import OrderNumbers
+from server.orders.order_search import NewTerms
 from server.orders.orders import Order, order_code
+from server.orders.passengers import PassengerParty
 from server.orders.prices import NewOrder, Priced, PricedItem, Prices, Wish
 from server.orders.reader import OrderReader, Shown
 from server.platform import clock
@@ -106,6 +108,7 @@ class _Orders:
     numbers: deque[int]
     now: datetime
     made: list[MadeOrder] = field(default_factory=list)
+    terms: list[NewTerms] = field(default_factory=list)
     sold: dict[UUID, Offer] = field(default_factory=dict)
 
 
@@ -300,6 +303,8 @@ class Holder:
             if offer.snapshot_id not in self._stored:
                 batch.sold[offer.snapshot_id] = offer
         batch.made.append(MadeOrder(order, sum(map(_tickets, offers, wanted))))
+        party = PassengerParty(list(unit.new.passengers), unit.new.contact_phone)
+        batch.terms.append(order_search.of_party(order.order_id, order.create_time, party))
         return Held(Shown(order, unit.new.passengers, offers, (), unit.new.contact_phone))
 
     def _make(
@@ -338,6 +343,7 @@ class Holder:
             *taking.write(batch.stock, now=batch.now),
             snapshots.store(sold, now=batch.now),
             new_orders.create(batch.made, now=batch.now),
+            order_search.store(batch.terms),
         )
 
     def _on_result(self, _: HoldUnit, outcome: Held | Exception) -> None:

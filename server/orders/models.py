@@ -16,7 +16,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from server.platform.database import metadata
 
@@ -157,4 +157,35 @@ Index(
     ticket_sales.c.departure_id,
     ticket_sales.c.order_id,
     postgresql_where=ticket_sales.c.departure_id.is_not(None),
+)
+
+order_search_terms = Table(
+    "order_search_terms",
+    metadata,
+    # an order's row is made with it; it is all that a search needs, and is deleted where the
+    # personal data are
+    Column("order_id", BigInteger, primary_key=True, autoincrement=False),
+    # of the order
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    # keyed hashes of parts of names, documents and telephone numbers, see search_terms.py
+    Column("terms", ARRAY(Integer), nullable=False),
+)
+# What is not in the index yet is looked through by each search, and put there by the insert that
+# fills the list: a short one keeps both quick.
+Index(
+    "ix_order_search_terms_terms",
+    order_search_terms.c.terms,
+    postgresql_using="gin",
+    postgresql_with={"gin_pending_list_limit": 512},
+)
+
+order_search_backfill = Table(
+    "order_search_backfill",
+    metadata,
+    # up to where orders of earlier releases have their search terms, by (create_time, order_id);
+    # no row when all have
+    Column("name", Text, primary_key=True),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("order_id", BigInteger, nullable=False),
+    CheckConstraint("name = 'orders'", name="one"),
 )

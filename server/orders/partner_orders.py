@@ -2,7 +2,7 @@
 in orders.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import uuid4
@@ -11,8 +11,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.identity.callers import Partner
+from server.orders import order_search
 from server.platform.database import Database
-from server.platform.statements import Statement, run
+from server.platform.statements import Statement, run, run_together
 from server.tickets.generation import reserve_numbers
 from server.tickets.rules import ORDER_PREFIX, Code, Number
 
@@ -68,9 +69,10 @@ async def create_paid(
     *,
     zone: ZoneInfo,
     now: datetime,
+    names: Sequence[Iterable[str]] = (),
 ) -> list[NewPartnerOrder]:
     """An order in the state PAID for each sale, in their order. The tickets are the caller's
-    part.
+    part; `names` are those of each sale's customers, where they are others than the sale's.
     """
     if not sales:
         return []
@@ -81,7 +83,17 @@ async def create_paid(
         for order_id in range(first, first + len(sales))
     ]
     rows = [(*order, uuid4(), *sale) for order, sale in zip(created, sales, strict=True)]
-    await run(tx, _CREATE_PAID.of_rows(rows, now, partner.partner_id))
+    found_by = [
+        order_search.of_names(order.order_id, now, each)
+        for order, each in zip(
+            created, names or [[sale.customer_name] for sale in sales], strict=True
+        )
+    ]
+    await run_together(
+        tx,
+        _CREATE_PAID.of_rows(rows, now, partner.partner_id),
+        order_search.store(found_by),
+    )
     return created
 
 

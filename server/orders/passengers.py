@@ -47,6 +47,7 @@ class PassengerSeals:
     def __init__(self, secret_key: bytes) -> None:
         self._sealer = Sealer(derive(secret_key, "deeptravel passengers"))
         self._hash_key = derive(secret_key, "deeptravel travel documents")
+        self._audit_key = derive(secret_key, "deeptravel audited searches")
 
     def seal(
         self, order_id: int, passengers: Sequence[Passenger], *, contact_phone: str = ""
@@ -81,3 +82,7 @@ class PassengerSeals:
         document = documents.identity(passenger.document_type, passenger.document_number)
         content = "\0".join(document).encode()
         return fingerprint(content, size_bytes=_HASH_BYTES, key=self._hash_key)
+
+    def fingerprint(self, searched: str) -> str:
+        """What stands in the audit trail for what was searched for: the same for the same."""
+        return fingerprint(searched.encode(), size_bytes=_HASH_BYTES, key=self._audit_key).hex()

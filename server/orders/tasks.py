@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.orders import completion, ticket_expiry
+from server.orders import completion, order_search, ticket_expiry
 from server.orders.ticket_expiry import TicketExpiry
 from server.platform.config import Settings
 from server.platform.database import Database
@@ -41,11 +41,13 @@ def kinds(db: Database) -> dict[str, TaskKind]:
 
 
 REMIND_CADENCE = timedelta(minutes=1)
+BACKFILL_CADENCE = timedelta(minutes=1)
 
 
 def jobs(settings: Settings) -> list[Job]:
     """What is done by the clock."""
     lead = timedelta(seconds=settings.ticket_reminder_seconds)
+    secret_key = settings.secret_key.get_secret_value() if settings.secret_key else None
     return [
         Job(
             "expire-tickets",
@@ -76,6 +78,16 @@ def jobs(settings: Settings) -> list[Job]:
             about=About(
                 "Reminds partners of sold tickets that expire before long.",
                 "提醒分销商已售票即将过期。",
+            ),
+        ),
+        Job(
+            "index-orders",
+            BACKFILL_CADENCE,
+            order_search.backfilling(secret_key),
+            quiet=True,
+            about=About(
+                "Makes orders of earlier releases be found by names, documents and telephones.",
+                "为早期版本的订单补建姓名、证件和电话的检索索引。",
             ),
         ),
     ]

@@ -416,7 +416,13 @@ async def activate(
         if number is not None and verdict is None:
             sales.setdefault(each.payment_reference, []).append((number, each))
     orders = await create_paid(
-        tx, db, partner, [_sale(of_order) for of_order in sales.values()], zone=zone, now=now
+        tx,
+        db,
+        partner,
+        [_sale(of_order) for of_order in sales.values()],
+        zone=zone,
+        now=now,
+        names=[[each.customer_name for _, each in of_order] for of_order in sales.values()],
     )
     activations = []
     codes = {}

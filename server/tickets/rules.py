@@ -10,6 +10,8 @@ from server.platform.texts import clock_time
 DAY_BITS = 16
 SEQUENCE_BITS = 27
 EPOCH = date(2020, 1, 1)
+MAX_NUMBER = (1 << 63) - 1
+"""No ticket or order has a greater number."""
 DIRECT = 0
 """The partner number of our own sales channel."""
 DIRECT_CODE = "DT"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server.orders import new_orders
+from server.orders import new_orders, order_search
 from server.platform import idempotency
 from server.platform.pipeline import PipelineConnection, Prepared, Sent
 from server.stock import journeys, quotas, taking
@@ -27,6 +27,7 @@ ALWAYS: list[Prepared] = [
     taking.HOLD,
     quotas.ADD,
     new_orders._CREATE,
+    order_search._STORE,
     idempotency._STORE,
 ]
 OF_SEATS: list[Prepared] = [taking.READ_SEATS, taking.TAKE_SEATS]

@@ -31,6 +31,7 @@ from server.catalog.timetables import create_timetables
 from server.identity.models import accounts, travellers
 from server.identity.one_time_codes import STEP_SECONDS, totp_of
 from server.orders.models import orders
+from server.orders.passengers import PassengerSeals
 from server.parties.models import partners
 from server.payments.models import payment_incidents, payments
 from server.payments.refund_models import refund_parts, refunds
@@ -42,7 +43,7 @@ from server.stock.ids import departure_id
 from server.tickets.models import tickets
 from server.tickets.rules import Number
 from tests.support import cached, catalogue_calls, notification_calls, timetable
-from tests.support.rpc_server import Node, Offer, Refusal, refusal, refusal_or_none
+from tests.support.rpc_server import SECRET_KEY, Node, Offer, Refusal, refusal, refusal_or_none
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -63,6 +64,7 @@ ADMIN_SERVICE = Offer(
     lambda node: AdminServicer(
         *(node.db, node.identity, node.repeats, node.pages),
         zone=node.settings.zone,
+        seals=PassengerSeals(SECRET_KEY),
         jobs={job.name: job for job in jobs(node.settings)},
     ),
 )
@@ -298,6 +300,10 @@ VALID: dict[str, dict[str, Any]] = {
     "CancelDeparture": {"departure_id": DEPARTURE, "comment": "typhoon"},
     "GetDeparture": {"departure_id": DEPARTURE},
     "GetRefund": {"refund_id": REFUND},
+    "SearchOrders": {},
+    "SearchTickets": {},
+    "GetOrder": {"order_code": REFUND.removesuffix("-R1")},
+    "GetTicket": {"ticket_code": TICKET},
     "SetDepartureStock": {"departure_id": DEPARTURE, "class_code": "SECOND", "total": 5},
     "GetPartner": {"partner_code": "CP"},
     "ListPartnerKeys": {"partner_code": "CP"},

@@ -16,6 +16,7 @@ from server.api import repeats as repeats_module
 from server.api.admission import Admission
 from server.api.transport.choice import new_server
 from server.identity.service import Identity
+from server.orders import search_terms
 from server.platform.change_feed import ChangeFeed
 from server.platform.config import Settings, load_settings
 from server.platform.database import Database
@@ -56,6 +57,7 @@ async def running_node(
 ) -> AsyncIterator[Node]:
     """A server with these services on a free port of the loopback, and a channel to it."""
     loaded = load_settings(**{"secret_key": SECRET_KEY} | settings)
+    search_terms.use_key(SECRET_KEY)
     async with AsyncExitStack() as stack:
         db = Database(loaded, database_url)
         stack.push_async_callback(db.close)

@@ -29,6 +29,7 @@ from server.api.admin.servicer_holidays import HolidayMethods
 from server.api.admin.servicer_jobs import JobMethods
 from server.api.admin.servicer_money import MoneyMethods
 from server.api.admin.servicer_notifications import NotificationMethods
+from server.api.admin.servicer_orders import OrderMethods
 from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethods
 from server.api.admin.servicer_reports import DASHBOARD_SECONDS, ReportMethods
 from server.api.admin.servicer_second_factor import SecondFactorMethods
@@ -42,6 +43,7 @@ from server.identity.callers import Admin
 from server.identity.second_factors import SecondFactors
 from server.identity.service import Identity
 from server.orders import ticket_blocks
+from server.orders.passengers import PassengerSeals
 from server.partners import sandboxes
 from server.platform import clock
 from server.platform.database import Database
@@ -61,6 +63,7 @@ class AdminServicer(
     JobMethods,
     MoneyMethods,
     NotificationMethods,
+    OrderMethods,
     PartnerStatementMethods,
     ReportMethods,
     AuditMethods,
@@ -76,6 +79,7 @@ class AdminServicer(
         pages: paging.PageTokens,
         *,
         zone: ZoneInfo,
+        seals: PassengerSeals,
         wechat: WechatClient | None = None,
         jobs: JobTable | None = None,
     ) -> None:
@@ -85,6 +89,7 @@ class AdminServicer(
         self._repeats = repeats
         self._pages = pages
         self._zone = zone
+        self._seals = seals
         self._wechat = wechat
         self._dashboards = Recent(DASHBOARD_SECONDS)
         self._jobs = jobs or {}

@@ -15,6 +15,7 @@ from deeptravel.admin.v1 import fare_pb2 as deeptravel_dot_admin_dot_v1_dot_fare
 from deeptravel.admin.v1 import holiday_pb2 as deeptravel_dot_admin_dot_v1_dot_holiday__pb2
 from deeptravel.admin.v1 import job_pb2 as deeptravel_dot_admin_dot_v1_dot_job__pb2
 from deeptravel.admin.v1 import notification_pb2 as deeptravel_dot_admin_dot_v1_dot_notification__pb2
+from deeptravel.admin.v1 import order_pb2 as deeptravel_dot_admin_dot_v1_dot_order__pb2
 from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_partner__pb2
 from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_payment__pb2
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
@@ -332,6 +333,26 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/UnblockTicket',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketResponse.FromString,
+                _registered_method=True)
+        self.SearchOrders = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SearchOrders',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchOrdersRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchOrdersResponse.FromString,
+                _registered_method=True)
+        self.GetOrder = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetOrder',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.GetOrderRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.GetOrderResponse.FromString,
+                _registered_method=True)
+        self.SearchTickets = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SearchTickets',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchTicketsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchTicketsResponse.FromString,
+                _registered_method=True)
+        self.GetTicket = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetTicket',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.GetTicketRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.GetTicketResponse.FromString,
                 _registered_method=True)
         self.ListTravellers = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListTravellers',
@@ -1279,6 +1300,41 @@ class AdminServiceServicer:
     def UnblockTicket(self, request, context):
         """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT,
         IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchOrders(self, request, context):
+        """Searches for orders of all channels by code, name, document or telephone number, the newest
+        first. What was searched for is audited by its kind, not by its content. An order that was made
+        before this release may take minutes to be found after the upgrade. Auditors search by code and
+        time alone. Reasons: INVALID_FIELD (too short, or fits too many orders), ROLE_NOT_ALLOWED,
+        PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOrder(self, request, context):
+        """Reads an order of any channel, with its tickets and what happened to it; audited. Auditors see
+        no personal data. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchTickets(self, request, context):
+        """Searches for tickets of all channels by what SearchOrders takes; audited as that is. Reasons:
+        INVALID_FIELD (too short, or fits too many orders), ROLE_NOT_ALLOWED, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTicket(self, request, context):
+        """Reads a ticket of any channel, sold or not, with what happened to it; audited. Auditors see no
+        personal data. Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2415,6 +2471,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.UnblockTicket,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketResponse.SerializeToString,
+            ),
+            'SearchOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchOrders,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchOrdersRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchOrdersResponse.SerializeToString,
+            ),
+            'GetOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOrder,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.GetOrderRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.GetOrderResponse.SerializeToString,
+            ),
+            'SearchTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchTickets,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchTicketsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchTicketsResponse.SerializeToString,
+            ),
+            'GetTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTicket,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.GetTicketRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_order__pb2.GetTicketResponse.SerializeToString,
             ),
             'ListTravellers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTravellers,
@@ -4378,6 +4454,114 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/UnblockTicket',
             deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_ticket__block__pb2.UnblockTicketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SearchOrders',
+            deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchOrdersRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetOrder',
+            deeptravel_dot_admin_dot_v1_dot_order__pb2.GetOrderRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_order__pb2.GetOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SearchTickets',
+            deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchTicketsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_order__pb2.SearchTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetTicket',
+            deeptravel_dot_admin_dot_v1_dot_order__pb2.GetTicketRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_order__pb2.GetTicketResponse.FromString,
             options,
             channel_credentials,
             insecure,

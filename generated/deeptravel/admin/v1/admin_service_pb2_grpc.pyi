@@ -16,6 +16,7 @@ from deeptravel.admin.v1 import fare_pb2 as _fare_pb2
 from deeptravel.admin.v1 import holiday_pb2 as _holiday_pb2
 from deeptravel.admin.v1 import job_pb2 as _job_pb2
 from deeptravel.admin.v1 import notification_pb2 as _notification_pb2
+from deeptravel.admin.v1 import order_pb2 as _order_pb2
 from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
 from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
@@ -246,6 +247,25 @@ class AdminServiceStub:
     UnblockTicket: _grpc.UnaryUnaryMultiCallable[_ticket_block_pb2.UnblockTicketRequest, _ticket_block_pb2.UnblockTicketResponse]
     """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT,
     IDEMPOTENCY_MISMATCH.
+    """
+    SearchOrders: _grpc.UnaryUnaryMultiCallable[_order_pb2.SearchOrdersRequest, _order_pb2.SearchOrdersResponse]
+    """Searches for orders of all channels by code, name, document or telephone number, the newest
+    first. What was searched for is audited by its kind, not by its content. An order that was made
+    before this release may take minutes to be found after the upgrade. Auditors search by code and
+    time alone. Reasons: INVALID_FIELD (too short, or fits too many orders), ROLE_NOT_ALLOWED,
+    PAGE_TOKEN_INVALID.
+    """
+    GetOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.GetOrderRequest, _order_pb2.GetOrderResponse]
+    """Reads an order of any channel, with its tickets and what happened to it; audited. Auditors see
+    no personal data. Reasons: NOT_FOUND.
+    """
+    SearchTickets: _grpc.UnaryUnaryMultiCallable[_order_pb2.SearchTicketsRequest, _order_pb2.SearchTicketsResponse]
+    """Searches for tickets of all channels by what SearchOrders takes; audited as that is. Reasons:
+    INVALID_FIELD (too short, or fits too many orders), ROLE_NOT_ALLOWED, PAGE_TOKEN_INVALID.
+    """
+    GetTicket: _grpc.UnaryUnaryMultiCallable[_order_pb2.GetTicketRequest, _order_pb2.GetTicketResponse]
+    """Reads a ticket of any channel, sold or not, with what happened to it; audited. Auditors see no
+    personal data. Reasons: NOT_FOUND.
     """
     ListTravellers: _grpc.UnaryUnaryMultiCallable[_traveller_pb2.ListTravellersRequest, _traveller_pb2.ListTravellersResponse]
     """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -863,6 +883,25 @@ class AdminServiceAsyncStub(AdminServiceStub):
     UnblockTicket: _aio.UnaryUnaryMultiCallable[_ticket_block_pb2.UnblockTicketRequest, _ticket_block_pb2.UnblockTicketResponse]  # type: ignore[assignment]
     """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT,
     IDEMPOTENCY_MISMATCH.
+    """
+    SearchOrders: _aio.UnaryUnaryMultiCallable[_order_pb2.SearchOrdersRequest, _order_pb2.SearchOrdersResponse]  # type: ignore[assignment]
+    """Searches for orders of all channels by code, name, document or telephone number, the newest
+    first. What was searched for is audited by its kind, not by its content. An order that was made
+    before this release may take minutes to be found after the upgrade. Auditors search by code and
+    time alone. Reasons: INVALID_FIELD (too short, or fits too many orders), ROLE_NOT_ALLOWED,
+    PAGE_TOKEN_INVALID.
+    """
+    GetOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.GetOrderRequest, _order_pb2.GetOrderResponse]  # type: ignore[assignment]
+    """Reads an order of any channel, with its tickets and what happened to it; audited. Auditors see
+    no personal data. Reasons: NOT_FOUND.
+    """
+    SearchTickets: _aio.UnaryUnaryMultiCallable[_order_pb2.SearchTicketsRequest, _order_pb2.SearchTicketsResponse]  # type: ignore[assignment]
+    """Searches for tickets of all channels by what SearchOrders takes; audited as that is. Reasons:
+    INVALID_FIELD (too short, or fits too many orders), ROLE_NOT_ALLOWED, PAGE_TOKEN_INVALID.
+    """
+    GetTicket: _aio.UnaryUnaryMultiCallable[_order_pb2.GetTicketRequest, _order_pb2.GetTicketResponse]  # type: ignore[assignment]
+    """Reads a ticket of any channel, sold or not, with what happened to it; audited. Auditors see no
+    personal data. Reasons: NOT_FOUND.
     """
     ListTravellers: _aio.UnaryUnaryMultiCallable[_traveller_pb2.ListTravellersRequest, _traveller_pb2.ListTravellersResponse]  # type: ignore[assignment]
     """Lists travellers by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -1795,6 +1834,49 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ticket_block_pb2.UnblockTicketResponse, _abc.Awaitable[_ticket_block_pb2.UnblockTicketResponse]]:
         """Lifts the block of a ticket, and of what it was changed into. Reasons: NOT_FOUND, CONFLICT,
         IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchOrders(
+        self,
+        request: _order_pb2.SearchOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.SearchOrdersResponse, _abc.Awaitable[_order_pb2.SearchOrdersResponse]]:
+        """Searches for orders of all channels by code, name, document or telephone number, the newest
+        first. What was searched for is audited by its kind, not by its content. An order that was made
+        before this release may take minutes to be found after the upgrade. Auditors search by code and
+        time alone. Reasons: INVALID_FIELD (too short, or fits too many orders), ROLE_NOT_ALLOWED,
+        PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def GetOrder(
+        self,
+        request: _order_pb2.GetOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.GetOrderResponse, _abc.Awaitable[_order_pb2.GetOrderResponse]]:
+        """Reads an order of any channel, with its tickets and what happened to it; audited. Auditors see
+        no personal data. Reasons: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchTickets(
+        self,
+        request: _order_pb2.SearchTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.SearchTicketsResponse, _abc.Awaitable[_order_pb2.SearchTicketsResponse]]:
+        """Searches for tickets of all channels by what SearchOrders takes; audited as that is. Reasons:
+        INVALID_FIELD (too short, or fits too many orders), ROLE_NOT_ALLOWED, PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def GetTicket(
+        self,
+        request: _order_pb2.GetTicketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_pb2.GetTicketResponse, _abc.Awaitable[_order_pb2.GetTicketResponse]]:
+        """Reads a ticket of any channel, sold or not, with what happened to it; audited. Auditors see no
+        personal data. Reasons: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

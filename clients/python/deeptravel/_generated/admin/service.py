@@ -339,6 +339,32 @@ _UNBLOCK_TICKET = Method(
     admin.UnblockTicketResponse,
     safe=False,
 )
+_SEARCH_ORDERS = Method(
+    "/deeptravel.admin.v1.AdminService/SearchOrders",
+    admin.SearchOrdersRequest,
+    admin.SearchOrdersResponse,
+    safe=True,
+    items="orders",
+)
+_GET_ORDER = Method(
+    "/deeptravel.admin.v1.AdminService/GetOrder",
+    admin.GetOrderRequest,
+    admin.GetOrderResponse,
+    safe=True,
+)
+_SEARCH_TICKETS = Method(
+    "/deeptravel.admin.v1.AdminService/SearchTickets",
+    admin.SearchTicketsRequest,
+    admin.SearchTicketsResponse,
+    safe=True,
+    items="tickets",
+)
+_GET_TICKET = Method(
+    "/deeptravel.admin.v1.AdminService/GetTicket",
+    admin.GetTicketRequest,
+    admin.GetTicketResponse,
+    safe=True,
+)
 _LIST_TRAVELLERS = Method(
     "/deeptravel.admin.v1.AdminService/ListTravellers",
     admin.ListTravellersRequest,
@@ -1871,6 +1897,78 @@ class AdminService:
         IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UNBLOCK_TICKET, admin.UnblockTicketRequest(ticket_code=ticket_code, comment=comment, request_id=request_id), timeout)
+
+    def search_orders(
+        self,
+        *,
+        search: admin.OrderSearch | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.SearchOrdersResponse:
+        """Searches for orders of all channels by code, name, document or telephone number, the newest
+        first. What was searched for is audited by its kind, not by its content. An order that was
+        made before this release may take minutes to be found after the upgrade. Auditors search by
+        code and time alone. Reasons: INVALID_FIELD (too short, or fits too many orders),
+        ROLE_NOT_ALLOWED, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_SEARCH_ORDERS, admin.SearchOrdersRequest(search=search, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_search_orders(
+        self,
+        *,
+        search: admin.OrderSearch | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.OrderOverview]:
+        """All `orders` of search_orders, page after page."""
+        return self._calls.pages(_SEARCH_ORDERS, admin.SearchOrdersRequest(search=search, page_size=page_size), timeout)
+
+    def get_order(
+        self,
+        *,
+        order_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetOrderResponse:
+        """Reads an order of any channel, with its tickets and what happened to it; audited. Auditors
+        see no personal data. Reasons: NOT_FOUND.
+        """
+        return self._calls.unary(_GET_ORDER, admin.GetOrderRequest(order_code=order_code), timeout)
+
+    def search_tickets(
+        self,
+        *,
+        search: admin.OrderSearch | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.SearchTicketsResponse:
+        """Searches for tickets of all channels by what SearchOrders takes; audited as that is.
+        Reasons: INVALID_FIELD (too short, or fits too many orders), ROLE_NOT_ALLOWED,
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_SEARCH_TICKETS, admin.SearchTicketsRequest(search=search, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_search_tickets(
+        self,
+        *,
+        search: admin.OrderSearch | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.TicketOverview]:
+        """All `tickets` of search_tickets, page after page."""
+        return self._calls.pages(_SEARCH_TICKETS, admin.SearchTicketsRequest(search=search, page_size=page_size), timeout)
+
+    def get_ticket(
+        self,
+        *,
+        ticket_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetTicketResponse:
+        """Reads a ticket of any channel, sold or not, with what happened to it; audited. Auditors see
+        no personal data. Reasons: NOT_FOUND.
+        """
+        return self._calls.unary(_GET_TICKET, admin.GetTicketRequest(ticket_code=ticket_code), timeout)
 
     def list_travellers(
         self,
@@ -4544,6 +4642,78 @@ class AsyncAdminService:
         IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UNBLOCK_TICKET, admin.UnblockTicketRequest(ticket_code=ticket_code, comment=comment, request_id=request_id), timeout)
+
+    async def search_orders(
+        self,
+        *,
+        search: admin.OrderSearch | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.SearchOrdersResponse:
+        """Searches for orders of all channels by code, name, document or telephone number, the newest
+        first. What was searched for is audited by its kind, not by its content. An order that was
+        made before this release may take minutes to be found after the upgrade. Auditors search by
+        code and time alone. Reasons: INVALID_FIELD (too short, or fits too many orders),
+        ROLE_NOT_ALLOWED, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_SEARCH_ORDERS, admin.SearchOrdersRequest(search=search, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_search_orders(
+        self,
+        *,
+        search: admin.OrderSearch | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.OrderOverview]:
+        """All `orders` of search_orders, page after page."""
+        return self._calls.pages(_SEARCH_ORDERS, admin.SearchOrdersRequest(search=search, page_size=page_size), timeout)
+
+    async def get_order(
+        self,
+        *,
+        order_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetOrderResponse:
+        """Reads an order of any channel, with its tickets and what happened to it; audited. Auditors
+        see no personal data. Reasons: NOT_FOUND.
+        """
+        return await self._calls.unary(_GET_ORDER, admin.GetOrderRequest(order_code=order_code), timeout)
+
+    async def search_tickets(
+        self,
+        *,
+        search: admin.OrderSearch | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.SearchTicketsResponse:
+        """Searches for tickets of all channels by what SearchOrders takes; audited as that is.
+        Reasons: INVALID_FIELD (too short, or fits too many orders), ROLE_NOT_ALLOWED,
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_SEARCH_TICKETS, admin.SearchTicketsRequest(search=search, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_search_tickets(
+        self,
+        *,
+        search: admin.OrderSearch | None = None,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.TicketOverview]:
+        """All `tickets` of search_tickets, page after page."""
+        return self._calls.pages(_SEARCH_TICKETS, admin.SearchTicketsRequest(search=search, page_size=page_size), timeout)
+
+    async def get_ticket(
+        self,
+        *,
+        ticket_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetTicketResponse:
+        """Reads a ticket of any channel, sold or not, with what happened to it; audited. Auditors see
+        no personal data. Reasons: NOT_FOUND.
+        """
+        return await self._calls.unary(_GET_TICKET, admin.GetTicketRequest(ticket_code=ticket_code), timeout)
 
     async def list_travellers(
         self,
