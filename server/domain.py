@@ -133,7 +133,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     orders = _start_orders(stack, platform)
     payments = _payments(platform, readers, orders, wechat)
     notifications = _start_notifications(stack, platform)
-    issuer, quotes = Issuer(key_rings), Quotes(platform.secret_key)
+    issuer, quotes, seals = Issuer(key_rings), Quotes(platform.secret_key), orders.reader.seals
     redeemer = _redeemer(platform, key_rings)
     return Domain(
         identity=identity,
@@ -160,7 +160,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
             change_handler=ChangeHandler(
                 db,
                 orders.holder,
-                orders.reader.seals,
+                seals,
                 quotes,
                 payments.settlement,
                 zone=settings.zone,
@@ -171,7 +171,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         ),
         webhooks=webhooks,
         catalogues=orders.catalogues,
-        seals=orders.reader.seals,
+        seals=seals,
         wechat=wechat,
         task_kinds={
             **aftersales_tasks.kinds(db),

@@ -237,6 +237,7 @@ class ChangeHandler:
             document=document,
         )
         amount_minor = cost.new_minor + cost.fee_minor + cost.forfeited_minor
+        reached = PassengerParty([passenger], party.contact_phone)
         order = Order(
             order_id=order_id,
             order_code=orders.order_code(order_id),
@@ -247,7 +248,7 @@ class ChangeHandler:
                 (_item(terms.item, place),), change=_change_terms(cost), replaces=replaced
             ),
             passengers_sealed=self._seals.seal(
-                order_id, [passenger], contact_phone=party.contact_phone
+                order_id, reached.passengers, contact_phone=reached.contact_phone
             ),
             amount_minor=amount_minor,
             currency_code=offer.currency_code,
@@ -266,13 +267,7 @@ class ChangeHandler:
             tx,
             snapshots.store([kept], now=now),
             new_orders.create([MadeOrder(order, 1)], now=now),
-            order_search.store(
-                [
-                    order_search.of_party(
-                        order_id, now, PassengerParty([passenger], party.contact_phone)
-                    )
-                ]
-            ),
+            order_search.store([order_search.of_party(order_id, now, reached)]),
         )
         return order
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import documents, search_terms
 from server.orders.passengers import PassengerParty, PassengerSeals
-from server.platform.errors import invalid
+from server.platform.errors import invalid, not_found
 from server.platform.schedule import Work
 from server.platform.statements import Command, Statement, run
 from server.tickets.rules import DIRECT, DIRECT_CODE, ORDER_PREFIX, Code
@@ -153,7 +153,7 @@ _FIRST, _LAST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2300, 1, 1, tzinfo=UT
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class OrderQuery:
     """What is searched for: all that is not empty has to fit.
 
     `code` is of an order or a ticket, as it is written; `document_number` and `contact_phone` are
@@ -221,7 +221,7 @@ def of_names(order_id: int, create_time: datetime, names: Iterable[str]) -> NewT
 async def search(
     tx: AsyncConnection,
     seals: PassengerSeals,
-    wanted: Wanted,
+    wanted: OrderQuery,
     *,
     before: tuple[datetime, int] | None,
     limit: int,
@@ -245,8 +245,8 @@ async def search(
         if rows and rows[0].fitting > MOST_FITTING:
             raise invalid(
                 wanted.kinds[0],
-                f"may be that of more than {MOST_FITTING} orders; send more of it, another field, or"
-                " a span of time",
+                f"may be that of more than {MOST_FITTING} orders; send more of it, another field,"
+                " or a span of time",
             )
     else:
         rows = await run(tx, _NEWEST(*wanted.times, *at, limit + 1))
@@ -259,6 +259,15 @@ async def read(tx: AsyncConnection, order_ids: Sequence[int]) -> list[FoundOrder
     """Orders by their numbers, the newest first."""
     found = await run(tx, _READ(order_ids, True))
     return sorted(found, key=lambda each: (each.create_time, each.order_id), reverse=True)
+
+
+async def get(tx: AsyncConnection, order_code: str) -> FoundOrder:
+    """An order by its code. Raises NOT_FOUND."""
+    order_id = await order_number(tx, order_code)
+    found = [] if order_id is None else await run(tx, _READ([order_id], True))
+    if not found or found[0].order_code != order_code:
+        raise not_found("order", order_code)
+    return found[0]
 
 
 async def order_number(tx: AsyncConnection, order_code: str) -> int | None:
@@ -321,7 +330,7 @@ async def _of_code(tx: AsyncConnection, text: str) -> list[int]:
 
 
 async def _fitting(
-    tx: AsyncConnection, seals: PassengerSeals, wanted: Wanted, order_ids: Sequence[int]
+    tx: AsyncConnection, seals: PassengerSeals, wanted: OrderQuery, order_ids: Sequence[int]
 ) -> list[FoundOrder]:
     if not order_ids:
         return []
@@ -335,7 +344,7 @@ async def _fitting(
     return sorted(fitting, key=lambda each: (each.create_time, each.order_id), reverse=True)
 
 
-def _fits(order: FoundOrder, seals: PassengerSeals, wanted: Wanted) -> bool:
+def _fits(order: FoundOrder, seals: PassengerSeals, wanted: OrderQuery) -> bool:
     """Whether what the hashes say is so: they are cut short, and of all persons of an order."""
     if order.passengers_sealed is None:
         return wanted.kinds == ["name"] and any(

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import order_search, search_terms
-from server.orders.order_search import FoundOrder, Wanted
+from server.orders.order_search import FoundOrder, OrderQuery
 from server.orders.passengers import PassengerParty, PassengerSeals
 from server.platform.errors import not_found
 from server.platform.statements import Statement, run
@@ -89,7 +89,7 @@ async def of_order(tx: AsyncConnection, order_id: int, *, limit: int) -> list[Fo
 async def search(
     tx: AsyncConnection,
     seals: PassengerSeals,
-    wanted: Wanted,
+    wanted: OrderQuery,
     *,
     after: Cursor | None,
     limit: int,
@@ -115,7 +115,9 @@ async def search(
     return [each for each in rows if _fits(each, wanted, parties[each.order_id or 0])], next_place
 
 
-async def _of_code(tx: AsyncConnection, seals: PassengerSeals, wanted: Wanted) -> list[FoundTicket]:
+async def _of_code(
+    tx: AsyncConnection, seals: PassengerSeals, wanted: OrderQuery
+) -> list[FoundTicket]:
     ticket_id = await order_search.ticket_number(tx, wanted.code)
     found = [] if ticket_id is None else await run(tx, _READ(ticket_id))
     orders: list[FoundOrder] = []
@@ -127,7 +129,7 @@ async def _of_code(tx: AsyncConnection, seals: PassengerSeals, wanted: Wanted) -
     return [each for each in found if _fits(each, wanted, orders[0].party(seals))]
 
 
-def _fits(ticket: FoundTicket, wanted: Wanted, party: PassengerParty) -> bool:
+def _fits(ticket: FoundTicket, wanted: OrderQuery, party: PassengerParty) -> bool:
     index = ticket.passenger_index
     if index is None:
         return not wanted.name or search_terms.fits_name(wanted.name, ticket.customer_name)

@@ -76,8 +76,8 @@ async def support(module_database_url: str, module_redis_url: str) -> AsyncItera
         for name, role in (("root", "ADMINISTRATOR"), ("sup", "SUPPORT"), ("aud", "AUDITOR")):
             await world.sql(
                 "INSERT INTO accounts (username, role, admin_roles, venue_codes, display_name,"
-                " password_hash, state, create_time, update_time) VALUES (%s, 'ADMIN', %s, '{}', %s,"
-                " %s, 'ACTIVE', now(), now())",
+                " password_hash, state, create_time, update_time) VALUES (%s, 'ADMIN', %s, '{}',"
+                " %s, %s, 'ACTIVE', now(), now())",
                 *(name, [role], name, cached.password_hash(PASSWORD)),
             )
         me = TravellerClient.of(server.channel, 1)

@@ -300,8 +300,6 @@ VALID: dict[str, dict[str, Any]] = {
     "CancelDeparture": {"departure_id": DEPARTURE, "comment": "typhoon"},
     "GetDeparture": {"departure_id": DEPARTURE},
     "GetRefund": {"refund_id": REFUND},
-    "SearchOrders": {},
-    "SearchTickets": {},
     "GetOrder": {"order_code": REFUND.removesuffix("-R1")},
     "GetTicket": {"ticket_code": TICKET},
     "SetDepartureStock": {"departure_id": DEPARTURE, "class_code": "SECOND", "total": 5},

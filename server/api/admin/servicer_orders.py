@@ -14,10 +14,10 @@ from server.audit.trail import AuditedChange, audit
 from server.identity.accounts import ADMINISTRATOR, SUPPORT
 from server.identity.callers import Admin
 from server.orders import documents, order_search, search_terms, ticket_search
-from server.orders.order_search import Wanted
+from server.orders.order_search import OrderQuery
 from server.orders.passengers import PassengerSeals
 from server.platform import clock
-from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.errors import DomainError, Reason, invalid
 from server.platform.phones import read_phone_number
 from server.platform.statements import run
 from server.reports import order_history
@@ -68,16 +68,13 @@ class OrderMethods(AdminMethods):
     ) -> order_pb2.GetOrderResponse:
         admin = calls.caller(Admin)
         async with self._db.transaction() as tx:
-            number = await order_search.order_number(tx, request.order_code)
-            found = [] if number is None else await order_search.read(tx, [number])
-            if not found or found[0].order_code != request.order_code:
-                raise not_found("order", request.order_code)
-            tickets = await ticket_search.of_order(tx, found[0].order_id, limit=TICKETS_SHOWN)
+            found = await order_search.get(tx, request.order_code)
+            tickets = await ticket_search.of_order(tx, found.order_id, limit=TICKETS_SHOWN)
             ids = [each.ticket_id for each in tickets]
-            history = await order_history.of_order(tx, found[0].order_id, ids)
+            history = await order_history.of_order(tx, found.order_id, ids)
             await _note_read(tx, admin, "order", request.order_code)
         shows = _shows_persons(admin)
-        return messages.whole_order(found[0], tickets, history, self._seals, persons=shows)
+        return messages.whole_order(found, tickets, history, self._seals, persons=shows)
 
     async def GetTicket(
         self,
@@ -95,7 +92,7 @@ class OrderMethods(AdminMethods):
         return messages.whole_ticket(found, uses, changed, history, persons=shows)
 
     async def _note_search(
-        self, tx: AsyncConnection, admin: Admin, resource: str, wanted: Wanted, found: int
+        self, tx: AsyncConnection, admin: Admin, resource: str, wanted: OrderQuery, found: int
     ) -> None:
         """Audits a search: of what was searched for its kind and a keyed hash alone, by which two
         searches for the same are known.
@@ -118,11 +115,11 @@ def _shows_persons(admin: Admin) -> bool:
     return not admin.admin_roles.isdisjoint({ADMINISTRATOR, SUPPORT})
 
 
-def _wanted(search: order_pb2.OrderSearch, admin: Admin) -> Wanted:
+def _wanted(search: order_pb2.OrderSearch, admin: Admin) -> OrderQuery:
     """What is searched for, as it is compared. Raises INVALID_FIELD and, for whoever may see no
     personal data, ROLE_NOT_ALLOWED.
     """
-    wanted = Wanted(
+    wanted = OrderQuery(
         code=search.code,
         name=search.name.strip(),
         document_number=_document(search.document_number),
