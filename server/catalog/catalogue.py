@@ -10,7 +10,7 @@ valid as `rules.valid_until` says.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
@@ -46,6 +46,10 @@ PAST_KEPT = timedelta(days=2)
 ENDED_PROMOTIONS_KEPT = timedelta(days=30)
 """So long the answer to a code typed in is that it is over, not that there is none."""
 TRANSPORT, PACKAGE = "TRANSPORT", "PACKAGE"
+
+
+CatalogueFacts = dict[str, list[tuple[Any, ...]]]
+"""What a catalogue is made of: the rows of each query of catalogue_queries."""
 
 
 class CatalogueCity(NamedTuple):
@@ -282,6 +286,23 @@ class Catalogue:
         found += [f"PK-{p.product_id}-{day:%Y%m%d}" for p in self._packages(destination_city)]
         return found
 
+    def connections(self, product_ids: Collection[int]) -> set[tuple[str, str]]:
+        """From where to where, by cities, these products go; a package from "" to where it is
+        used.
+        """
+        found = {
+            cities
+            for cities, legs in self._legs.items()
+            if any(route.product.product_id in product_ids for route, *_ in legs)
+        }
+        packages = (self.products[each] for each in product_ids if each in self.products)
+        return found | {("", p.city_code) for p in packages if p.kind == PACKAGE and p.city_code}
+
+    def product_of_route(self, route_id: int) -> int | None:
+        """What a route is sold as; None if it is not on sale."""
+        route = self._routes.get(route_id)
+        return route.product.product_id if route else None
+
     def sale_from(self, origin_city: str, destination_city: str, day: date) -> datetime | None:
         """From when on something that goes on that day will be sold, though there may be no
         departure yet.
@@ -494,7 +515,7 @@ class Catalogues:
 
     async def _load(self, _: str) -> Catalogue:
         async with self._db.transaction() as tx:
-            facts = await _facts(tx, datetime.now(UTC))
+            facts = await read_facts(tx, datetime.now(UTC))
         made = Catalogue(facts)
         if self._last is None or self._last.edition != made.edition:
             self._last = made
@@ -505,7 +526,7 @@ _CAPPED = 11
 """Where a promotion's row says whether its uses are counted."""
 
 
-async def _facts(tx: AsyncConnection, now: datetime) -> dict[str, list[tuple[Any, ...]]]:
+async def read_facts(tx: AsyncConnection, now: datetime) -> CatalogueFacts:
     """All that offers are made of: the rows of each query, in one snapshot of the database."""
     await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     parameters: dict[str, dict[str, Any]] = {

@@ -17,9 +17,9 @@ from server.catalog.config_versions import (
     ConfigContent,
     changed_fields,
 )
-from server.catalog.products import PRODUCTS
-from server.catalog.promotions import PROMOTIONS
-from server.catalog.routes import ROUTES
+from server.catalog.products import PRODUCTS, Product
+from server.catalog.promotions import PROMOTIONS, KeptPromotion
+from server.catalog.routes import ROUTES, Route
 
 
 class Applies(Protocol):
@@ -37,11 +37,13 @@ class ConfigObject:
     Attributes:
         lock: what an object has now, which nobody else changes until the end of the transaction.
             Raises NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED.
+        read: the same, without a lock.
         check: a content as it is kept. Raises INVALID_FIELD for one that the object cannot have.
         apply: changes an object; `check` was called.
     """
 
     lock: Callable[[AsyncConnection, int], Awaitable[ConfigContent]]
+    read: Callable[[AsyncConnection, int], Awaitable[ConfigContent]]
     check: Callable[[AsyncConnection, int, ConfigContent], Awaitable[ConfigContent]]
     apply: Applies
 
@@ -49,6 +51,11 @@ class ConfigObject:
 async def lock(tx: AsyncConnection, object_type: str, object_id: int) -> ConfigContent:
     """What an object has now, see ConfigObject."""
     return await OBJECTS[object_type].lock(tx, object_id)
+
+
+async def read(tx: AsyncConnection, object_type: str, object_id: int) -> ConfigContent:
+    """What an object has, see ConfigObject."""
+    return await OBJECTS[object_type].read(tx, object_id)
 
 
 async def check(
@@ -73,7 +80,14 @@ async def apply(
 
 
 async def _lock_product(tx: AsyncConnection, product_id: int) -> ConfigContent:
-    product = await PRODUCTS.lock(tx, product_id)
+    return _product(await PRODUCTS.lock(tx, product_id))
+
+
+async def _read_product(tx: AsyncConnection, product_id: int) -> ConfigContent:
+    return _product(await PRODUCTS.get(tx, product_id))
+
+
+def _product(product: Product) -> ConfigContent:
     products.refuse_archived(product)
     return products.content_of(product)
 
@@ -92,8 +106,15 @@ async def _apply_product(
 
 
 async def _lock_fares(tx: AsyncConnection, route_id: int) -> ConfigContent:
-    route = await ROUTES.lock(tx, route_id)
-    refuse_archived("route", route_id, route)
+    return _fares(await ROUTES.lock(tx, route_id))
+
+
+async def _read_fares(tx: AsyncConnection, route_id: int) -> ConfigContent:
+    return _fares(await ROUTES.get(tx, route_id))
+
+
+def _fares(route: Route) -> ConfigContent:
+    refuse_archived("route", route.route_id, route)
     return routes.content_of(route)
 
 
@@ -109,8 +130,15 @@ async def _apply_fares(
 
 
 async def _lock_promotion(tx: AsyncConnection, promotion_id: int) -> ConfigContent:
-    promotion = await PROMOTIONS.lock(tx, promotion_id)
-    refuse_archived("promotion", promotion_id, promotion)
+    return _promotion(await PROMOTIONS.lock(tx, promotion_id))
+
+
+async def _read_promotion(tx: AsyncConnection, promotion_id: int) -> ConfigContent:
+    return _promotion(await PROMOTIONS.get(tx, promotion_id))
+
+
+def _promotion(promotion: KeptPromotion) -> ConfigContent:
+    refuse_archived("promotion", promotion.promotion_id, promotion)
     return promotions.content_of(promotion)
 
 
@@ -134,7 +162,7 @@ def _with_moments(content: ConfigContent) -> dict[str, Any]:
 
 
 OBJECTS: Mapping[str, ConfigObject] = {
-    PRODUCT: ConfigObject(_lock_product, _check_product, _apply_product),
-    ROUTE_FARES: ConfigObject(_lock_fares, _check_fares, _apply_fares),
-    PROMOTION: ConfigObject(_lock_promotion, _check_promotion, _apply_promotion),
+    PRODUCT: ConfigObject(_lock_product, _read_product, _check_product, _apply_product),
+    ROUTE_FARES: ConfigObject(_lock_fares, _read_fares, _check_fares, _apply_fares),
+    PROMOTION: ConfigObject(_lock_promotion, _read_promotion, _check_promotion, _apply_promotion),
 }

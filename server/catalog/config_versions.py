@@ -142,7 +142,7 @@ async def published(
     """The PUBLISHED version of an object that is locked and has this content; made if there is
     none, or if it has another.
     """
-    found = await _published(tx, subject)
+    found = await published_now(tx, subject)
     if found and not changed_fields(found.content, content):
         return found
     by = By(actor=SYSTEM, now=now)
@@ -151,7 +151,8 @@ async def published(
     return await add(tx, subject, content, state=PUBLISHED, base=base, comment=FOUND, **by)
 
 
-async def _published(tx: AsyncConnection, subject: ConfigSubject) -> ConfigVersion | None:
+async def published_now(tx: AsyncConnection, subject: ConfigSubject) -> ConfigVersion | None:
+    """The PUBLISHED version of an object, if there is one yet."""
     query = _QUERY.where(*_of(subject), config_versions.c.state == PUBLISHED)
     row = (await tx.execute(query)).mappings().one_or_none()
     return ConfigVersion(**row) if row else None
@@ -160,7 +161,7 @@ async def _published(tx: AsyncConnection, subject: ConfigSubject) -> ConfigVersi
 async def _is_published(
     tx: AsyncConnection, subject: ConfigSubject, content: ConfigContent
 ) -> bool:
-    found = await _published(tx, subject)
+    found = await published_now(tx, subject)
     return found is not None and not changed_fields(found.content, content)
 
 

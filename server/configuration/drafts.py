@@ -108,6 +108,17 @@ async def roll_back(
     )
 
 
+async def outdated_by(tx: AsyncConnection, version: ConfigVersion) -> None:
+    """Raises CONFIG_VERSION_OUTDATED if something else is published than what a draft was made
+    from, unless that is scheduled.
+    """
+    current = await config_versions.published_now(tx, version.subject)
+    if current and version.base_version not in (None, current.version):
+        base = await config_versions.get(tx, version.subject, version.base_version)
+        if base.state != SCHEDULED:
+            raise outdated(version.subject, base, current)
+
+
 def outdated(subject: ConfigSubject, base: ConfigVersion, current: ConfigVersion) -> DomainError:
     """CONFIG_VERSION_OUTDATED: what differs between a base and what is published now."""
     changed = changed_fields(base.content, current.content)

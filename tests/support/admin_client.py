@@ -286,6 +286,7 @@ VALID: dict[str, dict[str, Any]] = {
     "PublishConfigVersion": {"version_id": DRAFT},
     "CancelScheduledVersion": {"version_id": SCHEDULED},
     "RollBackConfig": {"version_id": "product-106-1", "comment": "a slip"},
+    "PreviewConfigVersion": {"version_id": DRAFT},
     "SetProductExamples": {"product_id": 106, "content": ""},
     "GetProductExamples": {"product_id": 106},
     "SetDepartureState": {

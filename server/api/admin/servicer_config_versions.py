@@ -1,10 +1,12 @@
 """The methods of AdminService that are about versions of what sells."""
 
-from datetime import datetime
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
 
 from deeptravel.admin.v1 import config_version_pb2
 
 from server.api import convert
+from server.api.admin import preview_messages
 from server.api.admin.config_version_messages import (
     STATE_NAME,
     TYPE_NAME,
@@ -19,11 +21,15 @@ from server.catalog import config_versions
 from server.catalog.config_versions import ConfigSubject, parsed_id
 from server.catalog.products import PRODUCTS
 from server.configuration import drafts, kept_examples, publishing
+from server.configuration.preview import preview
 from server.identity.callers import Admin
+from server.platform import clock
 
 
 class ConfigVersionMethods(AdminMethods):
     """A part of AdminServicer; the contract documents each method."""
+
+    _zone: ZoneInfo
 
     @changing
     async def CreateConfigDraft(
@@ -93,6 +99,23 @@ class ConfigVersionMethods(AdminMethods):
         shown = page.cut(found, lambda last: (last.object_type, last.object_id, last.version))
         messages = map(version_message, shown)
         return config_version_pb2.ListConfigVersionsResponse(config_versions=messages)
+
+    @paged
+    async def PreviewConfigVersion(
+        self,
+        request: config_version_pb2.PreviewConfigVersionRequest,
+        page: Page[Admin, tuple[date, str]],
+    ) -> config_version_pb2.PreviewConfigVersionResponse:
+        asked = preview_messages.preview_query(request)
+        async with self._db.report(page.caller.key) as tx:
+            named = parsed_id(request.version_id)
+            found = await preview(tx, *named, asked, zone=self._zone, now=clock.now())
+        changes = found.changes_after(page.after, limit=page.size + 1)
+        shown = page.cut(changes, lambda last: (last.travel_date, last.offer.offer_id))
+        return config_version_pb2.PreviewConfigVersionResponse(
+            summary=preview_messages.summary_message(found),
+            offer_changes=map(preview_messages.change_message, shown),
+        )
 
     async def PublishConfigVersion(
         self,

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from deeptravel.admin.v1 import catalog_pb2 as _catalog_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
+from deeptravel.ticketing.v1 import offer_pb2 as _offer_pb2
 from deeptravel.tickets.v1 import ticket_pb2 as _ticket_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -984,3 +985,293 @@ class GetProductExamplesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetProductExamplesResponse: _TypeAlias = GetProductExamplesResponse  # noqa: Y015
+
+@_typing.final
+class PreviewConfigVersionRequest(_message.Message):
+    """Asks what a version would do. Nothing is changed by that."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_ID_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
+    PROMOTION_CODES_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    version_id: _builtins.str
+    """The version: a draft, what is scheduled, or any earlier one."""
+    days: _builtins.int
+    """The offers of so many days are looked at, from today on or from the day it takes effect, 1 to
+    60; 14 if 0.
+    """
+    page_size: _builtins.int
+    """How many offers a page, 1 to 200; 50 if 0."""
+    page_token: _builtins.str
+    """Token of the page, from the answer before; all else must be the same."""
+    @_builtins.property
+    def party(self) -> _containers.RepeatedScalarFieldContainer[_ticket_pb2.CustomerType.ValueType]:
+        """Whom each offer is priced for, at most 20; one adult if empty."""
+
+    @_builtins.property
+    def promotion_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes that are typed in, at most 5."""
+
+    def __init__(
+        self,
+        *,
+        version_id: _builtins.str = ...,
+        days: _builtins.int = ...,
+        party: _abc.Iterable[_ticket_pb2.CustomerType.ValueType] | None = ...,
+        promotion_codes: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "page_size", b"page_size", "page_token", b"page_token", "party", b"party", "promotion_codes", b"promotion_codes", "version_id", b"version_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewConfigVersionRequest: _TypeAlias = PreviewConfigVersionRequest  # noqa: Y015
+
+@_typing.final
+class PreviewedSide(_message.Message):
+    """An offer before or after."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRICE_FIELD_NUMBER: _builtins.int
+    UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
+    unavailable_reason: _offer_pb2.UnavailableReason.ValueType
+    """Why it cannot be bought, whatever is left; unspecified if it can."""
+    @_builtins.property
+    def price(self) -> _offer_pb2.Price:
+        """What the party pays, line by line; absent if somebody has no fare."""
+
+    def __init__(
+        self,
+        *,
+        price: _offer_pb2.Price | None = ...,
+        unavailable_reason: _offer_pb2.UnavailableReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["price", b"price", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewedSide: _TypeAlias = PreviewedSide  # noqa: Y015
+
+@_typing.final
+class OfferChange(_message.Message):
+    """An offer that changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFER_ID_FIELD_NUMBER: _builtins.int
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_EN_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_ZH_FIELD_NUMBER: _builtins.int
+    TRAVEL_DATE_FIELD_NUMBER: _builtins.int
+    SERVICE_NUMBER_FIELD_NUMBER: _builtins.int
+    CLASS_CODE_FIELD_NUMBER: _builtins.int
+    ORIGIN_STOP_CODE_FIELD_NUMBER: _builtins.int
+    DESTINATION_STOP_CODE_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    CHANGED_TERMS_FIELD_NUMBER: _builtins.int
+    offer_id: _builtins.str
+    """As search shows it."""
+    product_id: _builtins.int
+    """The product."""
+    display_name_en: _builtins.str
+    """Its name in English."""
+    display_name_zh: _builtins.str
+    """Its name in Chinese."""
+    travel_date: _builtins.str
+    """The day of boarding or first use, YYYY-MM-DD."""
+    service_number: _builtins.str
+    """Number of the service, e.g. `G6505`; empty for a package."""
+    class_code: _builtins.str
+    """Fare class; empty for a package."""
+    origin_stop_code: _builtins.str
+    """Where one boards; empty for a package."""
+    destination_stop_code: _builtins.str
+    """Where one leaves; empty for a package."""
+    @_builtins.property
+    def before(self) -> Global___PreviewedSide:
+        """As it is."""
+
+    @_builtins.property
+    def after(self) -> Global___PreviewedSide:
+        """As it would be."""
+
+    @_builtins.property
+    def changed_terms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What else changes, of what orders keep of it, e.g. `policy`, `entitlements`, `boarding_minutes`."""
+
+    def __init__(
+        self,
+        *,
+        offer_id: _builtins.str = ...,
+        product_id: _builtins.int = ...,
+        display_name_en: _builtins.str = ...,
+        display_name_zh: _builtins.str = ...,
+        travel_date: _builtins.str = ...,
+        service_number: _builtins.str = ...,
+        class_code: _builtins.str = ...,
+        origin_stop_code: _builtins.str = ...,
+        destination_stop_code: _builtins.str = ...,
+        before: Global___PreviewedSide | None = ...,
+        after: Global___PreviewedSide | None = ...,
+        changed_terms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "changed_terms", b"changed_terms", "class_code", b"class_code", "destination_stop_code", b"destination_stop_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "offer_id", b"offer_id", "origin_stop_code", b"origin_stop_code", "product_id", b"product_id", "service_number", b"service_number", "travel_date", b"travel_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfferChange: _TypeAlias = OfferChange  # noqa: Y015
+
+@_typing.final
+class PreviewSummary(_message.Message):
+    """What a version would do, in numbers and in words."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELDS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    UNTIL_DATE_FIELD_NUMBER: _builtins.int
+    OFFERS_FIELD_NUMBER: _builtins.int
+    CHEAPER_OFFERS_FIELD_NUMBER: _builtins.int
+    DEARER_OFFERS_FIELD_NUMBER: _builtins.int
+    CLOSED_OFFERS_FIELD_NUMBER: _builtins.int
+    OPENED_OFFERS_FIELD_NUMBER: _builtins.int
+    OTHER_TERMS_OFFERS_FIELD_NUMBER: _builtins.int
+    CLOSED_DEPARTURE_IDS_FIELD_NUMBER: _builtins.int
+    LIVE_TICKETS_FIELD_NUMBER: _builtins.int
+    UNSOLD_TICKETS_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
+    WAITING_ORDERS_FIELD_NUMBER: _builtins.int
+    RESERVATIONS_FIELD_NUMBER: _builtins.int
+    ALLOTMENTS_FIELD_NUMBER: _builtins.int
+    ALLOTTED_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
+    TEXT_EN_FIELD_NUMBER: _builtins.int
+    TEXT_ZH_FIELD_NUMBER: _builtins.int
+    until_date: _builtins.str
+    """The last day that was looked at, YYYY-MM-DD; earlier than asked for if there are more than
+    20,000 offers until then.
+    """
+    offers: _builtins.int
+    """Offers that were looked at."""
+    cheaper_offers: _builtins.int
+    """Of these, the ones that cost less."""
+    dearer_offers: _builtins.int
+    """That cost more."""
+    closed_offers: _builtins.int
+    """That can no longer be bought."""
+    opened_offers: _builtins.int
+    """That can be bought and could not."""
+    other_terms_offers: _builtins.int
+    """That cost the same under other terms."""
+    live_tickets: _builtins.int
+    """Tickets that can still be used or given back: they keep price, refund policy and entry."""
+    unsold_tickets: _builtins.int
+    """Of these, partners' that wait for activation."""
+    batches: _builtins.int
+    """The batches of these."""
+    waiting_orders: _builtins.int
+    """Travellers' orders that wait for payment: they keep their price, too."""
+    reservations: _builtins.int
+    """Open reservations of partners; batches made of them from then on have the new terms."""
+    allotments: _builtins.int
+    """Partners' allotments of the products."""
+    allotted: _builtins.int
+    """What is left of these together."""
+    text_en: _builtins.str
+    """All of it in sentences, in English."""
+    text_zh: _builtins.str
+    """The same in Chinese."""
+    @_builtins.property
+    def changed_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The fields of the object that change."""
+
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is taken to take effect."""
+
+    @_builtins.property
+    def closed_departure_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Departures of which the party can buy nothing any more."""
+
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why it could not be published now; empty if it could."""
+
+    def __init__(
+        self,
+        *,
+        changed_fields: _abc.Iterable[_builtins.str] | None = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+        until_date: _builtins.str = ...,
+        offers: _builtins.int = ...,
+        cheaper_offers: _builtins.int = ...,
+        dearer_offers: _builtins.int = ...,
+        closed_offers: _builtins.int = ...,
+        opened_offers: _builtins.int = ...,
+        other_terms_offers: _builtins.int = ...,
+        closed_departure_ids: _abc.Iterable[_builtins.str] | None = ...,
+        live_tickets: _builtins.int = ...,
+        unsold_tickets: _builtins.int = ...,
+        batches: _builtins.int = ...,
+        waiting_orders: _builtins.int = ...,
+        reservations: _builtins.int = ...,
+        allotments: _builtins.int = ...,
+        allotted: _builtins.int = ...,
+        faults: _abc.Iterable[_builtins.str] | None = ...,
+        text_en: _builtins.str = ...,
+        text_zh: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allotments", b"allotments", "allotted", b"allotted", "batches", b"batches", "changed_fields", b"changed_fields", "cheaper_offers", b"cheaper_offers", "closed_departure_ids", b"closed_departure_ids", "closed_offers", b"closed_offers", "dearer_offers", b"dearer_offers", "effective_time", b"effective_time", "faults", b"faults", "live_tickets", b"live_tickets", "offers", b"offers", "opened_offers", b"opened_offers", "other_terms_offers", b"other_terms_offers", "reservations", b"reservations", "text_en", b"text_en", "text_zh", b"text_zh", "unsold_tickets", b"unsold_tickets", "until_date", b"until_date", "waiting_orders", b"waiting_orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewSummary: _TypeAlias = PreviewSummary  # noqa: Y015
+
+@_typing.final
+class PreviewConfigVersionResponse(_message.Message):
+    """What a version would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    OFFER_CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def summary(self) -> Global___PreviewSummary:
+        """Summed up, the same on each page."""
+
+    @_builtins.property
+    def offer_changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OfferChange]:
+        """The offers that change, by day and offer."""
+
+    def __init__(
+        self,
+        *,
+        summary: Global___PreviewSummary | None = ...,
+        offer_changes: _abc.Iterable[Global___OfferChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "offer_changes", b"offer_changes", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewConfigVersionResponse: _TypeAlias = PreviewConfigVersionResponse  # noqa: Y015
