@@ -95,7 +95,7 @@ def side(change: OfferChange, name: str) -> tuple[bytes, int]:
 def another(rng: random.Random, subject: ConfigSubject, content: dict[str, Any]) -> dict[str, Any]:
     """A content that is changed at random."""
     if subject.object_type == ROUTE_FARES:
-        kept = [fare for fare in world_fares(subject) if rng.random() > 0.2]
+        kept = [fare for fare in world_fares(subject) if rng.random() > 0.4]
         return {"fares": [{**f, "amount_minor": rng.randrange(1, 40_000)} for f in kept]}
     if subject.object_type == PROMOTION:
         share = rng.random() < 0.5
