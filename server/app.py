@@ -54,7 +54,7 @@ from server.partners.rules import ReservationTerms
 from server.payments import tasks as payment_tasks
 from server.platform import ports
 from server.platform import tasks as platform_tasks
-from server.platform.change_feed import ChangeFeed
+from server.platform.change_feed import ChangeFeed, ChangeListener
 from server.platform.config import ConfigError, Settings
 from server.platform.database import Database
 from server.platform.errors import StartError
@@ -267,6 +267,7 @@ class App:
         feed = ChangeFeed(db, self.loops)
         await feed.start()
         at_stop(stack, "change feed", feed.stop)
+        start_part(stack, "change listener", ChangeListener(db, feed, self.loops))
         return Platform(self._settings, db, limiter, feed, secret_key, self.loops, table)
 
     def _services(self, platform: Platform, domain: Domain) -> list[Service]:

@@ -40,9 +40,10 @@ EXPIRES_SOON = timedelta(days=21)
 ASK_SECONDS = 3.0
 CLOCK_WARNING_SECONDS = 1.0
 CLOCK_WRONG_SECONDS = 5.0
-CONNECTIONS_ASIDE = 3
-"""Of each process, beside its pools: for independent transactions, and to see whether the database
-answers."""
+CONNECTIONS_ASIDE = 4
+"""Of each process, beside its pools: for independent transactions, to hear of changes, and to see
+whether the database answers.
+"""
 REDIS_SLOTS = 16_384
 BROKEN_REMEDY = (
     "find out who wrote these rows (order_events, ticket_events, the log), then correct them by"

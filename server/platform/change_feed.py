@@ -5,7 +5,8 @@ Whoever changes configuration, or ends a log-in, says so by a row of `change_fee
 transaction (`publish`): of which kind, and of which one of the kind. Rows are only ever added, so
 nobody waits for anybody. Every process reads what is new a few times a second (`ChangeFeed`),
 drops what it remembers of exactly that, and trusts the rest only while the reading works.
-Polling, not LISTEN: a lost notification cannot be noticed, a failed poll can.
+A notification (NOTIFY) has it read at once (`ChangeListener`). Nothing depends on that: one that is
+lost, or a connection that is cut without a word, cannot be noticed, a failed poll can.
 
 Rows become visible in the order of commits, not of their numbers. So each carries the number of its
 transaction, and a poll reads from the oldest transaction on that was under way at the last poll.
@@ -18,15 +19,24 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import structlog
 from sqlalchemy import BigInteger, Column, DateTime, Index, Table, Text, delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import Database, metadata
+from server.platform.driver_errors import DRIVER_ERRORS
 from server.platform.errors import DomainError
+from server.platform.faults import fault_text
 from server.platform.loops import Loops, Polling
 from server.platform.statements import Statement, run
 
+CHANNEL = "change_feed"
+"""Of notifications; log-ins, which are many, send none: those that commit at once wait for each
+other.
+"""
+CHECK_SECONDS = 5.0
+"""How often the connection that listens is looked at, and how long one waits for another."""
 POLL_SECONDS = 0.3
 TRUST_SECONDS = 0.9
 """Nothing remembered is used when the last good poll began longer ago than this."""
@@ -36,6 +46,8 @@ MISSED_SECONDS = 600.0
 """Who has not read for this long drops everything: what it missed may be gone."""
 NEVER_READ = 1 << 62
 """Above the number of any transaction."""
+
+log = structlog.get_logger()
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -120,6 +132,8 @@ async def publish(tx: AsyncConnection, kind: ChangeKind, *keys: object) -> None:
             index_elements=list(change_feed.primary_key.columns), set_={"create_time": func.now()}
         )
     )
+    if kind is not ChangeKind.LOGIN:
+        await tx.execute(select(func.pg_notify(CHANNEL, "")))
 
 
 async def purge(tx: AsyncConnection, *, now: datetime, limit: int) -> int:
@@ -185,6 +199,10 @@ class ChangeFeed:
             await asyncio.shield(self._refreshing)
         return self.is_current
 
+    def wake(self) -> None:
+        """Has it read at once: something changed."""
+        self._loop.wake()
+
     async def start(self) -> None:
         """Reads what has changed and keeps reading."""
         await self.poll()
@@ -209,6 +227,48 @@ class ChangeFeed:
         if changed:
             for listener in self._listeners:
                 listener(changed)
+
+
+class ChangeListener:
+    """Has a process read changes as soon as they are committed, on a connection of its own.
+
+    Without the connection the feed's polls see them, at most POLL_SECONDS later: so it is no fault
+    if it breaks, and another is made.
+    """
+
+    def __init__(self, db: Database, feed: ChangeFeed, loops: Loops | None = None) -> None:
+        self._db = db
+        self._feed = feed
+        self._loop = (loops or Loops()).add("change-listener", self._listen)
+
+    def start(self) -> None:
+        """Begins to listen."""
+        self._loop.start()
+
+    async def stop(self) -> None:
+        """Stops."""
+        await self._loop.cancel()
+
+    async def _listen(self) -> None:
+        while not self._loop.is_ending:
+            try:
+                await self._hear()
+            except (*DRIVER_ERRORS, DomainError, OSError) as error:
+                log.info("change_listener.disconnected", error=fault_text(error))
+            await asyncio.sleep(CHECK_SECONDS)
+
+    async def _hear(self) -> None:
+        """Listens as long as the connection holds."""
+        connection = await self._db.connect()
+        try:
+            await connection.execute(f"LISTEN {CHANNEL}".encode())
+            while True:
+                self._feed.wake()
+                async for _ in connection.notifies(timeout=CHECK_SECONDS, stop_after=1):
+                    pass
+                await connection.execute(b"SELECT 1")
+        finally:
+            await connection.close()
 
 
 class Remembered(Generic[K, V]):
