@@ -64,7 +64,7 @@ def content(object_type: str, message: config_version_pb2.ConfigContent) -> Conf
     """The content of a request, as it is stored. Raises INVALID_FIELD for that of another type."""
     field = FIELD[object_type]
     if message.WhichOneof("content") != field:
-        raise invalid("content", f"has {message.WhichOneof('content')}; send {field}")
+        raise invalid("content", f"has {message.WhichOneof('content') or 'nothing'}; send {field}")
     if object_type == PRODUCT:
         return _product(message.product)
     if object_type == ROUTE_FARES:
