@@ -93,10 +93,15 @@ def _product(product: Product) -> ConfigContent:
 
 
 async def _check_product(
-    tx: AsyncConnection, _product_id: int, content: ConfigContent
+    tx: AsyncConnection, product_id: int, content: ConfigContent
 ) -> ConfigContent:
-    stored = await products.stored_values(tx, content)
-    return {**stored, "blackout_dates": [day.isoformat() for day in stored["blackout_dates"]]}
+    """What stays as it is is not looked at, as in an update."""
+    before = products.content_of(await PRODUCTS.get(tx, product_id))
+    changed = {name: content[name] for name in changed_fields(before, content)}
+    stored = await products.stored_values(tx, changed)
+    if "blackout_dates" in stored:
+        stored["blackout_dates"] = [day.isoformat() for day in stored["blackout_dates"]]
+    return {**before, **stored}
 
 
 async def _apply_product(

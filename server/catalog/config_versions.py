@@ -13,6 +13,7 @@ Whoever writes versions of an object holds the lock of its own row.
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, Unpack
@@ -90,12 +91,16 @@ def parsed_id(written: str) -> tuple[ConfigSubject, int]:
 
 
 def normal(content: ConfigContent) -> dict[str, Any]:
-    """The content as it is compared: what may be written in several ways in one of them."""
+    """The content as it is compared: what may be written in several ways in one of them; what is
+    not valid as it is.
+    """
     made = dict(content)
-    if "policy" in made:
-        made["policy"] = Policy.parse(made["policy"]).content()
-    if "tiers" in made:
-        made["tiers"] = pricing.tiers_content(pricing.parse_tiers(made["tiers"]))
+    with suppress(ValueError):
+        if "policy" in made:
+            made["policy"] = Policy.parse(made["policy"]).content()
+    with suppress(ValueError):
+        if "tiers" in made:
+            made["tiers"] = pricing.tiers_content(pricing.parse_tiers(made["tiers"]))
     if "entitlements" in made:
         made["entitlements"] = [{"shared": False, **each} for each in made["entitlements"]]
     return made

@@ -107,6 +107,24 @@ async def test_a_draft_changes_nothing_until_it_is_published(db: Database) -> No
     assert trail == ["create", "update", "publish"]
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"tiers": [{"min_party": 2, "percent_off": 5}] * 2},
+        {"policy": {"refund_tiers": [{"minutes_before": 0, "percent": 101}]}},
+        {"blackout_dates": ["2026-02-30"]},
+        {"fares": []},
+    ],
+)
+async def test_no_draft_has_what_its_product_cannot_have(db: Database, wrong: Any) -> None:
+    """Seen red: tiers that cannot be compared were an INTERNAL error."""
+    made = await draft(db, TRAIN)
+    content = {**made.content, **wrong}
+    error = await refused(db, drafts.update_draft, TRAIN, made.version, content=content, comment="")
+    assert error.reason is Reason.INVALID_FIELD
+    assert error.violations[0][0].startswith(next(iter(wrong)))
+
+
 async def test_a_plain_update_writes_a_version_and_outdates_drafts(db: Database) -> None:
     """Seen red: without the comparison with the base the update would be lost without a word."""
     await draft(db, TRAIN, policy=FEE)
