@@ -118,9 +118,7 @@ def test_every_method_is_tried() -> None:
     listing -= asking | {"ListBlackoutDates"}
     assert set(VALID) == METHODS.keys() - listing - ASKING_WECHAT
     assert set(CHANGING) | ASKING_WECHAT == {
-        name
-        for name in METHODS
-        if not name.startswith(READING) and name != "AdminLogin"
+        name for name in METHODS if not name.startswith(READING) and name != "AdminLogin"
     }
 
 
