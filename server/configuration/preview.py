@@ -29,7 +29,7 @@ from server.catalog.offers import Offer
 from server.catalog.promotions import PROMOTIONS
 from server.configuration import kept_examples, preview_counts
 from server.configuration.drafts import outdated_by
-from server.configuration.preview_counts import Kept
+from server.configuration.preview_counts import StillSold
 from server.platform.errors import DomainError
 
 MOST_OFFERS = 20_000
@@ -90,7 +90,7 @@ class Preview:
     until: date
     changed: list[str]
     faults: list[str]
-    kept: Kept
+    kept: StillSold
     changes: list[OfferChange] = field(default_factory=list)
     looked_at: int = 0
     closed_departures: list[int] = field(default_factory=list)

@@ -10,7 +10,7 @@ from server.parties.rules import SANDBOX_BIT
 from server.platform.statements import Statement, run
 
 
-class Kept(NamedTuple):
+class StillSold(NamedTuple):
     """What keeps the snapshot it was sold under, or is not touched.
 
     `live_tickets` can still be used or refunded, `unsold_tickets` of them are partners' that wait
@@ -28,7 +28,7 @@ class Kept(NamedTuple):
     allotted: int
 
 
-_KEPT = Statement(
+_STILL_SOLD = Statement(
     f"""
 SELECT t.live, t.unsold, t.batches, o.waiting, r.open, s.allotments, s.allotted
 FROM (SELECT count(*) AS live, count(*) FILTER (WHERE state = 'PRE_GENERATED') AS unsold,
@@ -47,7 +47,7 @@ FROM (SELECT count(*) AS live, count(*) FILTER (WHERE state = 'PRE_GENERATED') A
     FROM stocks WHERE partner_id > 0 AND partner_id < {SANDBOX_BIT}
     AND product_id = ANY($1::int[])) s
 """,  # noqa: S608 - our own number
-    Kept,
+    StillSold,
 )
 _USED_UP = Statement(
     """
@@ -58,9 +58,9 @@ WHERE partner_id = 0 AND promotion_id IS NOT NULL AND held + sold >= total
 )
 
 
-async def kept(tx: AsyncConnection, product_ids: Sequence[int], *, now: datetime) -> Kept:
+async def kept(tx: AsyncConnection, product_ids: Sequence[int], *, now: datetime) -> StillSold:
     """What of these products stays as it was sold."""
-    (found,) = await run(tx, _KEPT(product_ids, now))
+    (found,) = await run(tx, _STILL_SOLD(product_ids, now))
     return found
 
 
