@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from server.audit.models import audit_events
-from server.catalog.catalogue import _facts as catalogue_facts
+from server.catalog.catalogue import read_facts as catalogue_facts
 from server.catalog.holiday_tables import load_shipped
 from server.catalog.models import cities
 from server.configuration import catalogue_files
