@@ -514,6 +514,11 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsResponse.FromString,
                 _registered_method=True)
+        self.PreviewConfigVersion = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/PreviewConfigVersion',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewConfigVersionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewConfigVersionResponse.FromString,
+                _registered_method=True)
         self.PublishConfigVersion = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/PublishConfigVersion',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishConfigVersionRequest.SerializeToString,
@@ -1614,6 +1619,16 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewConfigVersion(self, request, context):
+        """The dry run: what a version would do to the offers of the next days, for one party, and what
+        keeps the terms it was sold under. Nothing is changed. The prices are those that search, quote
+        and order then give, as long as nothing else changes. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or
+        ARCHIVED, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PublishConfigVersion(self, request, context):
         """Has a draft take effect, now or at a time to come: for what is sold from then on, in every
         process within a second. Orders, tickets and batches keep the snapshot they were sold under.
@@ -2651,6 +2666,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListConfigVersions,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsResponse.SerializeToString,
+            ),
+            'PreviewConfigVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewConfigVersion,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewConfigVersionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewConfigVersionResponse.SerializeToString,
             ),
             'PublishConfigVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.PublishConfigVersion,
@@ -5426,6 +5446,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ListConfigVersions',
             deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_config__version__pb2.ListConfigVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewConfigVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/PreviewConfigVersion',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewConfigVersionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewConfigVersionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -406,6 +406,12 @@ class AdminServiceStub:
     """Reads a version. Reasons: NOT_FOUND."""
     ListConfigVersions: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.ListConfigVersionsRequest, _config_version_pb2.ListConfigVersionsResponse]
     """Lists versions by page. Reasons: PAGE_TOKEN_INVALID."""
+    PreviewConfigVersion: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.PreviewConfigVersionRequest, _config_version_pb2.PreviewConfigVersionResponse]
+    """The dry run: what a version would do to the offers of the next days, for one party, and what
+    keeps the terms it was sold under. Nothing is changed. The prices are those that search, quote
+    and order then give, as long as nothing else changes. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or
+    ARCHIVED, PAGE_TOKEN_INVALID.
+    """
     PublishConfigVersion: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.PublishConfigVersionRequest, _config_version_pb2.PublishConfigVersionResponse]
     """Has a draft take effect, now or at a time to come: for what is sold from then on, in every
     process within a second. Orders, tickets and batches keep the snapshot they were sold under.
@@ -1042,6 +1048,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Reads a version. Reasons: NOT_FOUND."""
     ListConfigVersions: _aio.UnaryUnaryMultiCallable[_config_version_pb2.ListConfigVersionsRequest, _config_version_pb2.ListConfigVersionsResponse]  # type: ignore[assignment]
     """Lists versions by page. Reasons: PAGE_TOKEN_INVALID."""
+    PreviewConfigVersion: _aio.UnaryUnaryMultiCallable[_config_version_pb2.PreviewConfigVersionRequest, _config_version_pb2.PreviewConfigVersionResponse]  # type: ignore[assignment]
+    """The dry run: what a version would do to the offers of the next days, for one party, and what
+    keeps the terms it was sold under. Nothing is changed. The prices are those that search, quote
+    and order then give, as long as nothing else changes. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or
+    ARCHIVED, PAGE_TOKEN_INVALID.
+    """
     PublishConfigVersion: _aio.UnaryUnaryMultiCallable[_config_version_pb2.PublishConfigVersionRequest, _config_version_pb2.PublishConfigVersionResponse]  # type: ignore[assignment]
     """Has a draft take effect, now or at a time to come: for what is sold from then on, in every
     process within a second. Orders, tickets and batches keep the snapshot they were sold under.
@@ -2209,6 +2221,18 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_config_version_pb2.ListConfigVersionsResponse, _abc.Awaitable[_config_version_pb2.ListConfigVersionsResponse]]:
         """Lists versions by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def PreviewConfigVersion(
+        self,
+        request: _config_version_pb2.PreviewConfigVersionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.PreviewConfigVersionResponse, _abc.Awaitable[_config_version_pb2.PreviewConfigVersionResponse]]:
+        """The dry run: what a version would do to the offers of the next days, for one party, and what
+        keeps the terms it was sold under. Nothing is changed. The prices are those that search, quote
+        and order then give, as long as nothing else changes. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or
+        ARCHIVED, PAGE_TOKEN_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def PublishConfigVersion(

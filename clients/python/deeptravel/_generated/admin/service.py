@@ -568,6 +568,13 @@ _LIST_CONFIG_VERSIONS = Method(
     safe=True,
     items="config_versions",
 )
+_PREVIEW_CONFIG_VERSION = Method(
+    "/deeptravel.admin.v1.AdminService/PreviewConfigVersion",
+    admin.PreviewConfigVersionRequest,
+    admin.PreviewConfigVersionResponse,
+    safe=True,
+    items="offer_changes",
+)
 _PUBLISH_CONFIG_VERSION = Method(
     "/deeptravel.admin.v1.AdminService/PublishConfigVersion",
     admin.PublishConfigVersionRequest,
@@ -2521,6 +2528,37 @@ class AdminService:
     ) -> Iterator[admin.ConfigVersion]:
         """All `config_versions` of list_config_versions, page after page."""
         return self._calls.pages(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size), timeout)
+
+    def preview_config_version(
+        self,
+        *,
+        version_id: str,
+        days: int = 0,
+        party: Iterable[tickets.CustomerType.ValueType] = (),
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.PreviewConfigVersionResponse:
+        """The dry run: what a version would do to the offers of the next days, for one party, and what
+        keeps the terms it was sold under. Nothing is changed. The prices are those that search,
+        quote and order then give, as long as nothing else changes. Reasons: NOT_FOUND,
+        PRODUCT_NOT_ON_SALE or ARCHIVED, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_PREVIEW_CONFIG_VERSION, admin.PreviewConfigVersionRequest(version_id=version_id, days=days, party=party, promotion_codes=promotion_codes, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_config_version_offer_changes(
+        self,
+        *,
+        version_id: str,
+        days: int = 0,
+        party: Iterable[tickets.CustomerType.ValueType] = (),
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.OfferChange]:
+        """All `offer_changes` of preview_config_version, page after page."""
+        return self._calls.pages(_PREVIEW_CONFIG_VERSION, admin.PreviewConfigVersionRequest(version_id=version_id, days=days, party=party, promotion_codes=promotion_codes, page_size=page_size), timeout)
 
     def publish_config_version(
         self,
@@ -5266,6 +5304,37 @@ class AsyncAdminService:
     ) -> AsyncIterator[admin.ConfigVersion]:
         """All `config_versions` of list_config_versions, page after page."""
         return self._calls.pages(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size), timeout)
+
+    async def preview_config_version(
+        self,
+        *,
+        version_id: str,
+        days: int = 0,
+        party: Iterable[tickets.CustomerType.ValueType] = (),
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.PreviewConfigVersionResponse:
+        """The dry run: what a version would do to the offers of the next days, for one party, and what
+        keeps the terms it was sold under. Nothing is changed. The prices are those that search,
+        quote and order then give, as long as nothing else changes. Reasons: NOT_FOUND,
+        PRODUCT_NOT_ON_SALE or ARCHIVED, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_PREVIEW_CONFIG_VERSION, admin.PreviewConfigVersionRequest(version_id=version_id, days=days, party=party, promotion_codes=promotion_codes, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_config_version_offer_changes(
+        self,
+        *,
+        version_id: str,
+        days: int = 0,
+        party: Iterable[tickets.CustomerType.ValueType] = (),
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.OfferChange]:
+        """All `offer_changes` of preview_config_version, page after page."""
+        return self._calls.pages(_PREVIEW_CONFIG_VERSION, admin.PreviewConfigVersionRequest(version_id=version_id, days=days, party=party, promotion_codes=promotion_codes, page_size=page_size), timeout)
 
     async def publish_config_version(
         self,
