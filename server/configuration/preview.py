@@ -73,7 +73,7 @@ class OfferChange(NamedTuple):
 
 
 @dataclass(slots=True)
-class Preview:
+class DryRun:
     """What a version would do.
 
     Attributes:
@@ -128,7 +128,7 @@ async def preview(
     *,
     zone: ZoneInfo,
     now: datetime,
-) -> Preview:
+) -> DryRun:
     """What a version would do if it took effect now, or at its time if it is scheduled. All of it
     is read in one snapshot of the database, so it is the first in its transaction.
 
@@ -144,7 +144,7 @@ async def preview(
     concerned = _products(version, before, after)
     at = version.effective_time if version.state == SCHEDULED and version.effective_time else now
     today = at.astimezone(zone).date()
-    found = Preview(
+    found = DryRun(
         version,
         at,
         today + timedelta(days=query.days - 1),
@@ -234,7 +234,7 @@ class _Catalogue(NamedTuple):
 
 
 def _compare(
-    found: Preview,
+    found: DryRun,
     catalogues: Sequence[_Catalogue],
     concerned: Collection[int],
     query: PreviewQuery,

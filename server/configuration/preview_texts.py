@@ -1,9 +1,9 @@
 """What a version would do, in sentences, in English and Chinese."""
 
-from server.configuration.preview import Preview
+from server.configuration.preview import DryRun
 
 
-def texts(found: Preview) -> tuple[str, str]:
+def texts(found: DryRun) -> tuple[str, str]:
     """A preview in English and Chinese."""
     numbers = {kind: found.count(kind) for kind in ("cheaper", "dearer", "closed", "opened")}
     numbers |= {"same": found.count("terms"), "offers": found.looked_at}

@@ -13,7 +13,7 @@ from server.api.ticketing.offers import UNAVAILABLE_REASONS, price_message
 from server.catalog import config_versions, promotions
 from server.catalog.config_versions import PRODUCT, PROMOTION, ROUTE_FARES, ConfigSubject
 from server.configuration import publishing
-from server.configuration.preview import OfferChange, Preview, PreviewQuery, kind_of, preview
+from server.configuration.preview import DryRun, OfferChange, PreviewQuery, kind_of, preview
 from server.configuration.preview_texts import texts
 from server.platform.database import Database
 from server.platform.errors import Reason
@@ -49,7 +49,7 @@ async def traveller(timetable_url: str, module_redis_url: str) -> AsyncIterator[
         yield Traveller(server.channel)
 
 
-async def look(db: Database, version: Any, days: int = DAYS, **fields: Any) -> Preview:
+async def look(db: Database, version: Any, days: int = DAYS, **fields: Any) -> DryRun:
     query = PreviewQuery(days, PARTY, **fields)
     async with db.transaction() as tx:
         named = version.subject, version.version
@@ -177,7 +177,7 @@ async def test_the_dry_run_equals_what_then_happens(
 
 
 async def buy_one(
-    rng: random.Random, client: TravellerClient, found: Preview, held: dict[str, int]
+    rng: random.Random, client: TravellerClient, found: DryRun, held: dict[str, int]
 ) -> None:
     """Quotes and orders one of the offers that changed."""
     sold = [each for each in found.changes if each.after.sells]

@@ -5,7 +5,7 @@ from deeptravel.admin.v1 import config_version_pb2
 from server.api import convert
 from server.api.admin.product_messages import customer_types
 from server.api.ticketing.offers import UNAVAILABLE_REASONS, price_message
-from server.configuration.preview import OfferChange, Preview, PreviewQuery, PreviewSide
+from server.configuration.preview import DryRun, OfferChange, PreviewQuery, PreviewSide
 from server.configuration.preview_texts import texts
 
 DEFAULT_DAYS = 14
@@ -17,7 +17,7 @@ def preview_query(request: config_version_pb2.PreviewConfigVersionRequest) -> Pr
     return PreviewQuery(request.days or DEFAULT_DAYS, party, tuple(request.promotion_codes))
 
 
-def summary_message(found: Preview) -> config_version_pb2.PreviewSummary:
+def summary_message(found: DryRun) -> config_version_pb2.PreviewSummary:
     """A preview, summed up."""
     text_en, text_zh = texts(found)
     return config_version_pb2.PreviewSummary(
