@@ -2,8 +2,7 @@
 WeChat can tell apart.
 
 Orders are cancelled by SQL, as their transaction would. Seen red when a message was marked SENT as
-it was taken: what a killed process had in hand never went out; and without the `notify` mark in the
-transaction of the messages: they were written twice.
+it was taken: what a killed process had in hand never went out.
 """
 
 import asyncio
