@@ -82,8 +82,8 @@ async def notified(client: TravellerClient, count: int) -> list[str]:
 async def test_a_traveller_hears_of_all_that_happens_to_his_orders(
     world: World, server: GateServer, scenario: OrderScenario, staff: Staff
 ) -> None:
-    """Payment, redemption, refund, cancellation, each once, in its order: by the mark of the move and
-    by the source of the message.
+    """Payment, redemption, refund, cancellation, each once, in its order: by the mark of the
+    move, and by the source of the message.
     """
     client = TravellerClient.of(server.channel, 1)
     order = await scenario.sell(client, world.package())

@@ -14,16 +14,19 @@ from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
-from server.notifications import pauses
+from server.notifications import pauses, tasks
 from server.notifications.dispatching import NotificationDispatcher
 from server.notifications.preferences import ContactSeals
 from server.notifications.templates import Templates
 from server.notifications.wechat_sender import WechatSender
+from server.platform import dead_letters
 from server.platform.change_feed import ChangeFeed
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.statements import run
+from server.platform.task_worker import TaskWorker
 from server.wechat.access_tokens import AccessTokens
 from server.wechat.mini_program_client import MiniProgramClient
 from tests.support.rpc_server import SECRET_KEY
@@ -302,3 +305,22 @@ async def test_all_processes_have_one_token(
     row = await (await line.pg.execute(b"SELECT sealed FROM wechat_access_tokens")).fetchone()
     assert row
     assert next(iter(fresh)).encode() not in row[0]
+
+
+async def test_a_dead_letter_is_replayed_and_its_consent_was_given_back(line: Line) -> None:
+    """An administrator sees what was given up, and by which code; ReplayTask has it sent again."""
+    await line.wechat.switch(message_codes={47003: 1})
+    number = await line.write(9)
+    consent = "INSERT INTO notification_consents VALUES (9, %s, 0, 1, now()) ON CONFLICT DO NOTHING"
+    await line.pg.execute(consent.encode(), [TEMPLATE])
+    assert (await line.sent(number))[0] == "DEAD"
+    letters = b"SELECT key, last_error FROM outbox_tasks WHERE kind = 'notification'"
+    ((key, error),) = await (await line.pg.execute(letters)).fetchall()
+    assert (key, error.partition(" ")[0]) == (f"9/{number}/WECHAT", "47003")
+    available = b"SELECT available FROM notification_consents WHERE traveller_id = 9"
+    assert await (await line.pg.execute(available)).fetchone() == (1,)
+    async with line.db.transaction() as tx:
+        letter = await tx.scalar(text("SELECT task_id FROM outbox_tasks"))
+        await dead_letters.replay(tx, letter, now=datetime.now(UTC))
+    await TaskWorker(line.db, tasks.kinds(line.db)).drain()
+    assert await line.sent(number) == ("SENT", "", 1)
