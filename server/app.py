@@ -17,6 +17,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sqlalchemy import event
 
+from server.aftersales import tasks as aftersales_tasks
 from server.api import interceptor, operations, paging, reflection
 from server.api import repeats as repeats_module
 from server.api.admin.servicer import AdminServicer
@@ -99,6 +100,7 @@ class Service(NamedTuple):
 def jobs(settings: Settings) -> list[Job]:
     """All that is done by the clock, with these settings: each room's list."""
     return [
+        *aftersales_tasks.jobs(settings),
         *audit_tasks.jobs(settings),
         *catalog_tasks.jobs(settings),
         *identity_tasks.jobs(settings),

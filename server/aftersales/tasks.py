@@ -19,12 +19,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales import departure_orders
 from server.aftersales.departure_orders import AffectedDeparture
+from server.aftersales.sweeping import Sweeper
 from server.catalog.departures import CANCELLED, FOLLOW_CANCELLATION
 from server.catalog.timetables import FOLLOW_MOVE
 from server.orders import orders
+from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.outbox import Postpone, Task
+from server.platform.schedule import About, Job
 from server.platform.task_worker import TaskKind
 
 CHUNK_ORDERS = 100
@@ -42,6 +45,7 @@ COMES_BACK = timedelta(days=1)
 not above LOOKED_FOR.
 """
 LOOKED_FOR = timedelta(days=30)
+SWEEP_CADENCE = timedelta(minutes=30)
 MOST_ATTEMPTS = 100
 """Failing for half a day; then it is a dead letter, for an administrator."""
 
@@ -49,6 +53,22 @@ log = structlog.get_logger()
 
 Find = Callable[[AsyncConnection, int], Awaitable[Any]]
 Follow = Callable[[AsyncConnection, int], Awaitable[None]]
+
+
+def jobs(_: Settings) -> list[Job]:
+    """What is done by the clock."""
+    return [
+        Job(
+            "sweep-stuck",
+            SWEEP_CADENCE,
+            Sweeper().work,
+            about=About(
+                "Looks for what does not go on by itself: finishes what the rules say how to, and"
+                " notes the rest (ListStuck).",
+                "查找卡住的订单、票券、支付与任务：能按规则完成的予以完成，其余记录待处理（ListStuck）。",
+            ),
+        )
+    ]
 
 
 def kinds(db: Database) -> dict[str, TaskKind]:

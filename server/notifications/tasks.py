@@ -8,7 +8,7 @@ from server.notifications import deliveries, inbox
 from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.outbox import Task
-from server.platform.schedule import Job, in_chunks
+from server.platform.schedule import About, Job, in_chunks
 from server.platform.statements import run
 from server.platform.task_worker import TaskKind
 
@@ -20,7 +20,17 @@ def jobs(settings: Settings) -> list[Job]:
     async def messages(tx: AsyncConnection, now: datetime, limit: int) -> int:
         return await inbox.purge(tx, now=now, keep=keep, limit=limit)
 
-    return [Job("purge-notifications", timedelta(hours=1), in_chunks(messages))]
+    return [
+        Job(
+            "purge-notifications",
+            timedelta(hours=1),
+            in_chunks(messages),
+            about=About(
+                "Forgets messages to travellers that were kept long enough.",
+                "清除超过保留期的旅客消息。",
+            ),
+        )
+    ]
 
 
 def kinds(db: Database) -> dict[str, TaskKind]:

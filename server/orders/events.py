@@ -28,6 +28,7 @@ TICKET_CHANGED = "ticket.changed"
 TICKET_RESTORED = "ticket.restored"
 TICKET_EXPIRED = "ticket.expired"
 PAYMENT_REFUNDED = "payment.refunded"
+TICKET_EXPIRING = "ticket.expiring"
 DEPARTURE_CANCELLED = "departure.cancelled"
 DEPARTURE_MOVED = "departure.moved"
 

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.orders import completion, order_search, ticket_expiry
+from server.orders import completion, expiry_reminders, order_search, ticket_expiry
+from server.orders.expiry_pace import GatePace
 from server.orders.ticket_expiry import TicketExpiry
 from server.platform.config import Settings
 from server.platform.database import Database
@@ -59,6 +60,7 @@ def jobs(settings: Settings) -> list[Job]:
                 "将有效期已过的票置为已过期（EXPIRED），并完成其订单（COMPLETED）。",
             ),
             oldest_due=ticket_expiry.oldest_due,
+            pace=GatePace(),
         ),
         Job(
             "settle-tickets",
@@ -88,6 +90,16 @@ def jobs(settings: Settings) -> list[Job]:
             about=About(
                 "Makes orders of earlier releases be found by names, documents and telephones.",
                 "为早期版本的订单补建姓名、证件和电话的检索索引。",
+            ),
+        ),
+        Job(
+            "remind-travellers",
+            REMIND_CADENCE,
+            expiry_reminders.work(lead),
+            quiet=True,
+            about=About(
+                "Reminds travellers of tickets that expire before long.",
+                "提醒旅客其票券即将过期。",
             ),
         ),
     ]

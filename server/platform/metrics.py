@@ -194,6 +194,12 @@ JOB_LAG = Gauge(
     ["job"],
     multiprocess_mode="livemax",
 )
+STUCK = Gauge(
+    "deeptravel_stuck",
+    "What was found stuck and is not seen to, by kind; where jobs run",
+    ["kind"],
+    multiprocess_mode="livemostrecent",
+)
 JOB_PAUSED = Gauge(
     "deeptravel_job_paused",
     "1 while an administrator has the job paused; where jobs run, 0 elsewhere",

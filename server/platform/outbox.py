@@ -42,7 +42,7 @@ ENQUEUED = "tasks"
 commit.
 """
 DONE_TASKS_KEPT = timedelta(days=3)
-"""For whoever asks what the outbox did."""
+"""At least, for whoever asks what the outbox did; the setting DONE_TASK_DAYS may say longer."""
 
 
 outbox_tasks = Table(

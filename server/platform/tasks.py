@@ -17,7 +17,8 @@ def jobs(settings: Settings) -> list[Job]:
         return await idempotency.purge(tx, now=now, keep=keep, limit=limit)
 
     async def tasks(tx: AsyncConnection, now: datetime, limit: int) -> int:
-        return await outbox.purge(tx, now=now, keep=outbox.DONE_TASKS_KEPT, limit=limit)
+        keep_done = timedelta(days=settings.done_task_days)
+        return await outbox.purge(tx, now=now, keep=keep_done, limit=limit)
 
     async def history(tx: AsyncConnection, now: datetime, limit: int) -> int:
         keep_runs = timedelta(days=settings.job_history_days)

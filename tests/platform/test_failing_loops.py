@@ -21,6 +21,7 @@ from server.api import streams
 from server.app import App, jobs
 from server.orders import watch
 from server.platform.config import load_settings
+from server.platform.job_runs import JobState
 from tests.support import databases
 from tests.support.failing_loops import (
     ERRORS,
@@ -145,10 +146,12 @@ async def app_server(
 LOOPS = [
     "accept http 0",
     "accept operations_http 0",
+    "audit-chain",
     "change-feed",
     "database-probe",
     "health",
     "hold-expiry",
+    "job-leader",
     "key-uses",
     "ledgers",
     "notifications",
@@ -159,6 +162,7 @@ LOOPS = [
     "redis-probe",
     "reservation-expiry",
     "sandbox-clocks",
+    "scheduled-versions",
     "state-metrics",
     "stream-rights",
     "webhooks",
@@ -166,11 +170,16 @@ LOOPS = [
 
 
 JOBS = [
+    "job audit-checkpoint",
     "job count-states",
+    "job expire-holds",
+    "job expire-reservations",
     "job expire-tickets",
+    "job index-orders",
     "job make-departures",
     "job purge-answers",
     "job purge-changes",
+    "job purge-job-runs",
     "job purge-logins",
     "job purge-notifications",
     "job purge-partner-events",
@@ -178,10 +187,12 @@ JOBS = [
     "job purge-webhook-log",
     "job release-allotments",
     "job remind-tickets",
+    "job remind-travellers",
     "job seal-statements",
     "job settle-tickets",
     "job sum-redemptions",
     "job sum-sales",
+    "job sweep-stuck",
 ]
 
 
@@ -201,6 +212,8 @@ async def test_no_error_ends_a_loop(
 ) -> None:
     """Its next statement fails, then a later one, with each kind of error."""
     app = app_server.app
+    # a job is due all the time while it is tried, and others are not
+    monkeypatch.setattr(JobState, "is_due", lambda state, *_: f"job {state.job_name}" == loop)
     statements = Statements(monkeypatch, loop)
     for error in ERRORS:
         for later in (1, 3):

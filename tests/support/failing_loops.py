@@ -4,6 +4,7 @@ import asyncio
 from asyncio import selector_events
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -16,7 +17,7 @@ from server.api import streams
 from server.identity import keys
 from server.orders import hold_expiry, watch
 from server.partners import ledger, reservation_expiry, sandbox_clock
-from server.platform import change_feed, schedule, task_worker
+from server.platform import change_feed, job_runs, leadership, schedule, task_worker
 from server.platform import loops as loops_module
 from server.platform.connection import DriverConnection
 from server.platform.round_trips import RoundTrips
@@ -111,6 +112,9 @@ async def quick_server(database_url: str, redis_url: str) -> AsyncIterator[GateS
             (watch, "POLL_SECONDS"),
             (streams, "RECHECK_SECONDS"),
             (schedule, "LOOK_SECONDS"),
+            (schedule, "RETRY_SECONDS"),
+            (leadership, "LOOK_SECONDS"),
+            (leadership, "JITTER_SECONDS"),
             (health_module, "PROBE_SECONDS"),
             (ledger, "POLL_SECONDS"),
             (sequencing, "POLL_SECONDS"),
@@ -120,5 +124,6 @@ async def quick_server(database_url: str, redis_url: str) -> AsyncIterator[GateS
             (loops_module, "STEADY_SECONDS"),
         ):
             patched.setattr(module, name, 0.05)
+        patched.setattr(job_runs, "STALE", timedelta(seconds=0.05))
         async with traveller_server(database_url, redis_url, all_jobs=True) as running:
             yield running

@@ -66,7 +66,10 @@ SERVICES = (
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}.{method.name}": method for service in SERVICES for method in service.methods
 }
-CLOCKWORK = ["job_runs", "notification_marks", "state_counts", "ticket_reminders"]
+CLOCKWORK = [
+    *("job_history", "job_runs", "notification_marks", "state_counts", "stuck_findings"),
+    "ticket_reminders",
+]
 """What the clock does says nothing of a call; nor when a key was used, which is noted later."""
 NOTED = "last_used_time"
 TABLES = (

@@ -9,6 +9,7 @@ from server.api import convert
 from server.api.convert import timestamp
 from server.audit.job_control import JobStanding
 from server.platform.job_runs import EndedRun
+from server.platform.stuck import Stuck
 
 OUTCOMES = convert.enum_numbers(job_pb2.JobOutcome)
 
@@ -72,6 +73,17 @@ def job_run(ended: EndedRun) -> job_pb2.JobRun:
         error=ended.error or "",
         worker=ended.worker,
         asked_by=ended.asked_by or "",
+    )
+
+
+def stuck(found: Stuck) -> job_pb2.Stuck:
+    """Something that does not go on by itself."""
+    return job_pb2.Stuck(
+        kind=found.kind,
+        subject=found.subject,
+        found=found.found,
+        first_time=timestamp(found.first_time),
+        seen_time=timestamp(found.seen_time),
     )
 
 

@@ -12,7 +12,7 @@ from server.api.repeats import ChangingCall, changing
 from server.audit import job_control
 from server.audit.job_control import JobTable
 from server.identity.callers import Admin
-from server.platform import clock
+from server.platform import clock, stuck
 
 
 class JobMethods(AdminMethods):
@@ -64,3 +64,12 @@ class JobMethods(AdminMethods):
             )
         shown = page.cut(found, lambda last: (last.start_time, last.run_id))
         return job_pb2.ListJobRunsResponse(job_runs=map(messages.job_run, shown))
+
+    @paged
+    async def ListStuck(
+        self, request: job_pb2.ListStuckRequest, page: Page[Admin, tuple[str, str]]
+    ) -> job_pb2.ListStuckResponse:
+        async with self._db.report(page.caller.key) as tx:
+            found = await stuck.page(tx, kind=request.kind, after=page.after, limit=page.size + 1)
+        shown = page.cut(found, lambda last: (last.kind, last.subject))
+        return job_pb2.ListStuckResponse(stuck=map(messages.stuck, shown))

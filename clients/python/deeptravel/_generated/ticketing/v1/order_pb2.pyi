@@ -789,8 +789,8 @@ class WatchOrderResponse(_message.Message):
     """Why it was cancelled; absent if it was not."""
     event: _builtins.str
     """What happened, e.g. `order.created`, `order.paid`, `ticket.refunding`, `ticket.refunded`,
-    `ticket.changed`, `ticket.expired` (within a minute after its validity is over),
-    `order.completed`; by the operator `departure.cancelled` and `departure.moved`, one for each
+    `ticket.changed`, `ticket.expiring` (some days before its validity is over), `ticket.expired`
+    (within a minute after that), `order.completed`; by the operator `departure.cancelled` and `departure.moved`, one for each
     ticket concerned.
     """
     ticket_code: _builtins.str
