@@ -444,6 +444,11 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobResponse.FromString,
                 _registered_method=True)
+        self.ListStuck = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListStuck',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListStuckRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListStuckResponse.FromString,
+                _registered_method=True)
         self.ListJobRuns = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListJobRuns',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListJobRunsRequest.SerializeToString,
@@ -1494,6 +1499,15 @@ class AdminServiceServicer:
     def ResumeJob(self, request, context):
         """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
         Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStuck(self, request, context):
+        """Lists what the job `sweep-stuck` has found that does not go on by itself, and cannot finish:
+        somebody has to see to it. What is found no more is not listed any longer; RunJob looks anew.
+        Reasons: PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2596,6 +2610,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ResumeJob,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobResponse.SerializeToString,
+            ),
+            'ListStuck': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStuck,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListStuckRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_job__pb2.ListStuckResponse.SerializeToString,
             ),
             'ListJobRuns': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJobRuns,
@@ -5068,6 +5087,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ResumeJob',
             deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_job__pb2.ResumeJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStuck(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListStuck',
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.ListStuckRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_job__pb2.ListStuckResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -347,6 +347,11 @@ class AdminServiceStub:
     """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
     Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
+    ListStuck: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListStuckRequest, _job_pb2.ListStuckResponse]
+    """Lists what the job `sweep-stuck` has found that does not go on by itself, and cannot finish:
+    somebody has to see to it. What is found no more is not listed any longer; RunJob looks anew.
+    Reasons: PAGE_TOKEN_INVALID.
+    """
     ListJobRuns: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListJobRunsRequest, _job_pb2.ListJobRunsResponse]
     """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
     NOT_FOUND, PAGE_TOKEN_INVALID.
@@ -988,6 +993,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ResumeJob: _aio.UnaryUnaryMultiCallable[_job_pb2.ResumeJobRequest, _job_pb2.ResumeJobResponse]  # type: ignore[assignment]
     """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
     Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    ListStuck: _aio.UnaryUnaryMultiCallable[_job_pb2.ListStuckRequest, _job_pb2.ListStuckResponse]  # type: ignore[assignment]
+    """Lists what the job `sweep-stuck` has found that does not go on by itself, and cannot finish:
+    somebody has to see to it. What is found no more is not listed any longer; RunJob looks anew.
+    Reasons: PAGE_TOKEN_INVALID.
     """
     ListJobRuns: _aio.UnaryUnaryMultiCallable[_job_pb2.ListJobRunsRequest, _job_pb2.ListJobRunsResponse]  # type: ignore[assignment]
     """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
@@ -2077,6 +2087,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_job_pb2.ResumeJobResponse, _abc.Awaitable[_job_pb2.ResumeJobResponse]]:
         """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
         Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListStuck(
+        self,
+        request: _job_pb2.ListStuckRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.ListStuckResponse, _abc.Awaitable[_job_pb2.ListStuckResponse]]:
+        """Lists what the job `sweep-stuck` has found that does not go on by itself, and cannot finish:
+        somebody has to see to it. What is found no more is not listed any longer; RunJob looks anew.
+        Reasons: PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod

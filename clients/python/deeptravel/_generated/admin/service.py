@@ -480,6 +480,13 @@ _RESUME_JOB = Method(
     admin.ResumeJobResponse,
     safe=False,
 )
+_LIST_STUCK = Method(
+    "/deeptravel.admin.v1.AdminService/ListStuck",
+    admin.ListStuckRequest,
+    admin.ListStuckResponse,
+    safe=True,
+    items="stuck",
+)
 _LIST_JOB_RUNS = Method(
     "/deeptravel.admin.v1.AdminService/ListJobRuns",
     admin.ListJobRunsRequest,
@@ -2288,6 +2295,30 @@ class AdminService:
         Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_RESUME_JOB, admin.ResumeJobRequest(job_code=job_code, request_id=request_id), timeout)
+
+    def list_stuck(
+        self,
+        *,
+        kind: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListStuckResponse:
+        """Lists what the job `sweep-stuck` has found that does not go on by itself, and cannot finish:
+        somebody has to see to it. What is found no more is not listed any longer; RunJob looks
+        anew. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_STUCK, admin.ListStuckRequest(kind=kind, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_stuck(
+        self,
+        *,
+        kind: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Stuck]:
+        """All `stuck` of list_stuck, page after page."""
+        return self._calls.pages(_LIST_STUCK, admin.ListStuckRequest(kind=kind, page_size=page_size), timeout)
 
     def list_job_runs(
         self,
@@ -5064,6 +5095,30 @@ class AsyncAdminService:
         Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_RESUME_JOB, admin.ResumeJobRequest(job_code=job_code, request_id=request_id), timeout)
+
+    async def list_stuck(
+        self,
+        *,
+        kind: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListStuckResponse:
+        """Lists what the job `sweep-stuck` has found that does not go on by itself, and cannot finish:
+        somebody has to see to it. What is found no more is not listed any longer; RunJob looks
+        anew. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_STUCK, admin.ListStuckRequest(kind=kind, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_stuck(
+        self,
+        *,
+        kind: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Stuck]:
+        """All `stuck` of list_stuck, page after page."""
+        return self._calls.pages(_LIST_STUCK, admin.ListStuckRequest(kind=kind, page_size=page_size), timeout)
 
     async def list_job_runs(
         self,

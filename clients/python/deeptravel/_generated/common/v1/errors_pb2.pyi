@@ -314,7 +314,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     that fails is named. Metadata: `version_id`, `example`, `expected`, `actual`. Remedy: correct
     the draft or the example, or publish with a `force_comment`.
     """
-    ERROR_REASON_JOB_RUNNING: _ErrorReason.ValueType  # 62
+    ERROR_REASON_JOB_RUNNING: _ErrorReason.ValueType  # 60
     """FAILED_PRECONDITION. A run of the job is under way, or asked for. Metadata: `job_code`,
     `run_id`. Remedy: wait until that run has ended (ListJobs shows it), then ask for another if it
     is still needed.
@@ -624,7 +624,7 @@ ERROR_REASON_CONFIG_EXAMPLE_FAILED: ErrorReason.ValueType  # 59
 that fails is named. Metadata: `version_id`, `example`, `expected`, `actual`. Remedy: correct
 the draft or the example, or publish with a `force_comment`.
 """
-ERROR_REASON_JOB_RUNNING: ErrorReason.ValueType  # 62
+ERROR_REASON_JOB_RUNNING: ErrorReason.ValueType  # 60
 """FAILED_PRECONDITION. A run of the job is under way, or asked for. Metadata: `job_code`,
 `run_id`. Remedy: wait until that run has ended (ListJobs shows it), then ask for another if it
 is still needed.
