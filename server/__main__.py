@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from server.cli import audit_commands, exits
+from server.cli import audit_commands, exits, gtfs_feeds
 from server.platform import logs
 from server.platform.config import Settings, load_settings, unknown_settings
 
@@ -54,6 +54,8 @@ catalog_app = typer.Typer(
     no_args_is_help=True, help="Cities, routes, fares, timetables …: import and export as files."
 )
 app.add_typer(catalog_app, name="catalog")
+gtfs_work = {"obj": lambda work: _with_database(_settings(), lambda db, _: work(db, _actor()))}
+app.add_typer(gtfs_feeds.app, name="gtfs", context_settings=gtfs_work)
 statements_app = typer.Typer(no_args_is_help=True, help="Partners' monthly statements: rebuild.")
 app.add_typer(statements_app, name="statements")
 policies_app = typer.Typer(

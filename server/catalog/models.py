@@ -107,7 +107,7 @@ routes = Table(
     Column("product_id", ForeignKey(products.c.product_id), nullable=False),
     Column("vehicle", Text, nullable=False),
     # a list of {stop_code, arrive_minutes, depart_minutes} since the departure of the first, in the
-    # order they are called at
+    # order they are called at; with approximate: true where the minutes are
     Column("stops", JSONB, nullable=False),
     # a list of {class_code, class_index, display_name_en/zh, seat_map}; seat_map (see seating.py)
     # or null: not numbered

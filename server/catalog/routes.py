@@ -71,7 +71,11 @@ async def create_route(tx: AsyncConnection, route: Route, **by: Unpack[By]) -> R
     await _its_product(tx, route.product_id)
     known = await _known_stops(tx, route.stops)
     refuse([*_route_faults(route, known), *_fare_faults(route, route.fares)])
-    route = replace(route, fare_classes=_classes_with_names(route.fare_classes))
+    route = replace(
+        route,
+        fare_classes=_classes_with_names(route.fare_classes),
+        stops=_plain_calls(route.stops),
+    )
     await create(tx, routes, "route", [route], **by)
     await config_versions.record(tx, _subject(route), None, content_of(route), **by)
     return await ROUTES.get(tx, route.route_id)
@@ -89,6 +93,7 @@ async def update_route(
     before = await ROUTES.lock(tx, route_id)
     refuse_archived_record("route", route_id, before)
     after = replace(before, **values)
+    after = replace(after, stops=_plain_calls(after.stops))
     known = await _known_stops(tx, after.stops) if "stops" in values else _stop_codes(after.stops)
     refuse([*_route_faults(after, known), *_fare_faults(after, after.fares)])
     if "fare_classes" in values:
@@ -177,6 +182,14 @@ async def _its_product(tx: AsyncConnection, product_id: int) -> Product:
             "product_id", f"{product_id} is of kind {product.kind}; name one of TRANSPORT"
         )
     return product
+
+
+def _plain_calls(calls: Sequence[Mapping[str, Any]]) -> list[Json]:
+    """The calls as they are stored: those whose times are not approximate say nothing of it."""
+    return [
+        {name: value for name, value in call.items() if name != "approximate" or value}
+        for call in calls
+    ]
 
 
 def _stop_codes(calls: Sequence[Mapping[str, Any]]) -> list[str]:

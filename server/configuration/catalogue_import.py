@@ -239,7 +239,9 @@ def _list(
             path = f"{name}.{column.name}"
             try:
                 written = texts.get(column.name)
-                entry[column.name] = _value(column, written)
+                value = _value(column, written)
+                if value is not column.left_out:
+                    entry[column.name] = value
                 if written is None and column.value_if_new is ...:
                     faults.append(_refused(record, path, "is missing; write a value", line))
             except ValueError as error:

@@ -20,12 +20,13 @@ MOST_JSON = 20_000
 @dataclass(frozen=True, slots=True)
 class Column:
     """A field: how a text becomes its value; `value_if_new` is what a new record has without it,
-    and `...` (none) one it needs.
+    and `...` (none) one it needs. An entry of a list says nothing where it would be `left_out`.
     """
 
     name: str
     read: Callable[[str], Any]
     value_if_new: Any = ...
+    left_out: Any = ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,14 @@ NOUNS = (
     FileNoun(
         "stops",
         ("stop_code",),
-        (Column("stop_code", code), Column("city_code", code), *NAMES, STATE),
+        (
+            Column("stop_code", code),
+            Column("city_code", code),
+            *NAMES,
+            Column("latitude_microdegrees", number, None),
+            Column("longitude_microdegrees", number, None),
+            STATE,
+        ),
     ),
     FileNoun(
         "entitlement_templates",
@@ -229,6 +237,7 @@ NOUNS = (
                     Column("stop_code", code),
                     Column("arrive_minutes", number),
                     Column("depart_minutes", number),
+                    Column("approximate", flag, False, left_out=False),
                 ),
             ),
             ListField(
@@ -267,6 +276,9 @@ NOUNS = (
             Column("seats", json_value),
             Column("sale_days", number),
             Column("closing_minutes", number),
+            Column("added_dates", several(day), []),
+            Column("removed_dates", several(day), []),
+            Column("headway_seconds", number, None),
             STATE,
         ),
     ),

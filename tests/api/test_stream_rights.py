@@ -273,5 +273,6 @@ def test_every_stream_of_the_contract_is_tried_here() -> None:
         if method.server_streaming or method.client_streaming
     }
     slow = {"StreamBatchTickets", "ExportTickets", "ScanStream", "WatchOrder"}
-    at_once = {"DownloadStatement", "DownloadPartnerStatement"}  # read whole before its first part
+    # read whole before its first part
+    at_once = {"DownloadStatement", "DownloadPartnerStatement", "ExportCatalogue", "ExportGtfs"}
     assert streaming == slow | at_once

@@ -395,7 +395,11 @@ async def add_departure(node: Node, admin_client: AdminClient) -> None:
         cities = [City(code, code, code, "Asia/Hong_Kong") for code in ("SZX", "HKG")]
         await create_cities(tx, cities, **by)
         stops = [("IOQ", "SZX"), ("XJA", "HKG")]
-        await create_stops(tx, [Stop(code, city, code, code) for code, city in stops], **by)
+        await create_stops(
+            tx,
+            [Stop(code, city, code, code, 22_300_000, 114_000_000) for code, city in stops],
+            **by,
+        )
         route = Route(11, timetable.TRAIN, "TRAIN", calls, classes, [])
         await create_route(tx, route, **by)
         once = replace(runs, first_date=DEPARTURE_DAY, last_date=DEPARTURE_DAY)

@@ -16,7 +16,7 @@ from server.catalog.cities import City, Stop
 from server.catalog.holidays import Holiday, HolidayYear, add_year
 from server.catalog.promotions import PromotionRecord
 from server.catalog.templates import EntitlementTemplate
-from tests.support import timetable
+from tests.support import gtfs_feeds, timetable
 
 NAMES = {"display_name_en": "New", "display_name_zh": "新"}
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -139,6 +139,22 @@ VALID: dict[str, dict[str, Any]] = {
         )
     },
     "ExportCatalogue": {},
+    "ImportGtfs": {
+        "archive": gtfs_feeds.zipped(
+            gtfs_feeds.files(
+                gtfs_feeds.FERRY_FEED, day0="20270104", day1="20270105", day2="20270106"
+            )
+        ),
+        "feed_name": "star",
+        "product_id": timetable.TRAIN,
+        "seats": [timetable_pb2.TimetableSeats(class_code="ECONOMY", total=100)],
+        "city_code": "HKG",
+    },
+    "ExportGtfs": {
+        "agency_name": "Star",
+        "agency_url": "https://ferry.example",
+        "route_ids": [11],
+    },
 }
 """A request that succeeds where `seed_catalogue` was called, by method."""
 RESOURCES = {

@@ -149,6 +149,10 @@ class Example:
         )
         if isinstance(value, int):
             setattr(message, first.name, value + 1)
+        elif isinstance(value, bytes):
+            setattr(message, first.name, value + b" ")
+        elif isinstance(value, httpbody_pb2.HttpBody):
+            value.data += b" "
         else:
             setattr(message, first.name, value[:-1] + ("8" if value[-1] == "9" else "9"))
         return message

@@ -154,7 +154,12 @@ async def build(db: Database) -> None:
         ]
         await create_cities(tx, cities, **by())
         stops = [("IZQ", "CAN"), ("IOQ", "SZX"), ("XJA", "HKG"), ("SK", "SZX"), ("SW", "HKG")]
-        await create_stops(tx, [Stop(code, city, code, code) for code, city in stops], **by())
+        places = [(22_500_000 - n * 100_000, 114_000_000 + n * 50_000) for n in range(len(stops))]
+        new = [
+            Stop(code, city, code, code, *place)
+            for (code, city), place in zip(stops, places, strict=True)
+        ]
+        await create_stops(tx, new, **by())
         await products.create_product(tx, product(TRAIN, "TRANSPORT"), **by())
         await products.create_product(tx, product(FERRY, "TRANSPORT", tiers=[]), **by())
         await products.create_product(tx, product(PACKAGE, "PACKAGE", city_code="HKG"), **by())

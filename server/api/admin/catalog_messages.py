@@ -132,6 +132,7 @@ def route_stops(messages: Iterable[catalog_pb2.RouteStop]) -> list[dict[str, Any
             "stop_code": each.stop_code,
             "arrive_minutes": each.arrive_minutes,
             "depart_minutes": each.depart_minutes,
+            "approximate": each.approximate,
         }
         for each in messages
     ]

@@ -25,6 +25,7 @@ from server.api.admin.servicer_catalogue import CatalogueMethods
 from server.api.admin.servicer_catalogue_files import CatalogueFileMethods
 from server.api.admin.servicer_config_versions import ConfigVersionMethods
 from server.api.admin.servicer_fares import FareMethods
+from server.api.admin.servicer_gtfs import GtfsMethods
 from server.api.admin.servicer_holidays import HolidayMethods
 from server.api.admin.servicer_jobs import JobMethods
 from server.api.admin.servicer_money import MoneyMethods
@@ -59,6 +60,7 @@ class AdminServicer(
     CatalogueMethods,
     ConfigVersionMethods,
     FareMethods,
+    GtfsMethods,
     HolidayMethods,
     JobMethods,
     MoneyMethods,

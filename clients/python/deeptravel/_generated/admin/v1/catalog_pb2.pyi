@@ -132,6 +132,7 @@ class RouteStop(_message.Message):
     STOP_CODE_FIELD_NUMBER: _builtins.int
     ARRIVE_MINUTES_FIELD_NUMBER: _builtins.int
     DEPART_MINUTES_FIELD_NUMBER: _builtins.int
+    APPROXIMATE_FIELD_NUMBER: _builtins.int
     stop_code: _builtins.str
     """Its code, e.g. `IOQ`."""
     arrive_minutes: _builtins.int
@@ -140,16 +141,19 @@ class RouteStop(_message.Message):
     """Minutes from the departure at the first stop to the departure here, 0 to 1,440; not before the
     arrival, and 0 at the first.
     """
+    approximate: _builtins.bool
+    """Whether the minutes here are approximate."""
     def __init__(
         self,
         *,
         stop_code: _builtins.str = ...,
         arrive_minutes: _builtins.int = ...,
         depart_minutes: _builtins.int = ...,
+        approximate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrive_minutes", b"arrive_minutes", "depart_minutes", b"depart_minutes", "stop_code", b"stop_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approximate", b"approximate", "arrive_minutes", b"arrive_minutes", "depart_minutes", b"depart_minutes", "stop_code", b"stop_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
