@@ -12,6 +12,7 @@ from deeptravel.admin.v1 import city_pb2 as deeptravel_dot_admin_dot_v1_dot_city
 from deeptravel.admin.v1 import config_version_pb2 as deeptravel_dot_admin_dot_v1_dot_config__version__pb2
 from deeptravel.admin.v1 import entitlement_template_pb2 as deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2
 from deeptravel.admin.v1 import fare_pb2 as deeptravel_dot_admin_dot_v1_dot_fare__pb2
+from deeptravel.admin.v1 import gtfs_pb2 as deeptravel_dot_admin_dot_v1_dot_gtfs__pb2
 from deeptravel.admin.v1 import holiday_pb2 as deeptravel_dot_admin_dot_v1_dot_holiday__pb2
 from deeptravel.admin.v1 import job_pb2 as deeptravel_dot_admin_dot_v1_dot_job__pb2
 from deeptravel.admin.v1 import notification_pb2 as deeptravel_dot_admin_dot_v1_dot_notification__pb2
@@ -838,6 +839,16 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/UnarchiveProduct',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductResponse.FromString,
+                _registered_method=True)
+        self.ImportGtfs = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ImportGtfs',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ImportGtfsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ImportGtfsResponse.FromString,
+                _registered_method=True)
+        self.ExportGtfs = channel.unary_stream(
+                '/deeptravel.admin.v1.AdminService/ExportGtfs',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ExportGtfsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ExportGtfsResponse.FromString,
                 _registered_method=True)
         self.ImportCatalogue = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ImportCatalogue',
@@ -2154,6 +2165,28 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportGtfs(self, request, context):
+        """Imports a GTFS feed: stops, routes, trips as timetables, fares. What of the feed is which of
+        ours is remembered under its `feed_name`: a newer edition changes what differs and archives what
+        is gone, but never a departure of which something is held or sold. A repeat changes nothing. A
+        refused line is no error of the call but stands in the report. Reasons: INVALID_FIELD (the
+        archive cannot be read), NOT_FOUND (product), PRODUCT_NOT_ON_SALE, STOCK_IN_USE,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportGtfs(self, request, context):
+        """Exports what is on sale as a GTFS feed for partners: plain stop_times without frequencies, just
+        the days on which something leaves, fares as GTFS-Fares v2. The same content is the same bytes.
+        Reasons: INVALID_FIELD (also if it is not known where a stop is), NOT_FOUND (route),
+        SERVER_BUSY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ImportCatalogue(self, request, context):
         """Imports calendars with their holidays, cities, stops, entitlement templates, products with
         fares, entitlements, policies and our own stock, routes with stops, classes and fares,
@@ -3005,6 +3038,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.UnarchiveProduct,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductResponse.SerializeToString,
+            ),
+            'ImportGtfs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportGtfs,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ImportGtfsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ImportGtfsResponse.SerializeToString,
+            ),
+            'ExportGtfs': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportGtfs,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ExportGtfsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ExportGtfsResponse.SerializeToString,
             ),
             'ImportCatalogue': grpc.unary_unary_rpc_method_handler(
                     servicer.ImportCatalogue,
@@ -7220,6 +7263,60 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/UnarchiveProduct',
             deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_fare__pb2.UnarchiveProductResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportGtfs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ImportGtfs',
+            deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ImportGtfsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ImportGtfsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportGtfs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ExportGtfs',
+            deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ExportGtfsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_gtfs__pb2.ExportGtfsResponse.FromString,
             options,
             channel_credentials,
             insecure,

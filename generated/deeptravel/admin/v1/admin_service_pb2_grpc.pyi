@@ -13,6 +13,7 @@ from deeptravel.admin.v1 import city_pb2 as _city_pb2
 from deeptravel.admin.v1 import config_version_pb2 as _config_version_pb2
 from deeptravel.admin.v1 import entitlement_template_pb2 as _entitlement_template_pb2
 from deeptravel.admin.v1 import fare_pb2 as _fare_pb2
+from deeptravel.admin.v1 import gtfs_pb2 as _gtfs_pb2
 from deeptravel.admin.v1 import holiday_pb2 as _holiday_pb2
 from deeptravel.admin.v1 import job_pb2 as _job_pb2
 from deeptravel.admin.v1 import notification_pb2 as _notification_pb2
@@ -656,6 +657,20 @@ class AdminServiceStub:
     UnarchiveProduct: _grpc.UnaryUnaryMultiCallable[_fare_pb2.UnarchiveProductRequest, _fare_pb2.UnarchiveProductResponse]
     """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
     VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    ImportGtfs: _grpc.UnaryUnaryMultiCallable[_gtfs_pb2.ImportGtfsRequest, _gtfs_pb2.ImportGtfsResponse]
+    """Imports a GTFS feed: stops, routes, trips as timetables, fares. What of the feed is which of
+    ours is remembered under its `feed_name`: a newer edition changes what differs and archives what
+    is gone, but never a departure of which something is held or sold. A repeat changes nothing. A
+    refused line is no error of the call but stands in the report. Reasons: INVALID_FIELD (the
+    archive cannot be read), NOT_FOUND (product), PRODUCT_NOT_ON_SALE, STOCK_IN_USE,
+    IDEMPOTENCY_MISMATCH.
+    """
+    ExportGtfs: _grpc.UnaryStreamMultiCallable[_gtfs_pb2.ExportGtfsRequest, _gtfs_pb2.ExportGtfsResponse]
+    """Exports what is on sale as a GTFS feed for partners: plain stop_times without frequencies, just
+    the days on which something leaves, fares as GTFS-Fares v2. The same content is the same bytes.
+    Reasons: INVALID_FIELD (also if it is not known where a stop is), NOT_FOUND (route),
+    SERVER_BUSY.
     """
     ImportCatalogue: _grpc.UnaryUnaryMultiCallable[_catalogue_file_pb2.ImportCatalogueRequest, _catalogue_file_pb2.ImportCatalogueResponse]
     """Imports calendars with their holidays, cities, stops, entitlement templates, products with
@@ -1303,6 +1318,20 @@ class AdminServiceAsyncStub(AdminServiceStub):
     UnarchiveProduct: _aio.UnaryUnaryMultiCallable[_fare_pb2.UnarchiveProductRequest, _fare_pb2.UnarchiveProductResponse]  # type: ignore[assignment]
     """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
     VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    ImportGtfs: _aio.UnaryUnaryMultiCallable[_gtfs_pb2.ImportGtfsRequest, _gtfs_pb2.ImportGtfsResponse]  # type: ignore[assignment]
+    """Imports a GTFS feed: stops, routes, trips as timetables, fares. What of the feed is which of
+    ours is remembered under its `feed_name`: a newer edition changes what differs and archives what
+    is gone, but never a departure of which something is held or sold. A repeat changes nothing. A
+    refused line is no error of the call but stands in the report. Reasons: INVALID_FIELD (the
+    archive cannot be read), NOT_FOUND (product), PRODUCT_NOT_ON_SALE, STOCK_IN_USE,
+    IDEMPOTENCY_MISMATCH.
+    """
+    ExportGtfs: _aio.UnaryStreamMultiCallable[_gtfs_pb2.ExportGtfsRequest, _gtfs_pb2.ExportGtfsResponse]  # type: ignore[assignment]
+    """Exports what is on sale as a GTFS feed for partners: plain stop_times without frequencies, just
+    the days on which something leaves, fares as GTFS-Fares v2. The same content is the same bytes.
+    Reasons: INVALID_FIELD (also if it is not known where a stop is), NOT_FOUND (route),
+    SERVER_BUSY.
     """
     ImportCatalogue: _aio.UnaryUnaryMultiCallable[_catalogue_file_pb2.ImportCatalogueRequest, _catalogue_file_pb2.ImportCatalogueResponse]  # type: ignore[assignment]
     """Imports calendars with their holidays, cities, stops, entitlement templates, products with
@@ -2871,6 +2900,32 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_fare_pb2.UnarchiveProductResponse, _abc.Awaitable[_fare_pb2.UnarchiveProductResponse]]:
         """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
         VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ImportGtfs(
+        self,
+        request: _gtfs_pb2.ImportGtfsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gtfs_pb2.ImportGtfsResponse, _abc.Awaitable[_gtfs_pb2.ImportGtfsResponse]]:
+        """Imports a GTFS feed: stops, routes, trips as timetables, fares. What of the feed is which of
+        ours is remembered under its `feed_name`: a newer edition changes what differs and archives what
+        is gone, but never a departure of which something is held or sold. A repeat changes nothing. A
+        refused line is no error of the call but stands in the report. Reasons: INVALID_FIELD (the
+        archive cannot be read), NOT_FOUND (product), PRODUCT_NOT_ON_SALE, STOCK_IN_USE,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportGtfs(
+        self,
+        request: _gtfs_pb2.ExportGtfsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gtfs_pb2.ExportGtfsResponse], _abc.AsyncIterator[_gtfs_pb2.ExportGtfsResponse]]:
+        """Exports what is on sale as a GTFS feed for partners: plain stop_times without frequencies, just
+        the days on which something leaves, fares as GTFS-Fares v2. The same content is the same bytes.
+        Reasons: INVALID_FIELD (also if it is not known where a stop is), NOT_FOUND (route),
+        SERVER_BUSY.
         """
 
     @_abc_1.abstractmethod

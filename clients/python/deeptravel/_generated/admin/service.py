@@ -973,6 +973,18 @@ _UNARCHIVE_PRODUCT = Method(
     admin.UnarchiveProductResponse,
     safe=False,
 )
+_IMPORT_GTFS = Method(
+    "/deeptravel.admin.v1.AdminService/ImportGtfs",
+    admin.ImportGtfsRequest,
+    admin.ImportGtfsResponse,
+    safe=False,
+)
+_EXPORT_GTFS = Method(
+    "/deeptravel.admin.v1.AdminService/ExportGtfs",
+    admin.ExportGtfsRequest,
+    admin.ExportGtfsResponse,
+    safe=True,
+)
 _EXPORT_CATALOGUE = Method(
     "/deeptravel.admin.v1.AdminService/ExportCatalogue",
     admin.ExportCatalogueRequest,
@@ -3687,6 +3699,52 @@ class AdminService:
         VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UNARCHIVE_PRODUCT, admin.UnarchiveProductRequest(product_id=product_id, version=version, request_id=request_id), timeout)
+
+    def import_gtfs(
+        self,
+        *,
+        archive: bytes,
+        feed_name: str,
+        product_id: int,
+        seats: Iterable[admin.TimetableSeats],
+        city_code: str = "",
+        stop_cities: Iterable[admin.GtfsStopCity] = (),
+        agency_id: str = "",
+        route_ids: Iterable[str] = (),
+        sale_days: int | None = None,
+        closing_minutes: int | None = None,
+        dry_run: bool = False,
+        keep_going: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ImportGtfsResponse:
+        """Imports a GTFS feed: stops, routes, trips as timetables, fares. What of the feed is which of
+        ours is remembered under its `feed_name`: a newer edition changes what differs and archives
+        what is gone, but never a departure of which something is held or sold. A repeat changes
+        nothing. A refused line is no error of the call but stands in the report. Reasons:
+        INVALID_FIELD (the archive cannot be read), NOT_FOUND (product), PRODUCT_NOT_ON_SALE,
+        STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_IMPORT_GTFS, admin.ImportGtfsRequest(archive=archive, feed_name=feed_name, product_id=product_id, seats=seats, city_code=city_code, stop_cities=stop_cities, agency_id=agency_id, route_ids=route_ids, sale_days=sale_days, closing_minutes=closing_minutes, dry_run=dry_run, keep_going=keep_going, request_id=request_id), timeout)
+
+    def export_gtfs(
+        self,
+        *,
+        agency_name: str,
+        agency_url: str,
+        agency_time_zone: str = "",
+        agency_email: str = "",
+        route_ids: Iterable[int] = (),
+        first_date: str = "",
+        last_date: str = "",
+        timeout: float | None = None,
+    ) -> Iterator[admin.ExportGtfsResponse]:
+        """Exports what is on sale as a GTFS feed for partners: plain stop_times without frequencies,
+        just the days on which something leaves, fares as GTFS-Fares v2. The same content is the
+        same bytes. Reasons: INVALID_FIELD (also if it is not known where a stop is), NOT_FOUND
+        (route), SERVER_BUSY.
+        """
+        return self._calls.stream(_EXPORT_GTFS, admin.ExportGtfsRequest(agency_name=agency_name, agency_url=agency_url, agency_time_zone=agency_time_zone, agency_email=agency_email, route_ids=route_ids, first_date=first_date, last_date=last_date), timeout)
 
     def export_catalogue(
         self,
@@ -6487,6 +6545,52 @@ class AsyncAdminService:
         VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UNARCHIVE_PRODUCT, admin.UnarchiveProductRequest(product_id=product_id, version=version, request_id=request_id), timeout)
+
+    async def import_gtfs(
+        self,
+        *,
+        archive: bytes,
+        feed_name: str,
+        product_id: int,
+        seats: Iterable[admin.TimetableSeats],
+        city_code: str = "",
+        stop_cities: Iterable[admin.GtfsStopCity] = (),
+        agency_id: str = "",
+        route_ids: Iterable[str] = (),
+        sale_days: int | None = None,
+        closing_minutes: int | None = None,
+        dry_run: bool = False,
+        keep_going: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ImportGtfsResponse:
+        """Imports a GTFS feed: stops, routes, trips as timetables, fares. What of the feed is which of
+        ours is remembered under its `feed_name`: a newer edition changes what differs and archives
+        what is gone, but never a departure of which something is held or sold. A repeat changes
+        nothing. A refused line is no error of the call but stands in the report. Reasons:
+        INVALID_FIELD (the archive cannot be read), NOT_FOUND (product), PRODUCT_NOT_ON_SALE,
+        STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_IMPORT_GTFS, admin.ImportGtfsRequest(archive=archive, feed_name=feed_name, product_id=product_id, seats=seats, city_code=city_code, stop_cities=stop_cities, agency_id=agency_id, route_ids=route_ids, sale_days=sale_days, closing_minutes=closing_minutes, dry_run=dry_run, keep_going=keep_going, request_id=request_id), timeout)
+
+    def export_gtfs(
+        self,
+        *,
+        agency_name: str,
+        agency_url: str,
+        agency_time_zone: str = "",
+        agency_email: str = "",
+        route_ids: Iterable[int] = (),
+        first_date: str = "",
+        last_date: str = "",
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ExportGtfsResponse]:
+        """Exports what is on sale as a GTFS feed for partners: plain stop_times without frequencies,
+        just the days on which something leaves, fares as GTFS-Fares v2. The same content is the
+        same bytes. Reasons: INVALID_FIELD (also if it is not known where a stop is), NOT_FOUND
+        (route), SERVER_BUSY.
+        """
+        return self._calls.stream(_EXPORT_GTFS, admin.ExportGtfsRequest(agency_name=agency_name, agency_url=agency_url, agency_time_zone=agency_time_zone, agency_email=agency_email, route_ids=route_ids, first_date=first_date, last_date=last_date), timeout)
 
     def export_catalogue(
         self,
