@@ -48,7 +48,15 @@ def _house(message: report_pb2.GetDashboardResponse, found: Dashboard) -> None:
         oldest = convert.timestamp(min(each.count_time for each in states))
         assert oldest
         message.states_time.CopyFrom(oldest)
-    message.queues.extend(report_pb2.QueueFigure(**each._asdict()) for each in found.house.queues)
+    message.queues.extend(
+        report_pb2.QueueFigure(
+            kind=each.kind,
+            open_count=each.open_count,
+            dead_count=each.dead_count,
+            oldest_due_seconds=int(each.oldest_due_seconds),
+        )
+        for each in found.house.queues
+    )
     message.jobs.extend(
         report_pb2.JobFigure(job_name=each.job_name, run_time=convert.timestamp(each.run_time))
         for each in found.house.jobs

@@ -333,7 +333,7 @@ class QueueFigure(_message.Message):
     """Tasks that wait, or are being worked on."""
     dead_count: _builtins.int
     """Tasks that were given up, see ListDeadTasks."""
-    oldest_due_seconds: _builtins.float
+    oldest_due_seconds: _builtins.int
     """How long the oldest that is due has waited, in seconds; 0 if none is."""
     def __init__(
         self,
@@ -341,7 +341,7 @@ class QueueFigure(_message.Message):
         kind: _builtins.str = ...,
         open_count: _builtins.int = ...,
         dead_count: _builtins.int = ...,
-        oldest_due_seconds: _builtins.float = ...,
+        oldest_due_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
