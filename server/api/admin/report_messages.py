@@ -53,7 +53,7 @@ def _house(message: report_pb2.GetDashboardResponse, found: Dashboard) -> None:
             kind=each.kind,
             open_count=each.open_count,
             dead_count=each.dead_count,
-            oldest_due_seconds=int(each.oldest_due_seconds),
+            oldest_wait_seconds=int(each.oldest_due_seconds),
         )
         for each in found.house.queues
     )

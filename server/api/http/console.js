@@ -198,7 +198,7 @@ function drawHouse(dashboard, dead, zone) {
       number(each.attempts), each.last_error])));
   put("queues", listed([[texts.kind], [texts.waits, true], [texts.oldest, true], [texts.dead, true]],
     dashboard.queues.map((each) => [each.kind, number(each.open_count),
-      texts.seconds(number(each.oldest_due_seconds)), number(each.dead_count)])));
+      texts.seconds(number(each.oldest_wait_seconds)), number(each.dead_count)])));
   const states = [["ticketsIn", dashboard.ticket_states], ["ordersIn", dashboard.order_states]];
   const rows = states.flatMap(([noun, found]) => found.filter((each) => Number(each.count))
     .map((each) => [texts[noun], each.state, number(each.count)]));

@@ -326,14 +326,14 @@ class QueueFigure(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     OPEN_COUNT_FIELD_NUMBER: _builtins.int
     DEAD_COUNT_FIELD_NUMBER: _builtins.int
-    OLDEST_DUE_SECONDS_FIELD_NUMBER: _builtins.int
+    OLDEST_WAIT_SECONDS_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """What kind of work, see DeadTask."""
     open_count: _builtins.int
     """Tasks that wait, or are being worked on."""
     dead_count: _builtins.int
     """Tasks that were given up, see ListDeadTasks."""
-    oldest_due_seconds: _builtins.int
+    oldest_wait_seconds: _builtins.int
     """How long the oldest that is due has waited, in seconds; 0 if none is."""
     def __init__(
         self,
@@ -341,11 +341,11 @@ class QueueFigure(_message.Message):
         kind: _builtins.str = ...,
         open_count: _builtins.int = ...,
         dead_count: _builtins.int = ...,
-        oldest_due_seconds: _builtins.int = ...,
+        oldest_wait_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_count", b"dead_count", "kind", b"kind", "oldest_due_seconds", b"oldest_due_seconds", "open_count", b"open_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_count", b"dead_count", "kind", b"kind", "oldest_wait_seconds", b"oldest_wait_seconds", "open_count", b"open_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
