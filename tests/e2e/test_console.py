@@ -140,6 +140,23 @@ async def test_log_ins_of_other_pages_are_refused(http: AsyncClient) -> None:
         assert answer.status_code in (400, 413), content
 
 
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [
+        (ADMINISTRATOR | {"terminal_device_id": "", "code": ""}, 200),
+        (ADMINISTRATOR | {"code": "not asked for"}, 200),
+        (SUPERVISOR | {"code": "123456"}, 200),
+        (OPERATOR | {"password": "wrong"}, 401),
+    ],
+)
+async def test_the_form_as_it_is_sent(
+    http: AsyncClient, given: dict[str, str], status: int
+) -> None:
+    """The code is that of a second factor, which administrators alone have."""
+    answer = await http.post("/console/session", json=given)
+    assert answer.status_code == status, answer.text
+
+
 async def test_all_of_the_page_comes_from_here(http: AsyncClient) -> None:
     assert (await http.get("/console")).headers["location"] == "/console/"
     for name in ("", *FILES):
