@@ -457,6 +457,17 @@ def reconcile(
         raise typer.Exit(exits.WRONG)
 
 
+@app.command(
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def admin(context: typer.Context) -> None:
+    """Every call of AdminService at a server, for people: `admin --help`."""
+    from server.cli.admin import commands
+
+    raise typer.Exit(commands.main(context.args))
+
+
 @app.command()
 def version() -> None:
     """Print the versions of the server and of what it stands on."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from tools.admin_help import admin_help
 from tools.documentation import documentation
 from tools.openapi import Contract, openapi
 from tools.postman import postman
@@ -51,6 +52,7 @@ def generate(protos: Path, target: Path, python_client: Path) -> None:
     kept = {
         "openapi": document,
         "documentation": pages,
+        "admin_help": admin_help(contract),
         "partner.postman_collection": collection,
     }
     for name, content in kept.items():
