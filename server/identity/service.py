@@ -26,12 +26,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.audit.trail import AuditedChange, audit
 from server.identity import (
     credentials,
     login_failures,
     login_places,
     refreshing,
     rules,
+    sign_ins,
 )
 from server.identity.callers import Admin, Caller, Operator, Partner, Person, Traveller
 from server.identity.credentials import Passwords
@@ -56,6 +58,7 @@ from server.platform.database import Database
 from server.platform.errors import DomainError
 from server.platform.loops import Loops
 from server.platform.ratelimit import Allowance, RateLimiter
+from server.platform.statements import run
 
 log = structlog.get_logger()
 
@@ -308,7 +311,8 @@ class Identity:
                 return LoginTokens(*successor, left)
         if row.end_time is None and rules.is_theft(row.issue_time, now):
             log.warning("login.refresh_token_reused", username=row.username, login_id=login_id)
-            await self._end(login_id, now)
+            stolen = sign_ins.stolen(row.username, login_id, row.terminal_device_id)
+            await self._end(login_id, stolen, now)
         raise unauthenticated()
 
     async def _login_row(self, login_id: UUID) -> Row[*tuple[Any, ...]]:
@@ -342,12 +346,13 @@ class Identity:
 
     async def log_out(self, caller: Person, now: datetime) -> None:
         """Ends the caller's log-in, its tokens and its session."""
-        await self._end(caller.login_id, now)
+        await self._end(caller.login_id, sign_ins.signed_out(caller), now)
 
-    async def _end(self, login_id: UUID, now: datetime) -> None:
+    async def _end(self, login_id: UUID, why: AuditedChange, now: datetime) -> None:
         async def work(tx: AsyncConnection) -> None:
             if await _end_logins(tx, logins.c.login_id == login_id, now):
                 await change_feed.publish(tx, ChangeKind.LOGIN, login_id)
+                await run(tx, audit(why, now=now))
 
         await self._db.in_transaction(work)
         await self._forget()

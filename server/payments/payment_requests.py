@@ -14,9 +14,11 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.audit.trail import audit
 from server.catalog.departures import departure_cancelled
-from server.identity import travellers
+from server.identity import sign_ins, travellers
 from server.identity.callers import Traveller
+from server.identity.sign_ins import RefusedSignIns
 from server.orders import ordered_departures, orders
 from server.orders.orders import Order, OwnCode
 from server.payments import payments
@@ -75,22 +77,39 @@ class PaymentHandler:
         self._reads = ReadBatcher(readers, _read_all, kind="payments")
         self._settlement = settlement
         self._client = client
+        self._refused = RefusedSignIns()
 
     async def log_in(self, code: str, *, now: datetime) -> Traveller:
         """Whom the mini-program's code is of. Raises LOGIN_FAILED, REVOKED,
         PAYMENT_PROVIDER_UNAVAILABLE, PAYMENTS_NOT_CONFIGURED.
         """
         client = self._wechat()
-        session = await client.code_to_session(code)
-        return await self._db.in_transaction(
-            lambda tx: travellers.log_in(
+
+        async def let_in(tx: AsyncConnection) -> Traveller:
+            traveller = await travellers.log_in(
                 tx,
                 app_id=client.app_id,
                 openid=session.openid,
                 unionid=session.unionid or None,
                 now=now,
             )
-        )
+            await run(tx, audit(sign_ins.traveller_accepted(traveller), now=now))
+            return traveller
+
+        try:
+            session = await client.code_to_session(code)
+            return await self._db.in_transaction(let_in)
+        except DomainError as refusal:
+            if refusal.reason in (Reason.LOGIN_FAILED, Reason.REVOKED):
+                await self._note_refused(refusal, now)
+            raise
+
+    async def _note_refused(self, refusal: DomainError, now: datetime) -> None:
+        """Writes a refused log-in into the audit trail, unless there are too many."""
+        detail = "blocked" if refusal.reason is Reason.REVOKED else "WeChat refuses the code"
+        refused = sign_ins.traveller_refused(refusal.metadata.get("name"), detail, self._refused)
+        if refused:
+            await self._db.in_transaction(lambda tx: run(tx, audit(refused, now=now)))
 
     async def pay(self, traveller: Traveller, order_code: str, *, now: datetime) -> Paying:
         """Asks WeChat for the payment of the traveller's held order; a repeat leads to the same

@@ -1,8 +1,14 @@
-"""Sign-ins in the audit trail: accepted and refused ones, and of a flood no more than a bound."""
+"""Sign-ins in the audit trail: accepted and refused ones, how they ended, and of a flood no more
+than a bound. Travellers' are in tests/payments/test_payments.py, where WeChat is.
+"""
 
+from datetime import UTC, datetime, timedelta
+
+from server.identity.callers import Operator
 from server.identity.sign_ins import REFUSED_PER_MINUTE, RefusedSignIns
 from server.platform.errors import Reason
 from tests.support.admin_client import PASSWORD, AdminClient
+from tests.support.identity import reason_of
 
 WRONG = "not the password of anybody"
 
@@ -34,6 +40,34 @@ async def test_an_operator_signs_in_at_a_terminal(admin_client: AdminClient) -> 
     await admin_client.operator()
     (found,) = await admin_client.trail("sign_in", "olga")
     assert (found.actor, found.terminal_device_id) == ("operator:olga", "T-1")
+
+
+async def test_a_sign_out_is_written_down_once(admin_client: AdminClient) -> None:
+    """A repeat ends nothing. Seen red on the code of before, which wrote nothing."""
+    identity, now = admin_client.node.identity, datetime.now(UTC)
+    tokens = await identity.log_in("olga", PASSWORD, "T-1", now)
+    caller = await identity.authenticate({"authorization": f"Bearer {tokens.access_token}"}, "")
+    assert isinstance(caller, Operator)
+    for _ in range(2):
+        await identity.log_out(caller, now)
+    last, signed_in = (await admin_client.trail("sign_in", "olga"))[:2]
+    assert (last.actor, last.action) == ("operator:olga", "sign_out")
+    assert signed_in.action == "sign_in"
+    assert last.after["login_id"] == signed_in.after["login_id"]
+
+
+async def test_a_stolen_refresh_token_is_written_down_once(admin_client: AdminClient) -> None:
+    """Whoever sends the used token: it ended the log-in. Seen red on the code of before."""
+    identity, now = admin_client.node.identity, datetime.now(UTC)
+    used = (await identity.log_in("olga", PASSWORD, "T-1", now)).refresh_token
+    await identity.refresh(used, now)
+    for _ in range(2):
+        refused = await reason_of(identity.refresh(used, now + timedelta(minutes=1)))
+        assert refused is Reason.UNAUTHENTICATED
+    last, signed_in = (await admin_client.trail("sign_in", "olga"))[:2]
+    assert (last.actor, last.action) == ("(unknown)", "end_stolen_sign_in")
+    assert (last.terminal_device_id, signed_in.action) == ("T-1", "sign_in")
+    assert last.after["login_id"] == signed_in.after["login_id"]
 
 
 def test_of_a_flood_no_more_is_written_than_a_bound() -> None:

@@ -82,6 +82,32 @@ async def test_a_blocked_traveller_does_not_log_in(scenario: PaymentScenario) ->
     await scenario.world.sql("UPDATE travellers SET state = 'ACTIVE' WHERE traveller_id = 1")
 
 
+async def test_log_ins_are_in_the_audit_trail(scenario: PaymentScenario) -> None:
+    """Accepted and refused ones, without who somebody is in WeChat. Seen red on the code of
+    before, which wrote nothing.
+    """
+    metadata = (("x-request-id", "log-ins"),)
+
+    async def call(code: str) -> Any:
+        request = payment_pb2.TravellerLoginRequest(code=code)
+        return await scenario.client.stub.TravellerLogin(request, metadata=metadata)
+
+    carol = (await call("carol#9")).traveller_id
+    await refusal(call("carol#9"))
+    await scenario.world.sql("UPDATE travellers SET state = 'BLOCKED' WHERE traveller_id = 1")
+    await refusal(call("alice"))
+    await scenario.world.sql("UPDATE travellers SET state = 'ACTIVE' WHERE traveller_id = 1")
+    found = await scenario.world.sql(
+        "SELECT actor, action, name, after ->> 'detail' FROM audit_events"
+        " WHERE resource = 'sign_in' AND request_id = 'log-ins' ORDER BY occurred_time"
+    )
+    assert [tuple(row) for row in found] == [
+        (f"traveller:{carol}", "sign_in", str(carol), None),
+        ("(unknown)", "refuse_sign_in", "(unknown)", "WeChat refuses the code"),
+        ("traveller:1", "refuse_sign_in", "1", "blocked"),
+    ]
+
+
 # CreatePayment
 
 
