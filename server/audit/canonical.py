@@ -17,12 +17,13 @@ SHA-256 of CHAIN_PREFIX, the hash before (32 zero bytes before the first), the p
 bytes, the highest first, and the event's digest.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+
+from server.platform.crypto import digest
 
 FIELDS = (
     "action",
@@ -55,13 +56,12 @@ def event_digest(event: Mapping[str, Any]) -> bytes:
     fields = {name: event[name] for name in FIELDS}
     fields["audit_id"] = str(event["audit_id"])
     fields["occurred_time"] = _time(event["occurred_time"])
-    return hashlib.sha256(EVENT_PREFIX + _text(fields).encode()).digest()
+    return digest(EVENT_PREFIX + _text(fields).encode())
 
 
-def chain_hash(before: bytes, position: int, digest: bytes) -> bytes:
-    """The chain's hash at a position."""
-    content = CHAIN_PREFIX + before + position.to_bytes(8, "big") + digest
-    return hashlib.sha256(content).digest()
+def chain_hash(before: bytes, position: int, event: bytes) -> bytes:
+    """The chain's hash at a position, where this is the event's digest."""
+    return digest(CHAIN_PREFIX + before + position.to_bytes(8, "big") + event)
 
 
 def _time(moment: datetime) -> str:

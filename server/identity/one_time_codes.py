@@ -6,7 +6,6 @@ than the last one that was taken, by one guarded UPDATE. A clock may be wrong by
 way.
 """
 
-import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.trail import AuditedChange, audit
 from server.identity.credentials import secret_hash
 from server.identity.models import admin_factors, recovery_codes
-from server.platform.crypto import Sealer, derive
+from server.platform.crypto import Sealer, derive, same
 from server.platform.statements import run
 
 STEP_SECONDS = 30
@@ -121,7 +120,7 @@ def matching(secret: bytes, code: str, now: datetime) -> Iterator[int]:
     typed = "".join(code.split()).encode()
     current, totp = int(now.timestamp()) // STEP_SECONDS, totp_of(secret)
     for step in (current, current - 1, current + 1):
-        if hmac.compare_digest(totp.generate(step * STEP_SECONDS), typed):
+        if same(totp.generate(step * STEP_SECONDS), typed):
             yield step
 
 

@@ -7,15 +7,17 @@ that can happen to a ticket.
 """
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from icalendar import Calendar, Event, vDate, vDatetime, vText
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.errors import not_found
 from server.platform.statements import Command, Statement, run
 from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code
+
+if TYPE_CHECKING:
+    from icalendar import Event, vDate, vDatetime
 
 CONTENT_TYPE = "text/calendar; charset=utf-8"
 PRODUCT_ID = "-//DeepTravel//Ticketing//EN"
@@ -85,6 +87,8 @@ def entry(tickets: list[CalendarTicket], *, language: str, zone: ZoneInfo) -> by
     """A calendar with an event for each ticket; `zone` is where a pass's days are days. In a
     language, or in both if that is empty.
     """
+    from icalendar import Calendar  # with the first entry: a process that serves need not wait
+
     calendar = Calendar()
     calendar.add("prodid", PRODUCT_ID)
     calendar.add("version", "2.0")
@@ -95,7 +99,9 @@ def entry(tickets: list[CalendarTicket], *, language: str, zone: ZoneInfo) -> by
     return content
 
 
-def _event(ticket: CalendarTicket, language: str, zone: ZoneInfo) -> Event:
+def _event(ticket: CalendarTicket, language: str, zone: ZoneInfo) -> "Event":
+    from icalendar import Event, vText
+
     is_cancelled = ticket.departure_state == "CANCELLED" or ticket.state in OVER
     event = Event()
     event.add("uid", f"{ticket.ticket_code}@{UID_DOMAIN}")
@@ -150,11 +156,15 @@ def _in_language(names: dict[str, Any], key: str, language: str) -> str:
     return " ".join(dict.fromkeys(filter(None, both)))
 
 
-def _utc(moment: datetime) -> vDatetime:
+def _utc(moment: datetime) -> "vDatetime":
+    from icalendar import vDatetime
+
     return vDatetime(moment.astimezone(UTC).replace(microsecond=0))
 
 
-def _day(day: date) -> vDate:
+def _day(day: date) -> "vDate":
+    from icalendar import vDate
+
     made = vDate(day)
     made.params["VALUE"] = "DATE"
     return made

@@ -2,22 +2,28 @@
 those who may not see it.
 """
 
+import asyncio
 import csv
 import io
 import json
 from datetime import UTC, datetime
 from typing import Any
 
+import grpc
 import pytest
 from deeptravel.admin.v1 import audit_pb2
 from deeptravel.common.v1 import options_pb2
 from google.protobuf.json_format import MessageToDict
 
+from server.audit import audit_events
 from server.audit.audit_events import HIDDEN
 from server.audit.trail import AuditedChange, audit
+from server.platform.errors import Reason
 from server.platform.statements import run
 from tests.support.admin_client import BLOCKED_TRAVELLER, PASSWORD, AdminClient
+from tests.support.rpc_server import read_refusal
 
+EXPORTED = 5_000
 CSV, JSON_LINES = audit_pb2.AUDIT_EXPORT_FORMAT_CSV, audit_pb2.AUDIT_EXPORT_FORMAT_JSON_LINES
 
 
@@ -100,3 +106,31 @@ async def test_files_have_what_the_list_has(admin_client: AdminClient) -> None:
     assert [row["audit_id"] for row in rows] == listed
     assert json.loads(rows[0]["after"])["state"] == "ACTIVE"
     assert await exported(admin_client, CSV, actor="admin:nobody") == ",".join(rows[0]) + "\r\n"
+
+
+async def test_an_export_ends_with_the_right_to_it(
+    admin_client: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a second, as every stream. Seen red without `StreamRights` in the interceptor."""
+    monkeypatch.setattr(audit_events, "READ_AT_ONCE", 10)
+    async with admin_client.node.db.transaction() as tx:
+        change = AuditedChange("admin:root", "update", "order", "O-1", None, None)
+        await run(tx, audit(*[change] * EXPORTED, now=datetime.now(UTC)))
+    eye = await auditor(admin_client)
+    stream = eye.stub("ExportAuditEvents")(
+        audit_pb2.ExportAuditEventsRequest(format=JSON_LINES), metadata=eye.headers
+    )
+    await stream.read()
+    await admin_client.do("RevokeAdministrator", username="eye")
+    parts = 0
+
+    async def rest() -> None:
+        nonlocal parts
+        while await stream.read() is not grpc.aio.EOF:
+            parts += 1
+            await asyncio.sleep(0.02)
+
+    with pytest.raises(grpc.aio.AioRpcError) as ended:
+        await rest()
+    assert read_refusal(ended.value).reason is Reason.UNAUTHENTICATED
+    assert parts < EXPORTED / 20
