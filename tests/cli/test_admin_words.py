@@ -116,6 +116,9 @@ def text_of(field: Any, value: Any, folder: Path) -> str:
         path = folder / f"file.{kinds.get(value.content_type, 'bin')}"
         path.write_bytes(value.data)
         return str(path)
+    if isinstance(value, bytes):
+        (folder / "bytes").write_bytes(value)
+        return f"@{folder / 'bytes'}"
     if field.message_type is not None:
         return json.dumps(json_format.MessageToDict(value, preserving_proto_field_name=True))
     return str(value)
@@ -200,6 +203,25 @@ def test_chinese_takes_two_columns() -> None:
     _, first, second = tables.Table(product_pb2.ProductEntitlement.DESCRIPTOR, ZONE).lines(rows)
     at = [line.rindex("1") for line in (first, second)]
     assert tables.width(first[: at[0]]) == tables.width(second[: at[1]])
+
+
+def test_a_terminal_without_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen red with every column cut alike: nothing of any was to be read at 64 columns."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "64")
+    table = tables.Table(product_pb2.ProductEntitlement.DESCRIPTOR, ZONE)
+    row = product_pb2.ProductEntitlement(
+        function_code="ferry",
+        display_name_en="A ride on the ferry across the harbour and back again",
+        display_name_zh="乘渡轮往返海港一次，含候船室及行李托运服务",
+        total_uses=1,
+        guard_seconds=60,
+    )
+    heading, line = table.lines([row])
+    assert table.left_out == ["GUARD_SECONDS"]
+    assert "TOTAL_USES" in heading
+    assert all(tables.width(each) <= 64 for each in (heading, line))
+    assert line.startswith("ferry ")
 
 
 def test_an_enum_is_written_short() -> None:

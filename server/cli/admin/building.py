@@ -260,6 +260,8 @@ def _kind(field: FieldDescriptor) -> str:
         )
     if values.is_money(field):
         return "AMOUNT"
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return "FILE"
     if field.message_type is None:
         return KIND_NAMES.get(field.cpp_type, "VALUE")
     return {"Timestamp": "TIME", "HttpBody": "FILE"}.get(field.message_type.name, "JSON|@FILE")

@@ -157,6 +157,8 @@ def _show(
     more = getattr(answer, "next_page_token", "")
     if more and not given.json:
         _note(f"there are more: --all, or --page-token {more}")
+    if table.left_out:
+        _note(f"no room for {', '.join(table.left_out).lower()}: --json has them")
     if not count and not given.json:
         _note("none")
     return DONE

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from server.cli.admin import values
 
-LEAST_CELL, MOST_CELL = 6, 80
+LEAST_CELL, MOST_CELL = 16, 80
 """Columns of a cell at least and at most; --json has what is cut off."""
 GAP = "  "
 _NARROW = ("Mn", "Me", "Cf")
@@ -48,6 +48,9 @@ def rows_field(answer: Descriptor) -> FieldDescriptor | None:
 class Table:
     """Rows of messages of one kind, written page by page: the first page says how wide columns
     are.
+
+    Attributes:
+        left_out: headings of columns for which the terminal has no room.
     """
 
     def __init__(self, kind: Descriptor, zone: ZoneInfo, currency: str = "") -> None:
@@ -55,6 +58,7 @@ class Table:
         self._zone = zone
         self._currency = currency
         self._widths: list[int] = []
+        self.left_out: list[str] = []
 
     def lines(self, rows: Sequence[Message]) -> list[str]:
         """The lines of a page, with a heading on the first; none where there are no rows."""
@@ -67,6 +71,7 @@ class Table:
             cells = [[self._cell(field, row) for field in self._fields] for row in rows]
             heading = [field.name.upper() for field in self._fields]
             self._widths = _fitting([heading, *cells])
+            self.left_out = heading[len(self._widths) :]
             lines = [heading]
         return [self._line(line) for line in (*lines, *cells)]
 
@@ -88,7 +93,7 @@ class Table:
     def _line(self, cells: Sequence[str]) -> str:
         padded = [
             (shown := cut(cell, columns)) + " " * (columns - width(shown))
-            for cell, columns in zip(cells, self._widths, strict=True)
+            for cell, columns in zip(cells, self._widths, strict=False)
         ]
         return GAP.join(padded).rstrip()
 
@@ -127,15 +132,21 @@ def _is_inner(field: FieldDescriptor) -> bool:
 
 
 def _fitting(rows: Iterable[Sequence[str]]) -> list[int]:
-    """The widths of columns: as their cells, but at a terminal all together no wider than it."""
-    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
+    """The widths of columns: as their cells, but at a terminal all together no wider than it. Long
+    cells are cut for that, down to LEAST_CELL; if it is not enough the last columns are left out.
+    """
+    natural = [max(map(width, column)) for column in zip(*rows, strict=True)]
     if not sys.stdout.isatty():
-        return widths
-    room = shutil.get_terminal_size().columns - len(GAP) * (len(widths) - 1)
-    while sum(widths) > room and max(widths) > LEAST_CELL:
-        widest = widths.index(max(widths))
-        widths[widest] -= 1
-    return widths
+        return natural
+    columns = shutil.get_terminal_size().columns
+    for count in range(len(natural), 1, -1):
+        widths = natural[:count]
+        room = columns - len(GAP) * (count - 1)
+        while sum(widths) > room and max(widths) > LEAST_CELL:
+            widths[widths.index(max(widths))] -= 1
+        if sum(widths) <= room:
+            return widths
+    return [min(natural[0], columns)]
 
 
 def _width(character: str) -> int:

@@ -47,7 +47,7 @@ def read(field: FieldDescriptor, text: str, zone: ZoneInfo) -> Any:
     if field.cpp_type in _INTEGERS:
         return _integer(field, text)
     if field.type == FieldDescriptor.TYPE_BYTES:
-        return _path(text).read_bytes() if text.startswith("@") else text.encode()
+        return _path(text).read_bytes()
     return _path(text).read_text() if text.startswith("@") else text
 
 
