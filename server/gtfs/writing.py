@@ -146,6 +146,7 @@ COLUMNS = {
         "feed_end_date",
         "feed_version",
         "feed_contact_email",
+        "feed_contact_url",
     ),
     "areas": ("area_id", "area_name"),
     "stop_areas": ("area_id", "stop_id"),
@@ -207,6 +208,7 @@ def feed_files(feed: ExportedFeed) -> dict[str, bytes]:
             "feed_end_date": f"{feed.last_date:%Y%m%d}",
             "feed_version": digest.hexdigest()[:16],
             "feed_contact_email": agency.email,
+            "feed_contact_url": "" if agency.email else agency.url,
         }
     ]
     files["feed_info.txt"] = write_table(_used(COLUMNS["feed_info"], info), info)

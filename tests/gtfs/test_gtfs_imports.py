@@ -85,7 +85,6 @@ async def leaving(db: Database, service: str) -> list[Any]:
 
 
 async def test_a_feed_is_sold_as_it_says_and_a_repeat_changes_nothing(db: Database) -> None:
-    """Seen red on the repeat with a stop's place compared as a float."""
     report = await bring(db, FERRY_FEED)
     assert report.applied
     assert report.faults == []
@@ -131,8 +130,8 @@ async def test_what_is_not_refused_can_be_kept_and_what_was_there_stays(db: Data
 
 async def test_a_newer_edition_changes_what_differs(db: Database) -> None:
     """Another time moves what is not sold; a day that is gone is cancelled unless it is sold; a
-    trip that is gone is archived unless it is sold. Seen red without the lock on what is sold: a
-    day that was sold was cancelled with its tickets.
+    trip that is gone is archived unless it is sold. Seen red with all cancelled that is gone:
+    a day that was sold was cancelled with its tickets.
     """
     await bring(db, FERRY_FEED)
     (first,), (night,) = await numbers(db, "F101"), await numbers(db, "N/0110")
@@ -165,7 +164,9 @@ async def test_a_newer_edition_changes_what_differs(db: Database) -> None:
 
 
 async def test_a_sold_trip_that_takes_another_time_is_not_sold_twice(db: Database) -> None:
-    """The day that is sold keeps its times, and is not offered a second time by the new ones."""
+    """The day that is sold keeps its times, and is not offered a second time by the new ones.
+    Seen red with the sold day left in the new timetable.
+    """
     await bring(db, FERRY_FEED)
     (old,) = await numbers(db, "F101")
     await sell(db, departure_id(old, DAYS[1]))

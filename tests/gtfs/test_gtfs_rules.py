@@ -105,7 +105,7 @@ def test_what_is_no_amount(currency: str, written: str) -> None:
 
 def test_a_ferry_feed() -> None:
     """One pattern for trip and frequency, and one of the night; the end of a span and the template
-    of a frequency are no departures.
+    of a frequency are no departures. Seen red with the end included.
     """
     made = planned(FERRY_FEED)
     assert made.faults == []
@@ -150,7 +150,7 @@ def test_old_translations_go_by_the_text() -> None:
 
 def test_a_trip_in_two_clocks_a_year() -> None:
     """On the day the clocks change, a trip before the change leaves by another clock; one after it
-    by the same. Seen red with midnight as the beginning of the day.
+    by the same.
     """
     feed = changed(FERRY_FEED, "agency.txt", "Asia/Hong_Kong", "Europe/Berlin")
     feed = changed(feed, "stop_times.txt", "25:10:00,25:10:00", "01:10:00,01:10:00")

@@ -40,20 +40,38 @@ CITIES = [
     City("DGM", "Dongguan", "东莞", "Asia/Shanghai"),
 ]
 STOPS = [
-    Stop("IZQ", "CAN", "Guangzhou South", "广州南"),
-    Stop("IUQ", "DGM", "Humen", "虎门"),
-    Stop("IOQ", "SZX", "Shenzhen North", "深圳北"),
-    Stop("NZQ", "SZX", "Futian", "福田"),
-    Stop("XJA", "HKG", "Hong Kong West Kowloon", "香港西九龙"),
-    Stop("SHEKOU", "SZX", "Shekou Cruise Home Port", "蛇口邮轮中心"),
-    Stop("SHEUNG-WAN", "HKG", "Hong Kong Macau Ferry Terminal, Sheung Wan", "上环港澳码头"),
-    Stop("SKYPIER", "HKG", "SkyPier, Hong Kong Airport", "香港机场海天码头"),
-    Stop("OUTER-HARBOUR", "MFM", "Outer Harbour Ferry Terminal", "外港客运码头"),
-    Stop("TAIPA", "MFM", "Taipa Ferry Terminal", "氹仔客运码头"),
-    Stop("JIUZHOU", "ZUH", "Jiuzhou Port", "九洲港"),
-    Stop("HZMB-HKG", "HKG", "Bridge Port, Hong Kong", "港珠澳大桥香港口岸"),
-    Stop("HZMB-ZUH", "ZUH", "Bridge Port, Zhuhai", "港珠澳大桥珠海口岸"),
-    Stop("HZMB-MFM", "MFM", "Bridge Port, Macau", "港珠澳大桥澳门口岸"),
+    Stop("IZQ", "CAN", "Guangzhou South", "广州南", 22_990_000, 113_269_000),
+    Stop("IUQ", "DGM", "Humen", "虎门", 22_860_000, 113_671_000),
+    Stop("IOQ", "SZX", "Shenzhen North", "深圳北", 22_609_000, 114_029_000),
+    Stop("NZQ", "SZX", "Futian", "福田", 22_538_000, 114_056_000),
+    Stop("XJA", "HKG", "Hong Kong West Kowloon", "香港西九龙", 22_304_000, 114_166_000),
+    Stop("SHEKOU", "SZX", "Shekou Cruise Home Port", "蛇口邮轮中心", 22_477_000, 113_910_000),
+    Stop(
+        "SHEUNG-WAN",
+        "HKG",
+        "Hong Kong Macau Ferry Terminal, Sheung Wan",
+        "上环港澳码头",
+        22_289_000,
+        114_152_000,
+    ),
+    Stop(
+        "SKYPIER", "HKG", "SkyPier, Hong Kong Airport", "香港机场海天码头", 22_319_000, 113_944_000
+    ),
+    Stop(
+        "OUTER-HARBOUR",
+        "MFM",
+        "Outer Harbour Ferry Terminal",
+        "外港客运码头",
+        22_197_000,
+        113_559_000,
+    ),
+    Stop("TAIPA", "MFM", "Taipa Ferry Terminal", "氹仔客运码头", 22_163_000, 113_577_000),
+    Stop("JIUZHOU", "ZUH", "Jiuzhou Port", "九洲港", 22_240_000, 113_587_000),
+    Stop(
+        "HZMB-HKG", "HKG", "Bridge Port, Hong Kong", "港珠澳大桥香港口岸", 22_317_000, 113_952_000
+    ),
+    Stop("HZMB-ZUH", "ZUH", "Bridge Port, Zhuhai", "港珠澳大桥珠海口岸", 22_207_000, 113_586_000),
+    Stop("HZMB-MFM", "MFM", "Bridge Port, Macau", "港珠澳大桥澳门口岸", 22_207_000, 113_582_000),
 ]
 
 DAILY, WEEKDAYS, LONG_WEEKEND = 127, 31, 112
