@@ -69,6 +69,14 @@ class DeliveryOutcome(NamedTuple):
     code: str = ""
 
 
+class _DeliveryKey(NamedTuple):
+    """Of the deliveries of one message each channel has its own."""
+
+    traveller_id: int
+    number: int
+    channel: str
+
+
 class ListedDelivery(NamedTuple):
     """A delivery as administrators see it."""
 
@@ -143,9 +151,9 @@ FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[
   AS v (traveller_id, number, channel, lease_time, state, reason, due_time, keeps_attempt)
 WHERE d.traveller_id = v.traveller_id AND d.number = v.number AND d.channel = v.channel
   AND d.state = 'PENDING' AND d.lease_time = v.lease_time
-RETURNING d.number
+RETURNING d.traveller_id, d.number, d.channel
 """,
-    int,
+    _DeliveryKey,
 )
 # What waits for one of its order that failed is not looked at before that is due again, and at once
 # when it is over.
@@ -259,7 +267,8 @@ async def settle(tx: Transaction, outcomes: Sequence[DeliveryOutcome], *, now: d
         if each.state != "SENT" or each.delivery.attempt > 1
     ]
     settled, *_ = await run_all(tx, [_SETTLE.of_rows(rows, now), _FOLLOW.of_rows(followed, now)])
-    ours = [each for each in outcomes if each.delivery.number in set(settled)]
+    kept = set(settled)
+    ours = [each for each in outcomes if _DeliveryKey(*each.delivery[:3]) in kept]
     letters = [
         (NewTask(KIND, letter_key(each.delivery), {"kind": each.delivery.kind}, now), error)
         for each in ours

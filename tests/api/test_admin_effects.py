@@ -321,7 +321,9 @@ async def test_administrators_who_revoke_each_other(admin_client: AdminClient) -
 async def test_administrators_who_lower_each_other(
     admin_client: AdminClient, lowering: str
 ) -> None:
-    """Seen red: without the lock on all administrators nobody is left who makes others."""
+    """Nobody would be left who makes others. Seen red without the lock on all administrators: the
+    second waited for nobody.
+    """
     second = await admin_client.log_in("second")
     async with admin_client.node.db.transaction() as tx:
         await update_administrator(

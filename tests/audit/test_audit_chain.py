@@ -16,9 +16,15 @@ from typing import Any
 
 import pytest
 
-from server.audit import trail
+from server.audit import canonical, trail
 from server.audit.chain_keys import ChainKeys, Checkpoint
-from server.audit.chaining import BrokenHeadError, chain, take_checkpoint
+from server.audit.chaining import (
+    EVENT_COLUMNS,
+    BrokenHeadError,
+    RecordedEvent,
+    chain,
+    take_checkpoint,
+)
 from server.audit.origins import ChangeOrigin
 from server.audit.trail import AuditedChange, audit
 from server.operations.audit_chain import Verified, verify_chain
@@ -91,6 +97,7 @@ INSERT = (
     " resource, name, seal, {}, chain_hash, chain_seal FROM audit_events WHERE position = 5"
 )
 WITHOUT_PLACE = INSERT.format("NULL").replace("chain_hash, chain_seal FROM", "NULL, NULL FROM")
+HASH_OF_5 = "SELECT chain_hash FROM audit_events WHERE position = 5"
 HASH_OF_8 = "SELECT chain_hash FROM audit_events WHERE position = 8"
 SEEN_WHEN_CHAINED = {"inserted for the sequencer"}
 CHANGES = {
@@ -118,6 +125,10 @@ SWAP = (
     "UPDATE audit_events SET position = 5 WHERE position = 6",
     "UPDATE audit_events SET position = 6 WHERE position = 100",
 )
+TRADE = (
+    "UPDATE audit_events a SET chain_hash = b.chain_hash, chain_seal = b.chain_seal"
+    " FROM audit_events b WHERE (a.position, b.position) IN ((5, 6), (6, 5))"
+)
 EDITS: dict[str, tuple[int, tuple[str, ...]]] = {
     **{f"{column} changed": (5, (statement,)) for column, statement in CHANGES.items()},
     "the first deleted": (1, ("DELETE FROM audit_events WHERE position = 1",)),
@@ -140,6 +151,7 @@ EDITS: dict[str, tuple[int, tuple[str, ...]]] = {
     ),
     "all deleted": (1, ("DELETE FROM audit_events",)),
     "two swapped": (5, SWAP),
+    "two swapped, each with the seal of its new place": (5, (TRADE, *SWAP)),
     "inserted at the end": (10, (INSERT.format(10),)),
     "inserted before the first": (0, (INSERT.format(0),)),
     "inserted for the sequencer": (10, (WITHOUT_PLACE,)),
@@ -160,6 +172,10 @@ EDITS: dict[str, tuple[int, tuple[str, ...]]] = {
     ),
     "the checkpoint deleted": (9, ("DELETE FROM audit_checkpoints",)),
     "the checkpoint moved": (5, ("UPDATE audit_checkpoints SET position = 5",)),
+    "the checkpoint of another event": (
+        5,
+        (f"UPDATE audit_checkpoints SET position = 5, chain_hash = ({HASH_OF_5})",),
+    ),
 }
 
 
@@ -167,9 +183,12 @@ EDITS: dict[str, tuple[int, tuple[str, ...]]] = {
 async def test_the_first_bad_event_is_named(
     db: Database, module_database_url: str, edit: str
 ) -> None:
-    """Also after the sequencer has come by. Seen red, each with the check of `verifying.py` taken
-    out that it needs: seals of events (all changes), positions (deletions in the middle), the head
-    (deletions at the end), seals of places (those moved up).
+    """Also after the sequencer has come by. Seen red with these checks of `verifying.py` taken out:
+    the seals of events (what is inserted, a seal that is changed), these and the chain's hash
+    (whatever else is changed, since each sees it), the hash alone (two swapped with their seals),
+    the seals of places (one that is changed), positions (deletions in the middle, what comes before
+    the first), the head (deletions at the end, a head that is set back), the signatures and the
+    numbers of checkpoints.
     """
     position, statements = EDITS[edit]
     for statement in statements:
@@ -189,7 +208,8 @@ async def test_what_is_put_back_whole_is_known_by_a_line_kept_elsewhere(
     db: Database, module_database_url: str
 ) -> None:
     """Events, checkpoints and head of an earlier moment fit each other: the database alone cannot
-    tell, and a line of a checkpoint that was taken later can.
+    tell, and a line of a checkpoint that was taken later can; also when the chain goes on from
+    there. Seen red without the comparison of marks in `verify`.
     """
     copies = ("audit_events", "audit_heads", "audit_checkpoints")
     for table in copies:
@@ -205,8 +225,50 @@ async def test_what_is_put_back_whole_is_known_by_a_line_kept_elsewhere(
     found = verified(module_database_url, kept=[kept]).fault
     assert found is not None
     assert found.position == EVENTS + 1
+    await record(db, "another")
+    await chain(db, KEYS)
+    assert verified(module_database_url).fault is None
+    other = verified(module_database_url, kept=[kept]).fault
+    assert other is not None
+    assert (other.position, other.audit_id is None) == (EVENTS + 1, False)
     forged = kept._replace(position=EVENTS)
     assert "not signed" in str(verified(module_database_url, kept=[forged]).fault)
+
+
+async def test_a_head_of_an_earlier_moment_is_known(db: Database, module_database_url: str) -> None:
+    """Its seal is ours. Seen red without the comparison of the chain's end with it."""
+    kept = "CREATE TABLE kept_heads AS TABLE audit_heads"
+    databases.execute(module_database_url, kept)
+    await record(db, "later")
+    await chain(db, KEYS)
+    back = "DELETE FROM audit_heads; INSERT INTO audit_heads TABLE kept_heads"
+    databases.execute(module_database_url, f"{back}; DROP TABLE kept_heads")
+    found = verified(module_database_url).fault
+    assert found is not None
+    assert found.position == EVENTS + 1
+
+
+async def test_a_chain_that_is_made_anew_without_the_key_is_known(
+    db: Database, module_database_url: str
+) -> None:
+    """An event is deleted, and those after it are chained again, for which nobody needs the key:
+    what they lack is the seals of their places. Seen red without the check of these.
+    """
+    with postgres_url.connect(module_database_url, autocommit=True) as connection:
+        query = f"SELECT {EVENT_COLUMNS} FROM audit_events WHERE position > 5 ORDER BY position"
+        later = [RecordedEvent(*row) for row in connection.execute(query.encode())]
+        fourth = "SELECT chain_hash FROM audit_events WHERE position = 4"
+        ((before,),) = connection.execute(fourth).fetchall()
+        connection.execute("DELETE FROM audit_events WHERE position = 5")
+        for position, event in enumerate(later, 5):
+            before = canonical.chain_hash(before, position, event.digest())
+            connection.execute(
+                "UPDATE audit_events SET position = %s, chain_hash = %s WHERE audit_id = %s",
+                (position, before, event.audit_id),
+            )
+    found = verified(module_database_url).fault
+    assert found is not None
+    assert found.position == 5
 
 
 async def test_nothing_is_chained_to_a_head_that_was_changed(

@@ -16,9 +16,11 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from server.notifications import pauses, tasks
+from server.notifications import deliveries, pauses, tasks
+from server.notifications.deliveries import DeliveryOutcome, DueMessage
 from server.notifications.dispatching import NotificationDispatcher
 from server.notifications.preferences import ContactSeals
+from server.notifications.sending import AttemptResult
 from server.notifications.templates import Templates
 from server.notifications.wechat_sender import WechatSender
 from server.platform import dead_letters
@@ -305,6 +307,34 @@ async def test_all_processes_have_one_token(
     row = await (await line.pg.execute(b"SELECT sealed FROM wechat_access_tokens")).fetchone()
     assert row
     assert next(iter(fresh)).encode() not in row[0]
+
+
+async def test_what_another_process_has_taken_meanwhile_stays_its(line: Line) -> None:
+    """Also where another channel of the same message is this process's. Seen red with deliveries
+    told apart by the message's number alone: the one that goes on became a dead letter.
+    """
+    number = await line.write(10)
+    now = datetime.now(UTC)
+    copy = DELIVERY.replace("'WECHAT'", "'EMAIL'")
+    values = {"t": 10, "n": number, "o": number, "template": ""}
+    await line.pg.execute(copy.encode(), values)
+    lease = b"UPDATE notification_deliveries SET lease_time = %s WHERE number = %s"
+    await line.pg.execute(lease, [now, number])
+    mine, others = (
+        DueMessage(10, number, channel, number, "REFUND_RESULT", "", 1, "", taken)
+        for channel, taken in (("WECHAT", now), ("EMAIL", now - timedelta(seconds=30)))
+    )
+    async with line.db.transaction() as tx:
+        ended = [
+            DeliveryOutcome(mine, "SENT", "", now, AttemptResult.SENT),
+            DeliveryOutcome(others, "DEAD", "550", now, AttemptResult.GIVE_UP),
+        ]
+        await deliveries.settle(tx, ended, now=now)
+    query = b"SELECT channel, state FROM notification_deliveries WHERE number = %s ORDER BY 1"
+    rows = await (await line.pg.execute(query, [number])).fetchall()
+    assert rows == [("EMAIL", "PENDING"), ("WECHAT", "SENT")]
+    letters = b"SELECT key FROM outbox_tasks WHERE key LIKE '10/%'"
+    assert await (await line.pg.execute(letters)).fetchall() == []
 
 
 async def test_a_dead_letter_is_replayed_and_its_consent_was_given_back(line: Line) -> None:
