@@ -82,7 +82,9 @@ async def change(world: World, statement: str, order_code: str) -> Any:
 async def test_what_the_rules_say_how_to_finish_is_finished(
     world: World, server: GateServer, scenario: OrderScenario, sweeps: Sweeps
 ) -> None:
-    """Five orders, of which two are as they should be. Seen red: each without its statement."""
+    """Three orders, of which one is sound, though nothing of it is new. Seen red: each without its
+    statement, and with orders completed whatever state their tickets are in.
+    """
     client = TravellerClient.of(server.channel, 1)
     orders = [await scenario.sell(client, world.package()) for _ in range(3)]
     used, changing, sound = (each.order_id for each in orders)
@@ -93,6 +95,7 @@ async def test_what_the_rules_say_how_to_finish_is_finished(
         changing,
     )
     await world.sql(PAYMENT, sound)
+    await change(world, f"UPDATE tickets SET {LONG_AGO}", sound)
     before = await states(client, sound)
     assert await sweeps.sweep() == 3
     assert await sweeps.sweep() == 0

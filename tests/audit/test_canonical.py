@@ -76,7 +76,7 @@ def test_a_moment_has_one_form_in_every_zone() -> None:
     assert canonical.event_digest(EVENT | {"occurred_time": there}).hex() == DIGEST
 
 
-@pytest.mark.parametrize("field", canonical.FIELDS)
+@pytest.mark.parametrize("field", EVENT)
 def test_every_field_counts(field: str) -> None:
     """Seen red with a field left out of FIELDS."""
     others: dict[str, Any] = {

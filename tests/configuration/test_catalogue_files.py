@@ -13,6 +13,14 @@ from sqlalchemy import func, select
 
 from server.audit.models import audit_events
 from server.catalog.catalogue import read_facts as catalogue_facts
+from server.catalog.cities import (
+    City,
+    Stop,
+    archive_city,
+    archive_stop,
+    create_cities,
+    create_stops,
+)
 from server.catalog.holiday_tables import load_shipped
 from server.catalog.models import cities
 from server.configuration import catalogue_files
@@ -100,6 +108,10 @@ async def test_what_is_exported_makes_the_same_catalogue(
     async with db.transaction() as tx:
         await load_shipped(tx)
         await seed_catalogue(tx, **by())
+        await create_cities(tx, [City("GON", "Gone", "无", "Asia/Macau")], **by())
+        await create_stops(tx, [Stop("GONE", "GON", "Gone", "无")], **by())
+        await archive_stop(tx, "GONE", **by())
+        await archive_city(tx, "GON", **by())
     wanted = await records(db)
     content = getattr(catalogue_files, write)(wanted)
     dry = await bring(empty, content, dry_run=True)

@@ -223,8 +223,9 @@ async def at(db: Database, later: timedelta) -> int:
 
 
 async def test_what_is_scheduled_takes_effect_once_at_its_time_in_its_order(db: Database) -> None:
-    """Ten processes that look at once. Seen red with the second look at the state taken out: the
-    others were refused, and logged it as a fault.
+    """Ten processes that look at once. Seen red with the looks at the state taken out of
+    `_apply_one` and of `_report`: the others were refused. Either is enough for that; what
+    the first is for, `test_what_is_put_off_at_the_last_moment_waits` shows.
     """
     one = await draft(db, TRAIN, boarding_minutes=11)
     await scheduled(db, TRAIN, one.version, SOON)
@@ -289,6 +290,21 @@ async def test_what_is_scheduled_can_be_cancelled(db: Database) -> None:
     await do(db, drafts.discard_draft, TRAIN, made.version)
     error = await refused(db, publishing.publish, TRAIN, made.version)
     assert error.metadata["state"] == "DISCARDED"
+
+
+async def test_what_is_put_off_at_the_last_moment_waits(db: Database) -> None:
+    """A process has seen that it is due, and meanwhile it is scheduled for later. Seen red without
+    the second look in `_apply_one`: it took effect before its time.
+    """
+    made = await draft(db, TRAIN, boarding_minutes=11)
+    await scheduled(db, TRAIN, made.version, SOON)
+    seen = await version(db, TRAIN, made.version)
+    await do(db, publishing.cancel_scheduled, TRAIN, made.version)
+    await scheduled(db, TRAIN, made.version, 9 * SOON)
+    await publishing._apply_one(db, seen, datetime.now(UTC) + 2 * SOON)
+    assert await states(db, TRAIN) == [PUBLISHED, SCHEDULED]
+    assert await at(db, 10 * SOON) == 1
+    assert await states(db, TRAIN) == [SUPERSEDED, PUBLISHED]
 
 
 async def test_only_one_of_several_drafts_is_published(db: Database) -> None:

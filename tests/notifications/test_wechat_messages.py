@@ -310,8 +310,8 @@ async def test_all_processes_have_one_token(
 
 
 async def test_what_another_process_has_taken_meanwhile_stays_its(line: Line) -> None:
-    """Also where another channel of the same message is this process's. Seen red with deliveries
-    told apart by the message's number alone: the one that goes on became a dead letter.
+    """Also where another channel of the same message is this process's. Seen red with the
+    message's number alone as what is compared: the one that goes on became a dead letter.
     """
     number = await line.write(10)
     now = datetime.now(UTC)

@@ -115,8 +115,9 @@ async def test_next_leader_goes_on_with_what_a_killed_or_frozen_one_began(
 async def test_two_that_think_they_lead_do_each_piece_once(
     work: Work, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight processes all of which lead. Seen red without the advisory lock, and the looks whether
-    a run is under way and still one's own: pieces met, and failed.
+    """Eight processes all of which lead. Seen red without the looks whether a run is under way
+    and still one's own: runs were lost; and without the advisory lock besides: pieces met, and
+    failed. Without the lock alone it is green.
     """
     monkeypatch.setattr(Leadership, "is_leader", property(lambda _: True))
     await work.add(1, 40)
