@@ -30,16 +30,20 @@ ORDER BY order_id FOR NO KEY UPDATE
 # A partner's order may have 50,000 tickets, and most of them are open when one becomes final: one
 # that is open is remembered with the order, and only when that has become final another is looked
 # for. It is chosen by a hash, so that it is seldom the next one to end, in whatever order they do.
+# Materialized, or each of the columns below would look for it again; `used` is no EXISTS, since that
+# of many orders is planned as one scan of all tickets that there are.
+# Only travellers are notified.
 _COMPLETE = Statement(
     """
-WITH looked AS (
+WITH looked AS MATERIALIZED (
   SELECT o.order_id, a.actor,
     (SELECT ticket_id FROM tickets t
      WHERE t.order_id = o.order_id
        AND t.state NOT IN ('USED', 'EXPIRED', 'REFUNDED', 'CHANGED', 'VOIDED')
      ORDER BY hashint8(ticket_id) LIMIT 1) AS open_ticket_id,
-    EXISTS (SELECT FROM tickets t
-            WHERE t.order_id = o.order_id AND t.state IN ('USED', 'EXPIRED')) AS used
+    coalesce((SELECT true FROM tickets t
+              WHERE t.order_id = o.order_id AND t.state IN ('USED', 'EXPIRED') LIMIT 1),
+             false) AS used
   FROM unnest($1::bigint[], $2::text[]) AS a (order_id, actor)
   JOIN orders o USING (order_id)
   WHERE o.state = 'PAID' AND NOT EXISTS (
@@ -55,11 +59,12 @@ WITH looked AS (
     sequence = CASE WHEN l.open_ticket_id IS NULL THEN o.sequence + 1 ELSE o.sequence END
   FROM looked l
   WHERE o.order_id = l.order_id
-  RETURNING o.order_id, o.sequence, o.state, o.cancel_reason, l.actor
+  RETURNING o.order_id, o.sequence, o.state, o.cancel_reason, l.actor, o.traveller_id
 ), recorded AS (
-  INSERT INTO order_events (order_id, sequence, event, state, cancel_reason, actor, occurred_time)
+  INSERT INTO order_events
+    (order_id, sequence, event, state, cancel_reason, actor, occurred_time, notify)
   SELECT order_id, sequence, 'order.' || lower(state), state, cancel_reason, actor,
-    $3::timestamptz
+    $3::timestamptz, traveller_id IS NOT NULL
   FROM moved WHERE state <> 'PAID')
 SELECT order_id FROM moved WHERE state = 'CANCELLED'
 """,

@@ -32,5 +32,6 @@ def record_move(
     kind = TYPES.get(to_state)
     if kind is None:
         return None
+    of_partners = [ticket_id for ticket_id in ticket_ids if not is_direct(ticket_id)]
     data = {"reason": reason} if reason else {}
-    return record(*(TicketEvent(ticket_id, kind, data) for ticket_id in ticket_ids), now=now)
+    return events.record_of_all(of_partners, kind, data, now=now)

@@ -10,7 +10,7 @@ Nothing is recorded of our own channel.
 
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -73,8 +73,7 @@ LEFT JOIN sandbox_clocks c ON c.partner_id = v.partner_id
     notifies=RECORDED,
 )
 # 0 is our own channel
-_RECORD_OF_TICKETS = Statement(
-    f"""
+_OF_TICKETS = f"""
 INSERT INTO partner_events (partner_id, event_id, type, subject, data, occurred_time)
 SELECT t.partner_id, v.event_id, v.type, t.ticket_code,
   jsonb_strip_nulls(jsonb_build_object(
@@ -82,12 +81,24 @@ SELECT t.partner_id, v.event_id, v.type, t.ticket_code,
     'batch_id', t.batch_id, 'distributor_id', nullif(t.distributor_id, ''),
     'order_id', o.order_code)) || v.data,
   {_OCCURRED}
-FROM unnest($3::bigint[], $4::uuid[], $5::text[], $6::jsonb[])
-  AS v (ticket_id, event_id, type, data)
+FROM {{events}}
 JOIN tickets t ON t.ticket_id = v.ticket_id AND t.partner_id <> 0
 LEFT JOIN orders o ON o.order_id = t.order_id
 LEFT JOIN sandbox_clocks c ON c.partner_id = t.partner_id
-""",  # noqa: S608
+"""  # noqa: S608
+_RECORD_OF_TICKETS = Statement(
+    _OF_TICKETS.format(
+        events="""unnest($3::bigint[], $4::uuid[], $5::text[], $6::jsonb[])
+  AS v (ticket_id, event_id, type, data)"""
+    ),
+    notifies=RECORDED,
+)
+# the same of each of many
+_RECORD_OF_ALL = Statement(
+    _OF_TICKETS.format(
+        events="""(SELECT *, $5::text AS type, $6::jsonb AS data
+  FROM unnest($3::bigint[], $4::uuid[]) AS u (ticket_id, event_id)) v"""
+    ),
     notifies=RECORDED,
 )
 
@@ -120,6 +131,10 @@ class _EventIds:
 
     def next(self, now: datetime) -> UUID:
         """A new id."""
+        return self.some(1, now)[0]
+
+    def some(self, count: int, now: datetime) -> list[UUID]:
+        """So many new ids, in their order."""
         with self._lock:
             milliseconds = int(now.timestamp() * 1000)
             if milliseconds > self._milliseconds:
@@ -127,10 +142,19 @@ class _EventIds:
                 self._counter = secrets.randbits(_COUNTER_BITS - 2)
             else:
                 self._counter += 1
-            milliseconds, counter = self._milliseconds, self._counter
-        high, low = counter >> (_COUNTER_BITS - 12), counter & ((1 << (_COUNTER_BITS - 12)) - 1)
-        tail = low << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
-        return UUID(int=milliseconds << 80 | 7 << 76 | high << 64 | 2 << 62 | tail)
+            milliseconds, first = self._milliseconds, self._counter
+            self._counter += count - 1
+        tails = secrets.token_bytes(4 * count)
+        return [
+            _version_7(milliseconds, first + n, int.from_bytes(tails[4 * n : 4 * n + 4]))
+            for n in range(count)
+        ]
+
+
+def _version_7(milliseconds: int, counter: int, tail: int) -> UUID:
+    high, low = counter >> (_COUNTER_BITS - 12), counter & ((1 << (_COUNTER_BITS - 12)) - 1)
+    tail |= low << _RANDOM_BITS
+    return UUID(int=milliseconds << 80 | 7 << 76 | high << 64 | 2 << 62 | tail)
 
 
 _ids = _EventIds()
@@ -166,6 +190,16 @@ def record_of_tickets(*events: TicketEvent, now: datetime) -> Command[None] | No
     return _RECORD_OF_TICKETS.of_rows(rows, now, clock.now())
 
 
+def record_of_all(
+    ticket_ids: Sequence[int], event_type: str, data: Mapping[str, Any], *, now: datetime
+) -> Command[None] | None:
+    """As `record_of_tickets`, of many to which the same has happened: cheaper by far."""
+    if not ticket_ids:
+        return None
+    event_ids = _ids_of(event_type, len(ticket_ids))
+    return _RECORD_OF_ALL(now, clock.now(), ticket_ids, event_ids, event_type, dict(data))
+
+
 def first_id(recorded: datetime) -> UUID:
     """No id of an event that is recorded from then on is smaller."""
     return UUID(int=int(recorded.timestamp() * 1000) << 80)
@@ -177,10 +211,14 @@ def new_id(now: datetime) -> UUID:
 
 
 def _id_of(event_type: str) -> UUID:
+    return _ids_of(event_type, 1)[0]
+
+
+def _ids_of(event_type: str, count: int) -> list[UUID]:
     assert event_type in EVENT_TYPES, f"{event_type} is no type of event"
     # by the time that it is: what happens by a sandbox's clock may be far ahead, and each id is
     # greater than the one before
-    made = new_id(clock.now())
+    made = _ids.some(count, clock.now())
     if (ids := _noted.get()) is not None:
-        ids.append(made)
+        ids.extend(made)
     return made

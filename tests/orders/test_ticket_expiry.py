@@ -14,8 +14,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from server.orders import completion
+from server.orders.ticket_expiry import OPEN
 from server.platform.config import load_settings
 from server.platform.database import Database
+from server.platform.statements import run_together
+from server.tickets.tickets import move
 from tests.support.expiring import AUDITED, Expirer, an_expirer
 from tests.support.gate import QrTicket, Terminal, World, a_world, verdict
 from tests.support.gate_server import GateServer, gate_process, gate_server
@@ -390,3 +394,35 @@ async def test_what_is_final_is_not_read(world: World, database_url: str) -> Non
     await world.sql("DELETE FROM tickets WHERE order_id < 0")
     await world.sql("DELETE FROM orders WHERE order_id = %s", past.ticket_id)
     await world.sql("DELETE FROM entitlements")
+
+
+async def test_what_expires_is_written_once(world: World, expirer: Expirer) -> None:
+    """A ticket leaves the index of those that may expire with its move, and an order that no
+    traveller waits for is nothing to notify of: no job writes either again. Seen red with the
+    former MOVE and COMPLETE.
+    """
+    order, _ = await an_order(world, 3)
+    await expirer.run()
+    assert await states(world, order) == ("COMPLETED", ["EXPIRED"] * 3)
+    pending = "SELECT count(*) FROM tickets WHERE order_id = %s AND expiry_pending"
+    assert await world.sql(pending, order.ticket_id) == [(0,)]
+    moves = "SELECT event, notify FROM order_events WHERE order_id = %s"
+    assert await world.sql(moves, order.ticket_id) == [("order.completed", False)]
+
+
+async def test_completing_an_order_reads_its_tickets_twice(world: World, database_url: str) -> None:
+    """Whether one is open, and whether one was used: not again for each column that is written by
+    it. Seen red, with four times, while `looked` was not materialized.
+    """
+    order, sold = await an_order(world, 300)
+    ((count,),) = await world.sql("SELECT count(*) FROM tickets")
+    db, now = Database(load_settings(), database_url), datetime.now(UTC)
+    async with db.transaction() as tx:
+        ids, event = [each.ticket_id for each in sold], {"action": "expired", "actor": "system"}
+        assert len(await move(tx, ids, OPEN, "EXPIRED", now=now, **event)) == 300
+        before = await tx.scalar(text(READ)) or 0
+        await run_together(tx, *completion.complete({order.ticket_id: "system"}, now=now))
+        read = (await tx.scalar(text(READ)) or 0) - before
+    await db.close()
+    assert (await states(world, order))[0] == "COMPLETED"
+    assert 300 <= read <= 2.5 * count

@@ -2,11 +2,16 @@
 
     python -m tools.bench.expiring [--tickets 100000] [--rate 100] [--quiet 15] [--workers 1]
 
-Redemptions come at a steady rate, in a process of their own, first for `--quiet` seconds with
-nothing to expire, then while all of the tickets do. Printed are how long that took, p50 and p99 of
-the redemptions before and meanwhile, what PostgreSQL's statements took, and what is left: expired
-tickets, completed orders, events. To reach: a million within 180 s, and p99 within twice that of
-the quiet time. The tickets are partners', two an order, as the dearest are: each has its event.
+Redemptions come at a steady rate, first for `--quiet` seconds with nothing to expire, then while
+all of the tickets do. Printed are how long that took, p50 and p99 of the redemptions before and
+meanwhile, what PostgreSQL's statements took, and what is left: expired tickets, completed orders,
+events. To reach: a million within 180 s, and p99 within twice that of the quiet time. The tickets
+are partners', two an order, as the dearest are: each has its event.
+
+The CPU that a ticket takes of the server and of PostgreSQL, which others on the machine change
+little, is printed twice: until all are EXPIRED, and until all that follows is done too (events
+numbered and in the ledger, the index of those to expire emptied). What both took in the quiet time
+is taken off; compare it with `--rate 0`, since a redemption costs less while the server is busy.
 """
 
 import argparse
@@ -31,7 +36,7 @@ from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
 from tools.bench import redemption
 from tools.bench.figures import Figures, open_loop, percentile
-from tools.bench.metering import Meter
+from tools.bench.metering import Meter, Noise, cpu_seconds, postmaster
 from tools.dev.embedded.services import EmbeddedServices
 
 JOB = "expire-tickets"
@@ -51,8 +56,12 @@ _COPY_TICKETS = """
 INSERT INTO tickets SELECT r.*
 FROM (SELECT * FROM tickets WHERE order_id = %(order_id)s LIMIT 1) t,
   generate_series(1, %(orders)s * 2) AS n,
+  regexp_match(t.ticket_code, '^(.*-)(\d{8})-(\d+)$') AS code,
   LATERAL jsonb_populate_record(NULL::tickets, to_jsonb(t) || jsonb_build_object(
-    'ticket_id', t.ticket_id + (1::bigint << %(bits)s) * 400 + n, 'ticket_code', 'BENCH-' || n,
+    'ticket_id', t.ticket_id + (1::bigint << %(bits)s) * 400 + n,
+    'ticket_code', code[1] || to_char(code[2]::date + 400, 'YYYYMMDD-')
+      || lpad((code[3]::int + n)::text, greatest(6, length((code[3]::int + n)::text)), '0'),
+    'customer_name', 'BENCH',
     'jti', gen_random_uuid(), 'expiry_pending', true, 'state', 'ACTIVE',
     'order_id', %(order_id)s::bigint + (1::bigint << %(bits)s) * 400 + (n + 1) / 2,
     'valid_from_time', now() - interval '9 days',
@@ -63,7 +72,7 @@ INSERT INTO entitlements (ticket_id, function_code, total_uses, remaining_uses)
 SELECT t.ticket_id, e.function_code, e.total_uses, e.total_uses FROM tickets t,
   (SELECT * FROM entitlements WHERE ticket_id =
     (SELECT ticket_id FROM tickets WHERE order_id = %(order_id)s LIMIT 1)) e
-WHERE t.ticket_code LIKE 'BENCH-%%'
+WHERE t.customer_name = 'BENCH'
 """
 _PAUSE = """
 INSERT INTO job_runs (job_name, paused_by, paused_time) VALUES (%s, 'bench', now())
@@ -76,10 +85,21 @@ _LEFT = """
 SELECT EXISTS (SELECT FROM tickets WHERE expiry_pending AND state = 'ACTIVE'
   AND valid_until_time < now() AND partner_id > 0)
 """
+_LAST = "SELECT max(ticket_id) FROM tickets WHERE customer_name = 'BENCH'"
+_IS_OPEN = "SELECT state = 'ACTIVE' FROM tickets WHERE ticket_id = %s"
+_FOLLOWS = """
+SELECT EXISTS (SELECT FROM partner_events WHERE sequence IS NULL)
+  OR EXISTS (SELECT FROM order_events WHERE notify)
+  OR EXISTS (SELECT FROM partner_feeds f LEFT JOIN ledgers l USING (partner_id)
+    WHERE f.last_sequence > coalesce(l.posted_sequence, 0))
+  OR EXISTS (SELECT FROM tickets WHERE expiry_pending AND valid_until_time < now())
+"""
 _OUTCOME = """
-SELECT (SELECT count(*) FROM tickets WHERE state = 'EXPIRED' AND ticket_code LIKE 'BENCH-%'),
+SELECT (SELECT count(*) FROM tickets WHERE state = 'EXPIRED' AND customer_name = 'BENCH'),
   (SELECT count(*) FROM orders WHERE state = 'COMPLETED' AND order_code LIKE 'BENCH-%'),
   (SELECT count(*) FROM partner_events WHERE type = 'ticket.expired'),
+  (SELECT count(*) FROM ledger_entries JOIN tickets USING (ticket_id)
+    WHERE customer_name = 'BENCH'),
   (SELECT count(*) FROM job_history WHERE job_name = 'expire-tickets' AND outcome = 'FAILED')
 """
 _STATEMENTS = """
@@ -112,6 +132,9 @@ class Midnight:
 
     async def slice(self, seconds: int = SLICE_SECONDS) -> list[float]:
         """Milliseconds of so many seconds' redemptions."""
+        if not self._rate:
+            await asyncio.sleep(1)
+            return []
         scans = [
             self._gate.scan(token, "ferry") for token in self._tokens.take(self._rate * seconds)
         ]
@@ -126,38 +149,75 @@ def _p(latencies: Sequence[float]) -> tuple[float, float]:
     return percentile(latencies, 0.5), percentile(latencies, 0.99)
 
 
-async def measure(server: ServerProcess, url: str, options: Any, figures: Figures) -> None:
-    """Fills, waits for the quiet time, lets the midnight come."""
+class Metered:
+    """The CPU of a server and of PostgreSQL beyond what they take in the quiet time, which begins
+    with this; `pids` are theirs.
+    """
+
+    def __init__(self, *pids: int) -> None:
+        self._pids = pids
+        self._mark = self._now()
+        self._quiet = [0.0 for _ in pids]
+
+    def _now(self) -> list[float]:
+        return [time.perf_counter(), *map(cpu_seconds, self._pids)]
+
+    def _since(self) -> list[float]:
+        return [now - then for now, then in zip(self._now(), self._mark, strict=True)]
+
+    def end_quiet(self) -> None:
+        """The quiet time ends, and the midnight begins."""
+        seconds, *cpu = self._since()
+        self._quiet = [used / seconds for used in cpu]
+        self._mark = self._now()
+
+    def report(self, figures: Figures, what: str, tickets: int) -> None:
+        """Microseconds that each ticket took since the midnight."""
+        seconds, *cpu = self._since()
+        for name, used, quiet in zip(("server", "PostgreSQL"), cpu, self._quiet, strict=True):
+            micros = (used - quiet * seconds) / tickets * 1_000_000
+            figures.add(f"{name} CPU a ticket, {what}", micros, "µs")
+
+
+async def _midnight(server: ServerProcess, options: Any, figures: Figures) -> Midnight:
+    """A gate with tickets enough."""
     credentials = server.credentials
-    stub = redemption_service_pb2_grpc.RedemptionServiceStub
-    async with (
-        grpc.aio.insecure_channel(server.target) as channel,
-        await psycopg.AsyncConnection.connect(url, autocommit=True) as pg,
-    ):
-        await redemption.allot(channel, credentials)
-        key = (("x-api-key", credentials["partner_api_key"]),)
-        ota = ota_service_pb2_grpc.OtaServiceStub(channel)
-        redemption.BATCH = 10_000
-        scans = options.rate * (options.quiet + options.most + 4 * SLICE_SECONDS)
-        tokens = await redemption.make_tickets(ota, key, figures, scans)
+    channel = grpc.aio.insecure_channel(server.target)
+    await redemption.allot(channel, credentials)
+    key = (("x-api-key", credentials["partner_api_key"]),)
+    ota = ota_service_pb2_grpc.OtaServiceStub(channel)
+    redemption.BATCH = 10_000
+    scans = options.rate * (options.quiet + options.most + 4 * SLICE_SECONDS)
+    tokens = await redemption.make_tickets(ota, key, figures, max(scans, 2))
+    stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
+    device = credentials["terminal_device_id"]
+    login = await stub.OperatorLogin(
+        access_pb2.OperatorLoginRequest(**credentials["operator"], terminal_device_id=device)
+    )
+    bearer = (("authorization", f"Bearer {login.access_token}"),)
+    gate = redemption.Gate(stub, Meter(server.process.pid, 0), {}, bearer, device)
+    return Midnight(gate, tokens, options.rate)
+
+
+async def measure(
+    server: ServerProcess, services: EmbeddedServices, options: Any, figures: Figures
+) -> None:
+    """Fills, waits for the quiet time, lets the midnight come."""
+    midnight = await _midnight(server, options, figures)
+    url = services.database_url
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as pg:
         await pg.execute(_PAUSE, (JOB,))
         await asyncio.sleep(4)  # every process has seen it
         began = time.perf_counter()
         await asyncio.to_thread(fill, url, options.tickets)
         figures.add("tickets made", time.perf_counter() - began, "s")
-        login = await stub(channel).OperatorLogin(
-            access_pb2.OperatorLoginRequest(
-                **credentials["operator"], terminal_device_id=credentials["terminal_device_id"]
-            )
-        )
-        bearer = (("authorization", f"Bearer {login.access_token}"),)
-        device = credentials["terminal_device_id"]
-        gate = redemption.Gate(stub(channel), Meter(server.process.pid, 0), {}, bearer, device)
-        midnight = Midnight(gate, tokens, options.rate)
         await midnight.slice()  # warm-up
+        metered = Metered(server.process.pid, options.postgres)
         quiet: list[float] = []
-        for _ in range(-(-options.quiet // SLICE_SECONDS)):
+        until = time.perf_counter() + options.quiet
+        while time.perf_counter() < until:
             quiet += await midnight.slice()
+        metered.end_quiet()
         await _statistics(pg, "SELECT pg_stat_statements_reset()")
         await pg.execute(_GO, (JOB,))
         began = time.perf_counter()
@@ -166,24 +226,43 @@ async def measure(server: ServerProcess, url: str, options: Any, figures: Figure
         while not done.done() and time.perf_counter() - began < options.most:
             busy += await midnight.slice()
         seconds = await done - began
+        metered.report(figures, "expired", options.tickets)
         figures.add("expired within", seconds, "s")
         figures.add("a million would take", seconds / options.tickets * 1_000_000, "s")
+        _report_redemptions(figures, quiet, busy)
+        figures.add("redemptions not admitted", midnight.errors, "calls")
+        while time.perf_counter() - began < options.most:
+            if not await _value(pg, _FOLLOWS):
+                break
+            await asyncio.sleep(1)
+        figures.add("all that follows is done within", time.perf_counter() - began, "s")
+        metered.report(figures, "all done", options.tickets)
+        row = await (await pg.execute(_OUTCOME)).fetchone()
+        print("expired, completed orders, events, ledger entries, failed runs:", row)
+        for found in await _statistics(pg, _STATEMENTS):
+            print(*found, sep=" | ")
+
+
+def _report_redemptions(figures: Figures, quiet: list[float], busy: list[float]) -> None:
+    if quiet and busy:
         for name, latencies in (("quiet", quiet), ("while expiring", busy)):
             p50, p99 = _p(latencies)
             figures.add(f"redemption p50, {name}", p50, "ms")
             figures.add(f"redemption p99, {name}", p99, "ms")
         figures.add("p99 while expiring ÷ quiet", _p(busy)[1] / _p(quiet)[1], "")
-        figures.add("redemptions not admitted", midnight.errors, "calls")
-        row = await (await pg.execute(_OUTCOME)).fetchone()
-        print("expired, completed orders, events, failed runs:", row)
-        for found in await _statistics(pg, _STATEMENTS):
-            print(*found, sep=" | ")
 
 
 async def _done(pg: psycopg.AsyncConnection[Any]) -> float:
-    while (await (await pg.execute(_LEFT)).fetchone() or (False,))[0]:  # noqa: ASYNC110
+    last = await _value(pg, _LAST)
+    # the last in their order first: to look for any open one reads all that were open
+    while await _value(pg, _IS_OPEN, last) or await _value(pg, _LEFT):  # noqa: ASYNC110
         await asyncio.sleep(0.25)
     return time.perf_counter()
+
+
+async def _value(pg: psycopg.AsyncConnection[Any], query: str, *values: int) -> Any:
+    row = await (await pg.execute(query.encode(), values or None)).fetchone()
+    return row and row[0]
 
 
 def _with_statistics(folder: Path) -> EmbeddedServices:
@@ -212,12 +291,12 @@ def main() -> None:
     """Starts a database and a server, and measures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tickets", type=int, default=100_000, help="how many end at once")
-    parser.add_argument("--rate", type=int, default=100, help="redemptions a second")
+    parser.add_argument("--rate", type=int, default=100, help="redemptions a second, or 0")
     parser.add_argument("--quiet", type=int, default=15, help="seconds before midnight")
     parser.add_argument("--most", type=int, default=300, help="seconds after it at the most")
     parser.add_argument("--workers", type=int, default=1, help="processes of the server")
     options = parser.parse_args()
-    figures = Figures()
+    figures, noise = Figures(), Noise()
     with tempfile.TemporaryDirectory() as folder:
         services = _with_statistics(Path(folder) / "data")
         try:
@@ -232,8 +311,10 @@ def main() -> None:
             demo = Path(folder) / "demo"
             demo.mkdir()
             workers = ("--workers", str(options.workers)) if options.workers > 1 else ()
+            options.postgres = postmaster(Path(folder) / "data")
             with ServerProcess(*workers, data_dir=demo, env=environment) as server:
-                uvloop.run(measure(server, services.database_url, options, figures))
+                uvloop.run(measure(server, services, options, figures))
+            print(noise.line(figures))
         finally:
             services.stop()
     json.dump({name: figures.median(name) for name in figures.samples}, sys.stdout, indent=2)

@@ -39,10 +39,10 @@ class Meter(NamedTuple):
 
     def _seconds(self) -> tuple[float, float, float]:
         own = time.process_time()
-        return _of_tree(self.server), _of_tree(self.postgres), own
+        return cpu_seconds(self.server), cpu_seconds(self.postgres), own
 
 
-def _of_tree(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """CPU seconds of a process, of those that it started, and of those of them that have ended."""
     if not pid:
         return 0.0
@@ -64,14 +64,14 @@ class Noise:
         self._before = os.getloadavg()[0]
         self._began = time.monotonic()
         self._busy = _busy()
-        self._ours = _of_tree(os.getpid())
+        self._ours = cpu_seconds(os.getpid())
 
     def line(self, figures: Figures) -> str:
         """One line about it: what others took of the cores, and how far the samples of one echo lie
         apart.
         """
         seconds = time.monotonic() - self._began
-        others = max(0.0, _busy() - self._busy - (_of_tree(os.getpid()) - self._ours)) / seconds
+        others = max(0.0, _busy() - self._busy - (cpu_seconds(os.getpid()) - self._ours)) / seconds
         line = (
             f"Noise: others took {others:.2f} of {os.cpu_count()} cores, and the load average was"
             f" {self._before:.1f} before the run"
