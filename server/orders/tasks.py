@@ -5,7 +5,6 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import completion, expiry_reminders, order_search, ticket_expiry
-from server.orders.expiry_pace import GatePace
 from server.orders.ticket_expiry import TicketExpiry
 from server.platform.config import Settings
 from server.platform.database import Database
@@ -60,7 +59,6 @@ def jobs(settings: Settings) -> list[Job]:
                 "将有效期已过的票置为已过期（EXPIRED），并完成其订单（COMPLETED）。",
             ),
             oldest_due=ticket_expiry.oldest_due,
-            pace=GatePace(),
         ),
         Job(
             "settle-tickets",

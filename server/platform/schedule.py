@@ -65,8 +65,6 @@ Purge = Callable[[AsyncConnection, datetime, int], Awaitable[int]]
 """Removes up to so many rows; how many it removed."""
 OldestDue = Callable[[AsyncConnection, datetime], Awaitable[datetime | None]]
 """Since when the oldest thing that a job has to do is due; None if nothing is."""
-Pace = Callable[[float], float]
-"""How many seconds to wait before the next piece, of the seconds that the last one took."""
 
 
 def in_chunks(purge: Purge) -> Work:
@@ -77,11 +75,6 @@ def in_chunks(purge: Purge) -> Work:
         return Progress(removed == PURGED_AT_ONCE, removed)
 
     return work
-
-
-def at_once(_: float) -> float:
-    """The pace of a job whose pieces others need not be spared."""
-    return 0.0
 
 
 class About(NamedTuple):
@@ -106,7 +99,6 @@ class Job(NamedTuple):
     about: About = About()
     oldest_due: OldestDue | None = None
     protects_stock: bool = False
-    pace: Pace = at_once
 
 
 class _Run(NamedTuple):
@@ -308,11 +300,9 @@ class Jobs:
         made, ended = claimed, None
         try:
             while True:
-                piece = time.monotonic()
                 made, ended = await self._piece(job, made)
                 if ended:
                     break
-                await self._wait(job.pace(time.monotonic() - piece))
             self._failures.pop(job.name, None)
         except Exception as error:
             count, _ = self._failures.get(job.name, (0, 0.0))
@@ -378,14 +368,6 @@ class Jobs:
                     await self._end(tx, job, state, made, ended)
         except DomainError as error:  # then the run is LOST when somebody begins the next
             log.warning("job.failure_not_noted", job=job.name, error=error.message)
-
-    async def _wait(self, seconds: float) -> None:
-        if seconds > 0:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._stopping.wait()
-            except TimeoutError:
-                pass
 
     def _report(self, job: Job, made: _Run, ended: _Ended, seconds: float) -> None:
         JOB_RUNS.labels(job.name, ended.outcome or "TAKEN_OVER").inc()

@@ -56,7 +56,7 @@ _COPY_TICKETS = """
 INSERT INTO tickets SELECT r.*
 FROM (SELECT * FROM tickets WHERE order_id = %(order_id)s LIMIT 1) t,
   generate_series(1, %(orders)s * 2) AS n,
-  regexp_match(t.ticket_code, '^(.*-)(\d{8})-(\d+)$') AS code,
+  regexp_match(t.ticket_code, '^(.*-)([0-9]{8})-([0-9]+)$') AS code,
   LATERAL jsonb_populate_record(NULL::tickets, to_jsonb(t) || jsonb_build_object(
     'ticket_id', t.ticket_id + (1::bigint << %(bits)s) * 400 + n,
     'ticket_code', code[1] || to_char(code[2]::date + 400, 'YYYYMMDD-')
