@@ -12,6 +12,7 @@ entry, nor is what happens to it later.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -327,5 +328,10 @@ async def _facts(tx: AsyncConnection, partner_id: int, events: Sequence[FeedEven
 
 def _ticket_id(partner_id: int, event: FeedEvent) -> int | None:
     """The ticket that an event is about; None if it is about something else."""
-    code = Code.parse(event.data.get("ticket_code", ""))
+    return _number(partner_id, event.data.get("ticket_code", ""))
+
+
+@lru_cache(maxsize=2 * POSTED_AT_ONCE)  # each event's is asked for twice
+def _number(partner_id: int, ticket_code: str) -> int | None:
+    code = Code.parse(ticket_code)
     return code.number(partner_id) if code else None

@@ -236,7 +236,8 @@ async def measure(
                 break
             await asyncio.sleep(1)
         figures.add("all that follows is done within", time.perf_counter() - began, "s")
-        metered.report(figures, "all done", options.tickets)
+        if not options.rate:  # the redemptions have ended by now
+            metered.report(figures, "all done", options.tickets)
         row = await (await pg.execute(_OUTCOME)).fetchone()
         print("expired, completed orders, events, ledger entries, failed runs:", row)
         for found in await _statistics(pg, _STATEMENTS):
