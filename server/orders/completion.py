@@ -30,9 +30,9 @@ ORDER BY order_id FOR NO KEY UPDATE
 # A partner's order may have 50,000 tickets, and most of them are open when one becomes final: one
 # that is open is remembered with the order, and only when that has become final another is looked
 # for. It is chosen by a hash, so that it is seldom the next one to end, in whatever order they do.
-# Materialized, or each of the columns below would look for it again; `used` is no EXISTS, since that
-# of many orders is planned as one scan of all tickets that there are.
-# Only travellers are notified.
+# Materialized, or each of the columns below would look for it again; `used` is no EXISTS, since
+# that, of many orders, may be planned as one scan of all tickets that there are. Only travellers
+# are notified.
 _COMPLETE = Statement(
     """
 WITH looked AS MATERIALIZED (
