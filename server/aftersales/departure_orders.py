@@ -1,11 +1,11 @@
-"""What an order goes through when the operator cancels or moves a departure in it: one order, one
-transaction.
+"""What an order goes through when the operator cancels or moves a departure in it: some orders
+in one transaction, or one alone.
 
 Each does what is still to be done and nothing else, so it may be done any number of times, by any
 process. Locks come in the order tickets, order, payments, stocks, as in refunds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -27,7 +27,9 @@ from server.tickets import validity
 LIVE = frozenset({"ACTIVE", "PARTIALLY_REDEEMED", "CHANGING", "REFUNDING"})
 """States of a ticket whose traveller still counts on the departure, or may again."""
 
-_TICKET_IDS = text("SELECT ticket_id FROM tickets WHERE order_id = :order_id ORDER BY ticket_id")
+_TICKET_IDS = text("""
+SELECT ticket_id FROM tickets WHERE order_id = ANY(:order_ids) ORDER BY ticket_id
+""")
 # A change away from the departure is as much concerned as an order for it.
 _WAITING = text("""
 SELECT o.order_id FROM orders o
@@ -145,55 +147,58 @@ async def cancel_waiting(tx: AsyncConnection, order_ids: Sequence[int], *, now: 
 
 
 async def follow_cancellation(
-    tx: AsyncConnection, order_id: int, departure: AffectedDeparture, *, now: datetime
+    tx: AsyncConnection, order_ids: Sequence[int], departure: AffectedDeparture, *, now: datetime
 ) -> None:
-    """Says in an order's events that its departure is cancelled, and asks for the money back if
-    that is due.
+    """Says in orders' events that their departure is cancelled, and asks for the money back if that
+    is due.
 
     Each ticket gives back what is unused of it, whole and without a fee. What is blocked, used or
     boarded with stays; a refund that the traveller asked for before is not topped up.
     """
-    found = (await _locked(tx, order_id)).tickets
-    mine = [
-        ticket
-        for ticket in found
-        if ticket.departure_id == departure.departure_id
-        and ticket.state in LIVE
-        and not ticket.is_shared
-    ]
-    informed = await _informed(tx, order_id)
+    found = (await _locked(tx, order_ids)).tickets
+    mine = [each for each in of_departure(found, departure.departure_id) if each.state in LIVE]
+    informed = await _informed(tx, order_ids)
     moves = [
-        events.Move(order_id, events.DEPARTURE_CANCELLED, SYSTEM, ticket_id=ticket.ticket_id)
+        events.Move(ticket.order_id, events.DEPARTURE_CANCELLED, SYSTEM, ticket_id=ticket.ticket_id)
         for ticket in mine
         if ticket.ticket_id not in informed
     ]
     await events.record(tx, moves, now=now)
     if departure.refunds_now(now):
-        await _give_back(tx, order_id, mine, now=now)
+        await _give_back(tx, found, mine, now=now)
 
 
 async def follow_move(
-    tx: AsyncConnection, order_id: int, departure_id: int, *, now: datetime
+    tx: AsyncConnection, order_ids: Sequence[int], departure_id: int, *, now: datetime
 ) -> None:
-    """Brings the times of an order's tickets to where their departure is now; those that are
-    over stay.
+    """Brings the times of orders' tickets to where their departure is now; those that are over
+    stay.
     """
-    moves = []
-    locked = await _locked(tx, order_id)
+    shifted, moves = [], []
+    locked = await _locked(tx, order_ids)
+    of_orders = set(order_ids)
     for ticket in locked.tickets:
         by = ticket.moved - (ticket.reference_time - ticket.offer.reference_time)
         is_over = ticket.state not in LIVE and ticket.state != "USED"
-        if (ticket.departure_id, ticket.order_id) != (departure_id, order_id) or is_over or not by:
+        is_theirs = ticket.departure_id == departure_id and ticket.order_id in of_orders
+        if not is_theirs or is_over or not by:
             continue
-        if not ticket.is_shared:
-            await validity.shift(
-                tx, ticket.ticket_id, by, state=ticket.state, actor=SYSTEM, now=now
-            )
-        await ticket_sales.shift(tx, ticket.ticket_id, was=ticket.reference_time, by=by)
+        shifted.append((ticket, by))
         if ticket.state in LIVE and not ticket.is_shared:
             moves.append(
-                events.Move(order_id, events.DEPARTURE_MOVED, SYSTEM, ticket_id=ticket.ticket_id)
+                events.Move(
+                    ticket.order_id, events.DEPARTURE_MOVED, SYSTEM, ticket_id=ticket.ticket_id
+                )
             )
+    own = [
+        validity.Shift(ticket.ticket_id, ticket.state, by)
+        for ticket, by in shifted
+        if not ticket.is_shared
+    ]
+    await validity.shift(tx, own, actor=SYSTEM, now=now)
+    await ticket_sales.shift(
+        tx, [(ticket.ticket_id, ticket.reference_time, by) for ticket, by in shifted]
+    )
     await events.record(tx, moves, now=now)
     # what is shared lasts as long as the latest of its tickets, changed ones included
     await shared_tickets.follow(tx, locked.shared, actor=SYSTEM, now=now)
@@ -201,38 +206,47 @@ async def follow_move(
 
 @dataclass(frozen=True, slots=True)
 class _Locked:
-    """The tickets of an order, and what they share with those of others, all locked, and the
-    orders with them.
+    """The tickets of orders, and what they share with those of others, all locked, and the orders
+    with them.
     """
 
     tickets: Sequence[TravelTicket]
     shared: Sequence[Shared]
 
 
-async def _locked(tx: AsyncConnection, order_id: int) -> _Locked:
-    ids = (await tx.execute(_TICKET_IDS, {"order_id": order_id})).scalars().all()
+async def _locked(tx: AsyncConnection, order_ids: Sequence[int]) -> _Locked:
+    ids = (await tx.execute(_TICKET_IDS, {"order_ids": list(order_ids)})).scalars().all()
     shared = await shared_tickets.lock(tx, ids)
-    await orders.lock_orders(tx, {order_id, *(each.order_id for each in shared)})
-    return _Locked(await travel_tickets.of_order(tx, order_id), shared)
+    await orders.lock_orders(tx, {*order_ids, *(each.order_id for each in shared)})
+    return _Locked(await travel_tickets.of_orders(tx, order_ids), shared)
 
 
-async def _informed(tx: AsyncConnection, order_id: int) -> set[int | None]:
+async def _informed(tx: AsyncConnection, order_ids: Sequence[int]) -> set[int | None]:
     query = select(order_events.c.ticket_id).where(
-        order_events.c.order_id == order_id, order_events.c.event == events.DEPARTURE_CANCELLED
+        order_events.c.order_id.in_(order_ids),
+        order_events.c.event == events.DEPARTURE_CANCELLED,
     )
     return set((await tx.execute(query)).scalars())
 
 
-async def _give_back(
+def of_departure(found: Iterable[TravelTicket], departure_id: int) -> list[TravelTicket]:
+    """Those of the tickets with which somebody travels on the departure."""
+    return [
+        ticket for ticket in found if ticket.departure_id == departure_id and not ticket.is_shared
+    ]
+
+
+async def offers(
     tx: AsyncConnection,
-    order_id: int,
+    of_order: Sequence[TravelTicket],
     mine: Sequence[TravelTicket],
     *,
     now: datetime,
-) -> None:
-    """What the tickets share has no price, and goes with the last of them when the refund settles.
+) -> list[tuple[TravelTicket, policy.RefundOffer]]:
+    """What those of `mine` give back that give anything back now, of all tickets of one order.
 
-    What earlier refunds kept of the party's discount comes back with those for whom it was kept.
+    What the tickets share has no price. What earlier refunds kept of the party's discount comes
+    back with those for whom it was kept.
     """
     leaving = [
         ticket
@@ -240,27 +254,48 @@ async def _give_back(
         if isinstance(policy.refund(ticket.standing, ticket.policy, now), policy.RefundOffer)
     ]
     if not leaving:
-        return
+        return []
+    ids = {ticket.ticket_id for ticket in leaving}
     worth: dict[int, int] = {}
-    of_items = await travel_parties.read(tx, await travel_tickets.of_order(tx, order_id))
-    for party in of_items.values():
-        worth |= party.values({ticket.ticket_id for ticket in leaving}, keep_discount=True)
-    given_back = []
+    for party in (await travel_parties.read(tx, of_order)).values():
+        worth |= party.values(ids, keep_discount=True)
+    found = []
     for ticket in leaving:
         standing = replace(ticket.standing, value_minor=worth.get(ticket.ticket_id))
         offer = policy.refund(standing, ticket.policy, now)
         assert isinstance(offer, policy.RefundOffer), "what it is worth decides nothing"
-        given_back.append(refund_requests.ticket_refund(ticket, offer))
-    await refund_requests.start(tx, mine[0].order, given_back, SYSTEM, now=now)
-    await refunds.ask(
-        tx,
-        order_id=order_id,
-        cause="DEPARTURE_CANCELLED",
-        tickets=given_back,
-        amount_minor=sum(ticket.amount_minor for ticket in given_back),
-        payments_newest_first=await refunds.payments_of(tx, order_id),
-        now=now,
+        found.append((ticket, offer))
+    return found
+
+
+async def _give_back(
+    tx: AsyncConnection,
+    found: Sequence[TravelTicket],
+    mine: Sequence[TravelTicket],
+    *,
+    now: datetime,
+) -> None:
+    """Asks for the money of tickets, each order's in a refund of its own; what they share goes with
+    the last of them when the refund settles.
+    """
+    by_order: dict[int, list[TravelTicket]] = {}
+    for ticket in found:
+        by_order.setdefault(ticket.order_id, []).append(ticket)
+    theirs: dict[int, list[TravelTicket]] = {}
+    for ticket in mine:
+        theirs.setdefault(ticket.order_id, []).append(ticket)
+    asked = []
+    for order_id, of_order in theirs.items():
+        given_back = [
+            refund_requests.ticket_refund(ticket, offer)
+            for ticket, offer in await offers(tx, by_order[order_id], of_order, now=now)
+        ]
+        if given_back:
+            asked.append(refunds.Asked(order_id, "DEPARTURE_CANCELLED", given_back))
+    await refund_requests.start(
+        tx, [(ask.order_id, ticket) for ask in asked for ticket in ask.tickets], SYSTEM, now=now
     )
+    await refunds.ask_all(tx, asked, now=now)
 
 
 def delay(departure: AffectedDeparture, now: datetime) -> timedelta:

@@ -27,8 +27,9 @@ from server.orders.party import Party
 from server.orders.rules import WITHDRAWN
 from server.orders.shared_tickets import SharedMember
 from server.orders.travel_tickets import TravelTicket
-from server.payments import refund_rules, refunds, travel_parties
-from server.payments.refunds import Paid, Refund, TicketRefund
+from server.payments import refund_rules, refund_sources, refunds, travel_parties
+from server.payments.refund_sources import Paid
+from server.payments.refunds import Refund, TicketRefund
 from server.platform.crypto import fingerprint
 from server.platform.errors import DomainError, Reason, not_found
 from server.tickets import tickets
@@ -87,7 +88,7 @@ class RefundHandler:
         sharing, of_items = await _sharing(tx, order, found), await travel_parties.read(tx, found)
         chosen = _chosen(order, found, sharing, ticket_codes, now)
         offers = _offers(order, sharing, chosen, of_items, now)
-        paid = await refunds.payments_of(tx, order.order_id, lock=False)
+        paid = await refund_sources.payments_of(tx, order.order_id, lock=False)
         is_last = _is_last(offers, paid)
         if is_last:
             chosen = _chosen(order, found, sharing, (), now)
@@ -129,7 +130,7 @@ class RefundHandler:
         given_back = offers.tickets
         if _digest(given_back) != digest and not _better(given_back, ids, total):
             raise quotes.invalid("holds no more: a ticket of the order has moved since")
-        paid = await refunds.payments_of(tx, order_id)
+        paid = await refund_sources.payments_of(tx, order_id)
         if _is_last(offers, paid):
             every = _chosen(order, found, sharing, (), now)
             left = {
@@ -137,7 +138,8 @@ class RefundHandler:
             }
             if left - {ticket.ticket_id for ticket in given_back}:
                 raise quotes.invalid("is not of all that is left, and only one refund is")
-        await start(tx, order, given_back, traveller.key, now=now)
+        going = [(order_id, ticket) for ticket in given_back]
+        await start(tx, going, traveller.key, now=now)
         refund_no = await refunds.ask(
             tx,
             order_id=order_id,
@@ -163,22 +165,23 @@ def _better(given_back: Sequence[TicketRefund], ids: Collection[int], total: int
 
 async def start(
     tx: AsyncConnection,
-    order: Order,
-    given_back: Iterable[TicketRefund],
+    given_back: Collection[tuple[int, TicketRefund]],
     actor: str,
     *,
     now: datetime,
 ) -> None:
-    """Makes tickets REFUNDING, which are locked and for which a refund is asked next."""
-    ids = [ticket.ticket_id for ticket in given_back]
+    """Makes tickets, each with its order's number, REFUNDING, which are locked and for which a
+    refund is asked next.
+    """
+    ids = [ticket.ticket_id for _, ticket in given_back]
     standing = ("ACTIVE", "PARTIALLY_REDEEMED")
     moved = await tickets.move(
         tx, ids, standing, "REFUNDING", action="refunding", actor=actor, now=now
     )
     assert len(moved) == len(ids), "nobody moves a ticket that is locked"
     moves = [
-        events.Move(order.order_id, events.TICKET_REFUNDING, actor, ticket_id=ticket_id)
-        for ticket_id in ids
+        events.Move(order_id, events.TICKET_REFUNDING, actor, ticket_id=ticket.ticket_id)
+        for order_id, ticket in given_back
     ]
     await events.record(tx, moves, now=now)
 

@@ -6,18 +6,19 @@ nothing new is taken of its stocks. Orders that wait for their payment are locke
 other, which waits for whoever settles one: each is cancelled, or has its tickets by then. Only then
 are tickets looked for, so none is missed; and whoever settles an order under its lock sees the
 departure as it is now. Killed anywhere, the task runs again when its lease is over, and does what
-is left: each order is a transaction of its own, in which is seen what was done before.
+is left: some orders are a transaction, in which is seen what was done before. If one of them cannot
+follow, each is a transaction of its own.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.aftersales import departure_orders
+from server.aftersales import departure_orders, disruptions
 from server.aftersales.departure_orders import AffectedDeparture
 from server.aftersales.sweeping import Sweeper
 from server.catalog.departures import CANCELLED, FOLLOW_CANCELLATION
@@ -26,12 +27,15 @@ from server.orders import orders
 from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
+from server.platform.faults import fault_text
 from server.platform.outbox import Postpone, Task
 from server.platform.schedule import About, Job
 from server.platform.task_worker import TaskKind
 
 CHUNK_ORDERS = 100
 """Orders looked for at once, and cancelled in one transaction."""
+FOLLOW_AT_ONCE = 50
+"""Orders that follow in one transaction, whose locks others wait for."""
 RUN_SECONDS = 10.0
 """After so long a run ends and the next begins, so that the lease of a process that died is soon
 over.
@@ -52,7 +56,14 @@ MOST_ATTEMPTS = 100
 log = structlog.get_logger()
 
 Find = Callable[[AsyncConnection, int], Awaitable[Any]]
-Follow = Callable[[AsyncConnection, int], Awaitable[None]]
+Follow = Callable[[AsyncConnection, Sequence[int]], Awaitable[None]]
+
+
+class _Steps(NamedTuple):
+    """How to find orders after one, and to have some follow in a transaction."""
+
+    find: Find
+    follow: Follow
 
 
 def jobs(_: Settings) -> list[Job]:
@@ -95,6 +106,7 @@ class DepartureTasks:
             return None
         number, began = departure.departure_id, monotonic()
         failed = await self._cancel_waiting(number, task)
+        await self._db.in_transaction(lambda tx: disruptions.add_tickets(tx, number))
         refunds_now = departure.refunds_now(task.now())
 
         async def find(tx: AsyncConnection, after: int) -> Any:
@@ -102,10 +114,10 @@ class DepartureTasks:
                 tx, number, refunds_now=refunds_now, after=after, limit=CHUNK_ORDERS
             )
 
-        async def follow(tx: AsyncConnection, order_id: int) -> None:
-            await departure_orders.follow_cancellation(tx, order_id, departure, now=task.now())
+        async def follow(tx: AsyncConnection, order_ids: Sequence[int]) -> None:
+            await departure_orders.follow_cancellation(tx, order_ids, departure, now=task.now())
 
-        if not await self._each(find, follow, began, failed=failed):
+        if not await self._each(number, _Steps(find, follow), began, failed=failed):
             return Postpone(task.now())
         return await self._when_again(departure, task.now())
 
@@ -116,16 +128,18 @@ class DepartureTasks:
             return None
         number, began = departure.departure_id, monotonic()
         await self._wait_for_settlements(number)
+        await self._db.in_transaction(lambda tx: disruptions.add_tickets(tx, number))
 
         async def find(tx: AsyncConnection, after: int) -> Any:
             return await departure_orders.with_other_times(
                 tx, number, after=after, limit=CHUNK_ORDERS
             )
 
-        async def follow(tx: AsyncConnection, order_id: int) -> None:
-            await departure_orders.follow_move(tx, order_id, number, now=task.now())
+        async def follow(tx: AsyncConnection, order_ids: Sequence[int]) -> None:
+            await departure_orders.follow_move(tx, order_ids, number, now=task.now())
 
-        return None if await self._each(find, follow, began) else Postpone(task.now())
+        done = await self._each(number, _Steps(find, follow), began)
+        return None if done else Postpone(task.now())
 
     async def _read(self, task: Task) -> AffectedDeparture | None:
         async with self._db.transaction() as tx:
@@ -170,25 +184,24 @@ class DepartureTasks:
                     await orders.lock_order(tx, order_id)
             after = found[-1]
 
-    async def _each(self, find: Find, follow: Follow, began: float, *, failed: int = 0) -> bool:
-        """Has all orders that are found follow, each on its own; False if the time of the run was
-        not enough.
+    async def _each(
+        self, departure_id: int, steps: _Steps, began: float, *, failed: int = 0
+    ) -> bool:
+        """Has all orders that are found follow, some together or, if that fails, one by one; False
+        if the time of the run was not enough.
 
         One that cannot does not keep the others: the run fails in the end, also for those that
         `failed` before, and it goes on until one more could, however long they took.
         """
-
-        async def one(order_id: int) -> None:
-            await self._db.in_transaction(lambda tx: follow(tx, order_id))
-
         after = 0
         while True:
             async with self._db.transaction() as tx:
-                found = await find(tx, after)
-            for order_id in found:
-                if not await _tried(one, order_id):
-                    failed += 1
-                elif monotonic() - began > RUN_SECONDS:
+                found = await steps.find(tx, after)
+            for first in range(0, len(found), FOLLOW_AT_ONCE):
+                chunk = found[first : first + FOLLOW_AT_ONCE]
+                could_not = await self._follow(departure_id, steps.follow, chunk)
+                failed += could_not
+                if could_not < len(chunk) and monotonic() - began > RUN_SECONDS:
                     return False
             if not found:
                 break
@@ -198,6 +211,32 @@ class DepartureTasks:
                 Reason.INTERNAL, f"{failed} orders could not follow; the log says why"
             )
         return True
+
+    async def _follow(self, departure_id: int, follow: Follow, chunk: Sequence[int]) -> int:
+        """Has orders follow together or, if that fails, one by one, which the report notes; how
+        many could not.
+        """
+
+        async def some(*order_ids: int) -> None:
+            async def work(tx: AsyncConnection) -> None:
+                await follow(tx, order_ids)
+                await disruptions.note_failure(tx, departure_id, order_ids, None)
+
+            await self._db.in_transaction(work)
+
+        if await _tried(some, *chunk):
+            return 0
+        failed = 0
+        for order_id in chunk:
+            why = await _why_not(some, order_id)
+            if why is not None:
+                failed += 1
+                await self._db.in_transaction(
+                    lambda tx, one=order_id, text=why: disruptions.note_failure(  # type: ignore[misc]
+                        tx, departure_id, [one], text
+                    )
+                )
+        return failed
 
     async def _when_again(self, departure: AffectedDeparture, now: datetime) -> Postpone | None:
         if not departure.refunds_now(now):
@@ -212,14 +251,21 @@ class DepartureTasks:
 
 async def _tried(work: Callable[..., Awaitable[None]], *order_ids: int) -> bool:
     """Whether work on orders succeeded; why not is logged. Raises DATABASE_UNAVAILABLE."""
+    return await _why_not(work, *order_ids) is None
+
+
+async def _why_not(work: Callable[..., Awaitable[None]], *order_ids: int) -> str | None:
+    """Why work on orders failed, which is logged; None if it succeeded. Raises
+    DATABASE_UNAVAILABLE.
+    """
     try:
         await work(*order_ids)
     except DomainError as error:
         if error.reason == Reason.DATABASE_UNAVAILABLE:
             raise
         log.warning("departure.order_failed", order_ids=order_ids, error=error.message)
-    except Exception:  # one order that cannot follow must not keep the others
+        return f"{error.reason}: {error.message}"
+    except Exception as error:  # one order that cannot follow must not keep the others
         log.exception("departure.order_failed", order_ids=order_ids)
-    else:
-        return True
-    return False
+        return fault_text(error)
+    return None

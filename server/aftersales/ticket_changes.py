@@ -45,8 +45,9 @@ from server.orders.orders import Order
 from server.orders.passengers import Passenger, PassengerParty, PassengerSeals
 from server.orders.prices import PricedItem, Prices, Wish
 from server.orders.travel_tickets import TravelTicket
-from server.payments import refund_rules, refunds, travel_parties
-from server.payments.refunds import Paid, Refund
+from server.payments import refund_rules, refund_sources, refunds, travel_parties
+from server.payments.refund_sources import Paid
+from server.payments.refunds import Refund
 from server.payments.settlement import Settlement
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
@@ -130,7 +131,7 @@ class ChangeHandler:
         terms = await _terms(tx, ticket, offer_id, prices, now)
         cost, new = terms.offer, terms.item.offer
         if cost.refund_minor:
-            paid = await refunds.payments_of(tx, ticket.order_id, lock=False)
+            paid = await refund_sources.payments_of(tx, ticket.order_id, lock=False)
             _require_refund(ticket, cost.refund_minor, paid)
         query = select(stocks.c.total - stocks.c.held - stocks.c.sold)
         left = await tx.scalar(query.where(stocks.c.stock_id == new.stock_id)) or 0
@@ -180,7 +181,7 @@ class ChangeHandler:
             ticket.order_id, events.TICKET_CHANGING, traveller.key, ticket_id=ticket_id
         )
         await events.record(tx, [begun], now=now)
-        paid = await refunds.payments_of(tx, ticket.order_id) if cost.refund_minor else []
+        paid = await refund_sources.payments_of(tx, ticket.order_id) if cost.refund_minor else []
         _require_refund(ticket, cost.refund_minor, paid)
         order = await self._hold(tx, terms, now=now)
         if cost.pay_minor:
@@ -304,6 +305,7 @@ def _change_terms(cost: policy.ChangeOffer) -> ChangeTerms:
         cost.forfeited_minor,
         cost.refund_percent,
         cost.operator_cause,
+        cost.waiver_code,
     )
 
 

@@ -40,21 +40,41 @@ have left.
 """
 
 
-async def cancel_departure(
-    tx: AsyncConnection, departure: int, *, refunds: str, comment: str, **by: Unpack[By]
-) -> None:
-    """Cancels a departure for good. Its tickets are refunded AT_ONCE or AFTER_CHOICE; empty: as its
-    product says.
+class ChangedDeparture(NamedTuple):
+    """What the operator did to a departure: when it was to leave before, whether it is cancelled
+    only now, and the code by which refunds and changes are free.
+    """
 
-    A repeat changes nothing, but one that says AT_ONCE ends the waiting for choices. Raises
-    NOT_FOUND.
+    was_time: datetime
+    is_first: bool
+    waiver_code: str
+
+
+async def cancel_departure(
+    tx: AsyncConnection,
+    departure: int,
+    *,
+    refunds: str,
+    comment: str,
+    waiver_code: str = "",
+    **by: Unpack[By],
+) -> ChangedDeparture | None:
+    """Cancels a departure for good. Its tickets are refunded AT_ONCE or AFTER_CHOICE; empty: as its
+    product says. Without a `waiver_code` one is made.
+
+    A repeat changes nothing, and gives None; but one that says AT_ONCE ends the waiting for
+    choices. Raises NOT_FOUND.
     """
     was = await _locked(tx, departure)
     if was.cancel_refunds is not None and (refunds != AT_ONCE or was.cancel_refunds == AT_ONCE):
-        return
+        return None
+    is_first = was.state != CANCELLED
+    waiver_code = waiver_code if is_first else was.waiver_code or ""
+    waiver_code = waiver_code or f"OPC-{departure}"
     after = {
         "state": CANCELLED,
-        "cancel_refunds": refunds or await _refunds_of_product(tx, departure),
+        "cancel_refunds": refunds or await refunds_of_product(tx, departure),
+        "waiver_code": waiver_code,
     }
     this = departures.c.departure_id == departure
     await tx.execute(
@@ -66,8 +86,9 @@ async def cancel_departure(
     traced = {**after, "comment": comment}
     await trace(tx, "cancel", "departure", departure, before=before, after=traced, **by)
     await _ask(tx, FOLLOW_CANCELLATION, departure, now=by["now"])
-    if was.state != CANCELLED:
+    if is_first:
         await _tell_partners(tx, DEPARTURE_CANCELLED, departure, was.departure_time, by["now"])
+    return ChangedDeparture(was.departure_time, is_first, waiver_code)
 
 
 async def move_departure(
@@ -76,20 +97,68 @@ async def move_departure(
     *,
     departure_time: datetime,
     comment: str,
+    waiver_code: str = "",
     **by: Unpack[By],
-) -> None:
-    """Has a departure leave its first stop at another time; a repeat changes nothing.
+) -> ChangedDeparture | None:
+    """Has a departure leave its first stop at another time; a repeat changes nothing, and gives
+    None. Without a `waiver_code` one is made.
 
     Raises INVALID_FIELD (in the past, or too far from its timetable), NOT_FOUND,
     DEPARTURE_CANCELLED.
     """
     was = await _locked(tx, departure)
     if was.state == CANCELLED:
-        raise departure_cancelled(departure, "it does not leave at any time")
+        raise _stands_still(departure)
     if was.departure_time == departure_time:
-        return
+        return None
     planned_time = was.planned_time or was.departure_time
-    if departure_time <= by["now"]:
+    _require_move(departure_time, planned_time, by["now"])
+    waiver_code = waiver_code or f"OPM-{departure}"
+    await tx.execute(
+        update(departures)
+        .where(departures.c.departure_id == departure)
+        .values(departure_time=departure_time, planned_time=planned_time, waiver_code=waiver_code)
+    )
+    # whoever sells a ticket at once, without an order that waits, has read the old time before, and
+    # is done then
+    await inventory.lock_departure(tx, departure)
+    before = {"departure_time": was.departure_time}
+    after = {
+        "departure_time": departure_time,
+        "waiver_code": waiver_code,
+        "comment": comment,
+    }
+    await trace(tx, "move", "departure", departure, before=before, after=after, **by)
+    await _ask(tx, FOLLOW_MOVE, departure, now=by["now"])
+    await _tell_partners(tx, DEPARTURE_MOVED, departure, departure_time, by["now"])
+    return ChangedDeparture(was.departure_time, is_first=True, waiver_code=waiver_code)
+
+
+async def require_change(
+    tx: AsyncConnection,
+    departure: int,
+    departure_time: datetime | None,
+    *,
+    now: datetime,
+    lock: bool,
+) -> None:
+    """Refuses what `cancel_departure` refuses, or `move_departure` if there is a time, and with
+    `lock` has nobody else change the departure until the end of the transaction.
+    """
+    was = await _locked(tx, departure, lock=lock)
+    if departure_time is None:
+        return
+    if was.state == CANCELLED:
+        raise _stands_still(departure)
+    _require_move(departure_time, was.planned_time or was.departure_time, now)
+
+
+def _stands_still(departure: int) -> DomainError:
+    return departure_cancelled(departure, "it does not leave at any time")
+
+
+def _require_move(departure_time: datetime, planned_time: datetime, now: datetime) -> None:
+    if departure_time <= now:
         raise invalid("departure_time", "is over; send a time to come, or cancel the departure")
     if abs(departure_time - planned_time) > MAX_MOVE:
         hours = MAX_MOVE.total_seconds() / 3600
@@ -98,24 +167,11 @@ async def move_departure(
             f"is more than {hours:.0f} hours from {clock_time(planned_time)}, when it was to leave;"
             " cancel it, and have another departure run",
         )
-    await tx.execute(
-        update(departures)
-        .where(departures.c.departure_id == departure)
-        .values(departure_time=departure_time, planned_time=planned_time)
-    )
-    # whoever sells a ticket at once, without an order that waits, has read the old time before, and
-    # is done then
-    await inventory.lock_departure(tx, departure)
-    before = {"departure_time": was.departure_time}
-    after = {"departure_time": departure_time, "comment": comment}
-    await trace(tx, "move", "departure", departure, before=before, after=after, **by)
-    await _ask(tx, FOLLOW_MOVE, departure, now=by["now"])
-    await _tell_partners(tx, DEPARTURE_MOVED, departure, departure_time, by["now"])
 
 
 async def set_departure_state(
     tx: AsyncConnection, departure: int, state: str, **by: Unpack[By]
-) -> None:
+) -> ChangedDeparture | None:
     """Cancels a departure as its product says; SCHEDULED changes nothing.
 
     Raises INVALID_FIELD, NOT_FOUND, DEPARTURE_CANCELLED for one that is to run after all.
@@ -123,9 +179,10 @@ async def set_departure_state(
     if state not in ("SCHEDULED", CANCELLED):
         raise invalid("state", f"is {state!r}; send SCHEDULED or CANCELLED")
     if state == CANCELLED:
-        await cancel_departure(tx, departure, refunds="", comment="", **by)
-    elif (await _locked(tx, departure)).state == CANCELLED:
+        return await cancel_departure(tx, departure, refunds="", comment="", **by)
+    if (await _locked(tx, departure)).state == CANCELLED:
         raise departure_cancelled(departure, "it cannot run after all: its tickets are given back")
+    return None
 
 
 class DepartureNow(NamedTuple):
@@ -190,22 +247,28 @@ def departure_cancelled(departure_id: int, remedy: str) -> DomainError:
     )
 
 
-async def _locked(tx: AsyncConnection, departure: int) -> Row[Any, Any, Any, Any, Any]:
+async def _locked(
+    tx: AsyncConnection, departure: int, *, lock: bool = True
+) -> Row[Any, Any, Any, Any, Any, Any]:
     query = select(
         departures.c.state,
         departures.c.departure_time,
         departures.c.planned_time,
         departures.c.cancel_time,
         departures.c.cancel_refunds,
+        departures.c.waiver_code,
     )
-    query = query.where(departures.c.departure_id == departure).with_for_update()
-    row = (await tx.execute(query)).one_or_none()
+    query = query.where(departures.c.departure_id == departure)
+    row = (await tx.execute(query.with_for_update() if lock else query)).one_or_none()
     if row is None:
         raise not_found("departure", departure)
     return row
 
 
-async def _refunds_of_product(tx: AsyncConnection, departure: int) -> str:
+async def refunds_of_product(tx: AsyncConnection, departure: int) -> str:
+    """When its tickets are refunded, if whoever cancels it does not say: AT_ONCE or
+    AFTER_CHOICE.
+    """
     policy = await tx.scalar(
         select(products.c.policy)
         .join(routes, routes.c.product_id == products.c.product_id)

@@ -174,6 +174,8 @@ departures = Table(
     # one that was cancelled before tickets followed their departure
     Column("cancel_time", DateTime(timezone=True)),
     Column("cancel_refunds", Text),
+    # by what refunds and changes are free since it was last cancelled or moved
+    Column("waiver_code", Text),
     CheckConstraint("state IN ('SCHEDULED', 'CANCELLED')", name="state"),
     CheckConstraint("cancel_refunds IN ('AT_ONCE', 'AFTER_CHOICE')", name="cancel_refunds"),
     CheckConstraint(

@@ -145,7 +145,8 @@ class PolicyTicket:
     entitlements. `operator_cause` is what the operator did to its departure, one of OPERATOR_CAUSES
     or empty; `boarded` is whether its boarding was redeemed. `refund_percent_cap` is what the
     tickets it was changed from would have got back at their changes, the least of them. Moments in
-    facts are in `zone`, the city's.
+    facts are in `zone`, the city's. `waiver_code` is by what the operator's doing is free; the
+    facts of a refund keep it.
     """
 
     state: str
@@ -161,6 +162,7 @@ class PolicyTicket:
     value_minor: int | None = None
     refund_percent_cap: int = 100
     zone: tzinfo = UTC
+    waiver_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,7 @@ class ChangeOffer:
     operator_cause: str = ""
     forfeited_minor: int = 0
     refund_percent: int = 100
+    waiver_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,6 +311,7 @@ def change(
             refund_percent=ticket.refund_percent_cap,
             until_time=min(ticket.reference_time, ticket.valid_until_time),
             operator_cause=ticket.operator_cause,
+            waiver_code=ticket.waiver_code,
         )
     if not policy.changes_allowed:
         return Refused("NOT_CHANGEABLE")
@@ -464,6 +468,8 @@ def _operator_refund(ticket: PolicyTicket, now: datetime) -> RefundOffer | Refus
     value = ticket.paid_minor if ticket.value_minor is None else ticket.value_minor
     amount = _share(value, remaining, total)
     facts: dict[str, str | int] = {"remaining_uses": remaining, "total_uses": total}
+    if ticket.waiver_code:
+        facts["waiver_code"] = ticket.waiver_code
     if not cancelled:
         facts["until_time"] = _shown(ticket, until_time)
     return RefundOffer(

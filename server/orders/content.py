@@ -106,7 +106,7 @@ class ChangeTerms(NamedTuple):
     `old_minor` is what had been paid for the old ticket, `forfeited_minor` what of the difference
     to something cheaper is kept besides the fee. `refund_percent` is what a refund would have given
     then, and the most it ever gives now. With an `operator_cause` the change does not count, since
-    the operator cancelled or moved the departure.
+    the operator cancelled or moved the departure; `waiver_code` is by what it was free.
     """
 
     old_minor: int
@@ -114,6 +114,7 @@ class ChangeTerms(NamedTuple):
     forfeited_minor: int
     refund_percent: int
     operator_cause: str = ""
+    waiver_code: str = ""
 
 
 class Content(NamedTuple):

@@ -17,9 +17,10 @@ SELECT v.* FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::smallint[
 """)
 _SHIFT = Statement(
     """
-UPDATE ticket_sales SET reference_time = $3::timestamptz
-WHERE ticket_id = $1 AND reference_time = $2::timestamptz
-RETURNING ticket_id
+UPDATE ticket_sales s SET reference_time = v.became
+FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS v (ticket_id, was, became)
+WHERE s.ticket_id = v.ticket_id AND s.reference_time = v.was
+RETURNING s.ticket_id
 """,
     int,
 )
@@ -46,7 +47,10 @@ def record(sales: Sequence[TicketSale]) -> Command[None] | None:
     return _RECORD.of_rows(sales)
 
 
-async def shift(tx: AsyncConnection, ticket_id: int, *, was: datetime, by: timedelta) -> None:
-    """Moves the time from which a locked ticket's policy counts, with its departure."""
-    shifted = await run(tx, _SHIFT(ticket_id, was, was + by))
-    assert shifted, "nobody moves a ticket that is locked"
+async def shift(tx: AsyncConnection, shifts: Sequence[tuple[int, datetime, timedelta]]) -> None:
+    """Moves the times from which locked tickets' policies count with their departure: each ticket,
+    what its time was, and how much later it is.
+    """
+    rows = [(ticket_id, was, was + by) for ticket_id, was, by in shifts]
+    shifted = await run(tx, _SHIFT.of_rows(rows))
+    assert len(shifted) == len(rows), "nobody moves a ticket that is locked"

@@ -2,7 +2,7 @@
 show.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -17,6 +17,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
+    literal,
     or_,
     select,
     text,
@@ -45,6 +46,7 @@ from server.tickets.models import entitlements
 from server.tickets.models import tickets as ticket_rows
 from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code, Number
 
+_NUMBERS: ARRAY[int] = ARRAY(BigInteger)
 BOARDING = "boarding"
 """The function by which a departure is boarded: once redeemed, the trip was begun."""
 
@@ -80,6 +82,7 @@ class TravelTicket:
     departure_state: str | None = None
     departure_time: datetime | None = None
     planned_time: datetime | None = None
+    waiver_code: str | None = None
 
     @property
     def departure(self) -> OrderedDeparture | None:
@@ -170,6 +173,7 @@ class TravelTicket:
             refund_percent_cap=change.refund_percent if change else 100,
             zone=self.zone,
             operator_cause=self.operator_cause,
+            waiver_code=self.waiver_code or "",
             boarded=any(
                 code == BOARDING and remaining < total for code, remaining, total in self.uses
             ),
@@ -218,6 +222,7 @@ _TICKETS: Select[Any] = (
         departures.c.state,
         departures.c.departure_time,
         departures.c.planned_time,
+        departures.c.waiver_code,
     )
     .join(ticket_rows, ticket_rows.c.order_id == order_rows.c.order_id)
     .join(ticket_sales, ticket_sales.c.ticket_id == ticket_rows.c.ticket_id)
@@ -290,6 +295,12 @@ async def get_all(tx: Transaction, named: Sequence[OwnCode]) -> list[TravelTicke
         ticket if ticket and ticket.order.traveller_id == owner else not_found("ticket", code)
         for ticket, owner, code in theirs
     ]
+
+
+async def of_orders(tx: AsyncConnection, order_ids: Collection[int]) -> list[TravelTicket]:
+    """All tickets of travellers' orders, in the order of their numbers."""
+    query = _TICKETS.where(order_rows.c.order_id == any_(literal(list(order_ids), _NUMBERS)))
+    return await _complete(tx, (await tx.execute(query.order_by(ticket_rows.c.ticket_id))).all())
 
 
 async def of_order(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.payments import refund_outcomes, refund_rules, refunds
+from server.payments import refund_outcomes, refund_rules, refund_sources, refunds
 from server.payments.refunds import Locked, Part, Refund
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason, not_found
@@ -33,7 +33,7 @@ async def retry(
     """
     locked = await _lock_abnormal(tx, order_id, refund_no)
     again = []
-    paid = {(p.order_id, p.attempt): p for p in await refunds.payments_of(tx, order_id)}
+    paid = {(p.order_id, p.attempt): p for p in await refund_sources.payments_of(tx, order_id)}
     for part in locked.parts:
         if part.state != "ABNORMAL":
             continue
@@ -44,7 +44,7 @@ async def retry(
         if fresh and paid[key].refund_count >= refund_rules.MOST_REFUNDS:
             continue
         if fresh:
-            await refunds.draw(tx, [(*key, 0, 1)], now=now)
+            await refund_sources.draw(tx, [(*key, 0, 1)], now=now)
         await refunds.move_part(tx, part, "PROCESSING", now=now, asked_count=number.attempt)
         again.append(part.out_refund_no)
     if not again:

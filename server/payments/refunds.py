@@ -10,23 +10,23 @@ shared ends with it.
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Select, insert, select, text, tuple_, update
+from sqlalchemy import ColumnElement, Select, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import completion, events, orders, shared_tickets
 from server.orders.orders import Order
 from server.orders.shared_tickets import Shared
-from server.payments import refund_rules
+from server.payments import refund_rules, refund_sources
 from server.payments import rules as payment_rules
 from server.payments.payments import record_incident
 from server.payments.refund_models import refund_parts, refunds
-from server.payments.refund_rules import Source
+from server.payments.refund_sources import Paid
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason
-from server.platform.statements import run, run_together
+from server.platform.statements import Statement, run, run_together
 from server.stock import holds
 from server.tickets import tickets, validity
 
@@ -79,21 +79,6 @@ class TicketRefund:
 
 
 @dataclass(frozen=True, slots=True)
-class Paid:
-    """A payment that was made, and what is left of it to give back."""
-
-    order_id: int
-    attempt: int
-    left_minor: int
-    refund_count: int = 0
-
-    @property
-    def source(self) -> Source:
-        """As rules see it."""
-        return Source(self.left_minor, self.refund_count)
-
-
-@dataclass(frozen=True, slots=True)
 class Refund:
     """A refund."""
 
@@ -133,44 +118,47 @@ class Part:
         return payment_rules.out_trade_no(self.payment_order_id, self.payment_attempt)
 
 
+class _Created(NamedTuple):
+    order_id: int
+    refund_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Money of an order to be asked back, with the tickets for which; if there is no amount, what
+    they give back.
+    """
+
+    order_id: int
+    cause: Cause
+    tickets: Sequence[TicketRefund]
+    amount_minor: int | None = None
+
+    @property
+    def total_minor(self) -> int:
+        """The amount."""
+        if self.amount_minor is not None:
+            return self.amount_minor
+        return sum(ticket.amount_minor for ticket in self.tickets)
+
+
 _REFUNDS: Select[Any] = select(*[refunds.c[name] for name in Refund.__dataclass_fields__])
 _PARTS: Select[Any] = select(*[refund_parts.c[name] for name in Part.__dataclass_fields__])
 
-# An order that changes a ticket is followed by the orders of that ticket: their money is in it.
-_PAYMENTS = """
-WITH RECURSIVE chain AS (
-  SELECT order_id, changes_order_id, 0 AS depth FROM orders WHERE order_id = :order_id
-  UNION ALL
-  SELECT o.order_id, o.changes_order_id, c.depth + 1
-  FROM orders o JOIN chain c ON o.order_id = c.changes_order_id)
-SELECT p.order_id, p.attempt, p.amount_minor - p.refunded_minor AS left_minor, p.refund_count,
-  chain.depth
-FROM payments p JOIN chain USING (order_id)
-WHERE p.state = 'SUCCEEDED'
-ORDER BY p.order_id, p.attempt
-"""
-_READ_PAYMENTS = text(_PAYMENTS)
-_LOCK_PAYMENTS = text(f"{_PAYMENTS} FOR NO KEY UPDATE OF p")
-_CREATE = text("""
+_CREATE = Statement(
+    """
 INSERT INTO refunds (order_id, refund_no, state, cause, tickets, amount_minor, currency_code,
   create_time)
 SELECT o.order_id,
   1 + COALESCE((SELECT max(refund_no) FROM refunds r WHERE r.order_id = o.order_id), 0),
-  'PROCESSING', :cause, CAST(:tickets AS jsonb), :amount_minor, o.currency_code, :now
-FROM orders o WHERE o.order_id = :order_id
-RETURNING refund_no
-""")
-# the conditions, and the table's constraints, state once more that no more is given back than was
-# paid, and not more often than WeChat does
-_DRAW = text(f"""
-UPDATE payments p SET refunded_minor = p.refunded_minor + v.amount_minor,
-  refund_count = p.refund_count + v.refunds, update_time = :now
-FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-  AS v (order_id bigint, attempt int, amount_minor bigint, refunds int)
-WHERE p.order_id = v.order_id AND p.attempt = v.attempt AND p.state = 'SUCCEEDED'
-  AND p.refunded_minor + v.amount_minor BETWEEN 0 AND p.amount_minor
-  AND p.refund_count + v.refunds <= {refund_rules.MOST_REFUNDS}
-""")  # noqa: S608 - a number
+  'PROCESSING', v.cause, v.tickets::jsonb, v.amount_minor, o.currency_code, $1::timestamptz
+FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[])
+  AS v (order_id, cause, tickets, amount_minor)
+JOIN orders o ON o.order_id = v.order_id
+RETURNING order_id, refund_no
+""",
+    _Created,
+)
 
 
 def refund_code(order_id: int, refund_no: int) -> str:
@@ -238,20 +226,6 @@ async def parts_of(
     return found
 
 
-async def payments_of(tx: AsyncConnection, order_id: int, *, lock: bool = True) -> list[Paid]:
-    """The payments that paid for an order's tickets: its own, the newest first, then those of the
-    order it changes.
-
-    They are locked, but for a quote.
-    """
-    statement = _LOCK_PAYMENTS if lock else _READ_PAYMENTS
-    rows = (await tx.execute(statement, {"order_id": order_id})).all()
-    newest_first = sorted(rows, key=lambda row: (row.depth, -row.attempt))
-    return [
-        Paid(row.order_id, row.attempt, row.left_minor, row.refund_count) for row in newest_first
-    ]
-
-
 async def ask(
     tx: AsyncConnection,
     *,
@@ -271,36 +245,73 @@ async def ask(
     give it back it is ABNORMAL at once, for an administrator. Raises REFUND_REFUSED for that,
     ValueError if the payments have too little left.
     """
-    shares = refund_rules.share_out(amount_minor, [paid.source for paid in payments_newest_first])
-    if cause in ASKED_BY_TRAVELLER and any(shares.by_hand):
-        raise used_up()
-    content = orjson.dumps([asdict(ticket) for ticket in tickets]).decode()
-    values = {"order_id": order_id, "cause": cause, "tickets": content, "now": now}
-    created = await tx.execute(_CREATE, values | {"amount_minor": amount_minor})
-    refund_no: int = created.scalar_one()
-    draws = [
-        (paid, share, asked)
-        for asked, amounts in ((1, shares.by_wechat), (0, shares.by_hand))
-        for paid, share in zip(payments_newest_first, amounts, strict=True)
-        if share
-    ]
-    await draw(tx, [(p.order_id, p.attempt, share, asked) for p, share, asked in draws], now=now)
-    parts = [
-        Part(
-            paid.order_id,
-            paid.attempt,
-            refund_rules.out_refund_no(order_id, refund_no, part_no),
-            share,
-            "PROCESSING" if asked else "ABNORMAL",
-            asked,
-        )
-        for part_no, (paid, share, asked) in enumerate(draws, start=1)
-    ]
-    await _add_parts(tx, parts, now=now)
-    by_hand = any(shares.by_hand)
-    if by_hand or not draws:
-        await conclude(tx, order_id, refund_no, actor=SYSTEM, now=now, is_abnormal_news=by_hand)
+    asked = Asked(order_id, cause, tickets, amount_minor)
+    (refund_no,) = await _ask(tx, [(asked, payments_newest_first)], now=now)
     return refund_no
+
+
+async def ask_all(tx: AsyncConnection, asked: Sequence[Asked], *, now: datetime) -> None:
+    """`ask` for orders that are locked, of whatever payments paid for their tickets; each order
+    once.
+    """
+    paid = await refund_sources.payments_of_all(tx, [each.order_id for each in asked])
+    drawn: set[tuple[int, int]] = set()
+    together: list[Asked] = []
+    alone: list[Asked] = []
+    for each in asked:
+        names = {(source.order_id, source.attempt) for source in paid[each.order_id]}
+        # what another order draws on too has less left by then
+        (alone if names & drawn else together).append(each)
+        drawn |= names
+    await _ask(tx, [(each, paid[each.order_id]) for each in together], now=now)
+    for each in alone:
+        await _ask(tx, [(each, await refund_sources.payments_of(tx, each.order_id))], now=now)
+
+
+async def _ask(
+    tx: AsyncConnection, asked: Sequence[tuple[Asked, Sequence[Paid]]], *, now: datetime
+) -> list[int]:
+    """Asks for refunds that draw on different payments; their numbers."""
+    if not asked:
+        return []
+    rows, shared_out = [], []
+    for each, paid in asked:
+        shares = refund_rules.share_out(each.total_minor, [source.source for source in paid])
+        if each.cause in ASKED_BY_TRAVELLER and any(shares.by_hand):
+            raise used_up()
+        shared_out.append(shares)
+        content = orjson.dumps([asdict(ticket) for ticket in each.tickets]).decode()
+        rows.append((each.order_id, each.cause, content, each.total_minor))
+    numbers = {row.order_id: row.refund_no for row in await run(tx, _CREATE.of_rows(rows, now))}
+    draws, parts, unsettled = [], [], []
+    for (each, paid), shares in zip(asked, shared_out, strict=True):
+        refund_no = numbers[each.order_id]
+        of_this = [
+            (source, share, is_asked)
+            for is_asked, amounts in ((1, shares.by_wechat), (0, shares.by_hand))
+            for source, share in zip(paid, amounts, strict=True)
+            if share
+        ]
+        draws += [(s.order_id, s.attempt, share, is_asked) for s, share, is_asked in of_this]
+        parts += [
+            Part(
+                source.order_id,
+                source.attempt,
+                refund_rules.out_refund_no(each.order_id, refund_no, part_no),
+                share,
+                "PROCESSING" if is_asked else "ABNORMAL",
+                is_asked,
+            )
+            for part_no, (source, share, is_asked) in enumerate(of_this, start=1)
+        ]
+        by_hand = any(shares.by_hand)
+        if by_hand or not of_this:
+            unsettled.append((each.order_id, refund_no, by_hand))
+    await refund_sources.draw(tx, draws, now=now)
+    await _add_parts(tx, parts, now=now)
+    for order_id, refund_no, by_hand in unsettled:
+        await conclude(tx, order_id, refund_no, actor=SYSTEM, now=now, is_abnormal_news=by_hand)
+    return [numbers[each.order_id] for each, _ in asked]
 
 
 async def refund_whole_payment(
@@ -311,7 +322,9 @@ async def refund_whole_payment(
 
     Gives the refund's number in the order.
     """
-    found = [paid for paid in await payments_of(tx, order_id) if paid.order_id == order_id]
+    found = [
+        paid for paid in await refund_sources.payments_of(tx, order_id) if paid.order_id == order_id
+    ]
     (paid,) = [paid for paid in found if paid.attempt == attempt]
     return await ask(
         tx,
@@ -430,7 +443,7 @@ async def _enter(
             )
             moves += [_event(order, events.TICKET_RESTORED, actor, ticket_id) for ticket_id in ids]
         await events.record(tx, moves, now=now)
-        await draw(tx, back, now=now)
+        await refund_sources.draw(tx, back, now=now)
     elif state == "SUCCEEDED":
         ids = [ticket.ticket_id for ticket in refund.tickets]
         moved = await tickets.move(
@@ -486,21 +499,6 @@ async def _end_shared(tx: AsyncConnection, locked: Locked, *, actor: str, now: d
 
 def _event(order: Order, event: str, actor: str, ticket_id: int | None = None) -> events.Move:
     return events.Move(order.order_id, event, actor, ticket_id=ticket_id)
-
-
-async def draw(
-    tx: AsyncConnection, draws: Iterable[tuple[int, int, int, int]], *, now: datetime
-) -> None:
-    """Counts what is given back of payments, as (order_id, attempt, amount, how many refunds WeChat
-    is asked for).
-
-    The amount is less than 0 if it is not given back after all.
-    """
-    names = "order_id", "attempt", "amount_minor", "refunds"
-    rows = [dict(zip(names, draw, strict=True)) for draw in draws]
-    if rows:
-        drawn = await tx.execute(_DRAW, {"rows": orjson.dumps(rows).decode(), "now": now})
-        assert drawn.rowcount == len(rows), "not more, nor more often, than a payment gives back"
 
 
 async def _add_parts(tx: AsyncConnection, parts: Sequence[Part], *, now: datetime) -> None:

@@ -6,12 +6,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.parties.rules import SANDBOX_BIT
 from server.platform.statements import Statement, run
-from server.tickets.models import tickets
 from server.tickets.rules import is_test
 from server.tickets.tickets import move, record
 
@@ -22,6 +20,14 @@ class Validity(NamedTuple):
     ticket_id: int
     valid_from_time: datetime
     valid_until_time: datetime
+
+
+class Shift(NamedTuple):
+    """A ticket in a state, and how much later it is to be valid; earlier below zero."""
+
+    ticket_id: int
+    state: str
+    by: timedelta
 
 
 class _Moved(NamedTuple):
@@ -40,6 +46,17 @@ WHERE t.ticket_id = v.ticket_id AND t.state NOT IN ('REFUNDED', 'EXPIRED')
 RETURNING t.ticket_id, t.state
 """,
     _Moved,
+)
+_SHIFT = Statement(
+    """
+UPDATE tickets t SET valid_from_time = t.valid_from_time + v.later * interval '1 microsecond',
+  valid_until_time = t.valid_until_time + v.later * interval '1 microsecond',
+  update_time = $1::timestamptz
+FROM unnest($2::bigint[], $3::bigint[]) AS v (ticket_id, later)
+WHERE t.ticket_id = v.ticket_id
+RETURNING t.ticket_id
+""",
+    int,
 )
 _END = Statement("""
 UPDATE tickets SET valid_until_time = least(valid_until_time, $1::timestamptz)
@@ -98,22 +115,16 @@ async def settle_of_sandbox(
 
 
 async def shift(
-    tx: AsyncConnection, ticket_id: int, by: timedelta, *, state: str, actor: str, now: datetime
+    tx: AsyncConnection, shifts: Collection[Shift], *, actor: str, now: datetime
 ) -> None:
-    """Moves the validity of a ticket that is locked, in `state`, with its departure, and records
-    it.
-    """
-    shifted = await tx.execute(
-        update(tickets)
-        .where(tickets.c.ticket_id == ticket_id)
-        .values(
-            valid_from_time=tickets.c.valid_from_time + by,
-            valid_until_time=tickets.c.valid_until_time + by,
-            update_time=now,
-        )
-    )
-    assert shifted.rowcount == 1, "it is locked"
-    await record(tx, [ticket_id], now=now, action="departure_moved", state=state, actor=actor)
+    """Moves the validity of tickets that are locked with their departure, and records it."""
+    rows = [(each.ticket_id, each.by // timedelta(microseconds=1)) for each in shifts]
+    moved = await run(tx, _SHIFT.of_rows(rows, now))
+    assert len(moved) == len(rows), "they are locked"
+    for state in sorted({each.state for each in shifts}):
+        theirs = [each.ticket_id for each in shifts if each.state == state]
+        event = {"action": "departure_moved", "state": state, "actor": actor}
+        await record(tx, theirs, now=now, **event)
 
 
 async def follow(

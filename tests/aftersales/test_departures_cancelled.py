@@ -441,6 +441,7 @@ async def test_a_run_whose_time_is_over_ends_and_the_next_goes_on(
     """
     sold = [await scenario.sell(client, world.seat()) for _ in range(3)]
     monkeypatch.setattr(tasks, "RUN_SECONDS", 0.0)
+    monkeypatch.setattr(tasks, "FOLLOW_AT_ONCE", 1)
     runs: list[int] = []
     read, follow = departure_orders.read, departure_orders.follow_cancellation
 

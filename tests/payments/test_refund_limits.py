@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from deeptravel.ticketing.v1 import order_pb2
 
-from server.payments import abnormal_refunds, refunds
+from server.payments import abnormal_refunds, refund_sources, refunds
 from server.platform.errors import DomainError, Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
@@ -249,7 +249,7 @@ async def test_the_statement_counts_once_more(
     number = int(await world.value("SELECT order_id FROM orders"))
     with pytest.raises(AssertionError, match="more often"):
         await scenario.db.in_transaction(
-            lambda tx: refunds.draw(tx, [(number, 1, 1, 1)], now=scenario.clock())
+            lambda tx: refund_sources.draw(tx, [(number, 1, 1, 1)], now=scenario.clock())
         )
     with pytest.raises(DomainError):
         await scenario.db.in_transaction(

@@ -2,7 +2,8 @@
 
 The methods are in parts: those that are alike, as rows of a table, in `servicer_records.py`; those
 of allotments in `servicer_allotments.py`, of routes and departures in `servicer_catalog.py`, of
-versions of what sells in `servicer_config_versions.py`, of jobs in `servicer_jobs.py`, of money in
+versions of what sells in `servicer_config_versions.py`, of cancelled and moved departures in
+`servicer_disruptions.py`, of jobs in `servicer_jobs.py`, of money in
 `servicer_money.py`; the rest here.
 """
 
@@ -24,6 +25,7 @@ from server.api.admin.servicer_catalog import CatalogMethods
 from server.api.admin.servicer_catalogue import CatalogueMethods
 from server.api.admin.servicer_catalogue_files import CatalogueFileMethods
 from server.api.admin.servicer_config_versions import ConfigVersionMethods
+from server.api.admin.servicer_disruptions import DisruptionMethods
 from server.api.admin.servicer_fares import FareMethods
 from server.api.admin.servicer_gtfs import GtfsMethods
 from server.api.admin.servicer_holidays import HolidayMethods
@@ -59,6 +61,7 @@ class AdminServicer(
     CatalogueFileMethods,
     CatalogueMethods,
     ConfigVersionMethods,
+    DisruptionMethods,
     FareMethods,
     GtfsMethods,
     HolidayMethods,

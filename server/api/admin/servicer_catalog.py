@@ -4,6 +4,7 @@ from datetime import datetime
 
 from deeptravel.admin.v1 import catalog_pb2
 
+from server.aftersales import disruptions
 from server.api import convert
 from server.api.admin.catalog_messages import (
     REFUNDS_NAME,
@@ -17,7 +18,7 @@ from server.api.admin.table import AdminMethods, by
 from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
-from server.catalog import departures, transport
+from server.catalog import transport
 from server.catalog.routes import ROUTES, set_fares
 from server.identity.callers import Admin
 
@@ -65,11 +66,19 @@ class CatalogMethods(AdminMethods):
         self, request: catalog_pb2.CancelDepartureRequest, call: ChangingCall[Admin]
     ) -> catalog_pb2.CancelDepartureResponse:
         departure, refunds = int(request.departure_id), REFUNDS_NAME[request.refunds]
-        await departures.cancel_departure(
-            call.tx, departure, refunds=refunds, comment=request.comment, **by(call)
+        done = await disruptions.cancel(
+            call.tx,
+            departure,
+            refunds=refunds,
+            comment=request.comment,
+            waiver_code=request.waiver_code,
+            preview_id=request.preview_id,
+            **by(call),
         )
         found = await transport.get_departure(call.tx, departure)
-        return catalog_pb2.CancelDepartureResponse(departure=departure_message(found))
+        return catalog_pb2.CancelDepartureResponse(
+            departure=departure_message(found), disruption_id=done.name
+        )
 
     async def MoveDeparture(
         self,
@@ -85,18 +94,26 @@ class CatalogMethods(AdminMethods):
         self, request: catalog_pb2.MoveDepartureRequest, call: ChangingCall[Admin], to: datetime
     ) -> catalog_pb2.MoveDepartureResponse:
         departure = int(request.departure_id)
-        await departures.move_departure(
-            call.tx, departure, departure_time=to, comment=request.comment, **by(call)
+        done = await disruptions.move(
+            call.tx,
+            departure,
+            departure_time=to,
+            comment=request.comment,
+            waiver_code=request.waiver_code,
+            preview_id=request.preview_id,
+            **by(call),
         )
         found = await transport.get_departure(call.tx, departure)
-        return catalog_pb2.MoveDepartureResponse(departure=departure_message(found))
+        return catalog_pb2.MoveDepartureResponse(
+            departure=departure_message(found), disruption_id=done.name
+        )
 
     @changing
     async def SetDepartureState(
         self, request: catalog_pb2.SetDepartureStateRequest, call: ChangingCall[Admin]
     ) -> catalog_pb2.SetDepartureStateResponse:
         departure, state = int(request.departure_id), STATE_NAME[request.state]
-        await departures.set_departure_state(call.tx, departure, state, **by(call))
+        await disruptions.set_state(call.tx, departure, state, **by(call))
         found = await transport.get_departure(call.tx, departure)
         return catalog_pb2.SetDepartureStateResponse(departure=departure_message(found))
 

@@ -124,6 +124,7 @@ def _ticket_refunds(
                 rule_en=rule_en,
                 rule_zh=rule_zh,
                 party_discount_minor=ticket.party_discount_minor,
+                waiver_code=str(ticket.facts.get("waiver_code", "")),
             )
         )
     return messages

@@ -309,3 +309,8 @@ class Reason(StrEnum):
     with the code that the authenticator shows, or a recovery code; without a second factor, enrol
     one.
     """
+    PREVIEW_OUTDATED = "PREVIEW_OUTDATED"
+    """FAILED_PRECONDITION. Something that the preview counted is another now: tickets, orders that
+    wait for payment, reservations or amounts; `changed` says what, with the numbers before and now.
+    Metadata: `departure_id`, `changed`. Remedy: look at a new preview, and act on that one.
+    """

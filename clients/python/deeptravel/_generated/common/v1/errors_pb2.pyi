@@ -325,6 +325,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     with the code that the authenticator shows, or a recovery code; without a second factor, enrol
     one.
     """
+    ERROR_REASON_PREVIEW_OUTDATED: _ErrorReason.ValueType  # 62
+    """FAILED_PRECONDITION. Something that the preview counted is another now: tickets, orders that
+    wait for payment, reservations or amounts; `changed` says what, with the numbers before and now.
+    Metadata: `departure_id`, `changed`. Remedy: look at a new preview, and act on that one.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -634,5 +639,10 @@ ERROR_REASON_SECOND_FACTOR_REQUIRED: ErrorReason.ValueType  # 61
 missing; or administrators must have a second factor and the account has none. Remedy: log in
 with the code that the authenticator shows, or a recovery code; without a second factor, enrol
 one.
+"""
+ERROR_REASON_PREVIEW_OUTDATED: ErrorReason.ValueType  # 62
+"""FAILED_PRECONDITION. Something that the preview counted is another now: tickets, orders that
+wait for payment, reservations or amounts; `changed` says what, with the numbers before and now.
+Metadata: `departure_id`, `changed`. Remedy: look at a new preview, and act on that one.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

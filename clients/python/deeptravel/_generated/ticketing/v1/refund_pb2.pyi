@@ -69,6 +69,7 @@ class TicketRefund(_message.Message):
     RULE_EN_FIELD_NUMBER: _builtins.int
     RULE_ZH_FIELD_NUMBER: _builtins.int
     PARTY_DISCOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    WAIVER_CODE_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """The ticket."""
     paid_minor: _builtins.int
@@ -99,6 +100,10 @@ class TicketRefund(_message.Message):
     together over several refunds as much as over one, wherever a smaller party costs no more than
     a larger one.
     """
+    waiver_code: _builtins.str
+    """The code by which it is free, since the operator cancelled or moved the departure, as it was
+    when the refund was asked for; empty if that is not why.
+    """
     def __init__(
         self,
         *,
@@ -110,10 +115,11 @@ class TicketRefund(_message.Message):
         rule_en: _builtins.str = ...,
         rule_zh: _builtins.str = ...,
         party_discount_minor: _builtins.int = ...,
+        waiver_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "fee_minor", b"fee_minor", "paid_minor", b"paid_minor", "party_discount_minor", b"party_discount_minor", "percent", b"percent", "rule_en", b"rule_en", "rule_zh", b"rule_zh", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "fee_minor", b"fee_minor", "paid_minor", b"paid_minor", "party_discount_minor", b"party_discount_minor", "percent", b"percent", "rule_en", b"rule_en", "rule_zh", b"rule_zh", "ticket_code", b"ticket_code", "waiver_code", b"waiver_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
