@@ -232,7 +232,7 @@ class Preview(NamedTuple):
     def preview_id(self) -> str:
         """By what it is named when it is carried out."""
         facts = [
-            (self.action, self.was_time, self.refunds, self.waiting_orders),
+            [*self.action, self.was_time, self.refunds, *self.waiting_orders],
             [(str(each.reservation_id), each.unsold) for each in self.reservations],
             [[each.ticket_id, *each[5:]] for each in self.tickets],
         ]

@@ -97,11 +97,11 @@ CROSS JOIN LATERAL (SELECT CASE
   WHEN d.kind = 'MOVED' THEN 'KEPT'
   WHEN t.state = 'PRE_GENERATED' THEN 'PENDING'
   WHEN t.blocked THEN 'KEPT'
-  WHEN t.state = 'PARTIALLY_REDEEMED' AND (k.partner_id > 0 OR EXISTS (
-    SELECT FROM entitlements u WHERE u.ticket_id = t.ticket_id AND (
-      u.function_code = 'boarding' AND u.remaining_uses < u.total_uses)) OR NOT EXISTS (
-    SELECT FROM entitlements u WHERE u.ticket_id = t.ticket_id AND u.remaining_uses > 0))
-    THEN 'KEPT'
+  WHEN k.partner_id > 0 AND t.state = 'PARTIALLY_REDEEMED' THEN 'KEPT'
+  WHEN k.partner_id = 0 AND (
+    SELECT bool_or(u.function_code = 'boarding' AND u.remaining_uses < u.total_uses)
+      OR sum(u.remaining_uses) = 0 AND sum(u.total_uses) > 0
+    FROM entitlements u WHERE u.ticket_id = t.ticket_id) THEN 'KEPT'
   WHEN k.partner_id = 0 AND d.refunds = 'AFTER_CHOICE' AND d.departure_time > $2::timestamptz
     THEN 'AWAITING_CHOICE'
   ELSE 'PENDING' END) AS w (outcome)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from deeptravel.ticketing.v1 import order_pb2
 
-from server.payments import abnormal_refunds, refund_sources, refunds
+from server.payments import abnormal_refunds, refund_sources
 from server.platform.errors import DomainError, Reason
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants

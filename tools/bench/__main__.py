@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench import (
+    disrupting,
     large_batches,
     listing,
     notifying,
@@ -51,6 +52,7 @@ PARTS = {
     "webhooks": webhooks.measure,
     "listing": listing.measure,
     "notifying": notifying.measure,
+    "disrupting": disrupting.measure,
 }
 RATIOS = redemption.RATIOS | searching.RATIOS
 TARGETS = (
@@ -61,6 +63,7 @@ TARGETS = (
     | reserving.TARGETS
     | webhooks.TARGETS
     | notifying.TARGETS
+    | disrupting.TARGETS
     | listing.TARGETS
 )
 SIGNS = {">=": "≥", "<=": "≤"}
@@ -126,6 +129,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=10, help="length of each open loop")
     parser.add_argument(
         "--memory", type=int, default=MEMORY_REDEMPTIONS, help="redemptions of the memory test"
+    )
+    parser.add_argument(
+        "--tickets", type=int, default=5_000, help="tickets of the departure that is cancelled"
     )
     parser.add_argument("--only", choices=PARTS, help="measure this part alone")
     parser.add_argument(
