@@ -10,6 +10,7 @@ from deeptravel.admin.v1 import catalog_pb2 as deeptravel_dot_admin_dot_v1_dot_c
 from deeptravel.admin.v1 import catalogue_file_pb2 as deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2
 from deeptravel.admin.v1 import city_pb2 as deeptravel_dot_admin_dot_v1_dot_city__pb2
 from deeptravel.admin.v1 import config_version_pb2 as deeptravel_dot_admin_dot_v1_dot_config__version__pb2
+from deeptravel.admin.v1 import disruption_pb2 as deeptravel_dot_admin_dot_v1_dot_disruption__pb2
 from deeptravel.admin.v1 import entitlement_template_pb2 as deeptravel_dot_admin_dot_v1_dot_entitlement__template__pb2
 from deeptravel.admin.v1 import fare_pb2 as deeptravel_dot_admin_dot_v1_dot_fare__pb2
 from deeptravel.admin.v1 import gtfs_pb2 as deeptravel_dot_admin_dot_v1_dot_gtfs__pb2
@@ -484,6 +485,31 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/MoveDeparture',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureResponse.FromString,
+                _registered_method=True)
+        self.PreviewDisruption = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/PreviewDisruption',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.PreviewDisruptionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.PreviewDisruptionResponse.FromString,
+                _registered_method=True)
+        self.ListDisruptions = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListDisruptions',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionsResponse.FromString,
+                _registered_method=True)
+        self.GetDisruption = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetDisruption',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.GetDisruptionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.GetDisruptionResponse.FromString,
+                _registered_method=True)
+        self.ListDisruptionTickets = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListDisruptionTickets',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionTicketsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionTicketsResponse.FromString,
+                _registered_method=True)
+        self.DownloadDisruption = channel.unary_stream(
+                '/deeptravel.admin.v1.AdminService/DownloadDisruption',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.DownloadDisruptionRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.DownloadDisruptionResponse.FromString,
                 _registered_method=True)
         self.SetDepartureState = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/SetDepartureState',
@@ -1569,8 +1595,9 @@ class AdminServiceServicer:
         at once, or when the departure would have left, so that the traveller may ask for the refund or
         a free change before. Tickets that are blocked follow when they are unblocked; those used,
         boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
-        Travellers read `departure.cancelled` in the events of their orders. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        Travellers are notified and read `departure.cancelled` in the events of their orders. What
+        became of each ticket is in the report (GetDisruption). Audited with the comment. Reasons:
+        NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1582,8 +1609,51 @@ class AdminServiceServicer:
         before is good until its own time, so it is to be issued again when the departure moves by more
         than some hours. If it leaves earlier or later than it was sold for by more than the product's
         tolerance, however often it was moved in between, refund and change are free until it leaves.
-        Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        Travellers are notified and read `departure.moved` in the events of their orders. What became
+        of each ticket is in the report (GetDisruption). Audited with the comment. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewDisruption(self, request, context):
+        """What it would do to cancel or move a departure: who is concerned, what goes back, which holds
+        end, and where there are seats instead; worked out by the rules that the work goes by. Nothing
+        is done. To carry out what was previewed, send its `preview_id` with CancelDeparture or
+        MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDisruptions(self, request, context):
+        """Lists what was done to departures, the newest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDisruption(self, request, context):
+        """The report of a cancelled or moved departure, as it is now: how far it is, and the sums of its
+        tickets, messages, partners and holds. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDisruptionTickets(self, request, context):
+        """The tickets of a report, each once, by page: what became of it, and who must act. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadDisruption(self, request, context):
+        """Downloads the tickets of a report as CSV: UTF-8 with a byte order mark, amounts in minor units.
+        Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2683,6 +2753,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.MoveDeparture,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureResponse.SerializeToString,
+            ),
+            'PreviewDisruption': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewDisruption,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.PreviewDisruptionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.PreviewDisruptionResponse.SerializeToString,
+            ),
+            'ListDisruptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDisruptions,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionsResponse.SerializeToString,
+            ),
+            'GetDisruption': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDisruption,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.GetDisruptionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.GetDisruptionResponse.SerializeToString,
+            ),
+            'ListDisruptionTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDisruptionTickets,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionTicketsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionTicketsResponse.SerializeToString,
+            ),
+            'DownloadDisruption': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadDisruption,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.DownloadDisruptionRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.DownloadDisruptionResponse.SerializeToString,
             ),
             'SetDepartureState': grpc.unary_unary_rpc_method_handler(
                     servicer.SetDepartureState,
@@ -5346,6 +5441,141 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/MoveDeparture',
             deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_catalog__pb2.MoveDepartureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewDisruption(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/PreviewDisruption',
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.PreviewDisruptionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.PreviewDisruptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDisruptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListDisruptions',
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDisruption(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetDisruption',
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.GetDisruptionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.GetDisruptionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDisruptionTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListDisruptionTickets',
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionTicketsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadDisruption(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/DownloadDisruption',
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.DownloadDisruptionRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.DownloadDisruptionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,6 +11,7 @@ from deeptravel.admin.v1 import catalog_pb2 as _catalog_pb2
 from deeptravel.admin.v1 import catalogue_file_pb2 as _catalogue_file_pb2
 from deeptravel.admin.v1 import city_pb2 as _city_pb2
 from deeptravel.admin.v1 import config_version_pb2 as _config_version_pb2
+from deeptravel.admin.v1 import disruption_pb2 as _disruption_pb2
 from deeptravel.admin.v1 import entitlement_template_pb2 as _entitlement_template_pb2
 from deeptravel.admin.v1 import fare_pb2 as _fare_pb2
 from deeptravel.admin.v1 import gtfs_pb2 as _gtfs_pb2
@@ -375,8 +376,9 @@ class AdminServiceStub:
     at once, or when the departure would have left, so that the traveller may ask for the refund or
     a free change before. Tickets that are blocked follow when they are unblocked; those used,
     boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
-    Travellers read `departure.cancelled` in the events of their orders. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    Travellers are notified and read `departure.cancelled` in the events of their orders. What
+    became of each ticket is in the report (GetDisruption). Audited with the comment. Reasons:
+    NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
     """
     MoveDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]
     """Has a departure leave at another time, also on another day. The times of sold tickets follow
@@ -384,8 +386,30 @@ class AdminServiceStub:
     before is good until its own time, so it is to be issued again when the departure moves by more
     than some hours. If it leaves earlier or later than it was sold for by more than the product's
     tolerance, however often it was moved in between, refund and change are free until it leaves.
-    Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND,
-    DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+    Travellers are notified and read `departure.moved` in the events of their orders. What became
+    of each ticket is in the report (GetDisruption). Audited with the comment. Reasons: NOT_FOUND,
+    DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+    """
+    PreviewDisruption: _grpc.UnaryUnaryMultiCallable[_disruption_pb2.PreviewDisruptionRequest, _disruption_pb2.PreviewDisruptionResponse]
+    """What it would do to cancel or move a departure: who is concerned, what goes back, which holds
+    end, and where there are seats instead; worked out by the rules that the work goes by. Nothing
+    is done. To carry out what was previewed, send its `preview_id` with CancelDeparture or
+    MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
+    DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    ListDisruptions: _grpc.UnaryUnaryMultiCallable[_disruption_pb2.ListDisruptionsRequest, _disruption_pb2.ListDisruptionsResponse]
+    """Lists what was done to departures, the newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    GetDisruption: _grpc.UnaryUnaryMultiCallable[_disruption_pb2.GetDisruptionRequest, _disruption_pb2.GetDisruptionResponse]
+    """The report of a cancelled or moved departure, as it is now: how far it is, and the sums of its
+    tickets, messages, partners and holds. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    ListDisruptionTickets: _grpc.UnaryUnaryMultiCallable[_disruption_pb2.ListDisruptionTicketsRequest, _disruption_pb2.ListDisruptionTicketsResponse]
+    """The tickets of a report, each once, by page: what became of it, and who must act. Reasons:
+    NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    DownloadDisruption: _grpc.UnaryStreamMultiCallable[_disruption_pb2.DownloadDisruptionRequest, _disruption_pb2.DownloadDisruptionResponse]
+    """Downloads the tickets of a report as CSV: UTF-8 with a byte order mark, amounts in minor units.
+    Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
     """
     SetDepartureState: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]
     """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
@@ -1036,8 +1060,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     at once, or when the departure would have left, so that the traveller may ask for the refund or
     a free change before. Tickets that are blocked follow when they are unblocked; those used,
     boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
-    Travellers read `departure.cancelled` in the events of their orders. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    Travellers are notified and read `departure.cancelled` in the events of their orders. What
+    became of each ticket is in the report (GetDisruption). Audited with the comment. Reasons:
+    NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
     """
     MoveDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]  # type: ignore[assignment]
     """Has a departure leave at another time, also on another day. The times of sold tickets follow
@@ -1045,8 +1070,30 @@ class AdminServiceAsyncStub(AdminServiceStub):
     before is good until its own time, so it is to be issued again when the departure moves by more
     than some hours. If it leaves earlier or later than it was sold for by more than the product's
     tolerance, however often it was moved in between, refund and change are free until it leaves.
-    Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND,
-    DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+    Travellers are notified and read `departure.moved` in the events of their orders. What became
+    of each ticket is in the report (GetDisruption). Audited with the comment. Reasons: NOT_FOUND,
+    DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+    """
+    PreviewDisruption: _aio.UnaryUnaryMultiCallable[_disruption_pb2.PreviewDisruptionRequest, _disruption_pb2.PreviewDisruptionResponse]  # type: ignore[assignment]
+    """What it would do to cancel or move a departure: who is concerned, what goes back, which holds
+    end, and where there are seats instead; worked out by the rules that the work goes by. Nothing
+    is done. To carry out what was previewed, send its `preview_id` with CancelDeparture or
+    MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
+    DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    ListDisruptions: _aio.UnaryUnaryMultiCallable[_disruption_pb2.ListDisruptionsRequest, _disruption_pb2.ListDisruptionsResponse]  # type: ignore[assignment]
+    """Lists what was done to departures, the newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+    GetDisruption: _aio.UnaryUnaryMultiCallable[_disruption_pb2.GetDisruptionRequest, _disruption_pb2.GetDisruptionResponse]  # type: ignore[assignment]
+    """The report of a cancelled or moved departure, as it is now: how far it is, and the sums of its
+    tickets, messages, partners and holds. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    ListDisruptionTickets: _aio.UnaryUnaryMultiCallable[_disruption_pb2.ListDisruptionTicketsRequest, _disruption_pb2.ListDisruptionTicketsResponse]  # type: ignore[assignment]
+    """The tickets of a report, each once, by page: what became of it, and who must act. Reasons:
+    NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    DownloadDisruption: _aio.UnaryStreamMultiCallable[_disruption_pb2.DownloadDisruptionRequest, _disruption_pb2.DownloadDisruptionResponse]  # type: ignore[assignment]
+    """Downloads the tickets of a report as CSV: UTF-8 with a byte order mark, amounts in minor units.
+    Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
     """
     SetDepartureState: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]  # type: ignore[assignment]
     """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
@@ -2186,8 +2233,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         at once, or when the departure would have left, so that the traveller may ask for the refund or
         a free change before. Tickets that are blocked follow when they are unblocked; those used,
         boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
-        Travellers read `departure.cancelled` in the events of their orders. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        Travellers are notified and read `departure.cancelled` in the events of their orders. What
+        became of each ticket is in the report (GetDisruption). Audited with the comment. Reasons:
+        NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2201,8 +2249,60 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         before is good until its own time, so it is to be issued again when the departure moves by more
         than some hours. If it leaves earlier or later than it was sold for by more than the product's
         tolerance, however often it was moved in between, refund and change are free until it leaves.
-        Travellers read `departure.moved` in the events of their orders. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        Travellers are notified and read `departure.moved` in the events of their orders. What became
+        of each ticket is in the report (GetDisruption). Audited with the comment. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewDisruption(
+        self,
+        request: _disruption_pb2.PreviewDisruptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_disruption_pb2.PreviewDisruptionResponse, _abc.Awaitable[_disruption_pb2.PreviewDisruptionResponse]]:
+        """What it would do to cancel or move a departure: who is concerned, what goes back, which holds
+        end, and where there are seats instead; worked out by the rules that the work goes by. Nothing
+        is done. To carry out what was previewed, send its `preview_id` with CancelDeparture or
+        MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDisruptions(
+        self,
+        request: _disruption_pb2.ListDisruptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_disruption_pb2.ListDisruptionsResponse, _abc.Awaitable[_disruption_pb2.ListDisruptionsResponse]]:
+        """Lists what was done to departures, the newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def GetDisruption(
+        self,
+        request: _disruption_pb2.GetDisruptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_disruption_pb2.GetDisruptionResponse, _abc.Awaitable[_disruption_pb2.GetDisruptionResponse]]:
+        """The report of a cancelled or moved departure, as it is now: how far it is, and the sums of its
+        tickets, messages, partners and holds. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDisruptionTickets(
+        self,
+        request: _disruption_pb2.ListDisruptionTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_disruption_pb2.ListDisruptionTicketsResponse, _abc.Awaitable[_disruption_pb2.ListDisruptionTicketsResponse]]:
+        """The tickets of a report, each once, by page: what became of it, and who must act. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadDisruption(
+        self,
+        request: _disruption_pb2.DownloadDisruptionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_disruption_pb2.DownloadDisruptionResponse], _abc.AsyncIterator[_disruption_pb2.DownloadDisruptionResponse]]:
+        """Downloads the tickets of a report as CSV: UTF-8 with a byte order mark, amounts in minor units.
+        Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod

@@ -657,6 +657,8 @@ class CancelDepartureRequest(_message.Message):
     COMMENT_FIELD_NUMBER: _builtins.int
     REFUNDS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WAIVER_CODE_FIELD_NUMBER: _builtins.int
+    PREVIEW_ID_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """The departure."""
     comment: _builtins.str
@@ -667,6 +669,14 @@ class CancelDepartureRequest(_message.Message):
     """
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    waiver_code: _builtins.str
+    """The code by which refunds and changes of its tickets are free, 1 to 32 capitals, digits and
+    hyphens, which each of them keeps; made by us if empty.
+    """
+    preview_id: _builtins.str
+    """The preview that this is decided on (PreviewDisruption): refused as PREVIEW_OUTDATED if
+    something that was counted has changed since. Empty: whatever it does.
+    """
     def __init__(
         self,
         *,
@@ -674,10 +684,12 @@ class CancelDepartureRequest(_message.Message):
         comment: _builtins.str = ...,
         refunds: Global___DepartureRefunds.ValueType = ...,
         request_id: _builtins.str = ...,
+        waiver_code: _builtins.str = ...,
+        preview_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "refunds", b"refunds", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "preview_id", b"preview_id", "refunds", b"refunds", "request_id", b"request_id", "waiver_code", b"waiver_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -690,6 +702,9 @@ class CancelDepartureResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPARTURE_FIELD_NUMBER: _builtins.int
+    DISRUPTION_ID_FIELD_NUMBER: _builtins.int
+    disruption_id: _builtins.str
+    """Its report (GetDisruption), a UUID; empty if nothing had to be done any more."""
     @_builtins.property
     def departure(self) -> Global___Departure:
         """As it is now; what was sold follows within seconds."""
@@ -698,10 +713,11 @@ class CancelDepartureResponse(_message.Message):
         self,
         *,
         departure: Global___Departure | None = ...,
+        disruption_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure", "disruption_id", b"disruption_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -717,12 +733,22 @@ class MoveDepartureRequest(_message.Message):
     DEPARTURE_TIME_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WAIVER_CODE_FIELD_NUMBER: _builtins.int
+    PREVIEW_ID_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """The departure."""
     comment: _builtins.str
     """Why, in words, 1 to 200 characters; for the audit trail."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    waiver_code: _builtins.str
+    """The code by which refunds and changes of its tickets are free, 1 to 32 capitals, digits and
+    hyphens, which each of them keeps; made by us if empty.
+    """
+    preview_id: _builtins.str
+    """The preview that this is decided on (PreviewDisruption): refused as PREVIEW_OUTDATED if
+    something that was counted has changed since. Empty: whatever it does.
+    """
     @_builtins.property
     def departure_time(self) -> _timestamp_pb2.Timestamp:
         """When it departs from its first stop now: to come, and at most 24 hours from when it first was
@@ -736,10 +762,12 @@ class MoveDepartureRequest(_message.Message):
         departure_time: _timestamp_pb2.Timestamp | None = ...,
         comment: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        waiver_code: _builtins.str = ...,
+        preview_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["departure_time", b"departure_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "departure_time", b"departure_time", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "departure_time", b"departure_time", "preview_id", b"preview_id", "request_id", b"request_id", "waiver_code", b"waiver_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -752,6 +780,9 @@ class MoveDepartureResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPARTURE_FIELD_NUMBER: _builtins.int
+    DISRUPTION_ID_FIELD_NUMBER: _builtins.int
+    disruption_id: _builtins.str
+    """Its report (GetDisruption), a UUID; empty if nothing had to be done any more."""
     @_builtins.property
     def departure(self) -> Global___Departure:
         """As it is now; what was sold follows within seconds."""
@@ -760,10 +791,11 @@ class MoveDepartureResponse(_message.Message):
         self,
         *,
         departure: Global___Departure | None = ...,
+        disruption_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure", "disruption_id", b"disruption_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -532,6 +532,39 @@ _MOVE_DEPARTURE = Method(
     admin.MoveDepartureResponse,
     safe=False,
 )
+_PREVIEW_DISRUPTION = Method(
+    "/deeptravel.admin.v1.AdminService/PreviewDisruption",
+    admin.PreviewDisruptionRequest,
+    admin.PreviewDisruptionResponse,
+    safe=True,
+    items="totals",
+)
+_LIST_DISRUPTIONS = Method(
+    "/deeptravel.admin.v1.AdminService/ListDisruptions",
+    admin.ListDisruptionsRequest,
+    admin.ListDisruptionsResponse,
+    safe=True,
+    items="disruptions",
+)
+_GET_DISRUPTION = Method(
+    "/deeptravel.admin.v1.AdminService/GetDisruption",
+    admin.GetDisruptionRequest,
+    admin.GetDisruptionResponse,
+    safe=True,
+)
+_LIST_DISRUPTION_TICKETS = Method(
+    "/deeptravel.admin.v1.AdminService/ListDisruptionTickets",
+    admin.ListDisruptionTicketsRequest,
+    admin.ListDisruptionTicketsResponse,
+    safe=True,
+    items="tickets",
+)
+_DOWNLOAD_DISRUPTION = Method(
+    "/deeptravel.admin.v1.AdminService/DownloadDisruption",
+    admin.DownloadDisruptionRequest,
+    admin.DownloadDisruptionResponse,
+    safe=True,
+)
 _SET_DEPARTURE_STATE = Method(
     "/deeptravel.admin.v1.AdminService/SetDepartureState",
     admin.SetDepartureStateRequest,
@@ -2435,6 +2468,8 @@ class AdminService:
         comment: str,
         refunds: admin.DepartureRefunds.ValueType = admin.DEPARTURE_REFUNDS_UNSPECIFIED,
         request_id: str = "",
+        waiver_code: str = "",
+        preview_id: str = "",
         timeout: float | None = None,
     ) -> admin.CancelDepartureResponse:
         """Cancels a departure, for good. From then on nothing is sold of it, in every process;
@@ -2444,10 +2479,11 @@ class AdminService:
         fee, by itself: at once, or when the departure would have left, so that the traveller may
         ask for the refund or a free change before. Tickets that are blocked follow when they are
         unblocked; those used, boarded with, or EXPIRED before stay; a refund that was asked for
-        before keeps its amount. Travellers read `departure.cancelled` in the events of their
-        orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        before keeps its amount. Travellers are notified and read `departure.cancelled` in the
+        events of their orders. What became of each ticket is in the report (GetDisruption). Audited
+        with the comment. Reasons: NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id), timeout)
+        return self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id), timeout)
 
     def move_departure(
         self,
@@ -2456,6 +2492,8 @@ class AdminService:
         departure_time: Moment,
         comment: str,
         request_id: str = "",
+        waiver_code: str = "",
+        preview_id: str = "",
         timeout: float | None = None,
     ) -> admin.MoveDepartureResponse:
         """Has a departure leave at another time, also on another day. The times of sold tickets follow
@@ -2463,10 +2501,110 @@ class AdminService:
         issued before is good until its own time, so it is to be issued again when the departure
         moves by more than some hours. If it leaves earlier or later than it was sold for by more
         than the product's tolerance, however often it was moved in between, refund and change are
-        free until it leaves. Travellers read `departure.moved` in the events of their orders.
-        Reasons: NOT_FOUND, DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        free until it leaves. Travellers are notified and read `departure.moved` in the events of
+        their orders. What became of each ticket is in the report (GetDisruption). Audited with the
+        comment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id), timeout)
+        return self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id), timeout)
+
+    def preview_disruption(
+        self,
+        *,
+        departure_id: str,
+        departure_time: Moment | None = None,
+        refunds: admin.DepartureRefunds.ValueType = admin.DEPARTURE_REFUNDS_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.PreviewDisruptionResponse:
+        """What it would do to cancel or move a departure: who is concerned, what goes back, which
+        holds end, and where there are seats instead; worked out by the rules that the work goes by.
+        Nothing is done. To carry out what was previewed, send its `preview_id` with CancelDeparture
+        or MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return self._calls.unary(_PREVIEW_DISRUPTION, admin.PreviewDisruptionRequest(departure_id=departure_id, departure_time=timestamp(departure_time), refunds=refunds, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_disruption_totals(
+        self,
+        *,
+        departure_id: str,
+        departure_time: Moment | None = None,
+        refunds: admin.DepartureRefunds.ValueType = admin.DEPARTURE_REFUNDS_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.DisruptionTotal]:
+        """All `totals` of preview_disruption, page after page."""
+        return self._calls.pages(_PREVIEW_DISRUPTION, admin.PreviewDisruptionRequest(departure_id=departure_id, departure_time=timestamp(departure_time), refunds=refunds, page_size=page_size), timeout)
+
+    def list_disruptions(
+        self,
+        *,
+        departure_id: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListDisruptionsResponse:
+        """Lists what was done to departures, the newest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_DISRUPTIONS, admin.ListDisruptionsRequest(departure_id=departure_id, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_disruptions(
+        self,
+        *,
+        departure_id: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Disruption]:
+        """All `disruptions` of list_disruptions, page after page."""
+        return self._calls.pages(_LIST_DISRUPTIONS, admin.ListDisruptionsRequest(departure_id=departure_id, page_size=page_size), timeout)
+
+    def get_disruption(
+        self,
+        *,
+        disruption_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetDisruptionResponse:
+        """The report of a cancelled or moved departure, as it is now: how far it is, and the sums of
+        its tickets, messages, partners and holds. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return self._calls.unary(_GET_DISRUPTION, admin.GetDisruptionRequest(disruption_id=disruption_id), timeout)
+
+    def list_disruption_tickets(
+        self,
+        *,
+        disruption_id: str,
+        outcome: admin.DisruptionOutcome.ValueType = admin.DISRUPTION_OUTCOME_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListDisruptionTicketsResponse:
+        """The tickets of a report, each once, by page: what became of it, and who must act. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return self._calls.unary(_LIST_DISRUPTION_TICKETS, admin.ListDisruptionTicketsRequest(disruption_id=disruption_id, outcome=outcome, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_disruption_tickets(
+        self,
+        *,
+        disruption_id: str,
+        outcome: admin.DisruptionOutcome.ValueType = admin.DISRUPTION_OUTCOME_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.DisruptionTicket]:
+        """All `tickets` of list_disruption_tickets, page after page."""
+        return self._calls.pages(_LIST_DISRUPTION_TICKETS, admin.ListDisruptionTicketsRequest(disruption_id=disruption_id, outcome=outcome, page_size=page_size), timeout)
+
+    def download_disruption(
+        self,
+        *,
+        disruption_id: str,
+        timeout: float | None = None,
+    ) -> Iterator[admin.DownloadDisruptionResponse]:
+        """Downloads the tickets of a report as CSV: UTF-8 with a byte order mark, amounts in minor
+        units. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return self._calls.stream(_DOWNLOAD_DISRUPTION, admin.DownloadDisruptionRequest(disruption_id=disruption_id), timeout)
 
     def set_departure_state(
         self,
@@ -5281,6 +5419,8 @@ class AsyncAdminService:
         comment: str,
         refunds: admin.DepartureRefunds.ValueType = admin.DEPARTURE_REFUNDS_UNSPECIFIED,
         request_id: str = "",
+        waiver_code: str = "",
+        preview_id: str = "",
         timeout: float | None = None,
     ) -> admin.CancelDepartureResponse:
         """Cancels a departure, for good. From then on nothing is sold of it, in every process;
@@ -5290,10 +5430,11 @@ class AsyncAdminService:
         fee, by itself: at once, or when the departure would have left, so that the traveller may
         ask for the refund or a free change before. Tickets that are blocked follow when they are
         unblocked; those used, boarded with, or EXPIRED before stay; a refund that was asked for
-        before keeps its amount. Travellers read `departure.cancelled` in the events of their
-        orders. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        before keeps its amount. Travellers are notified and read `departure.cancelled` in the
+        events of their orders. What became of each ticket is in the report (GetDisruption). Audited
+        with the comment. Reasons: NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id), timeout)
+        return await self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id), timeout)
 
     async def move_departure(
         self,
@@ -5302,6 +5443,8 @@ class AsyncAdminService:
         departure_time: Moment,
         comment: str,
         request_id: str = "",
+        waiver_code: str = "",
+        preview_id: str = "",
         timeout: float | None = None,
     ) -> admin.MoveDepartureResponse:
         """Has a departure leave at another time, also on another day. The times of sold tickets follow
@@ -5309,10 +5452,110 @@ class AsyncAdminService:
         issued before is good until its own time, so it is to be issued again when the departure
         moves by more than some hours. If it leaves earlier or later than it was sold for by more
         than the product's tolerance, however often it was moved in between, refund and change are
-        free until it leaves. Travellers read `departure.moved` in the events of their orders.
-        Reasons: NOT_FOUND, DEPARTURE_CANCELLED, IDEMPOTENCY_MISMATCH.
+        free until it leaves. Travellers are notified and read `departure.moved` in the events of
+        their orders. What became of each ticket is in the report (GetDisruption). Audited with the
+        comment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id), timeout)
+        return await self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id), timeout)
+
+    async def preview_disruption(
+        self,
+        *,
+        departure_id: str,
+        departure_time: Moment | None = None,
+        refunds: admin.DepartureRefunds.ValueType = admin.DEPARTURE_REFUNDS_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.PreviewDisruptionResponse:
+        """What it would do to cancel or move a departure: who is concerned, what goes back, which
+        holds end, and where there are seats instead; worked out by the rules that the work goes by.
+        Nothing is done. To carry out what was previewed, send its `preview_id` with CancelDeparture
+        or MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
+        DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return await self._calls.unary(_PREVIEW_DISRUPTION, admin.PreviewDisruptionRequest(departure_id=departure_id, departure_time=timestamp(departure_time), refunds=refunds, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_disruption_totals(
+        self,
+        *,
+        departure_id: str,
+        departure_time: Moment | None = None,
+        refunds: admin.DepartureRefunds.ValueType = admin.DEPARTURE_REFUNDS_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.DisruptionTotal]:
+        """All `totals` of preview_disruption, page after page."""
+        return self._calls.pages(_PREVIEW_DISRUPTION, admin.PreviewDisruptionRequest(departure_id=departure_id, departure_time=timestamp(departure_time), refunds=refunds, page_size=page_size), timeout)
+
+    async def list_disruptions(
+        self,
+        *,
+        departure_id: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListDisruptionsResponse:
+        """Lists what was done to departures, the newest first, by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_DISRUPTIONS, admin.ListDisruptionsRequest(departure_id=departure_id, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_disruptions(
+        self,
+        *,
+        departure_id: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Disruption]:
+        """All `disruptions` of list_disruptions, page after page."""
+        return self._calls.pages(_LIST_DISRUPTIONS, admin.ListDisruptionsRequest(departure_id=departure_id, page_size=page_size), timeout)
+
+    async def get_disruption(
+        self,
+        *,
+        disruption_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetDisruptionResponse:
+        """The report of a cancelled or moved departure, as it is now: how far it is, and the sums of
+        its tickets, messages, partners and holds. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return await self._calls.unary(_GET_DISRUPTION, admin.GetDisruptionRequest(disruption_id=disruption_id), timeout)
+
+    async def list_disruption_tickets(
+        self,
+        *,
+        disruption_id: str,
+        outcome: admin.DisruptionOutcome.ValueType = admin.DISRUPTION_OUTCOME_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListDisruptionTicketsResponse:
+        """The tickets of a report, each once, by page: what became of it, and who must act. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return await self._calls.unary(_LIST_DISRUPTION_TICKETS, admin.ListDisruptionTicketsRequest(disruption_id=disruption_id, outcome=outcome, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_disruption_tickets(
+        self,
+        *,
+        disruption_id: str,
+        outcome: admin.DisruptionOutcome.ValueType = admin.DISRUPTION_OUTCOME_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.DisruptionTicket]:
+        """All `tickets` of list_disruption_tickets, page after page."""
+        return self._calls.pages(_LIST_DISRUPTION_TICKETS, admin.ListDisruptionTicketsRequest(disruption_id=disruption_id, outcome=outcome, page_size=page_size), timeout)
+
+    def download_disruption(
+        self,
+        *,
+        disruption_id: str,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.DownloadDisruptionResponse]:
+        """Downloads the tickets of a report as CSV: UTF-8 with a byte order mark, amounts in minor
+        units. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return self._calls.stream(_DOWNLOAD_DISRUPTION, admin.DownloadDisruptionRequest(disruption_id=disruption_id), timeout)
 
     async def set_departure_state(
         self,
