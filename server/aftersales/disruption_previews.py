@@ -192,7 +192,7 @@ class DisruptionTotal(NamedTuple):
     waived_minor: int = 0
 
 
-class Preview(NamedTuple):
+class DisruptionPreview(NamedTuple):
     """All of it; tickets in the order of their numbers."""
 
     action: Action
@@ -242,7 +242,7 @@ class Preview(NamedTuple):
 
 async def preview(
     tx: AsyncConnection, action: Action, *, now: datetime, lock: bool = False
-) -> Preview:
+) -> DisruptionPreview:
     """Works out what an action would do now; with `lock` under the departure's lock.
 
     Raises NOT_FOUND, DEPARTURE_CANCELLED (to be moved), INVALID_FIELD.
@@ -267,7 +267,7 @@ async def preview(
     for first in range(0, len(order_ids), ORDERS_AT_ONCE):
         tickets += await planned.of_orders(tx, order_ids[first : first + ORDERS_AT_ONCE])
     is_over = departure.state == CANCELLED or action.departure_time is not None
-    return Preview(
+    return DisruptionPreview(
         action,
         departure.departure_time,
         refunds,

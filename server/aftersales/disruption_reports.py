@@ -36,7 +36,8 @@ SELECT k.ticket_id, k.ticket_code, coalesce(o.order_code, '') AS order_code,
   k.paid_minor, CASE WHEN w.outcome IN ('REFUNDED', 'REFUNDING', 'FAILED')
     THEN coalesce(r.amount_minor, l.amount_minor, 0) ELSE 0 END::bigint AS refund_minor,
   k.currency_code, coalesce(r.refund_no, 0) AS refund_no,
-  coalesce(r.waiver_code, c.waiver_code, '') AS waiver_code, coalesce(c.ticket_code, '') AS new_code,
+  coalesce(r.waiver_code, c.waiver_code, '') AS waiver_code,
+  coalesce(c.ticket_code, '') AS new_code,
   CASE WHEN k.order_id IS NULL OR k.partner_id > 0 OR e.occurred_time IS NULL THEN 'NONE'
     WHEN n.number IS NULL THEN 'PENDING' WHEN n.dead THEN 'FAILED' ELSE 'NOTIFIED' END AS notified,
   coalesce(n.language, '') AS language

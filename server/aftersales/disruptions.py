@@ -26,7 +26,8 @@ LONGEST_FAILURE = 300
 _NEW = Statement("""
 INSERT INTO disruptions (disruption_id, departure_id, kind, comment, waiver_code, refunds, was_time,
   departure_time, preview_id, actor, create_time, order_ids, reservation_ids)
-SELECT $1::uuid, d.departure_id, $3::text, $4::text, $5::text, CASE WHEN $3::text = 'CANCELLED' THEN d.cancel_refunds END,
+SELECT $1::uuid, d.departure_id, $3::text, $4::text, $5::text,
+  CASE WHEN $3::text = 'CANCELLED' THEN d.cancel_refunds END,
   $6::timestamptz, d.departure_time, $7::text, $8::text, $9::timestamptz, $10::bigint[],
   ARRAY(SELECT reservation_id FROM reservations r
         WHERE r.departure_id = d.departure_id AND r.state = 'OPEN')

@@ -181,8 +181,7 @@ async def test_what_was_previewed_is_what_happens(
     server: GateServer,
 ) -> None:
     """Every state of a ticket: the sums of the preview are those of the report in the end. Seen red
-    with the party's discount left out of the preview, and with tickets REFUNDING before counted as
-    refunded.
+    while the report looked at a ticket's state, and the preview at its uses.
     """
     await sell_all_kinds(world, client, scenario)
     planned = await preview(manager, world, page_size=2)
@@ -256,15 +255,16 @@ async def _over_json(manager: Manager, server: GateServer, disruption: str, coun
 async def test_an_outdated_preview_is_refused(
     world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    """With what has changed, and nothing is done. Seen red without the look under the lock."""
+    """With what has changed, and nothing is done."""
     await scenario.sell(client, world.seat(), passengers=party(1))
     number, later = world.departure_id(), await leaves(world) + timedelta(hours=3)
-    for method, what in (
+    actions: list[tuple[str, dict[str, Any]]] = [
         ("CancelDeparture", {}),
         ("MoveDeparture", {"departure_time": later}),
-    ):
+    ]
+    for method, what in actions:
         planned = await preview(manager, world, **what)
-        sold = await scenario.sell(client, world.seat(), passengers=party(1))
+        await scenario.sell(client, world.seat(), passengers=party(1))
         wanted = {"preview_id": planned.preview_id, **what}
         refused = await refusal(carry_out(manager, method, number, **wanted))
         assert refused.reason == Reason.PREVIEW_OUTDATED
@@ -276,7 +276,6 @@ async def test_an_outdated_preview_is_refused(
         refused = await refusal(carry_out(manager, method, number, **wanted))
         assert refused.reason == Reason.PREVIEW_OUTDATED
         await world.sql("UPDATE tickets SET blocked = false")
-        assert sold
     of_another_action = (await preview(manager, world)).preview_id
     for text, reason in (
         ("P1-nonsense", Reason.INVALID_FIELD),
@@ -376,6 +375,7 @@ async def test_a_move_is_reported(
 
 
 async def until_notified(manager: Manager, disruption: str, count: int) -> list[Any]:
+    found: list[Any] = []
     for _ in range(500):
         found = await rows(manager, disruption)
         if sum(row.notice == NOTICE.DISRUPTION_NOTICE_NOTIFIED for row in found) == count:
@@ -454,8 +454,7 @@ async def test_who_must_act_for_what_failed(
 
 async def test_killed_in_the_middle_it_is_gone_on_with(database_url: str, redis_url: str) -> None:
     """SIGKILL to the process at work when some orders have followed; a server that starts ends it,
-    and no order has two refunds, events or messages. Seen red without the look at what orders have
-    heard (`_informed`) and with refunds asked for in a transaction of their own.
+    and no order has two refunds, events or messages.
     """
     orders = 2 * TRAVELLERS
     async with (
@@ -491,6 +490,6 @@ async def test_killed_in_the_middle_it_is_gone_on_with(database_url: str, redis_
             heard = "order_events WHERE event = 'departure.cancelled'"
             assert await world.sql(once + heard) == [(orders, orders)]
             await until_notified(manager, disruption.disruption_id, orders)
-            told = "notifications WHERE kind = 'DEPARTURE_CANCELLED'"
-            assert await world.sql(once + told) == [(orders, orders)]
+            heard = "notifications WHERE kind = 'DEPARTURE_CANCELLED'"
+            assert await world.sql(once + heard) == [(orders, orders)]
         assert_invariants(database_url)

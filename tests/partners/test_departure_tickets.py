@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from deeptravel.admin.v1 import disruption_pb2, partner_pb2
+from deeptravel.admin.v1 import partner_pb2
 from deeptravel.ota.v1 import event_pb2, export_pb2, ota_service_pb2, reservation_pb2
 
 from server.orders import partner_orders
@@ -17,6 +17,7 @@ from server.platform.errors import Reason
 from server.stock.ids import departure_stock_id
 from server.tickets import generation
 from tests.support import gate
+from tests.support.disruptions import partners_reported_as_planned, preview_of_partners
 from tests.support.gate import Terminal, verdict
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
@@ -352,13 +353,7 @@ async def test_cancelled_departure(
     await sell(partner, codes[0])
     token = (await partner.qr(codes[0])).encrypted_data
     unsold = (await partner.qr(codes[1])).encrypted_data
-    await world.until(
-        "SELECT count(*) = 1 FROM ledger_entries WHERE kind = 'ACTIVATION' AND ticket_id IS NOT"
-        " NULL AND debit_account = 'PARTNER_RECEIVABLE'"
-    )
-    number = str(world.departure_id())
-    wanted = disruption_pb2.PreviewDisruptionRequest(departure_id=number)
-    planned = await manager.stub.PreviewDisruption(wanted, metadata=manager.headers)
+    planned = await preview_of_partners(manager, world)
     assert (planned.reservations, planned.reserved_unsold) == (2, 4)
     await manager.cancel(world.departure_id(), preview_id=planned.preview_id)
     late = await refusal(sell(partner, codes[1]))
@@ -391,24 +386,7 @@ async def test_cancelled_departure(
     ):
         found = await events(partner, kind)
         assert [each.data.reason for each in found] == ["DEPARTURE_CANCELLED"] * quantity
-    await _reported_as_planned(manager, world, planned.totals)
-
-
-async def _reported_as_planned(manager: Manager, world: World, planned: Any) -> None:
-    """What partners have is in the report as it was previewed, by what the ledger says."""
-    await world.until("SELECT count(*) > 0 FROM ledger_entries WHERE kind = 'REFUND'")
-    (disruption_id,) = await world.sql("SELECT disruption_id FROM disruptions")
-    asked = disruption_pb2.GetDisruptionRequest(disruption_id=str(disruption_id[0]))
-    found = await manager.stub.GetDisruption(asked, metadata=manager.headers)
-    assert list(found.totals) == list(planned)
-    counted = {each.outcome: (each.tickets, each.partner_code) for each in found.totals}
-    assert counted == {
-        disruption_pb2.DISRUPTION_OUTCOME_REFUNDED: (1, "CP"),
-        disruption_pb2.DISRUPTION_OUTCOME_UNSOLD: (2, "CP"),
-    }
-    assert [each.partner_code for each in found.partners] == ["CP"]
-    assert (found.reservations, found.reservations_left) == (2, 0)
-    assert found.state == disruption_pb2.DISRUPTION_STATE_COMPLETED
+    await partners_reported_as_planned(manager, world, planned.totals)
 
 
 async def test_in_a_sandbox_it_has_the_time_of_the_clock(

@@ -4,6 +4,7 @@ tests.support.departure_process URL` runs until it is killed.
 
 import asyncio
 import sys
+from typing import Any
 
 from server.aftersales import tasks
 from server.platform.config import load_settings
@@ -18,12 +19,12 @@ async def _run(url: str) -> None:
     db = Database(load_settings(), url)
     transaction = db.in_transaction
 
-    async def slowly(work: object) -> object:
-        done = await transaction(work)  # type: ignore[arg-type,func-returns-value]
+    async def slowly(work: Any) -> Any:
+        done: Any = await transaction(work)
         await asyncio.sleep(PAUSE_SECONDS)
         return done
 
-    db.in_transaction = slowly  # type: ignore[method-assign,assignment]
+    db.in_transaction = slowly  # type: ignore[method-assign]
     tasks.FOLLOW_AT_ONCE = ORDERS_AT_ONCE
     TaskWorker(db, tasks.kinds(db)).start()
     await asyncio.Event().wait()

@@ -6,8 +6,8 @@ from deeptravel.admin.v1 import disruption_pb2
 
 from server.aftersales.disruption_previews import (
     Alternative,
+    DisruptionPreview,
     DisruptionTotal,
-    Preview,
     PreviewedTicket,
 )
 from server.aftersales.disruption_reports import DisruptedTicket, Disruption, DisruptionReport
@@ -34,7 +34,7 @@ CHOSEN = ("reason",)
 
 
 def preview(
-    found: Preview, shown: Iterable[PreviewedTicket]
+    found: DisruptionPreview, shown: Iterable[PreviewedTicket]
 ) -> disruption_pb2.PreviewDisruptionResponse:
     """What it would do, with a page of the tickets."""
     own = [each for each in found.tickets if not each.partner_code]
