@@ -214,7 +214,7 @@ def list_keys() -> None:
             return await keys.list_keys(tx)
 
     table = Table("key", "state", "made", "active from", "retired", "revoked", "public key")
-    for key in _with_database(_settings(), read):
+    for key in _with_database(_settings(), read, reads=True):
         times = (key.create_time, key.activate_time, key.retire_time, key.revoke_time)
         shown = (f"{each:%Y-%m-%d %H:%M}Z" if each else "" for each in times)
         table.add_row(str(key.key_id), key.state, *shown, f"{key.verify_key.hex()[:16]}…")
@@ -310,7 +310,9 @@ def export_catalogue(
     from server.cli import catalog_files
 
     catalog_files.check_name(file)
-    catalog_files.write(_with_database(_settings(), lambda db, _: catalog_files.take(db)), file)
+    catalog_files.write(
+        _with_database(_settings(), lambda db, _: catalog_files.take(db), reads=True), file
+    )
 
 
 @statements_app.command("rebuild")
@@ -491,12 +493,17 @@ def _settings(*, serves: bool = False, warn: bool = False) -> Settings:
     return settings
 
 
-def _with_database(settings: Settings, work: Callable[["Database", bytes], Awaitable[T]]) -> T:
-    """Runs `work` with the database, embedded or not, and the secret key."""
+def _with_database(
+    settings: Settings, work: Callable[["Database", bytes], Awaitable[T]], *, reads: bool = False
+) -> T:
+    """Runs `work` with the database, embedded or not, and the secret key; one that only reads
+    changes no schema.
+    """
     from server.audit import trail
     from server.cli import development
     from server.operations import preparation
     from server.orders import search_terms
+    from server.platform import postgres_url
     from server.platform.database import Database
 
     async def run(settings: Settings, database_url: str) -> T:
@@ -510,9 +517,13 @@ def _with_database(settings: Settings, work: Callable[["Database", bytes], Await
             await db.close()
 
     with development.open_places(settings, attach=True) as found:
-        settings = preparation.with_secret_key(settings, found)
-        preparation.prepare_database(found.database_url, embedded=found.embedded)
-        return asyncio.run(run(settings, found.database_url))
+        settings, url = preparation.with_secret_key(settings, found), found.database_url
+        if reads and not found.embedded:
+            url = postgres_url.for_reading(url)
+            preparation.require_schema(url)
+        else:
+            preparation.prepare_database(url, embedded=found.embedded)
+        return asyncio.run(run(settings, url))
 
 
 async def _fill(settings: Settings, found: "Places") -> "DemoCredentials | None":
@@ -558,7 +569,7 @@ def _stop_before_serving(_number: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-app.add_typer(audit_commands.app(_settings, _with_database), name="audit")
+app.add_typer(audit_commands.app(_settings, _with_database, _actor), name="audit")
 
 
 def main() -> None:

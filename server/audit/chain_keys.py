@@ -1,15 +1,16 @@
-"""What seals the audit trail's chain, and signs its checkpoints: keys derived from the secret key,
+"""What seals the audit trail's chain, and signs its checkpoints and segments: keys derived from the secret key,
 which the database does not hold.
 """
 
 import base64
 from datetime import UTC, datetime
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from server.audit.segments import Segment
 from server.audit.trail import seals
 from server.platform.crypto import Signer, derive
 
@@ -63,6 +64,10 @@ class Checkpoint(NamedTuple):
         )
 
 
+SignedT = TypeVar("SignedT", Checkpoint, Segment)
+"""What is signed: a line with its signature."""
+
+
 class ChainKeys:
     """Seals and signs, and knows its own again."""
 
@@ -100,20 +105,20 @@ class ChainKeys:
         content = f"{head.position} {head.chain_hash.hex()} {head.checkpoints} {moment}"
         return self._heads.mac(content.encode())
 
-    def sign(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The checkpoint, signed."""
-        signature = self._private.sign(checkpoint.unsigned_line().encode())
-        return checkpoint._replace(signature=signature)
+    def sign(self, line: SignedT) -> SignedT:
+        """The checkpoint or segment, signed."""
+        signature = self._private.sign(line.unsigned_line().encode())
+        return line._replace(signature=signature)
 
-    def has_signed(self, checkpoint: Checkpoint) -> bool:
+    def has_signed(self, line: Checkpoint | Segment) -> bool:
         """Whether the signature is ours."""
-        return is_signed(checkpoint, self._private.public_key())
+        return is_signed(line, self._private.public_key())
 
 
-def is_signed(checkpoint: Checkpoint, public_key: Ed25519PublicKey) -> bool:
-    """Whether a checkpoint is signed with the key that belongs to the public one."""
+def is_signed(line: Checkpoint | Segment, public_key: Ed25519PublicKey) -> bool:
+    """Whether a line is signed with the key that belongs to the public one."""
     try:
-        public_key.verify(checkpoint.signature, checkpoint.unsigned_line().encode())
+        public_key.verify(line.signature, line.unsigned_line().encode())
     except InvalidSignature:
         return False
     return True

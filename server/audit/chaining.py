@@ -112,7 +112,7 @@ INSERT INTO audit_heads (head_id, position, chain_hash, checkpoints, begin_time,
 VALUES (1, $1::bigint, decode($2::text, 'hex'), $3::bigint, $4::timestamptz,
   decode($5::text, 'hex'))
 ON CONFLICT (head_id) DO UPDATE SET position = excluded.position, chain_hash = excluded.chain_hash,
-  checkpoints = excluded.checkpoints, seal = excluded.seal
+  checkpoints = excluded.checkpoints, begin_time = excluded.begin_time, seal = excluded.seal
 """)
 _CHECKPOINT = Statement("""
 INSERT INTO audit_checkpoints (checkpoint_number, position, chain_hash, create_time, signature)
@@ -174,7 +174,7 @@ async def chain(db: Database, keys: ChainKeys) -> tuple[Head, int] | None:
             return head, 0
         head, rows = _links(head, events, keys, now)
         await run(tx, _CHAIN.of_rows(rows))
-        await _move(tx, keys, head)
+        await move_head(tx, keys, head)
     return head, len(events)
 
 
@@ -212,7 +212,7 @@ async def take_checkpoint(tx: AsyncConnection, keys: ChainKeys, now: datetime) -
             taken.signature.hex(),
         ),
     )
-    await _move(tx, keys, head._replace(checkpoints=taken.checkpoint_number))
+    await move_head(tx, keys, head._replace(checkpoints=taken.checkpoint_number))
     log.info("audit.checkpoint", line=taken.line(), public_key=keys.public_key.hex())
     return taken
 
@@ -230,7 +230,8 @@ async def _head(tx: AsyncConnection, keys: ChainKeys, now: datetime) -> Head:
     return head
 
 
-async def _move(tx: AsyncConnection, keys: ChainKeys, head: Head) -> None:
+async def move_head(tx: AsyncConnection, keys: ChainKeys, head: Head) -> None:
+    """Moves the head, under the lock."""
     await run(
         tx,
         _MOVE_HEAD(

@@ -82,3 +82,20 @@ audit_checkpoints = Table(
     # Ed25519, of the line that is exported
     Column("signature", LargeBinary, nullable=False),
 )
+
+audit_segments = Table(
+    "audit_segments",
+    metadata,
+    # each begins after a break of the chain that was looked at; the first has no row
+    Column("segment_number", BigInteger, primary_key=True, autoincrement=False),
+    Column("begin_position", BigInteger, nullable=False),
+    # how many there were before
+    Column("checkpoints", BigInteger, nullable=False),
+    # what was wrong, who has resumed the chain, and why
+    Column("fault", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    # Ed25519, of all of it
+    Column("signature", LargeBinary, nullable=False),
+)

@@ -16,6 +16,7 @@ from uuid import UUID
 from server.audit import canonical
 from server.audit.chain_keys import ChainKeys, Checkpoint, Head
 from server.audit.chaining import RecordedEvent
+from server.audit.segments import Segment
 
 
 class ChainedEvent(NamedTuple):
@@ -41,12 +42,27 @@ class Fault(NamedTuple):
 
 class Stored(NamedTuple):
     """What the database has beside the events: the head, whether its seal is ours, None without
-    one; and the checkpoints by number.
+    one; and checkpoints and segments by number.
     """
 
     head: Head | None
     is_head_ours: bool
     checkpoints: Sequence[Checkpoint]
+    segments: Sequence[Segment] = ()
+
+
+class Start(NamedTuple):
+    """Where a verification begins: after a position whose hash is trusted, and how many checkpoints
+    and segments are left out.
+    """
+
+    position: int = 0
+    chain_hash: bytes = canonical.FIRST_HASH
+    checkpoints: int = 0
+    segments: int = 0
+
+
+FROM_THE_FIRST = Start()
 
 
 def verify(
@@ -55,20 +71,110 @@ def verify(
     keys: ChainKeys,
     *,
     kept: Sequence[Checkpoint] = (),
-    start: tuple[int, bytes] = (0, canonical.FIRST_HASH),
+    start: Start = FROM_THE_FIRST,
     on_event: Callable[[int], None] = lambda _position: None,
 ) -> Fault | None:
-    """The first fault of events in the order of their positions after that of `start`, whose hash
-    is trusted; None if there is none.
+    """The first fault of events in the order of their positions after that of `start`; None if
+    there is none. What was found when the chain was resumed after a break is none: it stands in
+    `stored.segments`, and whoever shows the one shows the other.
 
     `kept` are checkpoints that were kept elsewhere; `on_event` hears of each position that holds.
     """
-    if fault := _checkpoint_fault(stored, keys, kept):
+    if fault := _segment_fault(stored.segments, keys) or _kept_fault(kept, keys):
         return fault
-    marks: dict[int, list[bytes]] = {}
-    for checkpoint in (*stored.checkpoints, *kept):
-        marks.setdefault(checkpoint.position, []).append(checkpoint.chain_hash)
-    position, chain_hash = start
+    stream = _Stream(events)
+    for segment in stored.segments[start.segments :]:
+        end = segment.begin_position - 1
+        part = _Part(start, end, _between(stored, start.checkpoints, segment.checkpoints), kept)
+        begun = stream.before(segment.begin_position)
+        fault = part.checkpoint_fault(keys, segment.checkpoints, end) or _part_fault(
+            part, begun, keys, on_event
+        )
+        resumed = {each.fault for each in stored.segments[segment.segment_number - 2 :]}
+        if fault and str(fault) not in resumed:
+            return fault
+        for _ in begun:  # after a fault: they hang on what is broken
+            pass
+        number = segment.segment_number - 1
+        start = Start(end, segment.first_hash(), segment.checkpoints, number)
+    last = _Part(start, None, _between(stored, start.checkpoints, None), kept)
+    expected, at = (stored.head.checkpoints, stored.head.position) if stored.head else (0, 0)
+    return last.checkpoint_fault(keys, expected, at) or _part_fault(
+        last, stream.before(None), keys, on_event, stored=stored
+    )
+
+
+def _between(stored: Stored, after: int, until: int | None) -> list[Checkpoint]:
+    """The checkpoints by number; below the first there are none but those somebody has made."""
+    return [
+        each
+        for each in stored.checkpoints
+        if (not after or each.checkpoint_number > after)
+        and (until is None or each.checkpoint_number <= until)
+    ]
+
+
+class _Stream:
+    """Events, up to one that is looked at before it is taken."""
+
+    def __init__(self, events: Iterable[ChainedEvent]) -> None:
+        self._events = iter(events)
+        self._next = next(self._events, None)
+
+    def before(self, position: int | None) -> Iterator[ChainedEvent]:
+        """Those below a position; all without one."""
+        while (found := self._next) and (position is None or found.position < position):
+            self._next = next(self._events, None)
+            yield found
+
+
+class _Part(NamedTuple):
+    """A segment of the chain as it is verified: where it begins, its last position, None for the
+    one that goes on, its checkpoints, and those that were kept, of all segments.
+    """
+
+    start: Start
+    end: int | None
+    checkpoints: Sequence[Checkpoint]
+    kept: Sequence[Checkpoint]
+
+    def marks(self) -> dict[int, list[bytes]]:
+        """What the chain's hash is at a position, by checkpoints."""
+        marks: dict[int, list[bytes]] = {}
+        for checkpoint in (*self.checkpoints, *self.kept):
+            if self.start.position < checkpoint.position <= (self.end or checkpoint.position):
+                marks.setdefault(checkpoint.position, []).append(checkpoint.chain_hash)
+        return marks
+
+    def checkpoint_fault(self, keys: ChainKeys, expected: int, end: int) -> Fault | None:
+        """Whether one is missing, of those up to the number `expected` too, or is not ours; `end`
+        is the position that stands for those missing from the end.
+        """
+        first = self.start.checkpoints + 1
+        for index in range(max(len(self.checkpoints), expected - first + 1)):
+            found = self.checkpoints[index] if index < len(self.checkpoints) else None
+            if found is None or found.checkpoint_number != first + index:
+                at = found.position if found else end
+                what = f"checkpoint {first + index} is deleted from audit_checkpoints"
+                return Fault(at, None, what)
+            if not keys.has_signed(found):
+                return Fault(
+                    found.position, None, f"checkpoint {first + index} is not signed by us"
+                )
+        return None
+
+
+def _part_fault(
+    part: _Part,
+    events: Iterable[ChainedEvent],
+    keys: ChainKeys,
+    on_event: Callable[[int], None],
+    *,
+    stored: Stored | None = None,
+) -> Fault | None:
+    """The first fault of a segment; `stored` for the one that goes on, whose end the head knows."""
+    marks = part.marks()
+    position, chain_hash = part.start.position, part.start.chain_hash
     for each in events:
         fault = _event_fault(each, position, chain_hash, keys)
         if fault is None and any(mark != each.chain_hash for mark in marks.get(each.position, ())):
@@ -78,7 +184,26 @@ def verify(
             return fault
         position, chain_hash = each.position, each.chain_hash
         on_event(position)
-    return _end_fault(position, chain_hash, stored, max(marks, default=0))
+    if stored is not None:
+        return _end_fault(position, chain_hash, stored, max(marks, default=0))
+    assert part.end is not None
+    return _deleted(position, part.end) if position < part.end else None
+
+
+def _deleted(position: int, end: int) -> Fault:
+    what = f"{end - position} deleted from the end" if end - position > 1 else "deleted"
+    return Fault(position + 1, None, what)
+
+
+def _segment_fault(segments: Sequence[Segment], keys: ChainKeys) -> Fault | None:
+    for number, segment in enumerate(segments, start=2):
+        if segment.segment_number != number:
+            what = f"segment {number} is deleted from audit_segments"
+            return Fault(segment.begin_position, None, what)
+        if not keys.has_signed(segment):
+            what = f"segment {number} is not signed by us"
+            return Fault(segment.begin_position, None, what)
+    return None
 
 
 def _event_fault(
@@ -104,38 +229,25 @@ def _event_fault(
 
 def _end_fault(position: int, chain_hash: bytes, stored: Stored, marked: int) -> Fault | None:
     head = stored.head
+    if position < marked and not (head and stored.is_head_ours):
+        return _deleted(position, marked)
     if head is None:
         if position or stored.checkpoints:
             return Fault(position + 1, None, "the chain's head is deleted from audit_heads")
-        return Fault(1, None, "deleted: a checkpoint was taken of it") if marked else None
+        return None
     if not stored.is_head_ours:
         return Fault(position + 1, None, "the chain's head in audit_heads was changed")
     end = max(head.position, marked)
     if position < end:
-        what = f"{end - position} deleted from the end" if end - position > 1 else "deleted"
-        return Fault(position + 1, None, what)
+        return _deleted(position, end)
     if position > head.position or chain_hash != head.chain_hash:
         return Fault(position, None, "the chain's head in audit_heads is of another chain")
     return None
 
 
-def _checkpoint_fault(stored: Stored, keys: ChainKeys, kept: Sequence[Checkpoint]) -> Fault | None:
-    for number, checkpoint in _numbered(stored):
-        if checkpoint is None or checkpoint.checkpoint_number != number:
-            at = checkpoint.position if checkpoint else stored.head.position if stored.head else 0
-            return Fault(at, None, f"checkpoint {number} is deleted from audit_checkpoints")
-        if not keys.has_signed(checkpoint):
-            return Fault(checkpoint.position, None, f"checkpoint {number} is not signed by us")
+def _kept_fault(kept: Sequence[Checkpoint], keys: ChainKeys) -> Fault | None:
     for checkpoint in kept:
         if not keys.has_signed(checkpoint):
             what = f"the line of checkpoint {checkpoint.checkpoint_number} is not signed by us"
             return Fault(checkpoint.position, None, what)
     return None
-
-
-def _numbered(stored: Stored) -> Iterator[tuple[int, Checkpoint | None]]:
-    """The checkpoints by the numbers they should have; None for those missing from the end."""
-    found = len(stored.checkpoints)
-    expected = stored.head.checkpoints if stored.head else found
-    for index in range(max(found, expected)):
-        yield index + 1, stored.checkpoints[index] if index < found else None

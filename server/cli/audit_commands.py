@@ -10,19 +10,23 @@ import typer
 from server.cli import exits
 from server.platform.config import Settings
 
+Checkpoints = Annotated[
+    Path | None,
+    typer.Option(help="A file with lines of checkpoints that were kept elsewhere, e.g. a log."),
+]
 
-def app(settings_of: Callable[[], Settings], with_database: Callable[..., Any]) -> typer.Typer:
-    """The commands, which get settings and database from those who have them."""
-    audit = typer.Typer(no_args_is_help=True, help="The audit trail: verify, sign, export.")
+
+def app(
+    settings_of: Callable[[], Settings],
+    with_database: Callable[..., Any],
+    actor: Callable[[], str],
+) -> typer.Typer:
+    """The commands, which get settings, database and who calls from those who have them."""
+    audit = typer.Typer(no_args_is_help=True, help="The audit trail: verify, sign, resume, export.")
 
     @audit.command("verify")
     def verify_audit(
-        checkpoints: Annotated[
-            Path | None,
-            typer.Option(
-                help="A file with lines of checkpoints that were kept elsewhere, e.g. a log."
-            ),
-        ] = None,
+        checkpoints: Checkpoints = None,
     ) -> None:
         """Verify the chain of audit events, and name the first that is not as it was recorded.
 
@@ -36,6 +40,26 @@ def app(settings_of: Callable[[], Settings], with_database: Callable[..., Any]) 
         from server.cli import auditing
 
         typer.echo(with_database(settings_of(), auditing.checkpoint).line())
+
+    @audit.command("resume")
+    def resume_audit_chain(
+        reason: Annotated[str, typer.Option(help="What has been found out about the break.")],
+        checkpoints: Checkpoints = None,
+    ) -> None:
+        """Begin a new segment of a chain that is broken, so that events are chained again.
+
+        What is wrong is signed, is an event of the trail, and is named by `verify` for ever. Exit
+        code 1 if nothing is wrong.
+        """
+        from server.cli import auditing
+
+        segment, line = with_database(
+            settings_of(),
+            lambda db, key: auditing.resume(db, key, reason, actor(), checkpoints),
+        )
+        typer.echo(f"segment {segment.segment_number} begins at {segment.begin_position}")
+        typer.echo(f"it stays known: {segment.fault}")
+        typer.echo(line)
 
     @audit.command("export")
     def export_audit(  # noqa: PLR0913, PLR0917 - one for each filter
@@ -66,6 +90,7 @@ def app(settings_of: Callable[[], Settings], with_database: Callable[..., Any]) 
             lambda db, _key: auditing.export(
                 db, wanted, form, output, with_personal_data=with_personal_data
             ),
+            reads=True,
         )
 
     return audit
@@ -74,13 +99,14 @@ def app(settings_of: Callable[[], Settings], with_database: Callable[..., Any]) 
 def _verify(settings: Settings, checkpoints: Path | None) -> None:
     from server.cli import auditing, development
     from server.operations import preparation
+    from server.platform import postgres_url
 
     with development.open_places(settings, attach=True) as found:
         settings = preparation.with_secret_key(settings, found)
-        preparation.prepare_database(found.database_url, embedded=found.embedded)
+        url = postgres_url.for_reading(found.database_url)
+        preparation.require_schema(url)
         assert settings.secret_key is not None
-        secret_key = settings.secret_key.get_secret_value()
-        verified = auditing.verify(found.database_url, secret_key, checkpoints)
+        verified = auditing.verify(url, settings.secret_key.get_secret_value(), checkpoints)
     for line in auditing.report(verified):
         typer.echo(line)
     if verified.fault:

@@ -1,5 +1,6 @@
-"""`deeptravel audit`: the trail verified, signed and exported."""
+"""`deeptravel audit`: the trail verified, signed, resumed and exported."""
 
+import asyncio
 import sys
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -9,10 +10,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from server.api.personal_fields import personal_fields
-from server.audit import exports
+from server.audit import exports, resuming
 from server.audit.audit_events import AuditFilter
 from server.audit.chain_keys import LINE_WORD, ChainKeys, Checkpoint
-from server.audit.chaining import BrokenHeadError, chain, take_checkpoint
+from server.audit.chaining import LOCK, BrokenHeadError, chain, take_checkpoint
+from server.audit.segments import Segment
 from server.operations.audit_chain import Verified, verify_chain
 from server.platform import postgres_url
 from server.platform.config import ConfigError
@@ -69,6 +71,38 @@ async def checkpoint(db: Database, secret_key: bytes) -> Checkpoint:
         raise StartError(f"{error}: deeptravel audit verify says where") from error
 
 
+async def resume(
+    db: Database, secret_key: bytes, reason: str, actor: str, kept: Path | None
+) -> tuple[Segment, str]:
+    """Begins a new segment of a broken chain; it, and the line of the checkpoint that is taken of
+    it. Raises StartError if nothing is wrong, ConfigError for no reason.
+    """
+    if not reason.strip():
+        raise ConfigError("--reason: say what has been found out about the break")
+    keys, checkpoints = ChainKeys(secret_key), read_lines(kept) if kept else []
+    with postgres_url.connect(db.url, autocommit=True) as connection:
+        # the sequencer's, or its head would move on
+        connection.execute("SELECT pg_advisory_lock(%s, %s)", LOCK)
+        verified = await asyncio.to_thread(verify, db.url, secret_key, kept)
+        if verified.fault is None:
+            raise StartError("the chain is as it was recorded: there is nothing to resume")
+        stored = verified.stored
+        segment = await db.in_transaction(
+            lambda tx: resuming.resume(
+                tx,
+                keys,
+                fault=str(verified.fault),
+                head=stored.head if stored.is_head_ours else None,
+                kept=checkpoints,
+                actor=actor,
+                reason=reason,
+                now=datetime.now(UTC),
+            )
+        )
+        connection.execute("SELECT pg_advisory_unlock(%s, %s)", LOCK)
+    return segment, (await checkpoint(db, secret_key)).line()
+
+
 async def export(
     db: Database,
     wanted: AuditFilter,
@@ -94,6 +128,11 @@ def report(verified: Verified) -> list[str]:
     lines = [
         f"{verified.events} audit events are as they were recorded, in their order",
         f"the chain ends at position {head.position if head else 0}; {signed}",
+    ]
+    lines += [
+        f"BROKEN before position {each.begin_position}: {each.fault}; resumed"
+        f" {each.create_time:%Y-%m-%d} by {each.actor}: {each.reason}"
+        for each in verified.stored.segments
     ]
     if verified.waiting:
         lines.append(

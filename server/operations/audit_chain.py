@@ -7,7 +7,15 @@ import psycopg
 
 from server.audit.chain_keys import ChainKeys, Checkpoint, Head
 from server.audit.chaining import EVENT_COLUMNS, RecordedEvent
-from server.audit.verifying import ChainedEvent, Fault, Stored, verify
+from server.audit.segments import Segment
+from server.audit.verifying import (
+    FROM_THE_FIRST,
+    ChainedEvent,
+    Fault,
+    Start,
+    Stored,
+    verify,
+)
 
 READ_AT_ONCE = 2_000
 """Rows fetched in one round trip."""
@@ -22,6 +30,10 @@ _HEAD = "SELECT position, chain_hash, checkpoints, begin_time, seal FROM audit_h
 _CHECKPOINTS = (
     "SELECT checkpoint_number, position, chain_hash, create_time, signature FROM audit_checkpoints"
     " ORDER BY checkpoint_number"
+)
+_SEGMENTS = (
+    "SELECT segment_number, begin_position, checkpoints, fault, actor, reason, create_time,"
+    " signature FROM audit_segments ORDER BY segment_number"
 )
 _WAITING = (
     "SELECT count(*) FROM audit_events WHERE position IS NULL"
@@ -64,14 +76,38 @@ def verify_chain(
             if done % READ_AT_ONCE == 0:
                 on_progress(position, length)
 
-        last = stored.checkpoints[-1] if since_checkpoint and stored.checkpoints else None
-        if last and (fault := _last_fault(connection, last)):
-            return Verified(fault, 0, stored, 0)
-        start = {"start": (last.position, last.chain_hash)} if last else {}
-        events = _events(connection, last.position if last else BEFORE_ALL)
-        fault = verify(events, stored, keys, kept=kept, on_event=count, **start)
+        start = FROM_THE_FIRST
+        if since_checkpoint:
+            if (last := _last(stored)) and (fault := _last_fault(connection, last)):
+                return Verified(fault, 0, stored, 0)
+            start = _since(stored, last)
+        events = _events(connection, start.position or BEFORE_ALL)
+        fault = verify(events, stored, keys, kept=kept, on_event=count, start=start)
         ((waiting,),) = connection.execute(_WAITING).fetchall()
     return Verified(fault, done, stored, waiting)
+
+
+def _last(stored: Stored) -> Checkpoint | None:
+    """The last checkpoint of the segment that goes on."""
+    begun = stored.segments[-1].begin_position if stored.segments else 0
+    last = stored.checkpoints[-1] if stored.checkpoints else None
+    return last if last and last.position >= begun else None
+
+
+def _since(stored: Stored, last: Checkpoint | None) -> Start:
+    """After a checkpoint; without one where the segment that goes on begins. All checkpoints of
+    that are looked at.
+    """
+    begun = FROM_THE_FIRST
+    if stored.segments:
+        segment = stored.segments[-1]
+        begun = Start(
+            segment.begin_position - 1,
+            segment.first_hash(),
+            segment.checkpoints,
+            len(stored.segments),
+        )
+    return begun._replace(position=last.position, chain_hash=last.chain_hash) if last else begun
 
 
 def _last_fault(connection: psycopg.Connection[Any], last: Checkpoint) -> Fault | None:
@@ -88,11 +124,13 @@ def _last_fault(connection: psycopg.Connection[Any], last: Checkpoint) -> Fault 
 def _stored(connection: psycopg.Connection[Any], keys: ChainKeys) -> Stored:
     rows = connection.execute(_HEAD).fetchall()
     checkpoints = [Checkpoint(*row) for row in connection.execute(_CHECKPOINTS).fetchall()]
+    segments = [Segment(*row) for row in connection.execute(_SEGMENTS).fetchall()]
     if not rows:
-        return Stored(None, is_head_ours=False, checkpoints=checkpoints)
+        return Stored(None, is_head_ours=False, checkpoints=checkpoints, segments=segments)
     *fields, seal = rows[0]
     head = Head(*fields)
-    return Stored(head, is_head_ours=keys.seal_head(head) == seal, checkpoints=checkpoints)
+    is_ours = keys.seal_head(head) == seal
+    return Stored(head, is_head_ours=is_ours, checkpoints=checkpoints, segments=segments)
 
 
 def _events(connection: psycopg.Connection[Any], after: int) -> Iterator[ChainedEvent]:

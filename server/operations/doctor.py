@@ -393,12 +393,18 @@ def _audit_chain(connection: psycopg.Connection[Any], settings: Settings, found:
     keys = ChainKeys(settings.secret_key.get_secret_value())
     verified = verify_chain(connection, keys, since_checkpoint=True)
     if verified.fault:
-        remedy = "deeptravel audit verify, then find out who has written to the database past us"
+        remedy = (
+            "deeptravel audit verify, find out who has written to the database past us, then"
+            " deeptravel audit resume --reason …"
+        )
         return Finding("audit trail", Verdict.WRONG, str(verified.fault), remedy)
     if verified.waiting:
         text = f"{verified.waiting} events wait for their place in the chain"
         return Finding("audit trail", Verdict.WARNING, text, "start the server, or see its log")
-    return ok("audit trail", f"{verified.events} events since the last checkpoint are whole")
+    text = f"{verified.events} events since the last checkpoint are whole"
+    if breaks := len(verified.stored.segments):
+        text += f"; the chain was resumed after a break, {breaks} in all: see audit verify"
+    return ok("audit trail", text)
 
 
 def _keys(settings: Settings, found: Places) -> Iterator[Finding]:

@@ -82,6 +82,28 @@ def prepare_database(database_url: str, *, embedded: bool = False) -> None:
         ) from error
 
 
+def require_schema(database_url: str) -> None:
+    """Whether the database has this release's schema, for those who only read: nothing is changed.
+    Raises StartError, ConfigError.
+    """
+    check_database(database_url)
+    engine = postgres_url.engine(database_url)
+    try:
+        with engine.connect() as connection:
+            state = schema_state(connection)
+    except DBAPIError as error:
+        raise StartError(
+            f"the database {shown(database_url)} cannot be read: {fault_text(error.orig or error)}"
+        ) from error
+    finally:
+        engine.dispose()
+    if state is not SchemaState.CURRENT:
+        raise StartError(
+            f"the schema of the database {shown(database_url)} is {state.value}, and this command"
+            " only reads: run `deeptravel migrate` first, or the release that it is of"
+        )
+
+
 def check_database(database_url: str) -> None:
     """Whether a PostgreSQL that is new enough answers, and its database takes every name. Raises
     StartError, ConfigError.

@@ -95,7 +95,7 @@ class Database:
         )
         pipeline = options.format(settings.batch_lock_timeout_ms, PIPELINE_IDLE_MS)
         ordinary = options.format(settings.lock_timeout_ms, IDLE_MS)
-        self._url = url
+        self.url = url
         self._options = ordinary
         self._answer_seconds = settings.statement_timeout_ms / 1000 + MARGIN_SECONDS
         self._primary = "", ""
@@ -213,7 +213,7 @@ class Database:
             await engine.dispose()
 
     async def _connect(self, options: str, *, defaults: str = "") -> PgConnection:
-        parameters = postgres_url.parameters(self._url)
+        parameters = postgres_url.parameters(self.url)
         given: dict[str, Any] = {**postgres_url.preferring(parameters, self._primary)}
         given["options"] = f"{defaults} {given.get('options', '')} {options}".strip()
         connection = await PgConnection.connect("", prepare_threshold=2, **given)

@@ -70,6 +70,15 @@ _REMEDY = (
 )
 
 
+def for_reading(url: str) -> str:
+    """The URL for those who only read: a server that takes no writes is taken too, unless the URL
+    says otherwise.
+    """
+    if "target_session_attrs" in conninfo_to_dict(normalised(url)):
+        return url
+    return f"{url}{'&' if '?' in url else '?'}target_session_attrs=any"
+
+
 def parameters(url: str) -> dict[str, str]:
     """What the driver is given for it: DEFAULTS, and what the URL says. Raises ValueError."""
     given = conninfo_to_dict(normalised(url))
