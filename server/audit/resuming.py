@@ -7,7 +7,7 @@ an event of the trail and in the new segment's first hash.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -63,8 +63,8 @@ async def resume(
     segment = keys.sign(
         Segment(known.segments + 1, position + 1, checkpoints, fault, actor, reason, now)
     )
-    *fields, signature = segment
-    await run(tx, _INSERT(*fields, signature.hex()))
+    fields: list[Any] = [*segment[:-1], segment.signature.hex()]
+    await run(tx, _INSERT(*fields))
     # without the first one's time: no event without a seal is adopted any more
     begun = head.begin_time if head else now - ADOPTED_FOR
     await move_head(tx, keys, Head(position, segment.first_hash(), checkpoints, begun))

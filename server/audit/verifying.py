@@ -87,12 +87,13 @@ def verify(
         end = segment.begin_position - 1
         part = _Part(start, end, _between(stored, start.checkpoints, segment.checkpoints), kept)
         begun = stream.before(segment.begin_position)
-        fault = part.checkpoint_fault(keys, segment.checkpoints, end) or _part_fault(
-            part, begun, keys, on_event
-        )
         resumed = {each.fault for each in stored.segments[segment.segment_number - 2 :]}
-        if fault and str(fault) not in resumed:
-            return fault
+        for fault in (
+            part.checkpoint_fault(keys, segment.checkpoints, end),
+            _part_fault(part, begun, keys, on_event),
+        ):
+            if fault and str(fault) not in resumed:
+                return fault
         for _ in begun:  # after a fault: they hang on what is broken
             pass
         number = segment.segment_number - 1

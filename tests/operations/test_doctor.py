@@ -11,6 +11,8 @@ import pytest
 import tzdata
 from sqlalchemy import make_url
 
+from server.audit.chain_keys import ChainKeys
+from server.audit.chaining import take_checkpoint
 from server.cli.development import open_places
 from server.operations import database_server, doctor, preparation, read_only
 from server.operations.findings import Finding, Verdict
@@ -86,6 +88,7 @@ def test_healthy_database_and_redis(settings: Settings, places: Places) -> None:
         "schema",
         "privileges",
         "QR keys",
+        "audit trail",
     }
     (redis,) = doctor.check_redis(places.redis_url)
     assert redis.verdict is Verdict.OK
@@ -113,6 +116,30 @@ def test_keys_that_are_old_or_missing_or_sealed_otherwise(
     (sealed,) = by_subject(doctor.check_database(other, places))["QR keys"]
     assert sealed.verdict is Verdict.WRONG
     assert "DEEPTRAVEL_SECRET_KEY" in sealed.found
+
+
+async def _take_checkpoints(settings: Settings, found: Places) -> None:
+    assert settings.secret_key
+    signing = ChainKeys(settings.secret_key.get_secret_value())
+    db = Database(settings, found.database_url)
+    for _ in range(2):
+        await db.in_transaction(lambda tx: take_checkpoint(tx, signing, datetime.now(UTC)))
+    await db.close()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_checkpoint_of_the_audit_trail_that_is_gone(
+    settings: Settings, places: Places, number: int
+) -> None:
+    """The first of two, and the last. Seen red without `_Part.checkpoint_fault`."""
+    asyncio.run(_take_checkpoints(settings, places))
+    databases.execute(
+        places.database_url, f"DELETE FROM audit_checkpoints WHERE checkpoint_number = {number}"
+    )
+    (found,) = by_subject(doctor.check_database(settings, places))["audit trail"]
+    assert found.verdict is Verdict.WRONG
+    assert f"checkpoint {number} is deleted from audit_checkpoints" in found.found
+    assert "deeptravel audit resume" in found.remedy
 
 
 def test_schema_that_is_not_ours(services: EmbeddedServices, settings: Settings) -> None:
