@@ -66,6 +66,12 @@ async def test_cancelled_by_code(
     # a repeat gets the same, and gives nothing back again
     assert await client.cancel(asked, request_id="c") == answer
     again = await client.cancel(asked)
+    # one event a call that has moved some; seen red on the code of before
+    audited = await market.sql(
+        "SELECT actor, action, after ->> 'done_count', after ->> 'refused_count'"
+        " FROM audit_events WHERE resource = 'tickets'"
+    )
+    assert audited == [("partner:CP", "cancel", "3", "3")]
     assert (again.cancelled_count, again.refused_count) == (0, 6)
     assert (await client.inventory())[106] == (200_000, 0, 3, 199_997)
     refused = await refusal(client.activate(codes[0]))

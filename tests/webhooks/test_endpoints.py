@@ -317,6 +317,29 @@ async def test_a_hanging_endpoint_does_not_slow_others(
             await receiver.until(40)
 
 
+async def test_what_a_partner_changes_is_audited(
+    market: Market, client: PartnerClient, receiver: Receiver
+) -> None:
+    """One event a call, without the secret. Seen red on the code of before, which wrote none."""
+    endpoint_id, secret = await endpoint(client, receiver)
+    fields = {"endpoint_id": endpoint_id, "url": receiver.url, "state": ENABLED}
+    await call(client, "UpdateWebhookEndpoint", **fields)
+    rotated = await call(client, "RotateWebhookSecret", endpoint_id=endpoint_id)
+    await call(client, "DeleteWebhookEndpoint", endpoint_id=endpoint_id)
+    payments = await call(client, "RotatePaymentWebhookSecret")
+    found = await market.sql(
+        "SELECT action, name, after::text FROM audit_events WHERE actor = 'partner:CP'"
+        " ORDER BY occurred_time"
+    )
+    actions = ("create", "update", "rotate-secret", "delete")
+    assert [(action, name) for action, name, _ in found] == [
+        *((action, endpoint_id) for action in actions),
+        ("rotate-secret", "CP"),
+    ]
+    for kept in (secret, rotated.secret, payments.secret):
+        assert kept.removeprefix("whsec_") not in str(found)
+
+
 async def test_an_endpoint_is_its_partners_alone_and_of_known_types(
     client: PartnerClient, server: GateServer, receiver: Receiver
 ) -> None:

@@ -18,6 +18,7 @@ from server.api import repeats as repeats_module
 from server.api.calls import Context
 from server.api.ota import messages
 from server.api.ota.messages import BATCH_SECONDS
+from server.api.ota.partner_trail import note_bulk
 from server.api.ota.servicer_distributors import DistributorMethods
 from server.api.ota.servicer_events import EventMethods
 from server.api.ota.servicer_lists import ListMethods
@@ -189,6 +190,8 @@ class OtaServicer(
             call.tx, self._db, call.caller, sold, zone=self._zone, now=call.now
         )
         await _expire(call, verdicts)
+        refused = sum(each.reason is not None for each in verdicts)
+        await note_bulk(call, "activate", "", done=len(verdicts) - refused, refused=refused)
         return ota_service_pb2.ActivateTicketsResponse(verdicts=map(messages.verdict, verdicts))
 
     async def GetInventory(

@@ -7,6 +7,7 @@ from deeptravel.ota.v1 import ota_service_pb2_grpc, unsold_ticket_pb2
 from server.api import calls
 from server.api.calls import Context
 from server.api.ota.messages import BATCH_SECONDS, TICKET_STATE
+from server.api.ota.partner_trail import note_bulk
 from server.api.repeats import ChangingCall, Repeats, changing_within
 from server.identity.callers import Partner
 from server.partners import unsold_tickets
@@ -37,6 +38,7 @@ class UnsoldTicketMethods(ota_service_pb2_grpc.OtaServiceServicer):
         self, request: unsold_ticket_pb2.CancelTicketsRequest, call: ChangingCall[Partner]
     ) -> unsold_ticket_pb2.CancelTicketsResponse:
         outcome = await unsold_tickets.cancel(call.tx, call.caller, _wanted(request), now=call.now)
+        await _note(call, "cancel", request, outcome)
         return _cancelled(outcome)
 
     async def ReassignTickets(
@@ -56,6 +58,7 @@ class UnsoldTicketMethods(ota_service_pb2_grpc.OtaServiceServicer):
         outcome = await unsold_tickets.reassign(
             call.tx, call.caller, _wanted(request), request.distributor_id, now=call.now
         )
+        await _note(call, "reassign", request, outcome)
         return _reassigned(outcome)
 
     def _turn(self, request: Unsold) -> AbstractAsyncContextManager[None]:
@@ -64,6 +67,13 @@ class UnsoldTicketMethods(ota_service_pb2_grpc.OtaServiceServicer):
         if not request.batch_id:
             return nullcontext()
         return self._turns.turn(calls.caller(Partner).partner_id)
+
+
+async def _note(
+    call: ChangingCall[Partner], action: str, request: Unsold, outcome: Outcome
+) -> None:
+    done, refused = outcome.done_count, outcome.refused_count
+    await note_bulk(call, action, request.batch_id, done=done, refused=refused)
 
 
 def _wanted(request: Unsold) -> WantedTickets:

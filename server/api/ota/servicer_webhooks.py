@@ -9,6 +9,7 @@ from deeptravel.ota.v1 import ota_service_pb2_grpc, webhook_pb2
 from server.api import calls, convert
 from server.api.calls import Context
 from server.api.ota import webhook_messages as messages
+from server.api.ota.partner_trail import note
 from server.api.paging import Page, PageTokens, paged
 from server.api.repeats import ChangingCall, Repeats, changing
 from server.identity.callers import Partner
@@ -19,6 +20,8 @@ from server.webhooks import deliveries, endpoints, signatures
 from server.webhooks.webhook_secrets import WebhookSecrets
 
 number = endpoints.endpoint_number
+ENDPOINT = "webhook_endpoint"
+"""What the audit trail calls one."""
 
 
 class Webhooks(NamedTuple):
@@ -61,6 +64,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
             messages.settings(request),
             now=clock.now(),
         )
+        await note(call, "create", ENDPOINT, made.endpoint_id, made._asdict())
         return webhook_pb2.CreateWebhookEndpointResponse(
             endpoint=messages.endpoint(made), secret=signatures.written(secret)
         )
@@ -119,6 +123,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
             state=messages.ENDPOINT_STATE_NAME[request.state],
             now=clock.now(),
         )
+        await note(call, "update", ENDPOINT, found.endpoint_id, found._asdict())
         return webhook_pb2.UpdateWebhookEndpointResponse(endpoint=messages.endpoint(found))
 
     @changing
@@ -126,6 +131,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
         self, request: webhook_pb2.DeleteWebhookEndpointRequest, call: ChangingCall[Partner]
     ) -> webhook_pb2.DeleteWebhookEndpointResponse:
         await endpoints.delete(call.tx, call.caller.partner_id, number(request.endpoint_id))
+        await note(call, "delete", ENDPOINT, request.endpoint_id, None)
         return webhook_pb2.DeleteWebhookEndpointResponse()
 
     @changing
@@ -141,6 +147,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
             overlap_seconds=given,
             now=clock.now(),
         )
+        await note(call, "rotate-secret", ENDPOINT, request.endpoint_id, {"old_until": until})
         return webhook_pb2.RotateWebhookSecretResponse(
             secret=signatures.written(secret),
             previous_secret_expire_time=convert.timestamp(until),
@@ -212,6 +219,8 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
         secret, until = await self._webhooks.payments.rotate_secret(
             call.tx, call.caller.partner_id, overlap_seconds=given, now=clock.now()
         )
+        after = {"old_until": until}
+        await note(call, "rotate-secret", "payment_webhook", call.caller.partner_code, after)
         return webhook_pb2.RotatePaymentWebhookSecretResponse(
             secret=signatures.written(secret),
             previous_secret_expire_time=convert.timestamp(until),
