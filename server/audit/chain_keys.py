@@ -1,5 +1,5 @@
-"""What seals the audit trail's chain, and signs its checkpoints and segments: keys derived from the secret key,
-which the database does not hold.
+"""What seals the audit trail's chain, and signs its checkpoints and segments: keys derived from the
+secret key, which the database does not hold.
 """
 
 import base64

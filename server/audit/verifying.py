@@ -51,7 +51,7 @@ class Stored(NamedTuple):
     segments: Sequence[Segment] = ()
 
 
-class Start(NamedTuple):
+class StartingPoint(NamedTuple):
     """Where a verification begins: after a position whose hash is trusted, and how many checkpoints
     and segments are left out.
     """
@@ -62,7 +62,7 @@ class Start(NamedTuple):
     segments: int = 0
 
 
-FROM_THE_FIRST = Start()
+FROM_THE_FIRST = StartingPoint()
 
 
 def verify(
@@ -71,7 +71,7 @@ def verify(
     keys: ChainKeys,
     *,
     kept: Sequence[Checkpoint] = (),
-    start: Start = FROM_THE_FIRST,
+    start: StartingPoint = FROM_THE_FIRST,
     on_event: Callable[[int], None] = lambda _position: None,
 ) -> Fault | None:
     """The first fault of events in the order of their positions after that of `start`; None if
@@ -97,7 +97,7 @@ def verify(
         for _ in begun:  # after a fault: they hang on what is broken
             pass
         number = segment.segment_number - 1
-        start = Start(end, segment.first_hash(), segment.checkpoints, number)
+        start = StartingPoint(end, segment.first_hash(), segment.checkpoints, number)
     last = _Part(start, None, _between(stored, start.checkpoints, None), kept)
     expected, at = (stored.head.checkpoints, stored.head.position) if stored.head else (0, 0)
     return last.checkpoint_fault(keys, expected, at) or _part_fault(
@@ -134,7 +134,7 @@ class _Part(NamedTuple):
     one that goes on, its checkpoints, and those that were kept, of all segments.
     """
 
-    start: Start
+    start: StartingPoint
     end: int | None
     checkpoints: Sequence[Checkpoint]
     kept: Sequence[Checkpoint]

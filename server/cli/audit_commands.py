@@ -51,15 +51,7 @@ def app(
         What is wrong is signed, is an event of the trail, and is named by `verify` for ever. Exit
         code 1 if nothing is wrong.
         """
-        from server.cli import auditing
-
-        segment, line = with_database(
-            settings_of(),
-            lambda db, key: auditing.resume(db, key, reason, actor(), checkpoints),
-        )
-        typer.echo(f"segment {segment.segment_number} begins at {segment.begin_position}")
-        typer.echo(f"it stays known: {segment.fault}")
-        typer.echo(line)
+        _resume(settings_of(), with_database, reason, actor(), checkpoints)
 
     @audit.command("export")
     def export_audit(  # noqa: PLR0913, PLR0917 - one for each filter
@@ -94,6 +86,23 @@ def app(
         )
 
     return audit
+
+
+def _resume(
+    settings: Settings,
+    with_database: Callable[..., Any],
+    reason: str,
+    actor: str,
+    checkpoints: Path | None,
+) -> None:
+    from server.cli import auditing
+
+    segment, line = with_database(
+        settings, lambda db, key: auditing.resume(db, key, reason, actor, checkpoints)
+    )
+    typer.echo(f"segment {segment.segment_number} begins at position {segment.begin_position}")
+    typer.echo(f"it stays known: {segment.fault}")
+    typer.echo(line)
 
 
 def _verify(settings: Settings, checkpoints: Path | None) -> None:

@@ -12,7 +12,7 @@ from server.audit.verifying import (
     FROM_THE_FIRST,
     ChainedEvent,
     Fault,
-    Start,
+    StartingPoint,
     Stored,
     verify,
 )
@@ -94,14 +94,14 @@ def _last(stored: Stored) -> Checkpoint | None:
     return last if last and last.position >= begun else None
 
 
-def _since(stored: Stored, last: Checkpoint | None) -> Start:
+def _since(stored: Stored, last: Checkpoint | None) -> StartingPoint:
     """After a checkpoint; without one where the segment that goes on begins. All checkpoints of
     that are looked at.
     """
     begun = FROM_THE_FIRST
     if stored.segments:
         segment = stored.segments[-1]
-        begun = Start(
+        begun = StartingPoint(
             segment.begin_position - 1,
             segment.first_hash(),
             segment.checkpoints,

@@ -350,7 +350,7 @@ async def test_what_others_asked_for_is_found_without_a_word(client: TaskHandler
     process = client.outbox({"tell": TaskKind(seen.handle)}, poll_seconds=0.05)
     process.start()
     await asyncio.sleep(0.02)
-    other = TaskHandler(Database(load_settings(), client.db._url))
+    other = TaskHandler(Database(load_settings(), client.db.url))
     await other.ask(*map(str, range(100)))
     await other.db.close()
     await until(lambda: len(seen.tasks) == 100)
