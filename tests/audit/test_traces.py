@@ -1,6 +1,6 @@
-"""Where each call that changes something leaves its trace: every method of the contract that does is
-named here, with the audit trail or a table that says who, what and when. A new one that is not named
-fails. That those of administrators do leave their event is tried call by call in
+"""Where each call that changes something leaves its trace: every method of the contract that does
+is named here, with the audit trail or a table that says who, what and when. A new one that is not
+named fails. That those of administrators do leave their event is tried call by call in
 tests/api/test_admin.py (`test_repeats_at_once_do_the_work_once`).
 """
 

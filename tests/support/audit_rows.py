@@ -39,7 +39,8 @@ async def fill(url: str, rows: int) -> None:
             )
             for n in range(first, min(first + AT_ONCE, rows))
         ]
-        await db.in_transaction(lambda tx, these=changes: run(tx, audit(*these, now=clock.now())))
+        async with db.transaction() as tx:
+            await run(tx, audit(*changes, now=clock.now()))
         while (found := await chain(db, keys)) and found[1]:
             pass
     await db.close()
