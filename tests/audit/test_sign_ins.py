@@ -43,13 +43,16 @@ async def test_an_operator_signs_in_at_a_terminal(admin_client: AdminClient) -> 
 
 
 async def test_a_sign_out_is_written_down_once(admin_client: AdminClient) -> None:
-    """A repeat ends nothing. Seen red on the code of before, which wrote nothing."""
+    """A repeat ends nothing. Seen red on the code of before, which wrote nothing.
+
+    It is a second later, since events of one moment have no order.
+    """
     identity, now = admin_client.node.identity, datetime.now(UTC)
     tokens = await identity.log_in("olga", PASSWORD, "T-1", now)
     caller = await identity.authenticate({"authorization": f"Bearer {tokens.access_token}"}, "")
     assert isinstance(caller, Operator)
     for _ in range(2):
-        await identity.log_out(caller, now)
+        await identity.log_out(caller, now + timedelta(seconds=1))
     last, signed_in = (await admin_client.trail("sign_in", "olga"))[:2]
     assert (last.actor, last.action) == ("operator:olga", "sign_out")
     assert signed_in.action == "sign_in"
