@@ -4,6 +4,7 @@ Its values come from the table below, by the field's name; where that has none, 
 rules. A test holds that each is a valid request.
 """
 
+import base64
 import json
 import re
 from dataclasses import dataclass
@@ -113,10 +114,16 @@ VALUES: dict[str, Any] = {
     "weekdays": 1,
     "year": 2027,
 }
+BYTES = base64.b64encode(b"the file").decode()
+"""Of a field of bytes, as JSON writes it."""
+SIMPLE: dict[int, Any] = {FieldDescriptor.TYPE_BOOL: True, FieldDescriptor.TYPE_BYTES: BYTES}
 OWN_VALUES: dict[str, Any] = {
     "AdminLoginRequest.username": "admin",
     "CreateAdministratorRequest.display_name": "Chan Tai Man 陳大文",
     "CreateAdministratorRequest.username": "tmchan",
+    "ExportGtfsRequest.agency_name": "Harbour Ferries",
+    "ExportGtfsRequest.agency_url": "https://ferries.example.com",
+    "ImportGtfsRequest.feed_name": "harbour-ferries",
     "CreateDistributorRequest.display_name": "Kiosk 8",
     "CreateMerchantRequest.display_name": "Harbour Ferries",
     "CreateOperatorRequest.display_name": "Wong Siu Ming 黃小明",
@@ -328,10 +335,10 @@ class Examples:
             return wanted if wanted in names else names[1]
         rules = self._contract.option(field, RULES)
         rules = rules.repeated.items if field.is_repeated else rules
-        if field.type == FieldDescriptor.TYPE_BOOL:
-            return True
         if field.type == FieldDescriptor.TYPE_STRING:
             return _text(field, rules.string)
+        if field.type in SIMPLE:
+            return SIMPLE[field.type]
         value = VALUES.get(field.name, VALUES.get(field.name.removesuffix("s"), 1))
         return value if isinstance(value, int) else 1
 
@@ -510,6 +517,8 @@ def _python_value(field: FieldDescriptor, value: Any) -> str:
     if field.enum_type is not None:
         return f"{field.enum_type.full_name.split('.')[1]}.{value}"
     kind = field.message_type
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return repr(base64.b64decode(value))
     if kind is None:
         return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
     if kind.name == "Timestamp":
@@ -546,6 +555,8 @@ def _java_value(field: FieldDescriptor, value: Any, indent: str) -> str:
         if kind.name == "FieldMask":
             return f'FieldMask.newBuilder().addPaths("{_changed(field.containing_type)}")'
         return _java_message(kind, value, indent)
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return f'ByteString.copyFromUtf8("{base64.b64decode(value).decode()}")'
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):

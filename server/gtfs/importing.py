@@ -9,7 +9,6 @@ it has left.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
-from hashlib import sha256
 from typing import Any, NamedTuple, Unpack
 from zoneinfo import ZoneInfo
 
@@ -46,6 +45,7 @@ from server.gtfs.planning import (
     read_feed,
 )
 from server.gtfs.report import FeedReport
+from server.platform.crypto import digest
 from server.platform.errors import invalid
 from server.platform.statements import run
 
@@ -526,5 +526,5 @@ def _stop_code(feed_name: str, feed_id: str, taken: Collection[str]) -> str:
     )
     if fits and code not in taken:
         return code
-    digest = sha256(f"{feed_name}\0{feed_id}".encode()).hexdigest().upper()
-    return next(made for length in range(8, 15) if (made := f"S-{digest[:length]}") not in taken)
+    hashed = digest(f"{feed_name}\0{feed_id}".encode()).hex().upper()
+    return next(made for length in range(8, 15) if (made := f"S-{hashed[:length]}") not in taken)

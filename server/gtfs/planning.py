@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time, tzinfo
-from hashlib import sha256
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -27,6 +26,7 @@ from server.gtfs.trips import (
     pattern_of,
     starts_of,
 )
+from server.platform.crypto import digest
 
 FERRY, TRAIN, BUS = "FERRY", "TRAIN", "BUS"
 VEHICLES = {0: TRAIN, 1: TRAIN, 2: TRAIN, 3: BUS, 4: FERRY, 11: BUS, 12: TRAIN}
@@ -423,4 +423,4 @@ def _stations(lines: Mapping[str, FeedLine]) -> dict[str, str]:
 
 
 def _digest(vehicle: str, pattern: Sequence[PatternCall]) -> str:
-    return sha256(repr((vehicle, [tuple(call) for call in pattern])).encode()).hexdigest()[:12]
+    return digest(repr((vehicle, [tuple(call) for call in pattern])).encode()).hex()[:12]

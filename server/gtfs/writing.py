@@ -6,7 +6,6 @@ types of day apart. Pure; the same content makes the same files.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from hashlib import sha256
 from typing import Any, NamedTuple
 
 from server.gtfs.clocks import clock_text
@@ -15,6 +14,7 @@ from server.gtfs.feed_fares import CLASS_COLUMN, CUSTOMER_TYPES, DAY_TYPES
 from server.gtfs.planning import CITY_COLUMN, HEADWAY_COLUMN
 from server.gtfs.tables import write_table
 from server.partners.statement_rules import decimal_text
+from server.platform.crypto import digest
 
 ROUTE_TYPES = {"TRAIN": "2", "BUS": "3", "FERRY": "4"}
 CUSTOMER_NAMES = {
@@ -195,9 +195,7 @@ def feed_files(feed: ExportedFeed) -> dict[str, bytes]:
         for name, rows in tables.items()
         if rows or name in ALWAYS
     }
-    digest = sha256()
-    for name in sorted(files):
-        digest.update(name.encode() + b"\0" + files[name] + b"\0")
+    content = b"".join(name.encode() + b"\0" + files[name] + b"\0" for name in sorted(files))
     info: Rows = [
         {
             "feed_publisher_name": agency.name,
@@ -206,7 +204,7 @@ def feed_files(feed: ExportedFeed) -> dict[str, bytes]:
             "default_lang": "en",
             "feed_start_date": f"{feed.first_date:%Y%m%d}",
             "feed_end_date": f"{feed.last_date:%Y%m%d}",
-            "feed_version": digest.hexdigest()[:16],
+            "feed_version": digest(content).hex()[:16],
             "feed_contact_email": agency.email,
             "feed_contact_url": "" if agency.email else agency.url,
         }
@@ -389,7 +387,7 @@ def _of_day(amounts: Mapping[str, int], day_type: str, fallbacks: Mapping[str, s
 def _service_id(days: frozenset[date]) -> str:
     """The same for the same days."""
     text = ",".join(day.isoformat() for day in sorted(days))
-    return f"S{sha256(text.encode()).hexdigest()[:10]}"
+    return f"S{digest(text.encode()).hex()[:10]}"
 
 
 def _degrees(micro: int | None) -> str:

@@ -48,6 +48,14 @@ PERSONAL = {
     "deeptravel.ticketing.v1.NotificationPreferences.email",
     "deeptravel.ticketing.v1.NotificationPreferences.phone",
     "deeptravel.ota.v1.ExportTicketsResponse.file",
+    "deeptravel.admin.v1.GetOrderResponse.contact_phone",
+    "deeptravel.admin.v1.OrderOverview.names",
+    "deeptravel.admin.v1.OrderSearch.contact_phone",
+    "deeptravel.admin.v1.OrderSearch.document_number",
+    "deeptravel.admin.v1.OrderSearch.name",
+    "deeptravel.admin.v1.OrderTraveller.document_masked",
+    "deeptravel.admin.v1.OrderTraveller.name",
+    "deeptravel.admin.v1.TicketOverview.customer_name",
 }
 
 OPERATORS = {"OPERATOR", "SUPERVISOR"}

@@ -40,6 +40,7 @@ KINDS = {
     "ticket_codes": TICKET_CODE,
     "after_ticket_code": TICKET_CODE,
     "order_id": TICKET_CODE,
+    "order_code": TICKET_CODE,
     "qr_token": options_pb2.TEXT_SCANNED,
     "encrypted_data": options_pb2.TEXT_SCANNED,
 }
@@ -48,6 +49,10 @@ OTHERWISE = {
     "deeptravel.admin.v1.ListAuditEventsRequest.name": (
         "a filter: names of records, which are codes and numbers"
     ),
+    "deeptravel.admin.v1.OrderSearch.name": "a part of one is enough",
+    "deeptravel.admin.v1.OrderSearch.contact_phone": "its last digits are enough",
+    "deeptravel.admin.v1.OrderSearch.code": "of an order or a ticket",
+    "deeptravel.admin.v1.ImportGtfsRequest.feed_name": "a code, of letters and digits",
 }
 
 

@@ -15,7 +15,6 @@ VALID: dict[str, dict[str, Any]] = {
     "GetNotificationTemplate": SMS,
     "PreviewNotificationTemplate": SMS | {"template": TEXTS},
     "UpdateNotificationTemplate": SMS | {"template": TEXTS},
-    "ListNotificationDeliveries": {"traveller_id": 1},
     "ResumeNotificationChannel": {"channel": notification_pb2.NOTIFICATION_CHANNEL_WECHAT},
 }
 PAUSE = """

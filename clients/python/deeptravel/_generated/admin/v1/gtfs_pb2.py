@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from deeptravel._generated.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from deeptravel._generated.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
 from deeptravel._generated.admin.v1 import catalogue_file_pb2 as deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2
 from deeptravel._generated.admin.v1 import timetable_pb2 as deeptravel_dot_admin_dot_v1_dot_timetable__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64\x65\x65ptravel/admin/v1/gtfs.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a(deeptravel/admin/v1/catalogue_file.proto\x1a#deeptravel/admin/v1/timetable.proto\x1a\x19google/api/httpbody.proto\"Y\n\x0cGtfsStopCity\x12 \n\x07stop_id\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\x12\'\n\tcity_code\x18\x02 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{3}$\xc8\x01\x01\"\xb6\x04\n\x11ImportGtfsRequest\x12\x17\n\x07\x61rchive\x18\x01 \x01(\x0c\x42\x06\xbaH\x03\xc8\x01\x01\x12\x36\n\tfeed_name\x18\x02 \x01(\tB#\xbaH r\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,39}$\xc8\x01\x01\x12\x1e\n\nproduct_id\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12?\n\x05seats\x18\x04 \x03(\x0b\x32#.deeptravel.admin.v1.TimetableSeatsB\x0b\xbaH\x08\x92\x01\x02\x10\x10\xc8\x01\x01\x12\'\n\tcity_code\x18\x05 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{3}$\xd8\x01\x01\x12\x41\n\x0bstop_cities\x18\x06 \x03(\x0b\x32!.deeptravel.admin.v1.GtfsStopCityB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x1f\n\tagency_id\x18\x07 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\xba\x01\x01\x00\x12)\n\troute_ids\x18\x08 \x03(\tB\x16\xbaH\x13\x92\x01\x10\x10\xe8\x07\"\x0br\t\x10\x01\x18\xc8\x01\xba\x01\x01\x00\x12\"\n\tsale_days\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00H\x00\x88\x01\x01\x12(\n\x0f\x63losing_minutes\x18\n \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x0b(\x00H\x01\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x0b \x01(\x08\x12\x12\n\nkeep_going\x18\x0c \x01(\x08\x12\"\n\nrequest_id\x18\r \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x0c\n\n_sale_daysB\x12\n\x10_closing_minutes\"\x84\x01\n\x13GtfsDepartureCounts\x12\x10\n\x08\x65xpected\x18\x01 \x01(\x05\x12\x0c\n\x04made\x18\x02 \x01(\x05\x12\r\n\x05later\x18\x03 \x01(\x05\x12\x0c\n\x04past\x18\x04 \x01(\x05\x12\x11\n\tcancelled\x18\x05 \x01(\x05\x12\x0c\n\x04kept\x18\x06 \x01(\x05\x12\x0f\n\x07refused\x18\x07 \x01(\x05\"b\n\rGtfsDayReport\x12\x13\n\x0bservice_day\x18\x01 \x01(\t\x12<\n\ndepartures\x18\x02 \x01(\x0b\x32(.deeptravel.admin.v1.GtfsDepartureCounts\"_\n\x0eGtfsTripReport\x12\x0f\n\x07trip_id\x18\x01 \x01(\t\x12<\n\ndepartures\x18\x02 \x01(\x0b\x32(.deeptravel.admin.v1.GtfsDepartureCounts\"\xfc\x02\n\x12ImportGtfsResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12\x37\n\x05nouns\x18\x02 \x03(\x0b\x32(.deeptravel.admin.v1.CatalogueNounReport\x12\x10\n\x08\x61rchived\x18\x03 \x01(\x05\x12\r\n\x05\x66\x61res\x18\x04 \x01(\x05\x12<\n\ndepartures\x18\x05 \x01(\x0b\x32(.deeptravel.admin.v1.GtfsDepartureCounts\x12\x30\n\x04\x64\x61ys\x18\x06 \x03(\x0b\x32\".deeptravel.admin.v1.GtfsDayReport\x12\x32\n\x05trips\x18\x07 \x03(\x0b\x32#.deeptravel.admin.v1.GtfsTripReport\x12\x31\n\x07refused\x18\x08 \x03(\x0b\x32 .deeptravel.admin.v1.RefusedLine\x12\x15\n\rrefused_count\x18\t \x01(\x05\x12\r\n\x05notes\x18\n \x03(\t\"\xd0\x02\n\x11\x45xportGtfsRequest\x12#\n\x0b\x61gency_name\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\x12\x36\n\nagency_url\x18\x02 \x01(\tB\"\xbaH\x1fr\x1a\x18\xf4\x03\x32\x11^https?://[^\\s]+$\xba\x01\x01\x00\xc8\x01\x01\x12%\n\x10\x61gency_time_zone\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12\"\n\x0c\x61gency_email\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\xfe\x01\xba\x01\x01\x00\x12\x1c\n\troute_ids\x18\x05 \x03(\x05\x42\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12:\n\nfirst_date\x18\x06 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x39\n\tlast_date\x18\x07 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\"8\n\x12\x45xportGtfsResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x64\x65\x65ptravel/admin/v1/gtfs.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a(deeptravel/admin/v1/catalogue_file.proto\x1a#deeptravel/admin/v1/timetable.proto\x1a\x19google/api/httpbody.proto\"Y\n\x0cGtfsStopCity\x12 \n\x07stop_id\x18\x01 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\x12\'\n\tcity_code\x18\x02 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{3}$\xc8\x01\x01\"\xb6\x04\n\x11ImportGtfsRequest\x12\x17\n\x07\x61rchive\x18\x01 \x01(\x0c\x42\x06\xbaH\x03\xc8\x01\x01\x12\x36\n\tfeed_name\x18\x02 \x01(\tB#\xbaH r\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,39}$\xc8\x01\x01\x12\x1e\n\nproduct_id\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12?\n\x05seats\x18\x04 \x03(\x0b\x32#.deeptravel.admin.v1.TimetableSeatsB\x0b\xbaH\x08\x92\x01\x02\x10\x10\xc8\x01\x01\x12\'\n\tcity_code\x18\x05 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{3}$\xd8\x01\x01\x12\x41\n\x0bstop_cities\x18\x06 \x03(\x0b\x32!.deeptravel.admin.v1.GtfsStopCityB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\x12\x1f\n\tagency_id\x18\x07 \x01(\tB\x0c\xbaH\tr\x07\x18\xc8\x01\xba\x01\x01\x00\x12)\n\troute_ids\x18\x08 \x03(\tB\x16\xbaH\x13\x92\x01\x10\x10\xe8\x07\"\x0br\t\x10\x01\x18\xc8\x01\xba\x01\x01\x00\x12\"\n\tsale_days\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00H\x00\x88\x01\x01\x12(\n\x0f\x63losing_minutes\x18\n \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xa0\x0b(\x00H\x01\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x0b \x01(\x08\x12\x12\n\nkeep_going\x18\x0c \x01(\x08\x12\"\n\nrequest_id\x18\r \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x0c\n\n_sale_daysB\x12\n\x10_closing_minutes\"\x84\x01\n\x13GtfsDepartureCounts\x12\x10\n\x08\x65xpected\x18\x01 \x01(\x05\x12\x0c\n\x04made\x18\x02 \x01(\x05\x12\r\n\x05later\x18\x03 \x01(\x05\x12\x0c\n\x04past\x18\x04 \x01(\x05\x12\x11\n\tcancelled\x18\x05 \x01(\x05\x12\x0c\n\x04kept\x18\x06 \x01(\x05\x12\x0f\n\x07refused\x18\x07 \x01(\x05\"b\n\rGtfsDayReport\x12\x13\n\x0bservice_day\x18\x01 \x01(\t\x12<\n\ndepartures\x18\x02 \x01(\x0b\x32(.deeptravel.admin.v1.GtfsDepartureCounts\"_\n\x0eGtfsTripReport\x12\x0f\n\x07trip_id\x18\x01 \x01(\t\x12<\n\ndepartures\x18\x02 \x01(\x0b\x32(.deeptravel.admin.v1.GtfsDepartureCounts\"\xfc\x02\n\x12ImportGtfsResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x08\x12\x37\n\x05nouns\x18\x02 \x03(\x0b\x32(.deeptravel.admin.v1.CatalogueNounReport\x12\x10\n\x08\x61rchived\x18\x03 \x01(\x05\x12\r\n\x05\x66\x61res\x18\x04 \x01(\x05\x12<\n\ndepartures\x18\x05 \x01(\x0b\x32(.deeptravel.admin.v1.GtfsDepartureCounts\x12\x30\n\x04\x64\x61ys\x18\x06 \x03(\x0b\x32\".deeptravel.admin.v1.GtfsDayReport\x12\x32\n\x05trips\x18\x07 \x03(\x0b\x32#.deeptravel.admin.v1.GtfsTripReport\x12\x31\n\x07refused\x18\x08 \x03(\x0b\x32 .deeptravel.admin.v1.RefusedLine\x12\x15\n\rrefused_count\x18\t \x01(\x05\x12\r\n\x05notes\x18\n \x03(\t\"\xd4\x02\n\x11\x45xportGtfsRequest\x12\'\n\x0b\x61gency_name\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12\x36\n\nagency_url\x18\x02 \x01(\tB\"\xbaH\x1fr\x1a\x18\xf4\x03\x32\x11^https?://[^\\s]+$\xba\x01\x01\x00\xc8\x01\x01\x12%\n\x10\x61gency_time_zone\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12\"\n\x0c\x61gency_email\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\xfe\x01\xba\x01\x01\x00\x12\x1c\n\troute_ids\x18\x05 \x03(\x05\x42\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12:\n\nfirst_date\x18\x06 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x39\n\tlast_date\x18\x07 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\"8\n\x12\x45xportGtfsResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBodyB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,7 +64,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMPORTGTFSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_IMPORTGTFSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_EXPORTGTFSREQUEST'].fields_by_name['agency_name']._loaded_options = None
-  _globals['_EXPORTGTFSREQUEST'].fields_by_name['agency_name']._serialized_options = b'\272H\013r\006\030d\272\001\001\000\310\001\001'
+  _globals['_EXPORTGTFSREQUEST'].fields_by_name['agency_name']._serialized_options = b'\272H\013r\006\030d\272\001\001\000\310\001\001\240\265\030\001'
   _globals['_EXPORTGTFSREQUEST'].fields_by_name['agency_url']._loaded_options = None
   _globals['_EXPORTGTFSREQUEST'].fields_by_name['agency_url']._serialized_options = b'\272H\037r\032\030\364\0032\021^https?://[^\\s]+$\272\001\001\000\310\001\001'
   _globals['_EXPORTGTFSREQUEST'].fields_by_name['agency_time_zone']._loaded_options = None
@@ -76,20 +77,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTGTFSREQUEST'].fields_by_name['first_date']._serialized_options = b'\272H#r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\330\001\001'
   _globals['_EXPORTGTFSREQUEST'].fields_by_name['last_date']._loaded_options = None
   _globals['_EXPORTGTFSREQUEST'].fields_by_name['last_date']._serialized_options = b'\272H#r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\330\001\001'
-  _globals['_GTFSSTOPCITY']._serialized_start=190
-  _globals['_GTFSSTOPCITY']._serialized_end=279
-  _globals['_IMPORTGTFSREQUEST']._serialized_start=282
-  _globals['_IMPORTGTFSREQUEST']._serialized_end=848
-  _globals['_GTFSDEPARTURECOUNTS']._serialized_start=851
-  _globals['_GTFSDEPARTURECOUNTS']._serialized_end=983
-  _globals['_GTFSDAYREPORT']._serialized_start=985
-  _globals['_GTFSDAYREPORT']._serialized_end=1083
-  _globals['_GTFSTRIPREPORT']._serialized_start=1085
-  _globals['_GTFSTRIPREPORT']._serialized_end=1180
-  _globals['_IMPORTGTFSRESPONSE']._serialized_start=1183
-  _globals['_IMPORTGTFSRESPONSE']._serialized_end=1563
-  _globals['_EXPORTGTFSREQUEST']._serialized_start=1566
-  _globals['_EXPORTGTFSREQUEST']._serialized_end=1902
-  _globals['_EXPORTGTFSRESPONSE']._serialized_start=1904
-  _globals['_EXPORTGTFSRESPONSE']._serialized_end=1960
+  _globals['_GTFSSTOPCITY']._serialized_start=226
+  _globals['_GTFSSTOPCITY']._serialized_end=315
+  _globals['_IMPORTGTFSREQUEST']._serialized_start=318
+  _globals['_IMPORTGTFSREQUEST']._serialized_end=884
+  _globals['_GTFSDEPARTURECOUNTS']._serialized_start=887
+  _globals['_GTFSDEPARTURECOUNTS']._serialized_end=1019
+  _globals['_GTFSDAYREPORT']._serialized_start=1021
+  _globals['_GTFSDAYREPORT']._serialized_end=1119
+  _globals['_GTFSTRIPREPORT']._serialized_start=1121
+  _globals['_GTFSTRIPREPORT']._serialized_end=1216
+  _globals['_IMPORTGTFSRESPONSE']._serialized_start=1219
+  _globals['_IMPORTGTFSRESPONSE']._serialized_end=1599
+  _globals['_EXPORTGTFSREQUEST']._serialized_start=1602
+  _globals['_EXPORTGTFSREQUEST']._serialized_end=1942
+  _globals['_EXPORTGTFSRESPONSE']._serialized_start=1944
+  _globals['_EXPORTGTFSRESPONSE']._serialized_end=2000
 # @@protoc_insertion_point(module_scope)
