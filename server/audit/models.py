@@ -51,6 +51,12 @@ Index(
     audit_events.c.occurred_time,
     audit_events.c.audit_id,
 )
+Index(
+    "ix_audit_events_action",
+    audit_events.c.action,
+    audit_events.c.occurred_time,
+    audit_events.c.audit_id,
+)
 Index("uq_audit_events_position", audit_events.c.position, unique=True)
 Index(
     "ix_audit_events_unchained",

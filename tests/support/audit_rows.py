@@ -1,5 +1,6 @@
 """Fills an audit trail as servers do, sealed and chained, and measures what reads it:
-`python -m tests.support.audit_rows URL ROWS`. The database is to be one of its own.
+`python -m tests.support.audit_rows URL ROWS`, then without ROWS in a fresh process.
+The database is to be one of its own.
 """
 
 import asyncio
@@ -69,5 +70,6 @@ def measure(url: str) -> str:
 
 
 if __name__ == "__main__":
-    asyncio.run(fill(sys.argv[1], int(sys.argv[2])))
+    if len(sys.argv) > 2:
+        asyncio.run(fill(sys.argv[1], int(sys.argv[2])))
     sys.stdout.write(f"{measure(sys.argv[1])}\n")
