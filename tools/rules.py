@@ -98,6 +98,7 @@ class Source:
 
 
 Rule = Callable[[list[Source]], Iterator[str]]
+VERSIONS = "migrations/versions"
 
 
 def sources() -> list[Source]:
@@ -360,10 +361,21 @@ def lock_timeouts(_: list[Source]) -> Iterator[str]:
     template = ROOT / "migrations" / "script.py.mako"
     if "lock_timeout" not in template.read_text():
         yield "migrations/script.py.mako: no lock_timeout"
-    for path in sorted((ROOT / "migrations" / "versions").glob("*.py")):
+    for path in sorted((ROOT / VERSIONS).glob("*.py")):
         text = path.read_text()
         if "ALTER TABLE" in text.upper() and "lock_timeout" not in text:
             yield f"{path.relative_to(ROOT)}: alters tables without a lock_timeout"
+
+
+def numbered_migrations(found: list[Source]) -> Iterator[str]:
+    """Each migration has a number of its own: two branches may both have taken the next one."""
+    there = {str(path.relative_to(ROOT)) for path in (ROOT / VERSIONS).glob("*.py")}
+    by_number: dict[str, list[str]] = {}
+    for path in sorted(there | {each.path for each in found if each.path.startswith(VERSIONS)}):
+        by_number.setdefault(Path(path).name.partition("_")[0], []).append(path)
+    for number, paths in by_number.items():
+        if len(paths) > 1:
+            yield f"{', '.join(paths)}: several migrations are {number}"
 
 
 def _functions(
@@ -510,6 +522,7 @@ RULES: dict[str, Rule] = {
     "a class name means one thing": class_names,
     "no circles in a room": circles,
     "a lock timeout in migrations": lock_timeouts,
+    "one migration a number": numbered_migrations,
 }
 
 

@@ -48,6 +48,10 @@ BROKEN = [
     ("no tables in the api", {"server/api/a/b.py": 'x = "DELETE FROM tickets"\n'}),
     ("no Any in a servicer", {"server/api/a/servicer.py": "def f(x: Any): pass\n"}),
     ("100 columns", {"tests/a.py": "#" * 101}),
+    (
+        "one migration a number",
+        {"migrations/versions/0900_a.py": "", "migrations/versions/0900_b.py": ""},
+    ),
     ("one committer", {"server/a/b.py": "tx.commit()\n"}),
     ("one committer", {"server/a/b.py": "self._engine.begin()\n"}),
     ("the field's words", {"server/a/b.py": "told = 1\n"}),
