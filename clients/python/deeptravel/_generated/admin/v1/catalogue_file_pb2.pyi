@@ -70,8 +70,8 @@ class ImportCatalogueRequest(_message.Message):
     @_builtins.property
     def file(self) -> _httpbody_pb2.HttpBody:
         """The file: YAML, or a ZIP of CSV files, as its first bytes say; of one CSV file
-        `file_name` says which. Up to 4 MiB over gRPC, 1 MiB over HTTP (if the settings say nothing
-        else), there as the body of the request; larger ones by `deeptravel catalog import`.
+        `file_name` says which. Up to 1 MiB if the settings say nothing else; over HTTP it is the body
+        of the request. Larger ones by `deeptravel catalog import`.
         """
 
     def __init__(
