@@ -3,10 +3,11 @@ looked at and given a reason for (`deeptravel audit resume`). What was found bro
 is signed with the segment, whose first hash is made of it, so that neither can be taken away.
 """
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from typing import NamedTuple
+
+from server.platform.crypto import digest
 
 SEGMENT_WORD = "deeptravel-audit-segment-1"
 HASH_PREFIX = b"deeptravel audit segment 1\0"
@@ -36,4 +37,4 @@ class Segment(NamedTuple):
 
     def first_hash(self) -> bytes:
         """The chain's hash before the first event of the segment."""
-        return hashlib.sha256(HASH_PREFIX + self.unsigned_line().encode()).digest()
+        return digest(HASH_PREFIX + self.unsigned_line().encode())

@@ -24,7 +24,8 @@ from tests.support.catalogue_calls import FARE, SECOND, STOPS
 VERSIONED = [
     name
     for name, method in METHODS.items()
-    if "version" in method.input_type.fields_by_name and name != "UpdateDistributor"
+    if "version" in method.input_type.fields_by_name
+    and name not in {"UpdateDistributor", "GetNotificationTemplate"}
 ]
 ADULT = ticket_pb2.CUSTOMER_TYPE_ADULT
 

@@ -278,5 +278,6 @@ def test_every_stream_of_the_contract_is_tried_here() -> None:
     at_once = {
         *("DownloadStatement", "DownloadPartnerStatement", "ExportCatalogue", "ExportGtfs"),
         *("DownloadCalendarEntry", "DownloadRedemptionReport", "DownloadSalesReport"),
+        "DownloadDisruption",
     }
     assert streaming == slow | slow_for_administrators | at_once

@@ -116,6 +116,8 @@ def _values(field: FieldDescriptor, of_value: Any) -> st.SearchStrategy[Any]:
         least, limit = INTEGERS[field.type]
         ends = {0, 1, integers.gte - 1, integers.gte, integers.lte, integers.lte + 1, least, limit}
         return st.sampled_from(sorted(each for each in ends if least <= each <= limit))
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return st.binary(max_size=3)
     assert field.type == FieldDescriptor.TYPE_BOOL, field.full_name
     return st.booleans()
 

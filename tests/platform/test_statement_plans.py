@@ -23,6 +23,8 @@ from server.platform.database import PLANS_BY_KEY, Database
 from server.platform.statements import Statement, run
 
 SCANS = {"Index Scan", "Index Only Scan", "Bitmap Index Scan"}
+SMALL = {"audit_checkpoints", "audit_segments"}
+"""Read whole by a command: one row a day, and one a break that somebody has looked at."""
 SETTING = Statement("SELECT current_setting($1)", str)
 SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_hashjoin": "off", "jit": "off"}
 
@@ -57,6 +59,8 @@ def test_every_statement_finds_its_rows_by_an_index(database_url: str) -> None:
             (explained,) = json.loads(result.get_value(0, 0) or b"")
             for node in nodes(explained["Plan"]):
                 kind = node["Node Type"]
+                if node.get("Relation Name") in SMALL:
+                    continue
                 if kind == "Seq Scan" or (kind in SCANS and "Index Cond" not in node):
                     whole.append((node.get("Relation Name", ""), sql.decode()))
     assert not whole

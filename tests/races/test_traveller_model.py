@@ -51,8 +51,8 @@ GATE = """
 INSERT INTO merchants VALUES ('M', 'Railway', '{boarding,lounge}', 600, 'ACTIVE', now(), now());
 INSERT INTO venues VALUES ('PIER', 'M', 'Station', 'Asia/Hong_Kong', '{}', 'ACTIVE', now(), now());
 INSERT INTO terminals VALUES ('T-1', 'PIER', '', 'ACTIVE', now(), now());
-INSERT INTO accounts VALUES ('olga', 'OPERATOR', 'M', '{}', '', '', 'ACTIVE', now(), now()),
-  ('root', 'ADMIN', NULL, '{}', '', '', 'ACTIVE', now(), now());
+INSERT INTO accounts VALUES ('olga', 'OPERATOR', 'M', '{}', '', '', 'ACTIVE', now(), now(), '{}'),
+  ('root', 'ADMIN', NULL, '{}', '', '', 'ACTIVE', now(), now(), '{ADMINISTRATOR}');
 UPDATE products SET boarding_minutes = 1440, tiers = '[{"min_party": 3, "percent_off": 10}]',
   policy = policy
   || '{"refund_tiers": [{"minutes_before": 0, "percent": 80}], "changes_allowed": 2,

@@ -94,7 +94,10 @@ def facts(**changes: Any) -> dict[str, list[tuple[Any, ...]]]:
             )
         ],
         "timetables": [
-            (number, 10, f"G{number}", clock, 127, DAY, DAY + timedelta(days=2), ["SECOND"], 10, 30)
+            (
+                *(number, 10, f"G{number}", clock, 127, DAY, DAY + timedelta(days=2)),
+                *(["SECOND"], 10, 30, [], [], None),
+            )
             for number, clock in ((NIGHT, time(23, 40)), (MORNING, time(9)))
         ],
         "departures": [

@@ -300,6 +300,7 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "CancelDeparture": {"departure_id": DEPARTURE, "comment": "typhoon"},
     "GetDeparture": {"departure_id": DEPARTURE},
+    "PreviewDisruption": {"departure_id": DEPARTURE},
     "GetRefund": {"refund_id": REFUND},
     "GetOrder": {"order_code": REFUND.removesuffix("-R1")},
     "GetTicket": {"ticket_code": TICKET},
