@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 from zlib import crc32
@@ -163,6 +164,7 @@ class Jobs:
         self._stopping = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._failures: dict[str, tuple[int, float]] = {}
+        self._failed: asyncio.Future[None] | None = None
         loops = loops or Loops()
         self._leadership = Leadership(db, loops, self._lead)
         self._loop = loops.add("jobs", self._schedule)
@@ -185,6 +187,8 @@ class Jobs:
         """Ends it, when the pieces under way are done."""
         self._stopping.set()
         await self._loop.end()
+        if self._running:
+            await asyncio.wait({*self._running.values()})
         await self._leadership.stop()
 
     async def run_if_due(self, job: Job) -> None:
@@ -213,14 +217,15 @@ class Jobs:
     # What runs when
 
     async def _schedule(self) -> None:
-        """Looks until the stop; an error that a look lets out ends it, to be started again."""
+        """Looks until the stop; an error that a look or a job lets out ends it, to be started
+        again. Jobs under way go on meanwhile.
+        """
         scheduler = AsyncIOScheduler(timezone=UTC)
         ended: asyncio.Future[Any] = asyncio.create_task(self._stopping.wait())
-        failed: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        failed = self._failed = asyncio.get_running_loop().create_future()
 
         def fail(event: JobExecutionEvent) -> None:
-            if not failed.done():
-                failed.set_exception(event.exception)
+            self._fail(event.exception)
 
         scheduler.add_listener(fail, EVENT_JOB_ERROR)
         for look, seconds in ((self._look, LOOK_SECONDS), (self._sample, SAMPLE_SECONDS)):
@@ -239,10 +244,16 @@ class Jobs:
             ended.cancel()
             scheduler.pause()
             await asyncio.sleep(0)  # lets those begin, and see it, that were just about to
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
             scheduler.shutdown(wait=False)
+            self._failed = None
         if failed.done():
             failed.result()
+
+    def _fail(self, error: BaseException) -> None:
+        if self._failed and not self._failed.done():
+            self._failed.set_exception(error)
+        else:  # it has ended already
+            log.error("jobs.failed", exc_info=error)
 
     def _lead(self, leads: bool) -> None:
         if not leads:
@@ -265,7 +276,13 @@ class Jobs:
             if name not in self._running and self._is_due(job, state, now):
                 task = asyncio.create_task(self.run_if_due(job), name=f"job {name}")
                 self._running[name] = task
-                task.add_done_callback(lambda _, name=name: self._running.pop(name))  # type: ignore[misc]
+                task.add_done_callback(partial(self._ran, name))
+
+    def _ran(self, name: str, task: asyncio.Task[None]) -> None:
+        del self._running[name]
+        error = None if task.cancelled() else task.exception()
+        if error:
+            self._fail(error)
 
     def _is_due(self, job: Job, state: JobState, now: datetime) -> bool:
         _, retry = self._failures.get(job.name, (0, 0.0))

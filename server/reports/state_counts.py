@@ -23,7 +23,10 @@ COUNTING_SHARE = 0.01
 COUNT_SECONDS = 300
 """A count may take so long."""
 SAMPLE_SECONDS = 15.0
-"""How often a process reads what was counted."""
+"""How often a process reads what was counted; up to JITTER_SECONDS more, so that they take
+turns.
+"""
+JITTER_SECONDS = 1.0
 
 FIRST_OF_SANDBOXES = SANDBOX_BIT << DAY_BITS + SEQUENCE_BITS
 STATES = {
@@ -103,7 +106,11 @@ class StateMetrics:
     def __init__(self, db: Database, loops: Loops) -> None:
         self._db = db
         polling = Polling(
-            self.sample, SAMPLE_SECONDS, jitter_seconds=1.0, at_once=True, tolerated=(Exception,)
+            self.sample,
+            SAMPLE_SECONDS,
+            jitter_seconds=JITTER_SECONDS,
+            at_once=True,
+            tolerated=(Exception,),
         )
         self._loop = loops.add("state-metrics", polling)
 

@@ -148,6 +148,7 @@ LOOPS = [
     "accept operations_http 0",
     "audit-chain",
     "change-feed",
+    "change-listener",
     "database-probe",
     "health",
     "hold-expiry",

@@ -21,6 +21,7 @@ from server.platform import change_feed, job_runs, leadership, schedule, task_wo
 from server.platform import loops as loops_module
 from server.platform.connection import DriverConnection
 from server.platform.round_trips import RoundTrips
+from server.reports import state_counts
 from server.webhooks import dispatching, sequencing
 from tests.support.gate_server import GateServer
 from tests.support.traveller import traveller_server
@@ -105,6 +106,7 @@ async def quick_server(database_url: str, redis_url: str) -> AsyncIterator[GateS
             (reservation_expiry, "LOOK_SECONDS"),
             (sandbox_clock, "LOOK_SECONDS"),
             (change_feed, "POLL_SECONDS"),
+            (change_feed, "CHECK_SECONDS"),
             (task_worker, "POLL_SECONDS"),
             (task_worker, "SAMPLE_SECONDS"),
             (keys, "NOTE_POLL_SECONDS"),
@@ -116,6 +118,8 @@ async def quick_server(database_url: str, redis_url: str) -> AsyncIterator[GateS
             (leadership, "LOOK_SECONDS"),
             (leadership, "JITTER_SECONDS"),
             (health_module, "PROBE_SECONDS"),
+            (state_counts, "SAMPLE_SECONDS"),
+            (state_counts, "JITTER_SECONDS"),
             (ledger, "POLL_SECONDS"),
             (sequencing, "POLL_SECONDS"),
             (dispatching, "POLL_SECONDS"),
