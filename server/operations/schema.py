@@ -13,6 +13,7 @@ from sqlalchemy import Connection, inspect, text
 if TYPE_CHECKING:
     from alembic.config import Config
 
+import server.aftersales.disruption_models
 import server.audit.models
 import server.catalog.models
 import server.gtfs.models
@@ -30,6 +31,7 @@ import server.platform.change_feed
 import server.platform.idempotency
 import server.platform.outbox
 import server.platform.schedule
+import server.platform.stuck
 import server.redemption.models
 import server.reports.models
 import server.stock.models

@@ -68,10 +68,14 @@ METHODS: dict[str, MethodDescriptor] = {
 }
 CLOCKWORK = [
     *("job_history", "job_runs", "notification_marks", "state_counts", "stuck_findings"),
-    "ticket_reminders",
+    *("ticket_reminders", "audit_heads", "audit_checkpoints"),
 ]
-"""What the clock does says nothing of a call; nor when a key was used, which is noted later."""
-NOTED = "last_used_time"
+"""What the clock does says nothing of a call; nor when a key was used, which is noted later, nor
+when the sequencer came to an audit event, which is there before.
+"""
+NOTED = ["last_used_time"]
+CHAINED = ["position", "chain_hash", "chain_seal", "seal"]
+"""Of an audit event, what the sequencer adds."""
 TABLES = (
     "SELECT quote_ident(table_name) FROM information_schema.tables"
     " WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> ALL(%s)"
@@ -164,7 +168,8 @@ async def rows(database_url: str) -> dict[str, tuple[int, str]]:
         names = await (await pg.execute(TABLES, [CLOCKWORK])).fetchall()
         found = {}
         for (name,) in names:
-            row = f"(to_jsonb(t) - '{NOTED}')::text"
+            later = [*NOTED, *(CHAINED if name == "audit_events" else [])]
+            row = f"(to_jsonb(t) - '{{{','.join(later)}}}'::text[])::text"
             query = f"SELECT count(*), md5(string_agg({row}, ',' ORDER BY {row})) FROM {name} t"
             ((count, digest),) = await (await pg.execute(query.encode())).fetchall()
             found[name] = (count, digest or "")
