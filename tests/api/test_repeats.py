@@ -50,7 +50,7 @@ async def repeated(name: str, made: Example, database_url: str) -> None:
         assert made.shown(method, again) == made.shown(method, first)
     await made.at_rest()
     assert await rows(database_url) == after
-    if takes_request_id(method):
+    if len(method.input_type.fields) > 1 and takes_request_id(method):  # else there is no other
         found = await refusal(made.call(method, made.altered()))
         assert found.reason is Reason.IDEMPOTENCY_MISMATCH
         await made.at_rest()

@@ -158,7 +158,8 @@ class Example:
         elif isinstance(value, httpbody_pb2.HttpBody):
             value.data += b" "
         else:
-            setattr(message, first.name, value[:-1] + ("8" if value[-1] == "9" else "9"))
+            others = "QZ" if value.isalpha() and value.isupper() else "98"  # a code of letters
+            setattr(message, first.name, value[:-1] + others[value[-1] == others[0]])
         return message
 
 
