@@ -22,6 +22,7 @@ GUIDES = ("first-call", "set-up", "webhooks", "grpcurl", "reading", "statements"
 """Of docs/integrators, in the order in which they are read."""
 REMEDY = "Remedy:"
 JAVA_IMPORTS = (
+    "com.google.protobuf.ByteString",
     *("com.google.protobuf.FieldMask", "com.google.protobuf.Timestamp"),
     *("io.grpc.stub.StreamObserver", "java.nio.file.Files", "java.nio.file.Path"),
     "java.time.Instant",
@@ -91,6 +92,10 @@ READERS: dict[str, Json] = {
             "        .loggedInOperator(username, password, terminalDeviceId)"
         ),
         "messages": ("redemption", "tickets"),
+        "more_java": (
+            *("admin.v1.AdminServiceGrpc", "admin.v1.GetDashboardRequest"),
+            *("admin.v1.ReportRedemptionsRequest", "admin.v1.DownloadRedemptionReportRequest"),
+        ),
         "how": "`OperatorLogin` takes name, password and terminal and gives an access token.",
     },
     "administrator": {
@@ -102,7 +107,11 @@ READERS: dict[str, Json] = {
         "python": 'client = Client("127.0.0.1:50051", access_token=TOKEN, plaintext=True)',
         "java": 'DeepTravel.at("127.0.0.1:50051").accessToken(token).plaintext().open()',
         "messages": ("admin", "redemption", "tickets"),
-        "more_java": ("ota.v1.StatementFormat", "ticketing.v1.RefundState"),
+        "more_java": (
+            *("ota.v1.StatementFormat", "ticketing.v1.RefundState"),
+            *("ticketing.v1.NotificationKind", "ticketing.v1.NotificationLanguage"),
+            "ticketing.v1.OfferKind",
+        ),
         "more_python": ("ota", "ticketing"),
         "how": "`AdminLogin` takes name and password and gives an access token.",
     },
