@@ -68,6 +68,16 @@ class DeliveryOutcome(NamedTuple):
     words: str = ""
     code: str = ""
 
+    @property
+    def returns_consent(self) -> bool:
+        """Whether WeChat surely did not use the consent, and nothing more is sent."""
+        return bool(
+            self.state == "DEAD"
+            and self.delivery.template_id
+            and self.delivery.before not in UNCLEAR
+            and self.result is AttemptResult.GIVE_UP
+        )
+
 
 class _DeliveryKey(NamedTuple):
     """Of the deliveries of one message each channel has its own."""
@@ -144,11 +154,12 @@ WHERE channel = $1 AND template_id = $2 AND state = 'PENDING' AND reason = 'PAUS
 _SETTLE = Statement(
     """
 UPDATE notification_deliveries d SET state = v.state, reason = v.reason, due_time = v.due_time,
-  lease_time = NULL, update_time = $1::timestamptz,
+  lease_time = NULL, update_time = $1::timestamptz, consent_returned = v.consent_returned,
   attempts = CASE WHEN v.keeps_attempt THEN d.attempts ELSE d.attempts - 1 END
 FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[], $7::text[],
-  $8::timestamptz[], $9::boolean[])
-  AS v (traveller_id, number, channel, lease_time, state, reason, due_time, keeps_attempt)
+  $8::timestamptz[], $9::boolean[], $10::boolean[])
+  AS v (traveller_id, number, channel, lease_time, state, reason, due_time, keeps_attempt,
+    consent_returned)
 WHERE d.traveller_id = v.traveller_id AND d.number = v.number AND d.channel = v.channel
   AND d.state = 'PENDING' AND d.lease_time = v.lease_time
 RETURNING d.traveller_id, d.number, d.channel
@@ -167,11 +178,28 @@ WHERE d.traveller_id = v.traveller_id AND d.order_id = v.order_id AND d.channel 
   AND d.state = 'PENDING' AND d.number > v.number AND d.attempts = 0
   AND CASE WHEN v.state = 'PENDING' THEN d.due_time < v.due_time ELSE d.reason = 'WAITS' END
 """)
+# Under the delivery's lock, so that it takes one consent however many replay it at once. A message
+# that has none stays in the inbox, as one that had none from the beginning.
 _REPLAY = Statement(
     """
-UPDATE notification_deliveries SET state = 'PENDING', reason = '', due_time = $4::timestamptz,
-  lease_time = NULL, attempts = 0, update_time = $4::timestamptz
-WHERE traveller_id = $1::bigint AND number = $2::bigint AND channel = $3 AND state = 'DEAD'
+WITH letter AS MATERIALIZED (
+  SELECT traveller_id, number, channel, template_id, consent_returned FROM notification_deliveries
+  WHERE traveller_id = $1::bigint AND number = $2::bigint AND channel = $3 AND state = 'DEAD'
+  FOR NO KEY UPDATE),
+taken AS (
+  UPDATE notification_consents c SET available = c.available - 1, update_time = $4::timestamptz
+  FROM letter WHERE letter.consent_returned AND c.traveller_id = letter.traveller_id
+    AND c.template_id = letter.template_id AND c.available > 0
+  RETURNING 1),
+verdict AS (
+  SELECT letter.*, letter.consent_returned AND NOT EXISTS (SELECT FROM taken) AS lacks FROM letter)
+UPDATE notification_deliveries d SET
+  state = CASE WHEN v.lacks THEN 'SKIPPED' ELSE 'PENDING' END,
+  reason = CASE WHEN v.lacks THEN 'NO_CONSENT' ELSE '' END,
+  consent_returned = v.lacks, due_time = $4::timestamptz, lease_time = NULL, attempts = 0,
+  update_time = $4::timestamptz
+FROM verdict v
+WHERE d.traveller_id = v.traveller_id AND d.number = v.number AND d.channel = v.channel
 """,
     notifies="notification_deliveries",
 )
@@ -251,6 +279,7 @@ async def settle(tx: Transaction, outcomes: Sequence[DeliveryOutcome], *, now: d
             each.reason[:MAX_REASON],
             each.due_time,
             each.result not in (AttemptResult.STOP, AttemptResult.STOP_TEMPLATE),
+            each.returns_consent,
         )
         for each in sorted(outcomes, key=lambda each: each.delivery[:3])
     ]
@@ -286,10 +315,7 @@ async def settle(tx: Transaction, outcomes: Sequence[DeliveryOutcome], *, now: d
             *(
                 preferences.give_back(*_whose(each), now=now)
                 for each in ours
-                if each.state == "DEAD"
-                and each.delivery.template_id
-                and each.delivery.before not in UNCLEAR
-                and each.result is AttemptResult.GIVE_UP
+                if each.returns_consent
             ),
         ],
     )
@@ -301,7 +327,9 @@ def letter_key(delivery: DueMessage) -> str:
 
 
 def replay(key: str, *, now: datetime) -> Command[None]:
-    """Has a message that was given up sent again, by the key of its letter, with all attempts."""
+    """Has a message that was given up sent again, by the key of its letter, with all attempts. The
+    consent that was returned with it is taken again; without one left it is SKIPPED, NO_CONSENT.
+    """
     traveller_id, number, channel = key.split("/")
     return _REPLAY(int(traveller_id), int(number), channel, now)
 

@@ -66,6 +66,8 @@ notification_deliveries = Table(
     # until when it is its who has taken it to send it; also the proof of having taken it
     Column("lease_time", DateTime(timezone=True)),
     Column("attempts", Integer, nullable=False),
+    # DEAD or SKIPPED: its consent is the traveller's again, and a replay takes one
+    Column("consent_returned", Boolean, nullable=False, server_default="false"),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
     CheckConstraint("channel IN ('WECHAT', 'SMS', 'EMAIL')", name="channel"),

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
-from sqlalchemy import text
 
 from server.notifications import deliveries, pauses, tasks
 from server.notifications.deliveries import DeliveryOutcome, DueMessage
@@ -31,6 +31,7 @@ from server.platform.statements import run
 from server.platform.task_worker import TaskWorker
 from server.wechat.access_tokens import AccessTokens
 from server.wechat.mini_program_client import MiniProgramClient
+from tests.support import databases
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.wechat import WechatSimulator
 
@@ -92,6 +93,13 @@ class Line:
         row = await (await self.pg.execute(query, [number])).fetchone()
         assert row
         return row[0], row[1], row[2]
+
+    async def available(self, traveller_id: int) -> int:
+        """How many consents a traveller has left."""
+        query = b"SELECT available FROM notification_consents WHERE traveller_id = %s"
+        row = await (await self.pg.execute(query, [traveller_id])).fetchone()
+        assert row
+        return int(row[0])
 
     async def look(self) -> None:
         """Sends what is due, and writes down what became of it."""
@@ -337,20 +345,85 @@ async def test_what_another_process_has_taken_meanwhile_stays_its(line: Line) ->
     assert await (await line.pg.execute(letters)).fetchall() == []
 
 
-async def test_a_dead_letter_is_replayed_and_its_consent_was_given_back(line: Line) -> None:
-    """An administrator sees what was given up, and by which code; ReplayTask has it sent again."""
+async def given_up(line: Line, traveller_id: int, *, available: int) -> tuple[int, UUID]:
+    """A message that WeChat does not take, of a traveller who has so many consents after it was
+    given up: its number, and its dead letter.
+    """
     await line.wechat.switch(message_codes={47003: 1})
-    number = await line.write(9)
-    consent = "INSERT INTO notification_consents VALUES (9, %s, 0, 1, now()) ON CONFLICT DO NOTHING"
-    await line.pg.execute(consent.encode(), [TEMPLATE])
+    number = await line.write(traveller_id)
+    consent = "INSERT INTO notification_consents VALUES (%s, %s, %s, 9, now())"
+    await line.pg.execute(consent.encode(), [traveller_id, TEMPLATE, available - 1])
     assert (await line.sent(number))[0] == "DEAD"
-    letters = b"SELECT key, last_error FROM outbox_tasks WHERE kind = 'notification'"
-    ((key, error),) = await (await line.pg.execute(letters)).fetchall()
-    assert (key, error.partition(" ")[0]) == (f"9/{number}/WECHAT", "47003")
-    available = b"SELECT available FROM notification_consents WHERE traveller_id = 9"
-    assert await (await line.pg.execute(available)).fetchone() == (1,)
+    key = f"{traveller_id}/{number}/WECHAT"
+    query = b"SELECT task_id, last_error FROM outbox_tasks WHERE key = %s"
+    ((letter, error),) = await (await line.pg.execute(query, [key])).fetchall()
+    assert error.partition(" ")[0] == "47003"
+    assert await line.available(traveller_id) == available
+    return number, letter
+
+
+async def replayed(line: Line, letter: UUID) -> None:
     async with line.db.transaction() as tx:
-        letter = await tx.scalar(text("SELECT task_id FROM outbox_tasks"))
         await dead_letters.replay(tx, letter, now=datetime.now(UTC))
     await TaskWorker(line.db, tasks.kinds(line.db)).drain()
+
+
+async def test_a_dead_letter_is_replayed_with_the_consent_that_was_given_back(line: Line) -> None:
+    """An administrator sees what was given up, and by which code; ReplayTask has it sent again.
+    Seen red without taking it: a message more than the traveller has agreed to.
+    """
+    number, letter = await given_up(line, 9, available=1)
+    await replayed(line, letter)
+    assert await line.available(9) == 0
+    assert await line.sent(number) == ("SENT", "", 1)
+    # given up once more, it is given back once more
+    number, letter = await given_up(line, 11, available=1)
+    await line.wechat.switch(message_codes={47003: 1})
+    await replayed(line, letter)
+    assert (await line.sent(number))[0] == "DEAD"
+    assert await line.available(11) == 1
+
+
+async def test_a_dead_letter_whose_consent_another_message_has_used_stays_in_the_inbox(
+    line: Line,
+) -> None:
+    number, letter = await given_up(line, 12, available=1)
+    await line.pg.execute(b"UPDATE notification_consents SET available = 0 WHERE traveller_id = 12")
+    await replayed(line, letter)
+    assert await line.sent(number) == ("SKIPPED", "NO_CONSENT", 0)
+    assert await line.available(12) == 0
+
+
+async def test_a_consent_that_may_have_been_used_is_neither_given_back_nor_taken(
+    line: Line,
+) -> None:
+    await line.wechat.switch(lost_answers={"message": 1})
+    number = await line.write(13)
+    consent = b"INSERT INTO notification_consents VALUES (13, %s, 1, 9, now())"
+    await line.pg.execute(consent, [TEMPLATE])
+    assert await line.sent(number) == ("PENDING", "UNKNOWN", 1)
+    await line.wechat.switch(message_codes={47003: 1})
+    await line.now_due()
+    assert (await line.sent(number))[0] == "DEAD"
+    async with line.db.transaction() as tx:
+        await run(tx, deliveries.replay(f"13/{number}/WECHAT", now=datetime.now(UTC)))
+    assert (await line.state(number))[0] == "PENDING"
+    assert await line.available(13) == 1
+
+
+async def test_one_that_is_replayed_twice_at_once_takes_one_consent(line: Line) -> None:
+    """As a task whose lease was over while it ran. Seen red without the delivery's lock: both took
+    one.
+    """
+    number, _ = await given_up(line, 14, available=3)
+
+    async def again() -> None:
+        async with line.db.transaction() as tx:
+            await run(tx, deliveries.replay(f"14/{number}/WECHAT", now=datetime.now(UTC)))
+
+    async with asyncio.TaskGroup() as group, line.db.transaction() as tx:
+        await run(tx, deliveries.replay(f"14/{number}/WECHAT", now=datetime.now(UTC)))
+        group.create_task(again())
+        await databases.until_a_lock_is_waited_for(line.db)
+    assert await line.available(14) == 2
     assert await line.sent(number) == ("SENT", "", 1)
