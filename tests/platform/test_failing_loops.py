@@ -155,6 +155,7 @@ LOOPS = [
     "job-leader",
     "key-uses",
     "ledgers",
+    "notification-dispatcher",
     "notifications",
     "order-watcher",
     "outbox",
@@ -198,10 +199,11 @@ JOBS = [
 
 
 async def test_every_loop_of_the_server_is_tried_here(app_server: GateServer) -> None:
-    # "webhook-outcomes" has something to do after a delivery alone, and tolerates every error
+    # those of outcomes have something to do after a delivery alone, and tolerate every error
     assert app_server.app.loops.names == {
         *LOOPS,
         "jobs",
+        "notification-outcomes",
         "webhook-outcomes",
     }
     assert sorted(f"job {job.name}" for job in jobs(load_settings())) == JOBS

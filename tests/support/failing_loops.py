@@ -1,6 +1,7 @@
 """A server whose loops turn quickly, and a statement of a loop that fails where a test says so."""
 
 import asyncio
+import base64
 from asyncio import selector_events
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from redis.asyncio import Redis
 from server.api import health as health_module
 from server.api import streams
 from server.identity import keys
+from server.notifications import dispatching as notification_dispatching
 from server.orders import hold_expiry, watch
 from server.partners import ledger, reservation_expiry, sandbox_clock
 from server.platform import change_feed, job_runs, leadership, schedule, task_worker
@@ -38,6 +40,11 @@ def broken_index() -> BaseException:
     return psycopg.errors.IndexCorrupted("could not read block 7")
 
 
+TEXT_MESSAGES = {
+    "notification_sms_url": "http://127.0.0.1:9/nobody-is-there",
+    "notification_sms_secret": "whsec_" + base64.b64encode(bytes(24)).decode(),
+}
+"""So that there is a channel to send by."""
 ERRORS = [read_only, broken_index, ZeroDivisionError]
 
 
@@ -123,11 +130,14 @@ async def quick_server(database_url: str, redis_url: str) -> AsyncIterator[GateS
             (ledger, "POLL_SECONDS"),
             (sequencing, "POLL_SECONDS"),
             (dispatching, "POLL_SECONDS"),
+            (notification_dispatching, "POLL_SECONDS"),
             (loops_module, "FIRST_RESTART_SECONDS"),
             (loops_module, "MAX_RESTART_SECONDS"),
             (loops_module, "STEADY_SECONDS"),
         ):
             patched.setattr(module, name, 0.05)
         patched.setattr(job_runs, "STALE", timedelta(seconds=0.05))
-        async with traveller_server(database_url, redis_url, all_jobs=True) as running:
+        async with traveller_server(
+            database_url, redis_url, all_jobs=True, **TEXT_MESSAGES
+        ) as running:
             yield running
