@@ -26,21 +26,19 @@ from server.notifications.sending import (
 from server.notifications.templates import Published, TemplateKey, Templates
 from server.platform import clock
 from server.platform.database import Database
+from server.platform.dispatch import Dispatch
 from server.platform.faults import fault_text
-from server.platform.loops import Loops, Polling
+from server.platform.loops import Loops
 from server.platform.metrics import NOTIFICATION_PAUSES, NOTIFICATION_SECONDS, NOTIFICATIONS
 from server.platform.pipeline import PipelineConnection
 from server.platform.statements import commit_with, run, run_all
 from server.tickets.rules import DIRECT, Code
 
-POLL_SECONDS = 0.5
-SPACING_SECONDS = 0.02
 SETTLE_SECONDS = 0.02
 """Between two writings of outcomes: so long, at the most, a message that went out looks as if it
 had not.
 """
 LEASE = timedelta(seconds=ATTEMPT_SECONDS + 18.0)
-STOP_SECONDS = 5.0
 
 log = structlog.get_logger()
 
@@ -64,51 +62,25 @@ class NotificationDispatcher:
         self._senders = {sender.channel: sender for sender in senders}
         self._zone = zone
         self._busy: Counter[str] = Counter()
-        self._running: set[asyncio.Task[None]] = set()
-        self._outcomes: list[DeliveryOutcome] = []
         self._paused: dict[tuple[str, str], Pause] = {}
-        loops = loops or Loops()
-        self._loop = loops.add(
+        self._dispatch = Dispatch(
+            db,
             "notification-dispatcher",
-            Polling(
-                self._look,
-                POLL_SECONDS,
-                spacing_seconds=SPACING_SECONDS,
-                at_once=True,
-                tolerated=(Exception,),  # one look that fails must not be the last
-            ),
-        )
-        self._settling = loops.add(
-            "notification-outcomes",
-            Polling(
-                self._settle,
-                POLL_SECONDS,
-                spacing_seconds=SETTLE_SECONDS,
-                tolerated=(Exception,),  # what is not written is sent again
-            ),
+            self._look,
+            self._settle,
+            outcomes="notification-outcomes",
+            channels=(writing.CREATED,),
+            settle_seconds=SETTLE_SECONDS,
+            loops=loops,
         )
 
     def start(self) -> None:
         """Begins to look, at once, and after commits of this process that make messages."""
-        self._db.notifications.listen(writing.CREATED, self._loop.wake)
-        self._settling.start()
-        self._loop.start()
+        self._dispatch.start()
 
     async def stop(self) -> None:
         """Takes no more, and lets attempts under way end for a while; the rest are made again."""
-        self._db.notifications.unlisten(writing.CREATED, self._loop.wake)
-        await self._loop.end()
-        if self._running:
-            await asyncio.wait(list(self._running), timeout=STOP_SECONDS)
-        left = list(self._running)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        await self._settling.end()
-        try:
-            await self._settle()
-        except Exception as error:  # noqa: BLE001 - they are made again
-            log.warning("notifications.not_written", error=fault_text(error))
+        await self._dispatch.stop()
         for sender in self._senders.values():
             await sender.close()
 
@@ -159,10 +131,7 @@ class NotificationDispatcher:
         for each in taken:
             content = contents.get((each.traveller_id, each.number))
             self._busy[channel] += 1
-            attempt = self._attempt(sender, each, content, published, tickets)
-            task = asyncio.create_task(attempt, name="notification")
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._dispatch.begin(self._attempt(sender, each, content, published, tickets))
 
     async def _read(
         self, pipeline: PipelineConnection, taken: Sequence[DueMessage]
@@ -195,7 +164,7 @@ class NotificationDispatcher:
         content: MessageContent | None,
         published: Published,
         tickets: Mapping[tuple[int, str], CalendarTicket],
-    ) -> None:
+    ) -> DeliveryOutcome:
         try:
             if content is None:  # it was purged meanwhile
                 sent = SendResult(AttemptResult.GIVE_UP, "REMOVED")
@@ -210,11 +179,10 @@ class NotificationDispatcher:
                     else await self._send(sender, message)
                 )
             made = deliveries.outcome(due, sent, random.random(), now=clock.now())  # noqa: S311
-            self._outcomes.append(made)
             _report(made, sent)
+            return made
         finally:
             self._busy[due.channel] -= 1
-            self._settling.wake()
 
     async def _send(self, sender: ChannelSender, message: Outgoing) -> SendResult:
         try:
@@ -263,10 +231,7 @@ class NotificationDispatcher:
             calendar,
         )
 
-    async def _settle(self) -> None:
-        outcomes, self._outcomes = self._outcomes, []
-        if not outcomes:
-            return
+    async def _settle(self, outcomes: Sequence[DeliveryOutcome]) -> None:
         now = clock.now()
         stops = {
             (each.delivery.channel, _stopped(each)): (each.code, each.words)
@@ -280,23 +245,15 @@ class NotificationDispatcher:
             for key in ((each.delivery.channel, ""), _key(each))
             if key in self._paused and key not in stops
         }
-        try:
-            async with self._db.pipeline() as pipeline, pipeline.transaction():
-                await deliveries.settle(pipeline, outcomes, now=now)
-                await commit_with(
-                    pipeline,
-                    [
-                        *(pauses.stop(*key, *why, now=now) for key, why in sorted(stops.items())),
-                        *(
-                            command
-                            for key in sorted(ended)
-                            for command in pauses.mended(*key, now=now)
-                        ),
-                    ],
-                )
-        except Exception:
-            self._outcomes = outcomes + self._outcomes
-            raise
+        async with self._db.pipeline() as pipeline, pipeline.transaction():
+            await deliveries.settle(pipeline, outcomes, now=now)
+            await commit_with(
+                pipeline,
+                [
+                    *(pauses.stop(*key, *why, now=now) for key, why in sorted(stops.items())),
+                    *(command for key in sorted(ended) for command in pauses.mended(*key, now=now)),
+                ],
+            )
         for (channel, template_id), (code, words) in stops.items():
             log.error(
                 "notifications.stopped",
@@ -307,7 +264,6 @@ class NotificationDispatcher:
             )
         for channel, template_id in ended:
             log.info("notifications.resumed", channel=channel, template_id=template_id)
-        self._loop.wake()
 
 
 def _stopped(each: DeliveryOutcome) -> str:

@@ -22,8 +22,8 @@ from cryptography.exceptions import InvalidTag
 from server.platform import clock
 from server.platform.config import Settings
 from server.platform.database import Database
-from server.platform.faults import fault_text
-from server.platform.loops import Loops, Polling
+from server.platform.dispatch import Dispatch
+from server.platform.loops import Loops
 from server.platform.metrics import WEBHOOK_ATTEMPTS
 from server.platform.statements import commit_with, run
 from server.webhooks import deliveries, events
@@ -35,14 +35,11 @@ from server.webhooks.webhook_secrets import StoredSecrets, WebhookSecrets
 if TYPE_CHECKING:  # loaded for the first endpoint that something is sent to
     from server.webhooks.sending import EndpointAnswer, Sender
 
-POLL_SECONDS = 0.5
-SPACING_SECONDS = 0.02
 SETTLE_SECONDS = 0.03
 """Between two writings of outcomes: under load one writes many."""
 AT_ONCE = 1024
 """Attempts under way in one process."""
 LEASE_SECONDS = ATTEMPT_SECONDS + 15.0
-STOP_SECONDS = 5.0
 MAX_PAUSE_SECONDS = 30.0
 """Between two attempts at an endpoint that fails all the time."""
 IDLE_LINE_SECONDS = 60.0
@@ -91,59 +88,31 @@ class Dispatcher:
         self._allow_private = bool(settings.webhook_allow_private)
         self._sender: Sender | None = None
         self._lines: dict[UUID, _Line] = {}
-        self._running: set[asyncio.Task[None]] = set()
-        self._outcomes: list[AttemptOutcome] = []
-        loops = loops or Loops()
-        self._loop = loops.add(
+        self._dispatch = Dispatch(
+            db,
             "webhooks",
-            Polling(
-                self._look,
-                POLL_SECONDS,
-                spacing_seconds=SPACING_SECONDS,
-                at_once=True,
-                tolerated=(Exception,),  # one look that fails must not be the last
-            ),
-        )
-        self._settling = loops.add(
-            "webhook-outcomes",
-            Polling(
-                self._settle,
-                POLL_SECONDS,
-                spacing_seconds=SETTLE_SECONDS,
-                tolerated=(Exception,),  # what is not written is sent again
-            ),
+            self._look,
+            self._settle,
+            outcomes="webhook-outcomes",
+            channels=(SEQUENCED, deliveries.REPLAYED),
+            settle_seconds=SETTLE_SECONDS,
+            loops=loops,
         )
 
     def start(self) -> None:
         """Begins to look, at once, and after commits of this process that have something sent."""
-        for channel in (SEQUENCED, deliveries.REPLAYED):
-            self._db.notifications.listen(channel, self._loop.wake)
-        self._settling.start()
-        self._loop.start()
+        self._dispatch.start()
 
     async def stop(self) -> None:
         """Takes no more, and lets attempts under way end for a while; the rest are made again."""
-        for channel in (SEQUENCED, deliveries.REPLAYED):
-            self._db.notifications.unlisten(channel, self._loop.wake)
-        await self._loop.end()
-        if self._running:
-            await asyncio.wait(list(self._running), timeout=STOP_SECONDS)
-        left = list(self._running)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        await self._settling.end()
-        try:
-            await self._settle()
-        except Exception as error:  # noqa: BLE001 - they are made again
-            log.warning("webhooks.not_written", error=fault_text(error))
+        await self._dispatch.stop()
         if self._sender is not None:
             await self._sender.close()
 
     async def _look(self) -> None:
         self._forget_idle()
         now = time.monotonic()
-        total = AT_ONCE - len(self._running)
+        total = AT_ONCE - self._dispatch.under_way
         if total <= 0:
             return
         rooms = {number: line.room(self._limit, now) for number, line in self._lines.items()}
@@ -180,14 +149,11 @@ class Dispatcher:
         line = self._lines.setdefault(endpoint.endpoint_id, _Line(time.monotonic()))
         for due in dues:
             line.busy += 1
-            attempt = self._attempt(sender, due, line, endpoint.url, secrets)
-            task = asyncio.create_task(attempt, name="webhook")
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            self._dispatch.begin(self._attempt(sender, due, line, endpoint.url, secrets))
 
     async def _attempt(
         self, sender: "Sender", due: DueDelivery, line: _Line, url: str, secrets: Sequence[bytes]
-    ) -> None:
+    ) -> AttemptOutcome:
         try:
             at = clock.now()
             body = deliveries.content(due.type, due.occurred_time, _data(due))
@@ -195,26 +161,17 @@ class Dispatcher:
                 url, secrets, events.public_id(due.event_id), int(at.timestamp()), body
             )
             line.hear(answer, time.monotonic())
-            self._outcomes.append(_outcome(due, answer, at))
             _report(due, answer)
+            return _outcome(due, answer, at)
         finally:
             line.busy -= 1
             line.used_at = time.monotonic()
-            self._settling.wake()
 
-    async def _settle(self) -> None:
-        outcomes, self._outcomes = self._outcomes, []
-        if not outcomes:
-            return
-        try:
-            # its statements are planned by key, however small the tables were
-            async with self._db.pipeline() as pipeline, pipeline.transaction():
-                await deliveries.settle(pipeline, outcomes, now=clock.now())
-                await commit_with(pipeline)
-        except Exception:
-            self._outcomes = outcomes + self._outcomes
-            raise
-        self._loop.wake()
+    async def _settle(self, outcomes: Sequence[AttemptOutcome]) -> None:
+        # its statements are planned by key, however small the tables were
+        async with self._db.pipeline() as pipeline, pipeline.transaction():
+            await deliveries.settle(pipeline, outcomes, now=clock.now())
+            await commit_with(pipeline)
 
     def _forget_idle(self) -> None:
         long_ago = time.monotonic() - IDLE_LINE_SECONDS

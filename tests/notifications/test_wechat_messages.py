@@ -104,9 +104,10 @@ class Line:
     async def look(self) -> None:
         """Sends what is due, and writes down what became of it."""
         await self.dispatcher._look()
-        while self.dispatcher._running:
-            await asyncio.wait(set(self.dispatcher._running))
-        await self.dispatcher._settle()
+        dispatch = self.dispatcher._dispatch
+        while dispatch.under_way:
+            await asyncio.wait(set(dispatch._running))
+        await dispatch._settle()
 
     async def sent(self, number: int) -> tuple[str, str, int]:
         """Where a delivery stands after one look."""

@@ -60,8 +60,8 @@ NO_LOOPS = {
         "one task, whose failure is written down: tests/platform/test_outbox.py"
     ),
     "reports/recent.py": "one read, whose failure those hear who wait for it",
-    "notifications/dispatching.py": "one message, whose failure is an attempt: tests/notifications",
-    "webhooks/dispatching.py": "one delivery, whose failure is an attempt: tests/webhooks",
+    "platform/dispatch.py": "one attempt, whose failure is its outcome: tests/notifications and"
+    " tests/webhooks",
     "wechat/client.py": "one fetch of certificates",
     "api/redemption/scan_stream.py": "within a call",
     "search/cache.py": "one value, for those who wait for it",

@@ -16,15 +16,14 @@ from redis.asyncio import Redis
 from server.api import health as health_module
 from server.api import streams
 from server.identity import keys
-from server.notifications import dispatching as notification_dispatching
 from server.orders import hold_expiry, watch
 from server.partners import ledger, reservation_expiry, sandbox_clock
-from server.platform import change_feed, job_runs, leadership, schedule, task_worker
+from server.platform import change_feed, dispatch, job_runs, leadership, schedule, task_worker
 from server.platform import loops as loops_module
 from server.platform.connection import DriverConnection
 from server.platform.round_trips import RoundTrips
 from server.reports import state_counts
-from server.webhooks import dispatching, sequencing
+from server.webhooks import sequencing
 from tests.support.gate_server import GateServer
 from tests.support.traveller import traveller_server
 from tests.support.waiting import WAIT_SECONDS
@@ -129,8 +128,7 @@ async def quick_server(database_url: str, redis_url: str) -> AsyncIterator[GateS
             (state_counts, "JITTER_SECONDS"),
             (ledger, "POLL_SECONDS"),
             (sequencing, "POLL_SECONDS"),
-            (dispatching, "POLL_SECONDS"),
-            (notification_dispatching, "POLL_SECONDS"),
+            (dispatch, "POLL_SECONDS"),
             (loops_module, "FIRST_RESTART_SECONDS"),
             (loops_module, "MAX_RESTART_SECONDS"),
             (loops_module, "STEADY_SECONDS"),
