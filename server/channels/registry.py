@@ -1,0 +1,77 @@
+"""The vendors there are, a row each: a new one is added here (docs/guides/adding-a-channel.md)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from server.channels import booking_com, ctrip, expedia
+from server.channels.booking_com import BookingComCodec
+from server.channels.ctrip import CtripCodec
+from server.channels.expedia import ExpediaCodec
+from server.channels.facts import Capability
+from server.channels.wire import Codec, VendorWords
+from server.channels.words import DOCUMENTED, WordPair
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """A vendor that we can be connected to.
+
+    Attributes:
+        codec: makes its codec of credentials and words; None if it fetches a feed of ours.
+        credentials: names of what it gives us to prove who we are.
+        words: what its document says of words.
+        batch: most entries of a push in one request.
+        calls_per_minute: as long as nobody has agreed on another limit.
+    """
+
+    vendor_code: str
+    display_name_en: str
+    display_name_zh: str
+    codec: Callable[[Mapping[str, str], VendorWords], Codec] | None
+    capabilities: frozenset[Capability]
+    base_url: str = ""
+    credentials: tuple[str, ...] = ()
+    words: tuple[WordPair, ...] = field(default=(), repr=False)
+    batch: int = 500
+    calls_per_minute: int = 60
+
+
+_FEED = frozenset({Capability.FEED})
+
+VENDORS: dict[str, Vendor] = {
+    each.vendor_code: each
+    for each in (
+        Vendor(
+            "ctrip",
+            "Ctrip",
+            "携程",
+            CtripCodec,
+            CtripCodec.capabilities,
+            base_url=ctrip.BASE_URL,
+            credentials=ctrip.CREDENTIALS,
+            words=DOCUMENTED["ctrip"],
+        ),
+        Vendor(
+            "booking_com",
+            "Booking.com",
+            "Booking.com 缤客",
+            BookingComCodec,
+            BookingComCodec.capabilities,
+            base_url=booking_com.BASE_URL,
+            credentials=booking_com.CREDENTIALS,
+            words=DOCUMENTED["booking_com"],
+        ),
+        Vendor(
+            "expedia",
+            "Expedia",
+            "Expedia 亿客行",
+            ExpediaCodec,
+            ExpediaCodec.capabilities,
+            base_url=expedia.BASE_URL,
+            credentials=expedia.CREDENTIALS,
+            words=DOCUMENTED["expedia"],
+        ),
+        Vendor("kayak", "Kayak", "Kayak 客涯", None, _FEED),
+        Vendor("zuzuche", "Zuzuche", "租租车", None, _FEED),
+    )
+}
