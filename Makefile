@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
+# Where it is set, each process of the tests would compile them all, which takes 12 s of a core.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The first that is new enough; python3 alone if none is, so that the complaint names something.
 PYTHON ?= $(or $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \

@@ -16,6 +16,7 @@ from server.operations.schema import migrate
 from server.platform.config import load_settings
 from tests.support import cached, changes, databases, loopback, runs, selection, timeouts, timetable
 from tests.support.admin_client import ADMIN_SERVICE, AdminClient, Headers, seed
+from tests.support.data_folders import data_folder
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.invariants import assert_invariants
 from tests.support.module_database import ModuleDatabase
@@ -125,9 +126,10 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServices]:
     """A PostgreSQL and a Valkey for the whole run."""
-    running = EmbeddedServices.start(tmp_path_factory.mktemp("services"), durable=False)
-    yield running
-    running.stop()
+    with data_folder(tmp_path_factory.mktemp("services")) as folder:
+        running = EmbeddedServices.start(folder, durable=False)
+        yield running
+        running.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
-"""A million mutated, truncated, re-encoded and spliced QR tokens: none is accepted.
+"""Mutated, truncated, re-encoded and spliced QR tokens: none is accepted.
 
-They are made in four parts that can run at once, each by a forger with keys of his own to meet. The
-forger has 999 genuine tokens of three living keys, 333 of a revoked key, and keys of his own.
-He has neither our seeds nor our AES keys, so nothing of his may come as far as the decryption.
+Each run makes a hundred thousand, others by its seed, for keys of its own; a million are
+`--runs=10`. The forger has 999 genuine tokens of three living keys, 333 of a revoked key, and keys
+of his own. He has neither our seeds nor our AES keys, so nothing of his may come as far as the
+decryption.
 
 What a scanner adds to a genuine token is no forgery: what is accepted must be such a text, by
 `as_scanned`, which is written without ours. That all of those are accepted stands in
@@ -262,32 +263,31 @@ class Forger:
         return f"{text[:100]}{encode(point + scalar.to_bytes(32, 'little'))}"
 
 
-PARTS = 4
 SHARES: dict[Callable[[Forger], str], int] = {
-    Forger.cut: 90_000,
-    Forger.grown: 70_000,
-    Forger.too_long: 40_000,
-    Forger.other_letters: 80_000,
-    Forger.generous: 130_000,
-    Forger.any_unicode: 60_000,
-    Forger.padded: 40_000,
-    Forger.other_separator: 30_000,
-    Forger.parts_moved: 60_000,
-    Forger.spare_bits: 60_000,
-    Forger.other_encoding: 40_000,
-    Forger.noise: 30_000,
-    Forger.noise_in_shape: 30_000,
-    Forger.other_version: 30_000,
-    Forger.other_key: 60_000,
-    Forger.revoked_key: 10_000,
-    Forger.one_character: 50_000,
-    Forger.one_bit: 25_000,
-    Forger.two_exchanged: 20_000,
-    Forger.spliced: 15_000,
-    Forger.crossed: 15_000,
-    Forger.noise_under_header: 5_000,
-    Forger.own_signature: 5_000,
-    Forger.bent_signature: 5_000,
+    Forger.cut: 9_000,
+    Forger.grown: 7_000,
+    Forger.too_long: 4_000,
+    Forger.other_letters: 8_000,
+    Forger.generous: 13_000,
+    Forger.any_unicode: 6_000,
+    Forger.padded: 4_000,
+    Forger.other_separator: 3_000,
+    Forger.parts_moved: 6_000,
+    Forger.spare_bits: 6_000,
+    Forger.other_encoding: 4_000,
+    Forger.noise: 3_000,
+    Forger.noise_in_shape: 3_000,
+    Forger.other_version: 3_000,
+    Forger.other_key: 6_000,
+    Forger.revoked_key: 1_000,
+    Forger.one_character: 5_000,
+    Forger.one_bit: 2_500,
+    Forger.two_exchanged: 2_000,
+    Forger.spliced: 1_500,
+    Forger.crossed: 1_500,
+    Forger.noise_under_header: 500,
+    Forger.own_signature: 500,
+    Forger.bent_signature: 500,
 }
 
 
@@ -296,12 +296,8 @@ def sealed(key: QrKey, chance: random.Random) -> str:
     return qr.seal(claims, key)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(PARTS))
-def test_of_a_million_forgeries_none_is_accepted(
-    part: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chance = random.Random(20260101 + part)
+def test_no_forgery_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(random.getrandbits(64))
     with monkeypatch.context() as patch:
         patch.setattr(os, "urandom", chance.randbytes)
         revoked = QrKey.generate(5, KeyState.ACTIVE)
@@ -319,7 +315,7 @@ def test_of_a_million_forgeries_none_is_accepted(
     seen = {hash(text) for text in genuine}
     failed: Counter[Check] = Counter()
     for forge, share in SHARES.items():
-        wanted = len(seen) + share // PARTS
+        wanted = len(seen) + share
         while len(seen) < wanted:
             text = forge(forger)
             if hash(text) in seen:
@@ -331,8 +327,8 @@ def test_of_a_million_forgeries_none_is_accepted(
             assert isinstance(outcome, Invalid), f"{forge.__name__}: {text!r}"
             failed[outcome.failed] += 1
 
-    assert failed.total() * PARTS == 1_000_000
-    assert failed[Check.SIGNATURE] * PARTS > 100_000
+    assert failed.total() == 100_000
+    assert failed[Check.SIGNATURE] > 10_000
     assert failed[Check.DECRYPTION] == 0
     others = [check for check in Check if check is not Check.DECRYPTION]
-    assert all(failed[check] * PARTS > 20_000 for check in others), failed
+    assert all(failed[check] > 2_000 for check in others), failed
