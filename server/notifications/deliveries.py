@@ -88,7 +88,7 @@ class _DeliveryKey(NamedTuple):
 
 
 class ListedDelivery(NamedTuple):
-    """A delivery as administrators see it."""
+    """A delivery as administrators see it; the inbox's has no attempts, and says when it was read."""
 
     traveller_id: int
     number: int
@@ -102,6 +102,8 @@ class ListedDelivery(NamedTuple):
     due_time: datetime
     create_time: datetime
     update_time: datetime
+    language: str
+    read_time: datetime | None
 
 
 _TAKE = Statement(
@@ -206,11 +208,33 @@ WHERE d.traveller_id = v.traveller_id AND d.number = v.number AND d.channel = v.
 _PAGE = Statement(
     """
 SELECT d.traveller_id, d.number, d.channel, o.order_code, d.kind, d.template_id, d.state, d.reason,
-  d.attempts, d.due_time, d.create_time, d.update_time
+  d.attempts, d.due_time, d.create_time, d.update_time, n.language, NULL::timestamptz
 FROM notification_deliveries d JOIN orders o ON o.order_id = d.order_id
+JOIN notifications n ON n.traveller_id = d.traveller_id AND n.number = d.number
 WHERE d.traveller_id = $1::bigint AND ($2 = '' OR d.state = $2)
   AND ($3::bigint IS NULL OR (d.number, d.channel) < ($3::bigint, $4))
 ORDER BY d.number DESC, d.channel DESC LIMIT $5::int
+""",
+    ListedDelivery,
+)
+# A traveller's messages are found by his id, and are few: those of an order need no index.
+_OF_ORDER = Statement(
+    """
+SELECT n.traveller_id, n.number, v.channel, o.order_code, n.kind, v.template_id, v.state, v.reason,
+  v.attempts, v.due_time, v.create_time, v.update_time, n.language, v.read_time
+FROM orders o
+JOIN notifications n ON n.traveller_id = o.traveller_id AND n.order_id = o.order_id
+CROSS JOIN LATERAL (
+  SELECT 'INBOX' AS channel, '' AS template_id, 'SENT' AS state, '' AS reason, 0 AS attempts,
+    n.create_time AS due_time, n.create_time, coalesce(n.read_time, n.create_time) AS update_time,
+    n.read_time
+  UNION ALL
+  SELECT d.channel, d.template_id, d.state, d.reason, d.attempts, d.due_time, d.create_time,
+    d.update_time, NULL
+  FROM notification_deliveries d WHERE d.traveller_id = n.traveller_id AND d.number = n.number) v
+WHERE o.order_id = $1::bigint
+  AND ($2::bigint IS NULL OR (n.number, v.channel) < ($2::bigint, $3))
+ORDER BY n.number DESC, v.channel DESC LIMIT $4::int
 """,
     ListedDelivery,
 )
@@ -340,6 +364,15 @@ def page(
     """Up to `limit` deliveries of a traveller from before a place, the latest first."""
     number, channel = before or (None, "")
     return _PAGE(traveller_id, state, number, channel, limit)
+
+
+def of_order(
+    order_id: int, *, before: tuple[int, str] | None, limit: int
+) -> Command[ListedDelivery]:
+    """Up to `limit` deliveries of an order's messages, the inbox's too, from before a place, the
+    latest first.
+    """
+    return _OF_ORDER(order_id, *(before or (None, "")), limit)
 
 
 def _whose(each: DeliveryOutcome) -> tuple[int, str]:

@@ -63,6 +63,17 @@ UNION ALL
 SELECT coalesce(settle_time, create_time), 'REFUND', 'ended', state, '', '', cause, amount_minor,
   (SELECT order_code FROM orders o WHERE o.order_id = r.order_id) || '-R' || refund_no
 FROM refunds r WHERE order_id = $1::bigint AND state <> 'PROCESSING'
+UNION ALL
+SELECT v.occurred_time, 'NOTIFICATION', n.kind, v.state, 'system',
+  coalesce(n.facts ->> 'ticket_code', ''), v.reason, 0, v.channel || ' ' || n.language
+FROM orders o
+JOIN notifications n ON n.traveller_id = o.traveller_id AND n.order_id = o.order_id
+CROSS JOIN LATERAL (
+  SELECT n.create_time AS occurred_time, 'SENT' AS state, '' AS reason, 'INBOX' AS channel
+  UNION ALL
+  SELECT d.update_time, d.state, d.reason, d.channel FROM notification_deliveries d
+  WHERE d.traveller_id = n.traveller_id AND d.number = n.number) v
+WHERE o.order_id = $1::bigint
 ORDER BY 1 DESC LIMIT $2::int
 """,
     HistoryRow,

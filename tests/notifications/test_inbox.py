@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx2
 import pytest
+from deeptravel.admin.v1 import notification_pb2 as admin_notification_pb2
+from deeptravel.admin.v1 import order_pb2
 from deeptravel.ticketing.v1 import notification_pb2, ticket_pb2
 
 from server.notifications import sources
@@ -112,6 +114,60 @@ async def test_a_traveller_hears_of_all_that_happens_to_his_orders(
     assert order.order_id in paid.body
     assert "优享" in paid.body
     assert own[0].ticket_code in found[-2].body
+
+
+async def test_an_administrator_sees_what_the_traveller_of_an_order_was_notified_of(
+    world: World, server: GateServer, scenario: OrderScenario, manager: Manager
+) -> None:
+    """Kind, channel, outcome, time and language, by page and in the order's history; of no other
+    order of his.
+    """
+    client = TravellerClient.of(server.channel, 9)
+    order = await scenario.sell(client, world.package())
+    await client.cancel((await client.order(world.seat(), request_id="other-9")).order_id)
+    await notified(client, 2)
+    number = (await inbox(client))[-1].notification_id
+    await world.value(
+        "INSERT INTO notification_deliveries (traveller_id, number, channel, order_id, kind,"
+        " template_id, state, reason, due_time, attempts, create_time, update_time)"
+        " SELECT traveller_id, number, 'WECHAT', order_id, kind, 'TPL', 'DEAD', '47003',"
+        " create_time, 1, create_time, create_time FROM notifications WHERE number = %s RETURNING number",
+        number,
+    )
+    deliveries: list[Any] = []
+    token = ""
+    while token or not deliveries:
+        request = admin_notification_pb2.ListOrderNotificationsRequest(
+            order_code=order.order_id, page_size=1, page_token=token
+        )
+        page = await manager.stub.ListOrderNotifications(request, metadata=manager.headers)
+        deliveries += page.deliveries
+        token = page.next_page_token
+    channel, state = (
+        admin_notification_pb2.NotificationChannel,
+        admin_notification_pb2.NotificationDeliveryState,
+    )
+    assert [
+        (each.notification_id, channel.Name(each.channel)[21:], state.Name(each.state)[28:])
+        for each in deliveries
+    ] == [(number, "WECHAT", "DEAD"), (number, "INBOX", "SENT")]
+    for each in deliveries:
+        assert each.kind == notification_pb2.NOTIFICATION_KIND_PAYMENT_SUCCEEDED
+        assert each.language == notification_pb2.NOTIFICATION_LANGUAGE_ZH
+        assert each.order_id == order.order_id
+        assert each.HasField("update_time")
+    assert [each.reason for each in deliveries] == ["47003", ""]
+    shown = await manager.stub.GetOrder(
+        order_pb2.GetOrderRequest(order_code=order.order_id), metadata=manager.headers
+    )
+    assert sorted(
+        (each.action, each.state, each.reason, each.reference)
+        for each in shown.history
+        if each.kind == order_pb2.HISTORY_KIND_NOTIFICATION
+    ) == [
+        ("PAYMENT_SUCCEEDED", "DEAD", "47003", "WECHAT zh"),
+        ("PAYMENT_SUCCEEDED", "SENT", "", "INBOX zh"),
+    ]
 
 
 async def test_whoever_goes_by_a_departure_hears_of_its_move_and_end_in_his_language(

@@ -105,6 +105,8 @@ def delivery_message(row: ListedDelivery) -> notification_pb2.NotificationDelive
         due_time=convert.timestamp(row.due_time),
         create_time=convert.timestamp(row.create_time),
         update_time=convert.timestamp(row.update_time),
+        language=LANGUAGE_NUMBERS[row.language],
+        read_time=convert.timestamp(row.read_time) if row.read_time else None,
     )
 
 

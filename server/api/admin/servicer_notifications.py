@@ -12,6 +12,7 @@ from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
 from server.identity.callers import Admin
 from server.notifications import deliveries, pauses, templates, texts
+from server.orders import order_search
 from server.platform.statements import run
 
 
@@ -89,6 +90,22 @@ class NotificationMethods(AdminMethods):
             found = await run(tx, wanted)
         shown = page.cut(found, lambda last: (last.number, last.channel))
         return notification_pb2.ListNotificationDeliveriesResponse(
+            deliveries=map(messages.delivery_message, shown)
+        )
+
+    @paged
+    async def ListOrderNotifications(
+        self,
+        request: notification_pb2.ListOrderNotificationsRequest,
+        page: Page[Admin, tuple[int, str]],
+    ) -> notification_pb2.ListOrderNotificationsResponse:
+        async with self._db.report(page.caller.key) as tx:
+            order = await order_search.get(tx, request.order_code)
+            found = await run(
+                tx, deliveries.of_order(order.order_id, before=page.after, limit=page.size + 1)
+            )
+        shown = page.cut(found, lambda last: (last.number, last.channel))
+        return notification_pb2.ListOrderNotificationsResponse(
             deliveries=map(messages.delivery_message, shown)
         )
 

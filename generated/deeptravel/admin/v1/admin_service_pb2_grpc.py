@@ -911,6 +911,11 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.ListOrderNotifications = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListOrderNotifications',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListOrderNotificationsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListOrderNotificationsResponse.FromString,
+                _registered_method=True)
         self.ListNotificationPauses = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListNotificationPauses',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationPausesRequest.SerializeToString,
@@ -2321,6 +2326,14 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOrderNotifications(self, request, context):
+        """Lists what the traveller of an order was notified of, in which language and channel, and what
+        became of it, the latest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListNotificationPauses(self, request, context):
         """Lists the channels and templates that are stopped, by page. Reasons: PAGE_TOKEN_INVALID.
         """
@@ -3178,6 +3191,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListNotificationDeliveries,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesResponse.SerializeToString,
+            ),
+            'ListOrderNotifications': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOrderNotifications,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListOrderNotificationsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListOrderNotificationsResponse.SerializeToString,
             ),
             'ListNotificationPauses': grpc.unary_unary_rpc_method_handler(
                     servicer.ListNotificationPauses,
@@ -7736,6 +7754,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ListNotificationDeliveries',
             deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListNotificationDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOrderNotifications(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListOrderNotifications',
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListOrderNotificationsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_notification__pb2.ListOrderNotificationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -732,6 +732,10 @@ class AdminServiceStub:
     """Lists what became of a traveller's messages in each channel but the inbox, the latest first, by
     page. What was given up is replayed by ReplayTask. Reasons: PAGE_TOKEN_INVALID.
     """
+    ListOrderNotifications: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ListOrderNotificationsRequest, _notification_pb2.ListOrderNotificationsResponse]
+    """Lists what the traveller of an order was notified of, in which language and channel, and what
+    became of it, the latest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
     ListNotificationPauses: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationPausesRequest, _notification_pb2.ListNotificationPausesResponse]
     """Lists the channels and templates that are stopped, by page. Reasons: PAGE_TOKEN_INVALID."""
     ResumeNotificationChannel: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ResumeNotificationChannelRequest, _notification_pb2.ResumeNotificationChannelResponse]
@@ -1415,6 +1419,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListNotificationDeliveries: _aio.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationDeliveriesRequest, _notification_pb2.ListNotificationDeliveriesResponse]  # type: ignore[assignment]
     """Lists what became of a traveller's messages in each channel but the inbox, the latest first, by
     page. What was given up is replayed by ReplayTask. Reasons: PAGE_TOKEN_INVALID.
+    """
+    ListOrderNotifications: _aio.UnaryUnaryMultiCallable[_notification_pb2.ListOrderNotificationsRequest, _notification_pb2.ListOrderNotificationsResponse]  # type: ignore[assignment]
+    """Lists what the traveller of an order was notified of, in which language and channel, and what
+    became of it, the latest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
     """
     ListNotificationPauses: _aio.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationPausesRequest, _notification_pb2.ListNotificationPausesResponse]  # type: ignore[assignment]
     """Lists the channels and templates that are stopped, by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -3104,6 +3112,16 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_notification_pb2.ListNotificationDeliveriesResponse, _abc.Awaitable[_notification_pb2.ListNotificationDeliveriesResponse]]:
         """Lists what became of a traveller's messages in each channel but the inbox, the latest first, by
         page. What was given up is replayed by ReplayTask. Reasons: PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListOrderNotifications(
+        self,
+        request: _notification_pb2.ListOrderNotificationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_notification_pb2.ListOrderNotificationsResponse, _abc.Awaitable[_notification_pb2.ListOrderNotificationsResponse]]:
+        """Lists what the traveller of an order was notified of, in which language and channel, and what
+        became of it, the latest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod

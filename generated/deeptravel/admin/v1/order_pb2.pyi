@@ -40,6 +40,8 @@ class _HistoryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HistoryKi
     """A ticket moved to another state, other than by a redemption; its change into another too."""
     HISTORY_KIND_REDEMPTION: _HistoryKind.ValueType  # 5
     """A scan of a ticket was admitted, refused, or taken back."""
+    HISTORY_KIND_NOTIFICATION: _HistoryKind.ValueType  # 6
+    """The traveller was notified, in one channel; of an order's history alone."""
 
 class HistoryKind(_HistoryKind, metaclass=_HistoryKindEnumTypeWrapper):
     """What something in a history is about."""
@@ -56,6 +58,8 @@ HISTORY_KIND_TICKET: HistoryKind.ValueType  # 4
 """A ticket moved to another state, other than by a redemption; its change into another too."""
 HISTORY_KIND_REDEMPTION: HistoryKind.ValueType  # 5
 """A scan of a ticket was admitted, refused, or taken back."""
+HISTORY_KIND_NOTIFICATION: HistoryKind.ValueType  # 6
+"""The traveller was notified, in one channel; of an order's history alone."""
 Global___HistoryKind: _TypeAlias = HistoryKind  # noqa: Y015
 
 @_typing.final
@@ -281,20 +285,24 @@ class HistoryEntry(_message.Message):
     kind: Global___HistoryKind.ValueType
     """What it is about."""
     action: _builtins.str
-    """What happened, e.g. `PAID`, `refund`, `SUCCESS`."""
+    """What happened, e.g. `PAID`, `refund`, `SUCCESS`; of a notification what it told of, e.g.
+    `REFUND_RESULT`.
+    """
     state: _builtins.str
-    """The state after it: of the order, the ticket, the payment or the refund. Empty for a scan."""
+    """The state after it: of the order, the ticket, the payment, the refund or the notification's
+    delivery (`PENDING`, `SENT`, `SKIPPED`, `DEAD`). Empty for a scan.
+    """
     actor: _builtins.str
     """Who did it, e.g. `traveller:8000012`, `system`, or the operator who scanned."""
     ticket_code: _builtins.str
     """The ticket; empty where it concerns the order."""
     reason: _builtins.str
-    """Why a scan was refused, or an order cancelled; for a refund its cause."""
+    """Why a scan was refused, an order cancelled, or a notification not sent; for a refund its cause."""
     amount_minor: _builtins.int
     """Money of a payment or refund, in minor units of the order's currency; else 0."""
     reference: _builtins.str
-    """Number of the payment or refund, the entitlement that was scanned for with the venue, or the
-    ticket that it was changed into.
+    """Number of the payment or refund, the entitlement that was scanned for with the venue, the
+    ticket that it was changed into, or a notification's channel and language, e.g. `WECHAT zh`.
     """
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
@@ -385,7 +393,7 @@ class GetOrderResponse(_message.Message):
 
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___HistoryEntry]:
-        """What happened, the latest first, up to 500."""
+        """What happened, the latest first, up to 500; ListOrderNotifications has all notifications."""
 
     def __init__(
         self,

@@ -1056,6 +1056,13 @@ _LIST_NOTIFICATION_DELIVERIES = Method(
     safe=True,
     items="deliveries",
 )
+_LIST_ORDER_NOTIFICATIONS = Method(
+    "/deeptravel.admin.v1.AdminService/ListOrderNotifications",
+    admin.ListOrderNotificationsRequest,
+    admin.ListOrderNotificationsResponse,
+    safe=True,
+    items="deliveries",
+)
 _LIST_NOTIFICATION_PAUSES = Method(
     "/deeptravel.admin.v1.AdminService/ListNotificationPauses",
     admin.ListNotificationPausesRequest,
@@ -3987,6 +3994,29 @@ class AdminService:
     ) -> Iterator[admin.NotificationDelivery]:
         """All `deliveries` of list_notification_deliveries, page after page."""
         return self._calls.pages(_LIST_NOTIFICATION_DELIVERIES, admin.ListNotificationDeliveriesRequest(traveller_id=traveller_id, state=state, page_size=page_size), timeout)
+
+    def list_order_notifications(
+        self,
+        *,
+        order_code: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListOrderNotificationsResponse:
+        """Lists what the traveller of an order was notified of, in which language and channel, and
+        what became of it, the latest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_ORDER_NOTIFICATIONS, admin.ListOrderNotificationsRequest(order_code=order_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_order_notifications(
+        self,
+        *,
+        order_code: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.NotificationDelivery]:
+        """All `deliveries` of list_order_notifications, page after page."""
+        return self._calls.pages(_LIST_ORDER_NOTIFICATIONS, admin.ListOrderNotificationsRequest(order_code=order_code, page_size=page_size), timeout)
 
     def list_notification_pauses(
         self,
@@ -6938,6 +6968,29 @@ class AsyncAdminService:
     ) -> AsyncIterator[admin.NotificationDelivery]:
         """All `deliveries` of list_notification_deliveries, page after page."""
         return self._calls.pages(_LIST_NOTIFICATION_DELIVERIES, admin.ListNotificationDeliveriesRequest(traveller_id=traveller_id, state=state, page_size=page_size), timeout)
+
+    async def list_order_notifications(
+        self,
+        *,
+        order_code: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListOrderNotificationsResponse:
+        """Lists what the traveller of an order was notified of, in which language and channel, and
+        what became of it, the latest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_ORDER_NOTIFICATIONS, admin.ListOrderNotificationsRequest(order_code=order_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_order_notifications(
+        self,
+        *,
+        order_code: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.NotificationDelivery]:
+        """All `deliveries` of list_order_notifications, page after page."""
+        return self._calls.pages(_LIST_ORDER_NOTIFICATIONS, admin.ListOrderNotificationsRequest(order_code=order_code, page_size=page_size), timeout)
 
     async def list_notification_pauses(
         self,

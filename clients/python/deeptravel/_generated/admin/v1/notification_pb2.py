@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from deeptravel._generated.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from deeptravel._generated.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
 from deeptravel._generated.ticketing.v1 import notification_pb2 as deeptravel_dot_ticketing_dot_v1_dot_notification__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/admin/v1/notification.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a*deeptravel/ticketing/v1/notification.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"g\n\x11NotificationField\x12\x33\n\x07keyword\x18\x01 \x01(\tB\"\xbaH\x1fr\x1a\x32\x18^[a-z_]{1,20}[0-9]{1,3}$\xc8\x01\x01\x12\x1d\n\x04text\x18\x02 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\"\xee\x01\n\x11NotificationTexts\x12\x1a\n\x05title\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\x12\x1a\n\x04\x62ody\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\xd0\x0f\xba\x01\x01\x00\x12\x31\n\x0btemplate_id\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,64}$\x12\x1a\n\x04page\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\xf4\x03\xba\x01\x01\x00\x12@\n\x06\x66ields\x18\x05 \x03(\x0b\x32&.deeptravel.admin.v1.NotificationFieldB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12\x10\n\x08\x64isabled\x18\x06 \x01(\x08\"\xd5\x02\n\x14NotificationTemplate\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKind\x12\x39\n\x07\x63hannel\x18\x02 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannel\x12?\n\x08language\x18\x03 \x01(\x0e\x32-.deeptravel.ticketing.v1.NotificationLanguage\x12\x0f\n\x07version\x18\x04 \x01(\x05\x12\x35\n\x05texts\x18\x05 \x01(\x0b\x32&.deeptravel.admin.v1.NotificationTexts\x12\x0e\n\x06\x61uthor\x18\x06 \x01(\t\x12\x30\n\x0cpublish_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n ListNotificationTemplatesRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"z\n!ListNotificationTemplatesResponse\x12<\n\ttemplates\x18\x01 \x03(\x0b\x32).deeptravel.admin.v1.NotificationTemplate\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x96\x02\n\x1eGetNotificationTemplateRequest\x12\x44\n\x04kind\x18\x01 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKindB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x46\n\x07\x63hannel\x18\x02 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannelB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12L\n\x08language\x18\x03 \x01(\x0e\x32-.deeptravel.ticketing.v1.NotificationLanguageB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x18\n\x07version\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"<\n\x17NotificationPlaceholder\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xa2\x01\n\x1fGetNotificationTemplateResponse\x12;\n\x08template\x18\x01 \x01(\x0b\x32).deeptravel.admin.v1.NotificationTemplate\x12\x42\n\x0cplaceholders\x18\x02 \x03(\x0b\x32,.deeptravel.admin.v1.NotificationPlaceholder\"\xff\x02\n!UpdateNotificationTemplateRequest\x12\x44\n\x04kind\x18\x01 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKindB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x46\n\x07\x63hannel\x18\x02 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannelB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12L\n\x08language\x18\x03 \x01(\x0e\x32-.deeptravel.ticketing.v1.NotificationLanguageB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x18\n\x07version\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12@\n\x08template\x18\x05 \x01(\x0b\x32&.deeptravel.admin.v1.NotificationTextsB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x06 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"a\n\"UpdateNotificationTemplateResponse\x12;\n\x08template\x18\x01 \x01(\x0b\x32).deeptravel.admin.v1.NotificationTemplate\"\xc2\x02\n\"PreviewNotificationTemplateRequest\x12\x44\n\x04kind\x18\x01 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKindB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x46\n\x07\x63hannel\x18\x02 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannelB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12L\n\x08language\x18\x03 \x01(\x0e\x32-.deeptravel.ticketing.v1.NotificationLanguageB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12@\n\x08template\x18\x04 \x01(\x0b\x32&.deeptravel.admin.v1.NotificationTextsB\x06\xbaH\x03\xc8\x01\x01\"\x9a\x01\n#PreviewNotificationTemplateResponse\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\t\x12\x0c\n\x04page\x18\x03 \x01(\t\x12\x36\n\x06\x66ields\x18\x04 \x03(\x0b\x32&.deeptravel.admin.v1.NotificationField\x12\x10\n\x08refusals\x18\x05 \x03(\t\"\xbb\x03\n\x14NotificationDelivery\x12\x17\n\x0fnotification_id\x18\x01 \x01(\x03\x12\x39\n\x07\x63hannel\x18\x02 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannel\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x37\n\x04kind\x18\x04 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKind\x12\x13\n\x0btemplate_id\x18\x05 \x01(\t\x12=\n\x05state\x18\x06 \x01(\x0e\x32..deeptravel.admin.v1.NotificationDeliveryState\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12,\n\x08\x64ue_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd2\x01\n!ListNotificationDeliveriesRequest\x12 \n\x0ctraveller_id\x18\x01 \x01(\x03\x42\n\xbaH\x07\"\x02(\x01\xc8\x01\x01\x12G\n\x05state\x18\x02 \x01(\x0e\x32..deeptravel.admin.v1.NotificationDeliveryStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"|\n\"ListNotificationDeliveriesResponse\x12=\n\ndeliveries\x18\x01 \x03(\x0b\x32).deeptravel.admin.v1.NotificationDelivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe1\x01\n\x11NotificationPause\x12\x39\n\x07\x63hannel\x18\x01 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannel\x12\x13\n\x0btemplate_id\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12.\n\npause_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nprobe_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x1dListNotificationPausesRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"q\n\x1eListNotificationPausesResponse\x12\x36\n\x06pauses\x18\x01 \x03(\x0b\x32&.deeptravel.admin.v1.NotificationPause\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc1\x01\n ResumeNotificationChannelRequest\x12\x46\n\x07\x63hannel\x18\x01 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannelB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x31\n\x0btemplate_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,64}$\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"Z\n!ResumeNotificationChannelResponse\x12\x35\n\x05pause\x18\x01 \x01(\x0b\x32&.deeptravel.admin.v1.NotificationPause*\xba\x01\n\x13NotificationChannel\x12$\n NOTIFICATION_CHANNEL_UNSPECIFIED\x10\x00\x12\x1e\n\x1aNOTIFICATION_CHANNEL_INBOX\x10\x01\x12\x1f\n\x1bNOTIFICATION_CHANNEL_WECHAT\x10\x02\x12\x1c\n\x18NOTIFICATION_CHANNEL_SMS\x10\x03\x12\x1e\n\x1aNOTIFICATION_CHANNEL_EMAIL\x10\x04*\xe6\x01\n\x19NotificationDeliveryState\x12+\n\'NOTIFICATION_DELIVERY_STATE_UNSPECIFIED\x10\x00\x12\'\n#NOTIFICATION_DELIVERY_STATE_PENDING\x10\x01\x12$\n NOTIFICATION_DELIVERY_STATE_SENT\x10\x02\x12\'\n#NOTIFICATION_DELIVERY_STATE_SKIPPED\x10\x03\x12$\n NOTIFICATION_DELIVERY_STATE_DEAD\x10\x04\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/admin/v1/notification.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a*deeptravel/ticketing/v1/notification.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"g\n\x11NotificationField\x12\x33\n\x07keyword\x18\x01 \x01(\tB\"\xbaH\x1fr\x1a\x32\x18^[a-z_]{1,20}[0-9]{1,3}$\xc8\x01\x01\x12\x1d\n\x04text\x18\x02 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\"\xee\x01\n\x11NotificationTexts\x12\x1a\n\x05title\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\x12\x1a\n\x04\x62ody\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\xd0\x0f\xba\x01\x01\x00\x12\x31\n\x0btemplate_id\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,64}$\x12\x1a\n\x04page\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\xf4\x03\xba\x01\x01\x00\x12@\n\x06\x66ields\x18\x05 \x03(\x0b\x32&.deeptravel.admin.v1.NotificationFieldB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12\x10\n\x08\x64isabled\x18\x06 \x01(\x08\"\xd5\x02\n\x14NotificationTemplate\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKind\x12\x39\n\x07\x63hannel\x18\x02 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannel\x12?\n\x08language\x18\x03 \x01(\x0e\x32-.deeptravel.ticketing.v1.NotificationLanguage\x12\x0f\n\x07version\x18\x04 \x01(\x05\x12\x35\n\x05texts\x18\x05 \x01(\x0b\x32&.deeptravel.admin.v1.NotificationTexts\x12\x0e\n\x06\x61uthor\x18\x06 \x01(\t\x12\x30\n\x0cpublish_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n ListNotificationTemplatesRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"z\n!ListNotificationTemplatesResponse\x12<\n\ttemplates\x18\x01 \x03(\x0b\x32).deeptravel.admin.v1.NotificationTemplate\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x96\x02\n\x1eGetNotificationTemplateRequest\x12\x44\n\x04kind\x18\x01 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKindB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x46\n\x07\x63hannel\x18\x02 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannelB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12L\n\x08language\x18\x03 \x01(\x0e\x32-.deeptravel.ticketing.v1.NotificationLanguageB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x18\n\x07version\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"<\n\x17NotificationPlaceholder\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xa2\x01\n\x1fGetNotificationTemplateResponse\x12;\n\x08template\x18\x01 \x01(\x0b\x32).deeptravel.admin.v1.NotificationTemplate\x12\x42\n\x0cplaceholders\x18\x02 \x03(\x0b\x32,.deeptravel.admin.v1.NotificationPlaceholder\"\xff\x02\n!UpdateNotificationTemplateRequest\x12\x44\n\x04kind\x18\x01 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKindB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x46\n\x07\x63hannel\x18\x02 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannelB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12L\n\x08language\x18\x03 \x01(\x0e\x32-.deeptravel.ticketing.v1.NotificationLanguageB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x18\n\x07version\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12@\n\x08template\x18\x05 \x01(\x0b\x32&.deeptravel.admin.v1.NotificationTextsB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x06 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"a\n\"UpdateNotificationTemplateResponse\x12;\n\x08template\x18\x01 \x01(\x0b\x32).deeptravel.admin.v1.NotificationTemplate\"\xc2\x02\n\"PreviewNotificationTemplateRequest\x12\x44\n\x04kind\x18\x01 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKindB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x46\n\x07\x63hannel\x18\x02 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannelB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12L\n\x08language\x18\x03 \x01(\x0e\x32-.deeptravel.ticketing.v1.NotificationLanguageB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12@\n\x08template\x18\x04 \x01(\x0b\x32&.deeptravel.admin.v1.NotificationTextsB\x06\xbaH\x03\xc8\x01\x01\"\x9a\x01\n#PreviewNotificationTemplateResponse\x12\r\n\x05title\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\t\x12\x0c\n\x04page\x18\x03 \x01(\t\x12\x36\n\x06\x66ields\x18\x04 \x03(\x0b\x32&.deeptravel.admin.v1.NotificationField\x12\x10\n\x08refusals\x18\x05 \x03(\t\"\xab\x04\n\x14NotificationDelivery\x12\x17\n\x0fnotification_id\x18\x01 \x01(\x03\x12\x39\n\x07\x63hannel\x18\x02 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannel\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x37\n\x04kind\x18\x04 \x01(\x0e\x32).deeptravel.ticketing.v1.NotificationKind\x12\x13\n\x0btemplate_id\x18\x05 \x01(\t\x12=\n\x05state\x18\x06 \x01(\x0e\x32..deeptravel.admin.v1.NotificationDeliveryState\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\x05\x12,\n\x08\x64ue_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x08language\x18\x0c \x01(\x0e\x32-.deeptravel.ticketing.v1.NotificationLanguage\x12-\n\tread_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8b\x01\n\x1dListOrderNotificationsRequest\x12&\n\norder_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"x\n\x1eListOrderNotificationsResponse\x12=\n\ndeliveries\x18\x01 \x03(\x0b\x32).deeptravel.admin.v1.NotificationDelivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd2\x01\n!ListNotificationDeliveriesRequest\x12 \n\x0ctraveller_id\x18\x01 \x01(\x03\x42\n\xbaH\x07\"\x02(\x01\xc8\x01\x01\x12G\n\x05state\x18\x02 \x01(\x0e\x32..deeptravel.admin.v1.NotificationDeliveryStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"|\n\"ListNotificationDeliveriesResponse\x12=\n\ndeliveries\x18\x01 \x03(\x0b\x32).deeptravel.admin.v1.NotificationDelivery\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe1\x01\n\x11NotificationPause\x12\x39\n\x07\x63hannel\x18\x01 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannel\x12\x13\n\x0btemplate_id\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12.\n\npause_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nprobe_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"c\n\x1dListNotificationPausesRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"q\n\x1eListNotificationPausesResponse\x12\x36\n\x06pauses\x18\x01 \x03(\x0b\x32&.deeptravel.admin.v1.NotificationPause\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc1\x01\n ResumeNotificationChannelRequest\x12\x46\n\x07\x63hannel\x18\x01 \x01(\x0e\x32(.deeptravel.admin.v1.NotificationChannelB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12\x31\n\x0btemplate_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{0,64}$\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"Z\n!ResumeNotificationChannelResponse\x12\x35\n\x05pause\x18\x01 \x01(\x0b\x32&.deeptravel.admin.v1.NotificationPause*\xba\x01\n\x13NotificationChannel\x12$\n NOTIFICATION_CHANNEL_UNSPECIFIED\x10\x00\x12\x1e\n\x1aNOTIFICATION_CHANNEL_INBOX\x10\x01\x12\x1f\n\x1bNOTIFICATION_CHANNEL_WECHAT\x10\x02\x12\x1c\n\x18NOTIFICATION_CHANNEL_SMS\x10\x03\x12\x1e\n\x1aNOTIFICATION_CHANNEL_EMAIL\x10\x04*\xe6\x01\n\x19NotificationDeliveryState\x12+\n\'NOTIFICATION_DELIVERY_STATE_UNSPECIFIED\x10\x00\x12\'\n#NOTIFICATION_DELIVERY_STATE_PENDING\x10\x01\x12$\n NOTIFICATION_DELIVERY_STATE_SENT\x10\x02\x12\'\n#NOTIFICATION_DELIVERY_STATE_SKIPPED\x10\x03\x12$\n NOTIFICATION_DELIVERY_STATE_DEAD\x10\x04\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -81,6 +82,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREVIEWNOTIFICATIONTEMPLATEREQUEST'].fields_by_name['language']._serialized_options = b'\272H\010\202\001\002\020\001\310\001\001'
   _globals['_PREVIEWNOTIFICATIONTEMPLATEREQUEST'].fields_by_name['template']._loaded_options = None
   _globals['_PREVIEWNOTIFICATIONTEMPLATEREQUEST'].fields_by_name['template']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_LISTORDERNOTIFICATIONSREQUEST'].fields_by_name['order_code']._loaded_options = None
+  _globals['_LISTORDERNOTIFICATIONSREQUEST'].fields_by_name['order_code']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001\240\265\030\004'
+  _globals['_LISTORDERNOTIFICATIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTORDERNOTIFICATIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTORDERNOTIFICATIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTORDERNOTIFICATIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_LISTNOTIFICATIONDELIVERIESREQUEST'].fields_by_name['traveller_id']._loaded_options = None
   _globals['_LISTNOTIFICATIONDELIVERIESREQUEST'].fields_by_name['traveller_id']._serialized_options = b'\272H\007\"\002(\001\310\001\001'
   _globals['_LISTNOTIFICATIONDELIVERIESREQUEST'].fields_by_name['state']._loaded_options = None
@@ -99,48 +106,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMENOTIFICATIONCHANNELREQUEST'].fields_by_name['template_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{0,64}$'
   _globals['_RESUMENOTIFICATIONCHANNELREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RESUMENOTIFICATIONCHANNELREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
-  _globals['_NOTIFICATIONCHANNEL']._serialized_start=4080
-  _globals['_NOTIFICATIONCHANNEL']._serialized_end=4266
-  _globals['_NOTIFICATIONDELIVERYSTATE']._serialized_start=4269
-  _globals['_NOTIFICATIONDELIVERYSTATE']._serialized_end=4499
-  _globals['_NOTIFICATIONFIELD']._serialized_start=169
-  _globals['_NOTIFICATIONFIELD']._serialized_end=272
-  _globals['_NOTIFICATIONTEXTS']._serialized_start=275
-  _globals['_NOTIFICATIONTEXTS']._serialized_end=513
-  _globals['_NOTIFICATIONTEMPLATE']._serialized_start=516
-  _globals['_NOTIFICATIONTEMPLATE']._serialized_end=857
-  _globals['_LISTNOTIFICATIONTEMPLATESREQUEST']._serialized_start=859
-  _globals['_LISTNOTIFICATIONTEMPLATESREQUEST']._serialized_end=961
-  _globals['_LISTNOTIFICATIONTEMPLATESRESPONSE']._serialized_start=963
-  _globals['_LISTNOTIFICATIONTEMPLATESRESPONSE']._serialized_end=1085
-  _globals['_GETNOTIFICATIONTEMPLATEREQUEST']._serialized_start=1088
-  _globals['_GETNOTIFICATIONTEMPLATEREQUEST']._serialized_end=1366
-  _globals['_NOTIFICATIONPLACEHOLDER']._serialized_start=1368
-  _globals['_NOTIFICATIONPLACEHOLDER']._serialized_end=1428
-  _globals['_GETNOTIFICATIONTEMPLATERESPONSE']._serialized_start=1431
-  _globals['_GETNOTIFICATIONTEMPLATERESPONSE']._serialized_end=1593
-  _globals['_UPDATENOTIFICATIONTEMPLATEREQUEST']._serialized_start=1596
-  _globals['_UPDATENOTIFICATIONTEMPLATEREQUEST']._serialized_end=1979
-  _globals['_UPDATENOTIFICATIONTEMPLATERESPONSE']._serialized_start=1981
-  _globals['_UPDATENOTIFICATIONTEMPLATERESPONSE']._serialized_end=2078
-  _globals['_PREVIEWNOTIFICATIONTEMPLATEREQUEST']._serialized_start=2081
-  _globals['_PREVIEWNOTIFICATIONTEMPLATEREQUEST']._serialized_end=2403
-  _globals['_PREVIEWNOTIFICATIONTEMPLATERESPONSE']._serialized_start=2406
-  _globals['_PREVIEWNOTIFICATIONTEMPLATERESPONSE']._serialized_end=2560
-  _globals['_NOTIFICATIONDELIVERY']._serialized_start=2563
-  _globals['_NOTIFICATIONDELIVERY']._serialized_end=3006
-  _globals['_LISTNOTIFICATIONDELIVERIESREQUEST']._serialized_start=3009
-  _globals['_LISTNOTIFICATIONDELIVERIESREQUEST']._serialized_end=3219
-  _globals['_LISTNOTIFICATIONDELIVERIESRESPONSE']._serialized_start=3221
-  _globals['_LISTNOTIFICATIONDELIVERIESRESPONSE']._serialized_end=3345
-  _globals['_NOTIFICATIONPAUSE']._serialized_start=3348
-  _globals['_NOTIFICATIONPAUSE']._serialized_end=3573
-  _globals['_LISTNOTIFICATIONPAUSESREQUEST']._serialized_start=3575
-  _globals['_LISTNOTIFICATIONPAUSESREQUEST']._serialized_end=3674
-  _globals['_LISTNOTIFICATIONPAUSESRESPONSE']._serialized_start=3676
-  _globals['_LISTNOTIFICATIONPAUSESRESPONSE']._serialized_end=3789
-  _globals['_RESUMENOTIFICATIONCHANNELREQUEST']._serialized_start=3792
-  _globals['_RESUMENOTIFICATIONCHANNELREQUEST']._serialized_end=3985
-  _globals['_RESUMENOTIFICATIONCHANNELRESPONSE']._serialized_start=3987
-  _globals['_RESUMENOTIFICATIONCHANNELRESPONSE']._serialized_end=4077
+  _globals['_NOTIFICATIONCHANNEL']._serialized_start=4492
+  _globals['_NOTIFICATIONCHANNEL']._serialized_end=4678
+  _globals['_NOTIFICATIONDELIVERYSTATE']._serialized_start=4681
+  _globals['_NOTIFICATIONDELIVERYSTATE']._serialized_end=4911
+  _globals['_NOTIFICATIONFIELD']._serialized_start=205
+  _globals['_NOTIFICATIONFIELD']._serialized_end=308
+  _globals['_NOTIFICATIONTEXTS']._serialized_start=311
+  _globals['_NOTIFICATIONTEXTS']._serialized_end=549
+  _globals['_NOTIFICATIONTEMPLATE']._serialized_start=552
+  _globals['_NOTIFICATIONTEMPLATE']._serialized_end=893
+  _globals['_LISTNOTIFICATIONTEMPLATESREQUEST']._serialized_start=895
+  _globals['_LISTNOTIFICATIONTEMPLATESREQUEST']._serialized_end=997
+  _globals['_LISTNOTIFICATIONTEMPLATESRESPONSE']._serialized_start=999
+  _globals['_LISTNOTIFICATIONTEMPLATESRESPONSE']._serialized_end=1121
+  _globals['_GETNOTIFICATIONTEMPLATEREQUEST']._serialized_start=1124
+  _globals['_GETNOTIFICATIONTEMPLATEREQUEST']._serialized_end=1402
+  _globals['_NOTIFICATIONPLACEHOLDER']._serialized_start=1404
+  _globals['_NOTIFICATIONPLACEHOLDER']._serialized_end=1464
+  _globals['_GETNOTIFICATIONTEMPLATERESPONSE']._serialized_start=1467
+  _globals['_GETNOTIFICATIONTEMPLATERESPONSE']._serialized_end=1629
+  _globals['_UPDATENOTIFICATIONTEMPLATEREQUEST']._serialized_start=1632
+  _globals['_UPDATENOTIFICATIONTEMPLATEREQUEST']._serialized_end=2015
+  _globals['_UPDATENOTIFICATIONTEMPLATERESPONSE']._serialized_start=2017
+  _globals['_UPDATENOTIFICATIONTEMPLATERESPONSE']._serialized_end=2114
+  _globals['_PREVIEWNOTIFICATIONTEMPLATEREQUEST']._serialized_start=2117
+  _globals['_PREVIEWNOTIFICATIONTEMPLATEREQUEST']._serialized_end=2439
+  _globals['_PREVIEWNOTIFICATIONTEMPLATERESPONSE']._serialized_start=2442
+  _globals['_PREVIEWNOTIFICATIONTEMPLATERESPONSE']._serialized_end=2596
+  _globals['_NOTIFICATIONDELIVERY']._serialized_start=2599
+  _globals['_NOTIFICATIONDELIVERY']._serialized_end=3154
+  _globals['_LISTORDERNOTIFICATIONSREQUEST']._serialized_start=3157
+  _globals['_LISTORDERNOTIFICATIONSREQUEST']._serialized_end=3296
+  _globals['_LISTORDERNOTIFICATIONSRESPONSE']._serialized_start=3298
+  _globals['_LISTORDERNOTIFICATIONSRESPONSE']._serialized_end=3418
+  _globals['_LISTNOTIFICATIONDELIVERIESREQUEST']._serialized_start=3421
+  _globals['_LISTNOTIFICATIONDELIVERIESREQUEST']._serialized_end=3631
+  _globals['_LISTNOTIFICATIONDELIVERIESRESPONSE']._serialized_start=3633
+  _globals['_LISTNOTIFICATIONDELIVERIESRESPONSE']._serialized_end=3757
+  _globals['_NOTIFICATIONPAUSE']._serialized_start=3760
+  _globals['_NOTIFICATIONPAUSE']._serialized_end=3985
+  _globals['_LISTNOTIFICATIONPAUSESREQUEST']._serialized_start=3987
+  _globals['_LISTNOTIFICATIONPAUSESREQUEST']._serialized_end=4086
+  _globals['_LISTNOTIFICATIONPAUSESRESPONSE']._serialized_start=4088
+  _globals['_LISTNOTIFICATIONPAUSESRESPONSE']._serialized_end=4201
+  _globals['_RESUMENOTIFICATIONCHANNELREQUEST']._serialized_start=4204
+  _globals['_RESUMENOTIFICATIONCHANNELREQUEST']._serialized_end=4397
+  _globals['_RESUMENOTIFICATIONCHANNELRESPONSE']._serialized_start=4399
+  _globals['_RESUMENOTIFICATIONCHANNELRESPONSE']._serialized_end=4489
 # @@protoc_insertion_point(module_scope)
