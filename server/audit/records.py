@@ -19,7 +19,7 @@ from server.platform.errors import DomainError, Reason, not_found
 from server.platform.statements import run
 from server.platform.texts import read_name
 
-REVOKED = "REVOKED"
+ACTIVE, ARCHIVED, REVOKED = "ACTIVE", "ARCHIVED", "REVOKED"
 
 
 class By(TypedDict):
@@ -72,15 +72,16 @@ class Records(Generic[T]):
         return await self._read(tx, name, self.query.with_for_update(of=self.key.table))
 
     async def lock_active(self, tx: AsyncConnection, name: object) -> T:
-        """As `lock`. Raises NOT_FOUND, REVOKED."""
+        """As `lock`. Raises NOT_FOUND, REVOKED, ARCHIVED."""
         return self._active(name, await self.lock(tx, name))
 
     async def rely_on(self, tx: AsyncConnection, name: object) -> T:
-        """The record, which nobody revokes until the end of the transaction. Raises NOT_FOUND,
-        REVOKED.
-        """
-        shared = self.query.with_for_update(read=True, of=self.key.table)
-        return self._active(name, await self._read(tx, name, shared))
+        """As `share`. Raises NOT_FOUND, REVOKED, ARCHIVED."""
+        return self._active(name, await self.share(tx, name))
+
+    async def share(self, tx: AsyncConnection, name: object) -> T:
+        """The record, which nobody changes until the end of the transaction. Raises NOT_FOUND."""
+        return await self._read(tx, name, self.query.with_for_update(read=True, of=self.key.table))
 
     async def require_version(self, tx: AsyncConnection, name: object, version: int) -> None:
         """Locks the record if it is of that version still; 0 is any, and locks nothing.
@@ -144,6 +145,28 @@ class Records(Generic[T]):
             return before
         return await self.change(tx, before, {"state": REVOKED}, action="revoke", **by)
 
+    async def archive(self, tx: AsyncConnection, name: object, **by: Unpack[By]) -> T:
+        """Shuts a record out until it is taken back; a repeat changes nothing. Raises NOT_FOUND,
+        REVOKED.
+        """
+        return await self._move(tx, name, ARCHIVED, "archive", **by)
+
+    async def unarchive(self, tx: AsyncConnection, name: object, **by: Unpack[By]) -> T:
+        """Takes a record that is archived back; a repeat changes nothing. Raises NOT_FOUND,
+        REVOKED.
+        """
+        return await self._move(tx, name, ACTIVE, "unarchive", **by)
+
+    async def _move(
+        self, tx: AsyncConnection, name: object, state: str, action: str, **by: Unpack[By]
+    ) -> T:
+        before = await self.lock(tx, name)
+        if before.state == REVOKED:
+            raise revoked(self.resource, name)
+        if before.state == state:
+            return before
+        return await self.change(tx, before, {"state": state}, action=action, **by)
+
     async def _read(self, tx: AsyncConnection, name: object, query: Select[*tuple[Any, ...]]) -> T:
         row = (await tx.execute(query.where(self.key == name))).mappings().one_or_none()
         if row is None:
@@ -153,6 +176,8 @@ class Records(Generic[T]):
     def _active(self, name: object, record: T) -> T:
         if record.state == REVOKED:
             raise revoked(self.resource, name)
+        if record.state == ARCHIVED:
+            raise archived(self.resource, name)
         return record
 
     def _stamped(self, *columns: str, now: datetime) -> dict[str, datetime]:
@@ -246,6 +271,16 @@ def revoked(resource: str, name: object) -> DomainError:
     return DomainError(
         Reason.REVOKED,
         f"{resource} {name!r} is revoked for good; create and use another",
+        resource=resource,
+        name=name,
+    )
+
+
+def archived(resource: str, name: object) -> DomainError:
+    """ARCHIVED for what is to be used or changed before it is taken back."""
+    return DomainError(
+        Reason.ARCHIVED,
+        f"{resource} {name!r} is archived: unarchive it first, or name another",
         resource=resource,
         name=name,
     )

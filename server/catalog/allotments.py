@@ -115,7 +115,7 @@ async def create_allotment(
 
     Raises ALREADY_EXISTS, NOT_FOUND for product and channel, REVOKED, PRODUCT_NOT_ON_SALE.
     """
-    refuse_archived(await PRODUCTS.rely_on(tx, product_id))
+    refuse_archived(await PRODUCTS.share(tx, product_id))
     partner_id = await live_channel(tx, channel)
     created = await inventory.create(
         tx,

@@ -10,14 +10,12 @@ from sqlalchemy import Table, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, Records, already_exists
+from server.audit.records import ACTIVE, ARCHIVED, By, Records, already_exists, archived
 from server.audit.trail import AuditedChange, audit
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason
 from server.platform.statements import run
-
-ACTIVE, ARCHIVED = "ACTIVE", "ARCHIVED"
 
 
 class CatalogueRecord(Protocol):
@@ -108,12 +106,7 @@ async def trace(
 def refuse_archived(resource: str, name: object, record: CatalogueRecord) -> None:
     """Raises ARCHIVED for what is to be used, or changed."""
     if record.state == ARCHIVED:
-        raise DomainError(
-            Reason.ARCHIVED,
-            f"{resource} {name!r} is archived: unarchive it first, or name another",
-            resource=resource,
-            name=name,
-        )
+        raise archived(resource, name)
 
 
 def in_use(

@@ -122,7 +122,7 @@ async def create_stops(tx: AsyncConnection, new: Sequence[Stop], **by: Unpack[By
     for stop in new:
         refuse([*_code("stop_code", stop.stop_code, STOP_CODE), *_place_faults(stop)])
     for city_code in sorted({stop.city_code for stop in new}):
-        refuse_archived("city", city_code, await CITIES.rely_on(tx, city_code))
+        await CITIES.rely_on(tx, city_code)
     await create(tx, stops, "stop", [with_names(stop) for stop in new], **by)
 
 
@@ -143,7 +143,7 @@ async def update_stop(
     after = with_names(replace(before, **values))
     refuse(list(_place_faults(after)))
     if after.city_code != before.city_code:
-        refuse_archived("city", after.city_code, await CITIES.rely_on(tx, after.city_code))
+        await CITIES.rely_on(tx, after.city_code)
         await _refuse_called_at(tx, stop_code, "create another stop in that city")
     return await changes.change(tx, STOPS, before, _given(after, values), **by)
 
@@ -160,7 +160,7 @@ async def archive_stop(tx: AsyncConnection, stop_code: str, **by: Unpack[By]) ->
 async def unarchive_stop(tx: AsyncConnection, stop_code: str, **by: Unpack[By]) -> Stop:
     """Takes an archived stop back; a repeat changes nothing. Raises NOT_FOUND, ARCHIVED (city)."""
     before = await STOPS.lock(tx, stop_code)
-    refuse_archived("city", before.city_code, await CITIES.rely_on(tx, before.city_code))
+    await CITIES.rely_on(tx, before.city_code)
     return await changes.unarchive(tx, STOPS, before, **by)
 
 

@@ -175,7 +175,7 @@ def fare_key(fare: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 async def _its_product(tx: AsyncConnection, product_id: int) -> Product:
-    product = await PRODUCTS.rely_on(tx, product_id)
+    product = await PRODUCTS.share(tx, product_id)
     refuse_archived(product)
     if product.kind != "TRANSPORT":
         raise invalid(

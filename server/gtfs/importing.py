@@ -112,7 +112,7 @@ async def _import_feed(
     tx: AsyncConnection, files: Mapping[str, bytes], terms: ImportTerms, **by: Unpack[By]
 ) -> FeedReport:
     await tx.execute(_LOCK)  # two imports would give their new routes the same numbers
-    product = await PRODUCTS.rely_on(tx, terms.product_id)
+    product = await PRODUCTS.share(tx, terms.product_id)
     refuse_archived(product)
     if product.kind != "TRANSPORT":
         raise invalid(

@@ -42,6 +42,7 @@ class OperatorAccount:
     state: str
     create_time: datetime
     update_time: datetime
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ OPERATORS = Records(
         accounts.c.state,
         accounts.c.create_time,
         accounts.c.update_time,
+        accounts.c.version,
     ).where(accounts.c.role != "ADMIN"),
     OperatorAccount,
     ChangeKind.ACCOUNT,

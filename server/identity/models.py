@@ -48,10 +48,12 @@ accounts = Table(
     Column("update_time", DateTime(timezone=True), nullable=False),
     # what an administrator may call, as the contract's AdminRole; of all others empty
     Column("admin_roles", ARRAY(Text), nullable=False, server_default="{}"),
+    # counts the changes: who changes it may say which one was read
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("role = 'ADMIN' OR admin_roles = '{}'", name="admin_roles_of_administrators"),
     CheckConstraint("role IN ('OPERATOR', 'SUPERVISOR', 'ADMIN')", name="role"),
     CheckConstraint("(role = 'ADMIN') = (merchant_code IS NULL)", name="merchant_of_operators"),
-    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED', 'REVOKED')", name="state"),
 )
 
 admin_factors = Table(

@@ -81,17 +81,17 @@ class Standing:
         venue of the own, active merchant, one of the account's venues if it names any.
         """
         if self.state != "ACTIVE":
-            return "account revoked"
+            return f"account {self.state}".lower()
         if self.role == "ADMIN":
             return "administrator at a terminal" if self.terminal_device_id else None
         if self.terminal_device_id is None:
             return "operator without a terminal"
         checks = (
-            (self.merchant_state == "ACTIVE", "merchant revoked"),
+            (self.merchant_state == "ACTIVE", f"merchant {self.merchant_state}".lower()),
             (self.terminal_state is not None, "terminal unknown"),
             (self.venue_merchant_code == self.merchant_code, "terminal of another merchant"),
-            (self.terminal_state == "ACTIVE", "terminal revoked"),
-            (self.venue_state == "ACTIVE", "venue revoked"),
+            (self.terminal_state == "ACTIVE", f"terminal {self.terminal_state}".lower()),
+            (self.venue_state == "ACTIVE", f"venue {self.venue_state}".lower()),
             (
                 not self.venue_codes or self.venue_code in self.venue_codes,
                 "venue not among the account's",

@@ -371,9 +371,14 @@ async def end_logins(tx: AsyncConnection, username: str, now: datetime) -> None:
     """Ends all log-ins of an account and forgets its failures: after a new password, or a
     revocation.
     """
-    if await _end_logins(tx, logins.c.username == username, now):
-        await change_feed.publish(tx, ChangeKind.ACCOUNT, username)
+    await end_logins_where(tx, logins.c.username == username, now)
     await login_failures.unlock(tx, username)
+
+
+async def end_logins_where(tx: AsyncConnection, which: ColumnElement[bool], now: datetime) -> None:
+    """Ends the log-ins for which this holds, with their sessions."""
+    if usernames := await _end_logins(tx, which, now):
+        await change_feed.publish(tx, ChangeKind.ACCOUNT, *sorted(usernames))
 
 
 async def purge_logins(tx: AsyncConnection, now: datetime, limit: int) -> int:
@@ -404,25 +409,25 @@ async def purge_logins(tx: AsyncConnection, now: datetime, limit: int) -> int:
     return gone.rowcount
 
 
-async def _end_logins(tx: AsyncConnection, which: ColumnElement[bool], now: datetime) -> bool:
-    """Whether there were any to end, which the caller has to publish."""
+async def _end_logins(tx: AsyncConnection, which: ColumnElement[bool], now: datetime) -> set[str]:
+    """Whose were ended, which the caller has to publish."""
     ended = (
-        await tx.scalars(
+        await tx.execute(
             update(logins)
             .where(which, logins.c.end_time.is_(None))
             .values(end_time=now)
-            .returning(logins.c.login_id)
+            .returning(logins.c.login_id, logins.c.username)
         )
     ).all()
     await tx.execute(
         update(validator_sessions)
         .where(
-            validator_sessions.c.login_id.in_(ended),
+            validator_sessions.c.login_id.in_([each.login_id for each in ended]),
             validator_sessions.c.close_time.is_(None),
         )
         .values(close_time=now)
     )
-    return bool(ended)
+    return {each.username for each in ended}
 
 
 def _live(row: Row[*tuple[Any, ...]], settings: Settings) -> _Login:

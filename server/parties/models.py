@@ -42,7 +42,7 @@ partners = Table(
     CheckConstraint(
         "activation_tolerance_basis_points BETWEEN 0 AND 10000", name="activation_tolerance"
     ),
-    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED', 'REVOKED')", name="state"),
 )
 
 
@@ -58,7 +58,7 @@ merchants = Table(
     Column("update_time", DateTime(timezone=True), nullable=False),
     # counts the changes: who changes it may say which one was read
     Column("version", Integer, nullable=False, server_default="1"),
-    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED', 'REVOKED')", name="state"),
 )
 
 
@@ -76,7 +76,7 @@ venues = Table(
     Column("update_time", DateTime(timezone=True), nullable=False),
     # counts the changes: who changes it may say which one was read
     Column("version", Integer, nullable=False, server_default="1"),
-    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED', 'REVOKED')", name="state"),
 )
 
 
@@ -91,7 +91,7 @@ terminals = Table(
     Column("update_time", DateTime(timezone=True), nullable=False),
     # counts the changes: who changes it may say which one was read
     Column("version", Integer, nullable=False, server_default="1"),
-    CheckConstraint("state IN ('ACTIVE', 'REVOKED')", name="state"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED', 'REVOKED')", name="state"),
 )
 
 

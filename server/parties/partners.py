@@ -107,6 +107,32 @@ async def revoke_partner(tx: AsyncConnection, partner_code: str, **by: Unpack[By
     return revoked
 
 
+async def archive_partner(
+    tx: AsyncConnection, partner_code: str, **by: Unpack[By]
+) -> PartnerRecord:
+    """Shuts a partner out with its sandbox until it is taken back; a repeat changes nothing. Raises
+    NOT_FOUND, REVOKED, INVALID_FIELD for a sandbox.
+    """
+    refuse_sandbox(await PARTNERS.lock(tx, partner_code), "archive its partner")
+    archived = await PARTNERS.archive(tx, partner_code, **by)
+    if sandbox := await find_sandbox(tx, partner_code):
+        await PARTNERS.archive(tx, sandbox.partner_code, **by)
+    return archived
+
+
+async def unarchive_partner(
+    tx: AsyncConnection, partner_code: str, **by: Unpack[By]
+) -> PartnerRecord:
+    """Takes an archived partner back with its sandbox; a repeat changes nothing. Raises as
+    `archive_partner`.
+    """
+    refuse_sandbox(await PARTNERS.lock(tx, partner_code), "unarchive its partner")
+    active = await PARTNERS.unarchive(tx, partner_code, **by)
+    if sandbox := await find_sandbox(tx, partner_code):
+        await PARTNERS.unarchive(tx, sandbox.partner_code, **by)
+    return active
+
+
 async def find_sandbox(tx: AsyncConnection, partner_code: str) -> PartnerRecord | None:
     """The sandbox of a partner, locked until the end of the transaction; None if it has none.
     Raises NOT_FOUND.

@@ -106,7 +106,7 @@ async def create_merchant(tx: AsyncConnection, merchant: NewMerchant, **by: Unpa
 async def update_merchant(
     tx: AsyncConnection, merchant_code: str, values: Mapping[str, Any], **by: Unpack[By]
 ) -> Merchant:
-    """Changes the given fields. Raises INVALID_FIELD, NOT_FOUND, REVOKED."""
+    """Changes the given fields. Raises INVALID_FIELD, NOT_FOUND, REVOKED, ARCHIVED."""
     before = await MERCHANTS.lock_active(tx, merchant_code)
     return await MERCHANTS.change(tx, before, checked(values), **by)
 
@@ -124,7 +124,7 @@ async def create_venue(tx: AsyncConnection, venue: NewVenue, **by: Unpack[By]) -
 async def update_venue(
     tx: AsyncConnection, venue_code: str, values: Mapping[str, Any], **by: Unpack[By]
 ) -> Venue:
-    """Changes the given fields. Raises INVALID_FIELD, NOT_FOUND, REVOKED."""
+    """Changes the given fields. Raises INVALID_FIELD, NOT_FOUND, REVOKED, ARCHIVED."""
     before = await VENUES.lock_active(tx, venue_code)
     merchant = await MERCHANTS.get(tx, before.merchant_code)
     _refuse_foreign_functions(merchant, values.get("function_codes", ()))

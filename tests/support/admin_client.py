@@ -196,6 +196,8 @@ VALID: dict[str, dict[str, Any]] = {
     "CreatePartner": {"partner_code": "NEW", "display_name": "New"},
     "UpdatePartner": {"partner_code": "CP", "display_name": "C", "update_mask": "display_name"},
     "RevokePartner": {"partner_code": "CP"},
+    "ArchivePartner": {"partner_code": "CP"},
+    "UnarchivePartner": {"partner_code": "CP"},
     "CreatePartnerKey": {"partner_code": "CP"},
     "RevokePartnerKey": {"partner_code": "CP", "key_id": "<key of CP>"},
     "CreateMerchant": {
@@ -209,6 +211,8 @@ VALID: dict[str, dict[str, Any]] = {
         "update_mask": "display_name",
     },
     "RevokeMerchant": {"merchant_code": "FERRIES"},
+    "ArchiveMerchant": {"merchant_code": "FERRIES"},
+    "UnarchiveMerchant": {"merchant_code": "FERRIES"},
     "CreateVenue": {
         "venue_code": "NEW",
         "merchant_code": "FERRIES",
@@ -217,6 +221,8 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "UpdateVenue": {"venue_code": "PIER", "display_name": "P", "update_mask": "display_name"},
     "RevokeVenue": {"venue_code": "PIER"},
+    "ArchiveVenue": {"venue_code": "PIER"},
+    "UnarchiveVenue": {"venue_code": "PIER"},
     "CreateTerminal": {"terminal_device_id": "T-9", "venue_code": "PIER", "display_name": "New"},
     "UpdateTerminal": {
         "terminal_device_id": "T-1",
@@ -224,9 +230,13 @@ VALID: dict[str, dict[str, Any]] = {
         "update_mask": "display_name",
     },
     "RevokeTerminal": {"terminal_device_id": "T-1"},
+    "ArchiveTerminal": {"terminal_device_id": "T-1"},
+    "UnarchiveTerminal": {"terminal_device_id": "T-1"},
     "CreateOperator": {"username": "new", **OPERATOR},
     "UpdateOperator": {"username": "olga", "display_name": "O", "update_mask": "display_name"},
     "RevokeOperator": {"username": "olga"},
+    "ArchiveOperator": {"username": "olga"},
+    "UnarchiveOperator": {"username": "olga"},
     "CreateAdministrator": {"username": "new", "display_name": "New", "password": PASSWORD},
     "UpdateAdministrator": {
         "username": "second",

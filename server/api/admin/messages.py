@@ -132,6 +132,7 @@ def operator_message(operator: OperatorAccount) -> account_pb2.Operator:
         display_name=operator.display_name,
         failed_logins=operator.failed_logins,
         failed_logins_expire_time=timestamp(operator.failed_logins_expire_time),
+        version=operator.version,
         **_common(operator),
     )
 

@@ -37,11 +37,12 @@ from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethod
 from server.api.admin.servicer_reports import DASHBOARD_SECONDS, ReportMethods
 from server.api.admin.servicer_second_factor import SecondFactorMethods
 from server.api.admin.servicer_statements import PartnerStatementMethods
-from server.api.admin.table import by
+from server.api.admin.table import VERSION, by, version_in
 from server.api.calls import Context
 from server.api.repeats import ChangingCall, changing
 from server.audit.job_control import JobTable
 from server.identity import accounts, partner_keys, traveller_blocks
+from server.identity.accounts import OPERATORS
 from server.identity.callers import Admin
 from server.identity.second_factors import SecondFactors
 from server.identity.service import Identity
@@ -173,11 +174,12 @@ class AdminServicer(
     async def UpdateOperator(
         self, request: account_pb2.UpdateOperatorRequest, call: ChangingCall[Admin]
     ) -> account_pb2.UpdateOperatorResponse:
+        await OPERATORS.require_version(call.tx, request.username, version_in(request))
         operator = await accounts.update_operator(
             call.tx,
             self._identity.passwords,
             request.username,
-            requests.changes(request),
+            requests.changes(request, besides=[VERSION]),
             **by(call),
         )
         return account_pb2.UpdateOperatorResponse(operator=messages.operator_message(operator))

@@ -17,7 +17,7 @@ from server.api.admin import messages, product_messages
 from server.api.admin.table import AdminMethods, Create, Get, List, Noun, Retire, Update
 from server.catalog import products
 from server.catalog.products import PRODUCTS
-from server.identity import accounts
+from server.identity import accounts, archiving
 from server.identity.accounts import ADMINISTRATORS, OPERATORS
 from server.identity.partner_keys import PARTNER_KEYS
 from server.identity.traveller_blocks import TRAVELLERS
@@ -66,6 +66,18 @@ class RecordMethods(AdminMethods):
         PARTNER,
         partners.revoke_partner,
     )
+    ArchivePartner = Retire(
+        partner_pb2.ArchivePartnerRequest,
+        partner_pb2.ArchivePartnerResponse,
+        PARTNER,
+        partners.archive_partner,
+    )
+    UnarchivePartner = Retire(
+        partner_pb2.UnarchivePartnerRequest,
+        partner_pb2.UnarchivePartnerResponse,
+        PARTNER,
+        partners.unarchive_partner,
+    )
 
     CreateMerchant = Create(
         venue_pb2.CreateMerchantRequest,
@@ -88,6 +100,18 @@ class RecordMethods(AdminMethods):
         MERCHANT,
         MERCHANTS.revoke,
     )
+    ArchiveMerchant = Retire(
+        venue_pb2.ArchiveMerchantRequest,
+        venue_pb2.ArchiveMerchantResponse,
+        MERCHANT,
+        archiving.archive_merchant,
+    )
+    UnarchiveMerchant = Retire(
+        venue_pb2.UnarchiveMerchantRequest,
+        venue_pb2.UnarchiveMerchantResponse,
+        MERCHANT,
+        MERCHANTS.unarchive,
+    )
 
     CreateVenue = Create(
         venue_pb2.CreateVenueRequest,
@@ -103,6 +127,18 @@ class RecordMethods(AdminMethods):
     )
     RevokeVenue = Retire(
         venue_pb2.RevokeVenueRequest, venue_pb2.RevokeVenueResponse, VENUE, VENUES.revoke
+    )
+    ArchiveVenue = Retire(
+        venue_pb2.ArchiveVenueRequest,
+        venue_pb2.ArchiveVenueResponse,
+        VENUE,
+        archiving.archive_venue,
+    )
+    UnarchiveVenue = Retire(
+        venue_pb2.UnarchiveVenueRequest,
+        venue_pb2.UnarchiveVenueResponse,
+        VENUE,
+        archiving.unarchive_venue,
     )
 
     CreateTerminal = Create(
@@ -126,6 +162,18 @@ class RecordMethods(AdminMethods):
         TERMINAL,
         TERMINALS.revoke,
     )
+    ArchiveTerminal = Retire(
+        venue_pb2.ArchiveTerminalRequest,
+        venue_pb2.ArchiveTerminalResponse,
+        TERMINAL,
+        archiving.archive_terminal,
+    )
+    UnarchiveTerminal = Retire(
+        venue_pb2.UnarchiveTerminalRequest,
+        venue_pb2.UnarchiveTerminalResponse,
+        TERMINAL,
+        archiving.unarchive_terminal,
+    )
 
     GetOperator = Get(account_pb2.GetOperatorRequest, account_pb2.GetOperatorResponse, OPERATOR)
     ListOperators = List(
@@ -136,6 +184,18 @@ class RecordMethods(AdminMethods):
         account_pb2.RevokeOperatorResponse,
         OPERATOR,
         OPERATORS.revoke,
+    )
+    ArchiveOperator = Retire(
+        account_pb2.ArchiveOperatorRequest,
+        account_pb2.ArchiveOperatorResponse,
+        OPERATOR,
+        archiving.archive_operator,
+    )
+    UnarchiveOperator = Retire(
+        account_pb2.UnarchiveOperatorRequest,
+        account_pb2.UnarchiveOperatorResponse,
+        OPERATOR,
+        archiving.unarchive_operator,
     )
 
     ListAdministrators = List(

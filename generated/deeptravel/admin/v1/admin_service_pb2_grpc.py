@@ -101,6 +101,16 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.RevokePartnerRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.RevokePartnerResponse.FromString,
                 _registered_method=True)
+        self.ArchivePartner = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchivePartner',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.ArchivePartnerRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.ArchivePartnerResponse.FromString,
+                _registered_method=True)
+        self.UnarchivePartner = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchivePartner',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.UnarchivePartnerRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.UnarchivePartnerResponse.FromString,
+                _registered_method=True)
         self.CreatePartnerKey = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/CreatePartnerKey',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.CreatePartnerKeyRequest.SerializeToString,
@@ -156,6 +166,16 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeMerchantRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeMerchantResponse.FromString,
                 _registered_method=True)
+        self.ArchiveMerchant = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveMerchant',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveMerchantRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveMerchantResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveMerchant = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveMerchant',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveMerchantRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveMerchantResponse.FromString,
+                _registered_method=True)
         self.CreateVenue = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/CreateVenue',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.CreateVenueRequest.SerializeToString,
@@ -180,6 +200,16 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/RevokeVenue',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeVenueRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeVenueResponse.FromString,
+                _registered_method=True)
+        self.ArchiveVenue = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveVenue',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveVenueRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveVenueResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveVenue = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveVenue',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveVenueRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveVenueResponse.FromString,
                 _registered_method=True)
         self.CreateTerminal = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/CreateTerminal',
@@ -206,6 +236,16 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeTerminalRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeTerminalResponse.FromString,
                 _registered_method=True)
+        self.ArchiveTerminal = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveTerminal',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveTerminalRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveTerminalResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveTerminal = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveTerminal',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveTerminalRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveTerminalResponse.FromString,
+                _registered_method=True)
         self.CreateOperator = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/CreateOperator',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.CreateOperatorRequest.SerializeToString,
@@ -230,6 +270,16 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/RevokeOperator',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorResponse.FromString,
+                _registered_method=True)
+        self.ArchiveOperator = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveOperator',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ArchiveOperatorRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ArchiveOperatorResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveOperator = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveOperator',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.UnarchiveOperatorRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.UnarchiveOperatorResponse.FromString,
                 _registered_method=True)
         self.EnrolSecondFactor = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/EnrolSecondFactor',
@@ -974,7 +1024,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdatePartner(self, request, context):
-        """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """Changes a partner. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -983,6 +1033,24 @@ class AdminServiceServicer:
     def RevokePartner(self, request, context):
         """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
         valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchivePartner(self, request, context):
+        """Shuts a partner out until it is taken back, with its sandbox: all its keys are refused within a
+        second. What it sold stays valid; its stock can be moved to others. A repeat does no harm.
+        Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchivePartner(self, request, context):
+        """Takes an archived partner back, with its sandbox; its keys that are not revoked work again. A
+        repeat does no harm. Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1055,7 +1123,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateMerchant(self, request, context):
-        """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """Changes a merchant. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1064,6 +1132,23 @@ class AdminServiceServicer:
     def RevokeMerchant(self, request, context):
         """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
         Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveMerchant(self, request, context):
+        """Shuts a merchant out until it is taken back, with its venues, terminals and operators, within a
+        second: their log-ins and sessions end, nothing is redeemed there. What happened stays. A repeat
+        does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveMerchant(self, request, context):
+        """Takes an archived merchant back; its staff log in again. A repeat does no harm. Reasons:
+        NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1092,7 +1177,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateVenue(self, request, context):
-        """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """Changes a venue. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1101,6 +1186,23 @@ class AdminServiceServicer:
     def RevokeVenue(self, request, context):
         """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
         IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveVenue(self, request, context):
+        """Shuts a venue out until it is taken back, with its terminals, within a second: log-ins and
+        sessions there end, nothing is redeemed there. What happened stays. A repeat does no harm.
+        Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveVenue(self, request, context):
+        """Takes an archived venue back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and ARCHIVED
+        (of the merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1144,6 +1246,23 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ArchiveTerminal(self, request, context):
+        """Shuts a terminal out until it is taken back, within a second: log-ins bound to it end. One that
+        was stolen is revoked instead. A repeat does no harm. Reasons: NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveTerminal(self, request, context):
+        """Takes an archived terminal back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and ARCHIVED
+        (of its venue and merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateOperator(self, request, context):
         """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the
         merchant or a venue), IDEMPOTENCY_MISMATCH.
@@ -1176,6 +1295,23 @@ class AdminServiceServicer:
 
     def RevokeOperator(self, request, context):
         """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveOperator(self, request, context):
+        """Shuts an operator out until he is taken back, within a second: his log-ins and sessions end. What
+        he redeemed stays. A repeat does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveOperator(self, request, context):
+        """Takes an archived operator back, who logs in again. A repeat does no harm. Reasons: NOT_FOUND,
+        REVOKED and ARCHIVED (of the merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2382,6 +2518,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.RevokePartnerRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.RevokePartnerResponse.SerializeToString,
             ),
+            'ArchivePartner': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchivePartner,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.ArchivePartnerRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.ArchivePartnerResponse.SerializeToString,
+            ),
+            'UnarchivePartner': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchivePartner,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.UnarchivePartnerRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.UnarchivePartnerResponse.SerializeToString,
+            ),
             'CreatePartnerKey': grpc.unary_unary_rpc_method_handler(
                     servicer.CreatePartnerKey,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.CreatePartnerKeyRequest.FromString,
@@ -2437,6 +2583,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeMerchantRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeMerchantResponse.SerializeToString,
             ),
+            'ArchiveMerchant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveMerchant,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveMerchantRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveMerchantResponse.SerializeToString,
+            ),
+            'UnarchiveMerchant': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveMerchant,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveMerchantRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveMerchantResponse.SerializeToString,
+            ),
             'CreateVenue': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateVenue,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.CreateVenueRequest.FromString,
@@ -2461,6 +2617,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeVenue,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeVenueRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeVenueResponse.SerializeToString,
+            ),
+            'ArchiveVenue': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveVenue,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveVenueRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveVenueResponse.SerializeToString,
+            ),
+            'UnarchiveVenue': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveVenue,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveVenueRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveVenueResponse.SerializeToString,
             ),
             'CreateTerminal': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTerminal,
@@ -2487,6 +2653,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeTerminalRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeTerminalResponse.SerializeToString,
             ),
+            'ArchiveTerminal': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveTerminal,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveTerminalRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveTerminalResponse.SerializeToString,
+            ),
+            'UnarchiveTerminal': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveTerminal,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveTerminalRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveTerminalResponse.SerializeToString,
+            ),
             'CreateOperator': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateOperator,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.CreateOperatorRequest.FromString,
@@ -2511,6 +2687,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeOperator,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorResponse.SerializeToString,
+            ),
+            'ArchiveOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveOperator,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ArchiveOperatorRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ArchiveOperatorResponse.SerializeToString,
+            ),
+            'UnarchiveOperator': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveOperator,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.UnarchiveOperatorRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.UnarchiveOperatorResponse.SerializeToString,
             ),
             'EnrolSecondFactor': grpc.unary_unary_rpc_method_handler(
                     servicer.EnrolSecondFactor,
@@ -3391,6 +3577,60 @@ class AdminService:
             _registered_method=True)
 
     @staticmethod
+    def ArchivePartner(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchivePartner',
+            deeptravel_dot_admin_dot_v1_dot_partner__pb2.ArchivePartnerRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_partner__pb2.ArchivePartnerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchivePartner(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchivePartner',
+            deeptravel_dot_admin_dot_v1_dot_partner__pb2.UnarchivePartnerRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_partner__pb2.UnarchivePartnerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreatePartnerKey(request,
             target,
             options=(),
@@ -3688,6 +3928,60 @@ class AdminService:
             _registered_method=True)
 
     @staticmethod
+    def ArchiveMerchant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveMerchant',
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveMerchantRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveMerchantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveMerchant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveMerchant',
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveMerchantRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveMerchantResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateVenue(request,
             target,
             options=(),
@@ -3812,6 +4106,60 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/RevokeVenue',
             deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeVenueRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_venue__pb2.RevokeVenueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveVenue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveVenue',
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveVenueRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveVenueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveVenue(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveVenue',
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveVenueRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveVenueResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -3958,6 +4306,60 @@ class AdminService:
             _registered_method=True)
 
     @staticmethod
+    def ArchiveTerminal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveTerminal',
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveTerminalRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.ArchiveTerminalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveTerminal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveTerminal',
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveTerminalRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_venue__pb2.UnarchiveTerminalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateOperator(request,
             target,
             options=(),
@@ -4082,6 +4484,60 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/RevokeOperator',
             deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_account__pb2.RevokeOperatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveOperator',
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.ArchiveOperatorRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.ArchiveOperatorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveOperator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveOperator',
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.UnarchiveOperatorRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.UnarchiveOperatorResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -84,10 +84,20 @@ class AdminServiceStub:
     ListPartners: _grpc.UnaryUnaryMultiCallable[_partner_pb2.ListPartnersRequest, _partner_pb2.ListPartnersResponse]
     """Lists partners by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdatePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.UpdatePartnerRequest, _partner_pb2.UpdatePartnerResponse]
-    """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Changes a partner. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerRequest, _partner_pb2.RevokePartnerResponse]
     """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
     valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    ArchivePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.ArchivePartnerRequest, _partner_pb2.ArchivePartnerResponse]
+    """Shuts a partner out until it is taken back, with its sandbox: all its keys are refused within a
+    second. What it sold stays valid; its stock can be moved to others. A repeat does no harm.
+    Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchivePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.UnarchivePartnerRequest, _partner_pb2.UnarchivePartnerResponse]
+    """Takes an archived partner back, with its sandbox; its keys that are not revoked work again. A
+    repeat does no harm. Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox), VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     CreatePartnerKey: _grpc.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerKeyRequest, _partner_pb2.CreatePartnerKeyResponse]
     """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED,
@@ -114,10 +124,19 @@ class AdminServiceStub:
     ListMerchants: _grpc.UnaryUnaryMultiCallable[_venue_pb2.ListMerchantsRequest, _venue_pb2.ListMerchantsResponse]
     """Lists merchants by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateMerchant: _grpc.UnaryUnaryMultiCallable[_venue_pb2.UpdateMerchantRequest, _venue_pb2.UpdateMerchantResponse]
-    """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Changes a merchant. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokeMerchant: _grpc.UnaryUnaryMultiCallable[_venue_pb2.RevokeMerchantRequest, _venue_pb2.RevokeMerchantResponse]
     """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
     Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveMerchant: _grpc.UnaryUnaryMultiCallable[_venue_pb2.ArchiveMerchantRequest, _venue_pb2.ArchiveMerchantResponse]
+    """Shuts a merchant out until it is taken back, with its venues, terminals and operators, within a
+    second: their log-ins and sessions end, nothing is redeemed there. What happened stays. A repeat
+    does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveMerchant: _grpc.UnaryUnaryMultiCallable[_venue_pb2.UnarchiveMerchantRequest, _venue_pb2.UnarchiveMerchantResponse]
+    """Takes an archived merchant back; its staff log in again. A repeat does no harm. Reasons:
+    NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     CreateVenue: _grpc.UnaryUnaryMultiCallable[_venue_pb2.CreateVenueRequest, _venue_pb2.CreateVenueResponse]
     """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant),
@@ -128,10 +147,19 @@ class AdminServiceStub:
     ListVenues: _grpc.UnaryUnaryMultiCallable[_venue_pb2.ListVenuesRequest, _venue_pb2.ListVenuesResponse]
     """Lists venues by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateVenue: _grpc.UnaryUnaryMultiCallable[_venue_pb2.UpdateVenueRequest, _venue_pb2.UpdateVenueResponse]
-    """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Changes a venue. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokeVenue: _grpc.UnaryUnaryMultiCallable[_venue_pb2.RevokeVenueRequest, _venue_pb2.RevokeVenueResponse]
     """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
     IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveVenue: _grpc.UnaryUnaryMultiCallable[_venue_pb2.ArchiveVenueRequest, _venue_pb2.ArchiveVenueResponse]
+    """Shuts a venue out until it is taken back, with its terminals, within a second: log-ins and
+    sessions there end, nothing is redeemed there. What happened stays. A repeat does no harm.
+    Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveVenue: _grpc.UnaryUnaryMultiCallable[_venue_pb2.UnarchiveVenueRequest, _venue_pb2.UnarchiveVenueResponse]
+    """Takes an archived venue back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and ARCHIVED
+    (of the merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     CreateTerminal: _grpc.UnaryUnaryMultiCallable[_venue_pb2.CreateTerminalRequest, _venue_pb2.CreateTerminalResponse]
     """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its
@@ -149,6 +177,15 @@ class AdminServiceStub:
     """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
     IDEMPOTENCY_MISMATCH.
     """
+    ArchiveTerminal: _grpc.UnaryUnaryMultiCallable[_venue_pb2.ArchiveTerminalRequest, _venue_pb2.ArchiveTerminalResponse]
+    """Shuts a terminal out until it is taken back, within a second: log-ins bound to it end. One that
+    was stolen is revoked instead. A repeat does no harm. Reasons: NOT_FOUND, REVOKED,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveTerminal: _grpc.UnaryUnaryMultiCallable[_venue_pb2.UnarchiveTerminalRequest, _venue_pb2.UnarchiveTerminalResponse]
+    """Takes an archived terminal back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and ARCHIVED
+    (of its venue and merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
     CreateOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.CreateOperatorRequest, _account_pb2.CreateOperatorResponse]
     """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the
     merchant or a venue), IDEMPOTENCY_MISMATCH.
@@ -163,6 +200,15 @@ class AdminServiceStub:
     """
     RevokeOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.RevokeOperatorRequest, _account_pb2.RevokeOperatorResponse]
     """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    ArchiveOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.ArchiveOperatorRequest, _account_pb2.ArchiveOperatorResponse]
+    """Shuts an operator out until he is taken back, within a second: his log-ins and sessions end. What
+    he redeemed stays. A repeat does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.UnarchiveOperatorRequest, _account_pb2.UnarchiveOperatorResponse]
+    """Takes an archived operator back, who logs in again. A repeat does no harm. Reasons: NOT_FOUND,
+    REVOKED and ARCHIVED (of the merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
     EnrolSecondFactor: _grpc.UnaryUnaryMultiCallable[_account_pb2.EnrolSecondFactorRequest, _account_pb2.EnrolSecondFactorResponse]
     """Begins a second factor of the caller's account: one-time codes by the clock (TOTP, RFC 6238), for
     any authenticator. It counts once a code is confirmed; until then another call makes another
@@ -772,10 +818,20 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListPartners: _aio.UnaryUnaryMultiCallable[_partner_pb2.ListPartnersRequest, _partner_pb2.ListPartnersResponse]  # type: ignore[assignment]
     """Lists partners by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdatePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.UpdatePartnerRequest, _partner_pb2.UpdatePartnerResponse]  # type: ignore[assignment]
-    """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Changes a partner. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerRequest, _partner_pb2.RevokePartnerResponse]  # type: ignore[assignment]
     """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
     valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    ArchivePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.ArchivePartnerRequest, _partner_pb2.ArchivePartnerResponse]  # type: ignore[assignment]
+    """Shuts a partner out until it is taken back, with its sandbox: all its keys are refused within a
+    second. What it sold stays valid; its stock can be moved to others. A repeat does no harm.
+    Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchivePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.UnarchivePartnerRequest, _partner_pb2.UnarchivePartnerResponse]  # type: ignore[assignment]
+    """Takes an archived partner back, with its sandbox; its keys that are not revoked work again. A
+    repeat does no harm. Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox), VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     CreatePartnerKey: _aio.UnaryUnaryMultiCallable[_partner_pb2.CreatePartnerKeyRequest, _partner_pb2.CreatePartnerKeyResponse]  # type: ignore[assignment]
     """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED,
@@ -802,10 +858,19 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListMerchants: _aio.UnaryUnaryMultiCallable[_venue_pb2.ListMerchantsRequest, _venue_pb2.ListMerchantsResponse]  # type: ignore[assignment]
     """Lists merchants by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateMerchant: _aio.UnaryUnaryMultiCallable[_venue_pb2.UpdateMerchantRequest, _venue_pb2.UpdateMerchantResponse]  # type: ignore[assignment]
-    """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Changes a merchant. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokeMerchant: _aio.UnaryUnaryMultiCallable[_venue_pb2.RevokeMerchantRequest, _venue_pb2.RevokeMerchantResponse]  # type: ignore[assignment]
     """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
     Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveMerchant: _aio.UnaryUnaryMultiCallable[_venue_pb2.ArchiveMerchantRequest, _venue_pb2.ArchiveMerchantResponse]  # type: ignore[assignment]
+    """Shuts a merchant out until it is taken back, with its venues, terminals and operators, within a
+    second: their log-ins and sessions end, nothing is redeemed there. What happened stays. A repeat
+    does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveMerchant: _aio.UnaryUnaryMultiCallable[_venue_pb2.UnarchiveMerchantRequest, _venue_pb2.UnarchiveMerchantResponse]  # type: ignore[assignment]
+    """Takes an archived merchant back; its staff log in again. A repeat does no harm. Reasons:
+    NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     CreateVenue: _aio.UnaryUnaryMultiCallable[_venue_pb2.CreateVenueRequest, _venue_pb2.CreateVenueResponse]  # type: ignore[assignment]
     """Creates a venue of a merchant. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the merchant),
@@ -816,10 +881,19 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListVenues: _aio.UnaryUnaryMultiCallable[_venue_pb2.ListVenuesRequest, _venue_pb2.ListVenuesResponse]  # type: ignore[assignment]
     """Lists venues by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateVenue: _aio.UnaryUnaryMultiCallable[_venue_pb2.UpdateVenueRequest, _venue_pb2.UpdateVenueResponse]  # type: ignore[assignment]
-    """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+    """Changes a venue. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokeVenue: _aio.UnaryUnaryMultiCallable[_venue_pb2.RevokeVenueRequest, _venue_pb2.RevokeVenueResponse]  # type: ignore[assignment]
     """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
     IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveVenue: _aio.UnaryUnaryMultiCallable[_venue_pb2.ArchiveVenueRequest, _venue_pb2.ArchiveVenueResponse]  # type: ignore[assignment]
+    """Shuts a venue out until it is taken back, with its terminals, within a second: log-ins and
+    sessions there end, nothing is redeemed there. What happened stays. A repeat does no harm.
+    Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveVenue: _aio.UnaryUnaryMultiCallable[_venue_pb2.UnarchiveVenueRequest, _venue_pb2.UnarchiveVenueResponse]  # type: ignore[assignment]
+    """Takes an archived venue back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and ARCHIVED
+    (of the merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     CreateTerminal: _aio.UnaryUnaryMultiCallable[_venue_pb2.CreateTerminalRequest, _venue_pb2.CreateTerminalResponse]  # type: ignore[assignment]
     """Creates a terminal at a venue. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the venue or its
@@ -837,6 +911,15 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
     IDEMPOTENCY_MISMATCH.
     """
+    ArchiveTerminal: _aio.UnaryUnaryMultiCallable[_venue_pb2.ArchiveTerminalRequest, _venue_pb2.ArchiveTerminalResponse]  # type: ignore[assignment]
+    """Shuts a terminal out until it is taken back, within a second: log-ins bound to it end. One that
+    was stolen is revoked instead. A repeat does no harm. Reasons: NOT_FOUND, REVOKED,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveTerminal: _aio.UnaryUnaryMultiCallable[_venue_pb2.UnarchiveTerminalRequest, _venue_pb2.UnarchiveTerminalResponse]  # type: ignore[assignment]
+    """Takes an archived terminal back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and ARCHIVED
+    (of its venue and merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
     CreateOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.CreateOperatorRequest, _account_pb2.CreateOperatorResponse]  # type: ignore[assignment]
     """Creates an operator's or supervisor's account. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the
     merchant or a venue), IDEMPOTENCY_MISMATCH.
@@ -851,6 +934,15 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     RevokeOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.RevokeOperatorRequest, _account_pb2.RevokeOperatorResponse]  # type: ignore[assignment]
     """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    ArchiveOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.ArchiveOperatorRequest, _account_pb2.ArchiveOperatorResponse]  # type: ignore[assignment]
+    """Shuts an operator out until he is taken back, within a second: his log-ins and sessions end. What
+    he redeemed stays. A repeat does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.UnarchiveOperatorRequest, _account_pb2.UnarchiveOperatorResponse]  # type: ignore[assignment]
+    """Takes an archived operator back, who logs in again. A repeat does no harm. Reasons: NOT_FOUND,
+    REVOKED and ARCHIVED (of the merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
     EnrolSecondFactor: _aio.UnaryUnaryMultiCallable[_account_pb2.EnrolSecondFactorRequest, _account_pb2.EnrolSecondFactorResponse]  # type: ignore[assignment]
     """Begins a second factor of the caller's account: one-time codes by the clock (TOTP, RFC 6238), for
     any authenticator. It counts once a code is confirmed; until then another call makes another
@@ -1487,7 +1579,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _partner_pb2.UpdatePartnerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_partner_pb2.UpdatePartnerResponse, _abc.Awaitable[_partner_pb2.UpdatePartnerResponse]]:
-        """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Changes a partner. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
 
     @_abc_1.abstractmethod
     def RevokePartner(
@@ -1497,6 +1589,28 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_partner_pb2.RevokePartnerResponse, _abc.Awaitable[_partner_pb2.RevokePartnerResponse]]:
         """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
         valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchivePartner(
+        self,
+        request: _partner_pb2.ArchivePartnerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_partner_pb2.ArchivePartnerResponse, _abc.Awaitable[_partner_pb2.ArchivePartnerResponse]]:
+        """Shuts a partner out until it is taken back, with its sandbox: all its keys are refused within a
+        second. What it sold stays valid; its stock can be moved to others. A repeat does no harm.
+        Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchivePartner(
+        self,
+        request: _partner_pb2.UnarchivePartnerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_partner_pb2.UnarchivePartnerResponse, _abc.Awaitable[_partner_pb2.UnarchivePartnerResponse]]:
+        """Takes an archived partner back, with its sandbox; its keys that are not revoked work again. A
+        repeat does no harm. Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -1583,7 +1697,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _venue_pb2.UpdateMerchantRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.UpdateMerchantResponse, _abc.Awaitable[_venue_pb2.UpdateMerchantResponse]]:
-        """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Changes a merchant. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
 
     @_abc_1.abstractmethod
     def RevokeMerchant(
@@ -1593,6 +1707,27 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_venue_pb2.RevokeMerchantResponse, _abc.Awaitable[_venue_pb2.RevokeMerchantResponse]]:
         """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
         Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveMerchant(
+        self,
+        request: _venue_pb2.ArchiveMerchantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_venue_pb2.ArchiveMerchantResponse, _abc.Awaitable[_venue_pb2.ArchiveMerchantResponse]]:
+        """Shuts a merchant out until it is taken back, with its venues, terminals and operators, within a
+        second: their log-ins and sessions end, nothing is redeemed there. What happened stays. A repeat
+        does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveMerchant(
+        self,
+        request: _venue_pb2.UnarchiveMerchantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_venue_pb2.UnarchiveMerchantResponse, _abc.Awaitable[_venue_pb2.UnarchiveMerchantResponse]]:
+        """Takes an archived merchant back; its staff log in again. A repeat does no harm. Reasons:
+        NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -1627,7 +1762,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _venue_pb2.UpdateVenueRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.UpdateVenueResponse, _abc.Awaitable[_venue_pb2.UpdateVenueResponse]]:
-        """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Changes a venue. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
 
     @_abc_1.abstractmethod
     def RevokeVenue(
@@ -1637,6 +1772,27 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_venue_pb2.RevokeVenueResponse, _abc.Awaitable[_venue_pb2.RevokeVenueResponse]]:
         """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
         IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveVenue(
+        self,
+        request: _venue_pb2.ArchiveVenueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_venue_pb2.ArchiveVenueResponse, _abc.Awaitable[_venue_pb2.ArchiveVenueResponse]]:
+        """Shuts a venue out until it is taken back, with its terminals, within a second: log-ins and
+        sessions there end, nothing is redeemed there. What happened stays. A repeat does no harm.
+        Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveVenue(
+        self,
+        request: _venue_pb2.UnarchiveVenueRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_venue_pb2.UnarchiveVenueResponse, _abc.Awaitable[_venue_pb2.UnarchiveVenueResponse]]:
+        """Takes an archived venue back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and ARCHIVED
+        (of the merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -1686,6 +1842,27 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ArchiveTerminal(
+        self,
+        request: _venue_pb2.ArchiveTerminalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_venue_pb2.ArchiveTerminalResponse, _abc.Awaitable[_venue_pb2.ArchiveTerminalResponse]]:
+        """Shuts a terminal out until it is taken back, within a second: log-ins bound to it end. One that
+        was stolen is revoked instead. A repeat does no harm. Reasons: NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveTerminal(
+        self,
+        request: _venue_pb2.UnarchiveTerminalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_venue_pb2.UnarchiveTerminalResponse, _abc.Awaitable[_venue_pb2.UnarchiveTerminalResponse]]:
+        """Takes an archived terminal back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and ARCHIVED
+        (of its venue and merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
     def CreateOperator(
         self,
         request: _account_pb2.CreateOperatorRequest,
@@ -1728,6 +1905,27 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.RevokeOperatorResponse, _abc.Awaitable[_account_pb2.RevokeOperatorResponse]]:
         """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def ArchiveOperator(
+        self,
+        request: _account_pb2.ArchiveOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ArchiveOperatorResponse, _abc.Awaitable[_account_pb2.ArchiveOperatorResponse]]:
+        """Shuts an operator out until he is taken back, within a second: his log-ins and sessions end. What
+        he redeemed stays. A repeat does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveOperator(
+        self,
+        request: _account_pb2.UnarchiveOperatorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.UnarchiveOperatorResponse, _abc.Awaitable[_account_pb2.UnarchiveOperatorResponse]]:
+        """Takes an archived operator back, who logs in again. A repeat does no harm. Reasons: NOT_FOUND,
+        REVOKED and ARCHIVED (of the merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def EnrolSecondFactor(

@@ -74,7 +74,7 @@ class Partner(_message.Message):
     requests_per_minute: _builtins.int
     """Requests a minute it may make."""
     state: _state_pb2.ResourceState.ValueType
-    """Whether it is revoked."""
+    """Whether it may be used, is archived or revoked."""
     activation_tolerance_basis_points: _builtins.int
     """How far what its customers paid may be from the price snapshot when it activates tickets,
     either way, in basis points of the price (100 are 1 %), 0 to 10,000; the currency is compared
@@ -452,6 +452,114 @@ class RevokePartnerResponse(_message.Message):
 Global___RevokePartnerResponse: _TypeAlias = RevokePartnerResponse  # noqa: Y015
 
 @_typing.final
+class ArchivePartnerRequest(_message.Message):
+    """Archives a partner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_CODE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    partner_code: _builtins.str
+    """Code of the partner."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        partner_code: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner_code", b"partner_code", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchivePartnerRequest: _TypeAlias = ArchivePartnerRequest  # noqa: Y015
+
+@_typing.final
+class ArchivePartnerResponse(_message.Message):
+    """The archived partner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def partner(self) -> Global___Partner:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        partner: Global___Partner | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchivePartnerResponse: _TypeAlias = ArchivePartnerResponse  # noqa: Y015
+
+@_typing.final
+class UnarchivePartnerRequest(_message.Message):
+    """Takes an archived partner back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_CODE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    partner_code: _builtins.str
+    """Code of the partner."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        partner_code: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner_code", b"partner_code", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchivePartnerRequest: _TypeAlias = UnarchivePartnerRequest  # noqa: Y015
+
+@_typing.final
+class UnarchivePartnerResponse(_message.Message):
+    """The partner that was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def partner(self) -> Global___Partner:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        partner: Global___Partner | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchivePartnerResponse: _TypeAlias = UnarchivePartnerResponse  # noqa: Y015
+
+@_typing.final
 class PartnerKey(_message.Message):
     """An API key of a partner, without its secret."""
 
@@ -466,7 +574,7 @@ class PartnerKey(_message.Message):
     key_id: _builtins.str
     """Id of the key, the part of it that is no secret."""
     state: _state_pb2.ResourceState.ValueType
-    """Whether it is revoked."""
+    """Whether it may be used, is archived or revoked."""
     mode: Global___PartnerMode.ValueType
     """Whether it calls as the partner, or (TEST) as its sandbox."""
     @_builtins.property

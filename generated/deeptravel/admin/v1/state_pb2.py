@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x12\x13\x64\x65\x65ptravel.admin.v1*f\n\rResourceState\x12\x1e\n\x1aRESOURCE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15RESOURCE_STATE_ACTIVE\x10\x01\x12\x1a\n\x16RESOURCE_STATE_REVOKED\x10\x02*k\n\x0e\x43\x61talogueState\x12\x1f\n\x1b\x43\x41TALOGUE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41TALOGUE_STATE_ACTIVE\x10\x01\x12\x1c\n\x18\x43\x41TALOGUE_STATE_ARCHIVED\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x12\x13\x64\x65\x65ptravel.admin.v1*\x83\x01\n\rResourceState\x12\x1e\n\x1aRESOURCE_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15RESOURCE_STATE_ACTIVE\x10\x01\x12\x1a\n\x16RESOURCE_STATE_REVOKED\x10\x02\x12\x1b\n\x17RESOURCE_STATE_ARCHIVED\x10\x03*k\n\x0e\x43\x61talogueState\x12\x1f\n\x1b\x43\x41TALOGUE_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41TALOGUE_STATE_ACTIVE\x10\x01\x12\x1c\n\x18\x43\x41TALOGUE_STATE_ARCHIVED\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,8 +32,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deeptravel.admin.v1.state_p
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027com.deeptravel.admin.v1P\001'
-  _globals['_RESOURCESTATE']._serialized_start=56
-  _globals['_RESOURCESTATE']._serialized_end=158
-  _globals['_CATALOGUESTATE']._serialized_start=160
-  _globals['_CATALOGUESTATE']._serialized_end=267
+  _globals['_RESOURCESTATE']._serialized_start=57
+  _globals['_RESOURCESTATE']._serialized_end=188
+  _globals['_CATALOGUESTATE']._serialized_start=190
+  _globals['_CATALOGUESTATE']._serialized_end=297
 # @@protoc_insertion_point(module_scope)

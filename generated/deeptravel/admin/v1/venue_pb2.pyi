@@ -42,7 +42,7 @@ class Merchant(_message.Message):
     reversal_window_seconds: _builtins.int
     """Seconds within which a supervisor may take a redemption back; 0 is never."""
     state: _state_pb2.ResourceState.ValueType
-    """Whether it is revoked."""
+    """Whether it may be used, is archived or revoked."""
     version: _builtins.int
     """Counts its changes from 1 on."""
     @_builtins.property
@@ -380,6 +380,114 @@ class RevokeMerchantResponse(_message.Message):
 Global___RevokeMerchantResponse: _TypeAlias = RevokeMerchantResponse  # noqa: Y015
 
 @_typing.final
+class ArchiveMerchantRequest(_message.Message):
+    """Archives a merchant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERCHANT_CODE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    merchant_code: _builtins.str
+    """Code of the merchant."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        merchant_code: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merchant_code", b"merchant_code", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveMerchantRequest: _TypeAlias = ArchiveMerchantRequest  # noqa: Y015
+
+@_typing.final
+class ArchiveMerchantResponse(_message.Message):
+    """The archived merchant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERCHANT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def merchant(self) -> Global___Merchant:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        merchant: Global___Merchant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["merchant", b"merchant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merchant", b"merchant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveMerchantResponse: _TypeAlias = ArchiveMerchantResponse  # noqa: Y015
+
+@_typing.final
+class UnarchiveMerchantRequest(_message.Message):
+    """Takes an archived merchant back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERCHANT_CODE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    merchant_code: _builtins.str
+    """Code of the merchant."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        merchant_code: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merchant_code", b"merchant_code", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveMerchantRequest: _TypeAlias = UnarchiveMerchantRequest  # noqa: Y015
+
+@_typing.final
+class UnarchiveMerchantResponse(_message.Message):
+    """The merchant that was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERCHANT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def merchant(self) -> Global___Merchant:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        merchant: Global___Merchant | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["merchant", b"merchant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merchant", b"merchant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveMerchantResponse: _TypeAlias = UnarchiveMerchantResponse  # noqa: Y015
+
+@_typing.final
 class Venue(_message.Message):
     """A venue: where tickets are redeemed."""
 
@@ -405,7 +513,7 @@ class Venue(_message.Message):
     its operators.
     """
     state: _state_pb2.ResourceState.ValueType
-    """Whether it is revoked."""
+    """Whether it may be used, is archived or revoked."""
     version: _builtins.int
     """Counts its changes from 1 on."""
     @_builtins.property
@@ -746,6 +854,114 @@ class RevokeVenueResponse(_message.Message):
 Global___RevokeVenueResponse: _TypeAlias = RevokeVenueResponse  # noqa: Y015
 
 @_typing.final
+class ArchiveVenueRequest(_message.Message):
+    """Archives a venue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VENUE_CODE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    venue_code: _builtins.str
+    """Code of the venue."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        venue_code: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "venue_code", b"venue_code", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveVenueRequest: _TypeAlias = ArchiveVenueRequest  # noqa: Y015
+
+@_typing.final
+class ArchiveVenueResponse(_message.Message):
+    """The archived venue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VENUE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def venue(self) -> Global___Venue:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        venue: Global___Venue | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["venue", b"venue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["venue", b"venue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveVenueResponse: _TypeAlias = ArchiveVenueResponse  # noqa: Y015
+
+@_typing.final
+class UnarchiveVenueRequest(_message.Message):
+    """Takes an archived venue back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VENUE_CODE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    venue_code: _builtins.str
+    """Code of the venue."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        venue_code: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "venue_code", b"venue_code", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveVenueRequest: _TypeAlias = UnarchiveVenueRequest  # noqa: Y015
+
+@_typing.final
+class UnarchiveVenueResponse(_message.Message):
+    """The venue that was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VENUE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def venue(self) -> Global___Venue:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        venue: Global___Venue | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["venue", b"venue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["venue", b"venue"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveVenueResponse: _TypeAlias = UnarchiveVenueResponse  # noqa: Y015
+
+@_typing.final
 class Terminal(_message.Message):
     """A terminal: the device an operator scans with."""
 
@@ -765,7 +981,7 @@ class Terminal(_message.Message):
     display_name: _builtins.str
     """Name for people."""
     state: _state_pb2.ResourceState.ValueType
-    """Whether it is revoked."""
+    """Whether it may be used, is archived or revoked."""
     version: _builtins.int
     """Counts its changes from 1 on."""
     @_builtins.property
@@ -1084,3 +1300,111 @@ class RevokeTerminalResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RevokeTerminalResponse: _TypeAlias = RevokeTerminalResponse  # noqa: Y015
+
+@_typing.final
+class ArchiveTerminalRequest(_message.Message):
+    """Archives a terminal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINAL_DEVICE_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    terminal_device_id: _builtins.str
+    """Id of the terminal."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        terminal_device_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "terminal_device_id", b"terminal_device_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveTerminalRequest: _TypeAlias = ArchiveTerminalRequest  # noqa: Y015
+
+@_typing.final
+class ArchiveTerminalResponse(_message.Message):
+    """The archived terminal."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terminal(self) -> Global___Terminal:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        terminal: Global___Terminal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terminal", b"terminal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terminal", b"terminal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveTerminalResponse: _TypeAlias = ArchiveTerminalResponse  # noqa: Y015
+
+@_typing.final
+class UnarchiveTerminalRequest(_message.Message):
+    """Takes an archived terminal back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINAL_DEVICE_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    terminal_device_id: _builtins.str
+    """Id of the terminal."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        terminal_device_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "terminal_device_id", b"terminal_device_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveTerminalRequest: _TypeAlias = UnarchiveTerminalRequest  # noqa: Y015
+
+@_typing.final
+class UnarchiveTerminalResponse(_message.Message):
+    """The terminal that was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TERMINAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def terminal(self) -> Global___Terminal:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        terminal: Global___Terminal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terminal", b"terminal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["terminal", b"terminal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveTerminalResponse: _TypeAlias = UnarchiveTerminalResponse  # noqa: Y015

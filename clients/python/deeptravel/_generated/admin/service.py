@@ -47,6 +47,18 @@ _REVOKE_PARTNER = Method(
     admin.RevokePartnerResponse,
     safe=False,
 )
+_ARCHIVE_PARTNER = Method(
+    "/deeptravel.admin.v1.AdminService/ArchivePartner",
+    admin.ArchivePartnerRequest,
+    admin.ArchivePartnerResponse,
+    safe=False,
+)
+_UNARCHIVE_PARTNER = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchivePartner",
+    admin.UnarchivePartnerRequest,
+    admin.UnarchivePartnerResponse,
+    safe=False,
+)
 _CREATE_PARTNER_KEY = Method(
     "/deeptravel.admin.v1.AdminService/CreatePartnerKey",
     admin.CreatePartnerKeyRequest,
@@ -117,6 +129,18 @@ _REVOKE_MERCHANT = Method(
     admin.RevokeMerchantResponse,
     safe=False,
 )
+_ARCHIVE_MERCHANT = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveMerchant",
+    admin.ArchiveMerchantRequest,
+    admin.ArchiveMerchantResponse,
+    safe=False,
+)
+_UNARCHIVE_MERCHANT = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveMerchant",
+    admin.UnarchiveMerchantRequest,
+    admin.UnarchiveMerchantResponse,
+    safe=False,
+)
 _CREATE_VENUE = Method(
     "/deeptravel.admin.v1.AdminService/CreateVenue",
     admin.CreateVenueRequest,
@@ -146,6 +170,18 @@ _REVOKE_VENUE = Method(
     "/deeptravel.admin.v1.AdminService/RevokeVenue",
     admin.RevokeVenueRequest,
     admin.RevokeVenueResponse,
+    safe=False,
+)
+_ARCHIVE_VENUE = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveVenue",
+    admin.ArchiveVenueRequest,
+    admin.ArchiveVenueResponse,
+    safe=False,
+)
+_UNARCHIVE_VENUE = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveVenue",
+    admin.UnarchiveVenueRequest,
+    admin.UnarchiveVenueResponse,
     safe=False,
 )
 _CREATE_TERMINAL = Method(
@@ -179,6 +215,18 @@ _REVOKE_TERMINAL = Method(
     admin.RevokeTerminalResponse,
     safe=False,
 )
+_ARCHIVE_TERMINAL = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveTerminal",
+    admin.ArchiveTerminalRequest,
+    admin.ArchiveTerminalResponse,
+    safe=False,
+)
+_UNARCHIVE_TERMINAL = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveTerminal",
+    admin.UnarchiveTerminalRequest,
+    admin.UnarchiveTerminalResponse,
+    safe=False,
+)
 _CREATE_OPERATOR = Method(
     "/deeptravel.admin.v1.AdminService/CreateOperator",
     admin.CreateOperatorRequest,
@@ -208,6 +256,18 @@ _REVOKE_OPERATOR = Method(
     "/deeptravel.admin.v1.AdminService/RevokeOperator",
     admin.RevokeOperatorRequest,
     admin.RevokeOperatorResponse,
+    safe=False,
+)
+_ARCHIVE_OPERATOR = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveOperator",
+    admin.ArchiveOperatorRequest,
+    admin.ArchiveOperatorResponse,
+    safe=False,
+)
+_UNARCHIVE_OPERATOR = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveOperator",
+    admin.UnarchiveOperatorRequest,
+    admin.UnarchiveOperatorResponse,
     safe=False,
 )
 _ENROL_SECOND_FACTOR = Method(
@@ -1172,7 +1232,9 @@ class AdminService:
         version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdatePartnerResponse:
-        """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Changes a partner. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
         return self._calls.unary(_UPDATE_PARTNER, admin.UpdatePartnerRequest(partner_code=partner_code, update_mask=update_mask, display_name=display_name, requests_per_minute=requests_per_minute, allowed_addresses=allowed_addresses, request_id=request_id, activation_tolerance_basis_points=activation_tolerance_basis_points, version=version), timeout)
 
     def revoke_partner(
@@ -1187,6 +1249,35 @@ class AdminService:
         valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REVOKE_PARTNER, admin.RevokePartnerRequest(partner_code=partner_code, request_id=request_id, version=version), timeout)
+
+    def archive_partner(
+        self,
+        *,
+        partner_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchivePartnerResponse:
+        """Shuts a partner out until it is taken back, with its sandbox: all its keys are refused
+        within a second. What it sold stays valid; its stock can be moved to others. A repeat does
+        no harm. Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_PARTNER, admin.ArchivePartnerRequest(partner_code=partner_code, version=version, request_id=request_id), timeout)
+
+    def unarchive_partner(
+        self,
+        *,
+        partner_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchivePartnerResponse:
+        """Takes an archived partner back, with its sandbox; its keys that are not revoked work again.
+        A repeat does no harm. Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox),
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_PARTNER, admin.UnarchivePartnerRequest(partner_code=partner_code, version=version, request_id=request_id), timeout)
 
     def create_partner_key(
         self,
@@ -1351,7 +1442,9 @@ class AdminService:
         version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateMerchantResponse:
-        """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Changes a merchant. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
         return self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id, version=version), timeout)
 
     def revoke_merchant(
@@ -1366,6 +1459,34 @@ class AdminService:
         Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REVOKE_MERCHANT, admin.RevokeMerchantRequest(merchant_code=merchant_code, request_id=request_id, version=version), timeout)
+
+    def archive_merchant(
+        self,
+        *,
+        merchant_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveMerchantResponse:
+        """Shuts a merchant out until it is taken back, with its venues, terminals and operators,
+        within a second: their log-ins and sessions end, nothing is redeemed there. What happened
+        stays. A repeat does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_MERCHANT, admin.ArchiveMerchantRequest(merchant_code=merchant_code, version=version, request_id=request_id), timeout)
+
+    def unarchive_merchant(
+        self,
+        *,
+        merchant_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveMerchantResponse:
+        """Takes an archived merchant back; its staff log in again. A repeat does no harm. Reasons:
+        NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_MERCHANT, admin.UnarchiveMerchantRequest(merchant_code=merchant_code, version=version, request_id=request_id), timeout)
 
     def create_venue(
         self,
@@ -1427,7 +1548,9 @@ class AdminService:
         version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateVenueResponse:
-        """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Changes a venue. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
         return self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id, version=version), timeout)
 
     def revoke_venue(
@@ -1442,6 +1565,33 @@ class AdminService:
         IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REVOKE_VENUE, admin.RevokeVenueRequest(venue_code=venue_code, request_id=request_id, version=version), timeout)
+
+    def archive_venue(
+        self,
+        *,
+        venue_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveVenueResponse:
+        """Shuts a venue out until it is taken back, with its terminals, within a second: log-ins and
+        sessions there end, nothing is redeemed there. What happened stays. A repeat does no harm.
+        Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_VENUE, admin.ArchiveVenueRequest(venue_code=venue_code, version=version, request_id=request_id), timeout)
+
+    def unarchive_venue(
+        self,
+        *,
+        venue_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveVenueResponse:
+        """Takes an archived venue back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and
+        ARCHIVED (of the merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_VENUE, admin.UnarchiveVenueRequest(venue_code=venue_code, version=version, request_id=request_id), timeout)
 
     def create_terminal(
         self,
@@ -1518,6 +1668,33 @@ class AdminService:
         """
         return self._calls.unary(_REVOKE_TERMINAL, admin.RevokeTerminalRequest(terminal_device_id=terminal_device_id, request_id=request_id, version=version), timeout)
 
+    def archive_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveTerminalResponse:
+        """Shuts a terminal out until it is taken back, within a second: log-ins bound to it end. One
+        that was stolen is revoked instead. A repeat does no harm. Reasons: NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_TERMINAL, admin.ArchiveTerminalRequest(terminal_device_id=terminal_device_id, version=version, request_id=request_id), timeout)
+
+    def unarchive_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveTerminalResponse:
+        """Takes an archived terminal back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and
+        ARCHIVED (of its venue and merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_TERMINAL, admin.UnarchiveTerminalRequest(terminal_device_id=terminal_device_id, version=version, request_id=request_id), timeout)
+
     def create_operator(
         self,
         *,
@@ -1580,23 +1757,53 @@ class AdminService:
         password: str = "",
         locked: bool | None = None,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateOperatorResponse:
         """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_OPERATOR, admin.UpdateOperatorRequest(username=username, update_mask=update_mask, role=role, venue_codes=venue_codes, display_name=display_name, password=password, locked=locked, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_OPERATOR, admin.UpdateOperatorRequest(username=username, update_mask=update_mask, role=role, venue_codes=venue_codes, display_name=display_name, password=password, locked=locked, request_id=request_id, version=version), timeout)
 
     def revoke_operator(
         self,
         *,
         username: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeOperatorResponse:
         """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_REVOKE_OPERATOR, admin.RevokeOperatorRequest(username=username, request_id=request_id), timeout)
+        return self._calls.unary(_REVOKE_OPERATOR, admin.RevokeOperatorRequest(username=username, request_id=request_id, version=version), timeout)
+
+    def archive_operator(
+        self,
+        *,
+        username: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveOperatorResponse:
+        """Shuts an operator out until he is taken back, within a second: his log-ins and sessions end.
+        What he redeemed stays. A repeat does no harm. Reasons: NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_OPERATOR, admin.ArchiveOperatorRequest(username=username, version=version, request_id=request_id), timeout)
+
+    def unarchive_operator(
+        self,
+        *,
+        username: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveOperatorResponse:
+        """Takes an archived operator back, who logs in again. A repeat does no harm. Reasons:
+        NOT_FOUND, REVOKED and ARCHIVED (of the merchant, too), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_OPERATOR, admin.UnarchiveOperatorRequest(username=username, version=version, request_id=request_id), timeout)
 
     def enrol_second_factor(
         self,
@@ -4146,7 +4353,9 @@ class AsyncAdminService:
         version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdatePartnerResponse:
-        """Changes a partner. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Changes a partner. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
         return await self._calls.unary(_UPDATE_PARTNER, admin.UpdatePartnerRequest(partner_code=partner_code, update_mask=update_mask, display_name=display_name, requests_per_minute=requests_per_minute, allowed_addresses=allowed_addresses, request_id=request_id, activation_tolerance_basis_points=activation_tolerance_basis_points, version=version), timeout)
 
     async def revoke_partner(
@@ -4161,6 +4370,35 @@ class AsyncAdminService:
         valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REVOKE_PARTNER, admin.RevokePartnerRequest(partner_code=partner_code, request_id=request_id, version=version), timeout)
+
+    async def archive_partner(
+        self,
+        *,
+        partner_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchivePartnerResponse:
+        """Shuts a partner out until it is taken back, with its sandbox: all its keys are refused
+        within a second. What it sold stays valid; its stock can be moved to others. A repeat does
+        no harm. Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_PARTNER, admin.ArchivePartnerRequest(partner_code=partner_code, version=version, request_id=request_id), timeout)
+
+    async def unarchive_partner(
+        self,
+        *,
+        partner_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchivePartnerResponse:
+        """Takes an archived partner back, with its sandbox; its keys that are not revoked work again.
+        A repeat does no harm. Reasons: NOT_FOUND, REVOKED, INVALID_FIELD (a sandbox),
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_PARTNER, admin.UnarchivePartnerRequest(partner_code=partner_code, version=version, request_id=request_id), timeout)
 
     async def create_partner_key(
         self,
@@ -4325,7 +4563,9 @@ class AsyncAdminService:
         version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateMerchantResponse:
-        """Changes a merchant. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Changes a merchant. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
         return await self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id, version=version), timeout)
 
     async def revoke_merchant(
@@ -4340,6 +4580,34 @@ class AsyncAdminService:
         Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REVOKE_MERCHANT, admin.RevokeMerchantRequest(merchant_code=merchant_code, request_id=request_id, version=version), timeout)
+
+    async def archive_merchant(
+        self,
+        *,
+        merchant_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveMerchantResponse:
+        """Shuts a merchant out until it is taken back, with its venues, terminals and operators,
+        within a second: their log-ins and sessions end, nothing is redeemed there. What happened
+        stays. A repeat does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_MERCHANT, admin.ArchiveMerchantRequest(merchant_code=merchant_code, version=version, request_id=request_id), timeout)
+
+    async def unarchive_merchant(
+        self,
+        *,
+        merchant_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveMerchantResponse:
+        """Takes an archived merchant back; its staff log in again. A repeat does no harm. Reasons:
+        NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_MERCHANT, admin.UnarchiveMerchantRequest(merchant_code=merchant_code, version=version, request_id=request_id), timeout)
 
     async def create_venue(
         self,
@@ -4401,7 +4669,9 @@ class AsyncAdminService:
         version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateVenueResponse:
-        """Changes a venue. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH."""
+        """Changes a venue. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
         return await self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id, version=version), timeout)
 
     async def revoke_venue(
@@ -4416,6 +4686,33 @@ class AsyncAdminService:
         IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REVOKE_VENUE, admin.RevokeVenueRequest(venue_code=venue_code, request_id=request_id, version=version), timeout)
+
+    async def archive_venue(
+        self,
+        *,
+        venue_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveVenueResponse:
+        """Shuts a venue out until it is taken back, with its terminals, within a second: log-ins and
+        sessions there end, nothing is redeemed there. What happened stays. A repeat does no harm.
+        Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_VENUE, admin.ArchiveVenueRequest(venue_code=venue_code, version=version, request_id=request_id), timeout)
+
+    async def unarchive_venue(
+        self,
+        *,
+        venue_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveVenueResponse:
+        """Takes an archived venue back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and
+        ARCHIVED (of the merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_VENUE, admin.UnarchiveVenueRequest(venue_code=venue_code, version=version, request_id=request_id), timeout)
 
     async def create_terminal(
         self,
@@ -4492,6 +4789,33 @@ class AsyncAdminService:
         """
         return await self._calls.unary(_REVOKE_TERMINAL, admin.RevokeTerminalRequest(terminal_device_id=terminal_device_id, request_id=request_id, version=version), timeout)
 
+    async def archive_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveTerminalResponse:
+        """Shuts a terminal out until it is taken back, within a second: log-ins bound to it end. One
+        that was stolen is revoked instead. A repeat does no harm. Reasons: NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_TERMINAL, admin.ArchiveTerminalRequest(terminal_device_id=terminal_device_id, version=version, request_id=request_id), timeout)
+
+    async def unarchive_terminal(
+        self,
+        *,
+        terminal_device_id: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveTerminalResponse:
+        """Takes an archived terminal back. A repeat does no harm. Reasons: NOT_FOUND, REVOKED and
+        ARCHIVED (of its venue and merchant, too), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_TERMINAL, admin.UnarchiveTerminalRequest(terminal_device_id=terminal_device_id, version=version, request_id=request_id), timeout)
+
     async def create_operator(
         self,
         *,
@@ -4554,23 +4878,53 @@ class AsyncAdminService:
         password: str = "",
         locked: bool | None = None,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateOperatorResponse:
         """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_OPERATOR, admin.UpdateOperatorRequest(username=username, update_mask=update_mask, role=role, venue_codes=venue_codes, display_name=display_name, password=password, locked=locked, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_OPERATOR, admin.UpdateOperatorRequest(username=username, update_mask=update_mask, role=role, venue_codes=venue_codes, display_name=display_name, password=password, locked=locked, request_id=request_id, version=version), timeout)
 
     async def revoke_operator(
         self,
         *,
         username: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeOperatorResponse:
         """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_REVOKE_OPERATOR, admin.RevokeOperatorRequest(username=username, request_id=request_id), timeout)
+        return await self._calls.unary(_REVOKE_OPERATOR, admin.RevokeOperatorRequest(username=username, request_id=request_id, version=version), timeout)
+
+    async def archive_operator(
+        self,
+        *,
+        username: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveOperatorResponse:
+        """Shuts an operator out until he is taken back, within a second: his log-ins and sessions end.
+        What he redeemed stays. A repeat does no harm. Reasons: NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_OPERATOR, admin.ArchiveOperatorRequest(username=username, version=version, request_id=request_id), timeout)
+
+    async def unarchive_operator(
+        self,
+        *,
+        username: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveOperatorResponse:
+        """Takes an archived operator back, who logs in again. A repeat does no harm. Reasons:
+        NOT_FOUND, REVOKED and ARCHIVED (of the merchant, too), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_OPERATOR, admin.UnarchiveOperatorRequest(username=username, version=version, request_id=request_id), timeout)
 
     async def enrol_second_factor(
         self,

@@ -125,6 +125,7 @@ class Operator(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """User name."""
     role: Global___OperatorRole.ValueType
@@ -138,7 +139,9 @@ class Operator(_message.Message):
     default, lock the name out at that terminal and address, and nowhere else.
     """
     state: _state_pb2.ResourceState.ValueType
-    """Whether it is revoked."""
+    """Whether it may be used, is archived or revoked."""
+    version: _builtins.int
+    """Counts its changes from 1 on."""
     @_builtins.property
     def venue_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Venues of the merchant where the operator works; all of them if empty."""
@@ -168,10 +171,11 @@ class Operator(_message.Message):
         state: _state_pb2.ResourceState.ValueType = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failed_logins_expire_time", b"failed_logins_expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "failed_logins", b"failed_logins", "failed_logins_expire_time", b"failed_logins_expire_time", "merchant_code", b"merchant_code", "role", b"role", "state", b"state", "update_time", b"update_time", "username", b"username", "venue_codes", b"venue_codes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "failed_logins", b"failed_logins", "failed_logins_expire_time", b"failed_logins_expire_time", "merchant_code", b"merchant_code", "role", b"role", "state", b"state", "update_time", b"update_time", "username", b"username", "venue_codes", b"venue_codes", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,6 +381,7 @@ class UpdateOperatorRequest(_message.Message):
     LOCKED_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """User name of the account."""
     role: Global___OperatorRole.ValueType
@@ -391,6 +396,8 @@ class UpdateOperatorRequest(_message.Message):
     """
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def venue_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Venues of the merchant where the operator works; all of them if empty."""
@@ -410,10 +417,11 @@ class UpdateOperatorRequest(_message.Message):
         locked: _builtins.bool | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "locked", b"locked", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "display_name", b"display_name", "locked", b"locked", "password", b"password", "request_id", b"request_id", "role", b"role", "update_mask", b"update_mask", "username", b"username", "venue_codes", b"venue_codes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "display_name", b"display_name", "locked", b"locked", "password", b"password", "request_id", b"request_id", "role", b"role", "update_mask", b"update_mask", "username", b"username", "venue_codes", b"venue_codes", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
     _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
@@ -453,19 +461,23 @@ class RevokeOperatorRequest(_message.Message):
 
     USERNAME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """User name of the account."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
         username: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "username", b"username", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -496,6 +508,114 @@ class RevokeOperatorResponse(_message.Message):
 Global___RevokeOperatorResponse: _TypeAlias = RevokeOperatorResponse  # noqa: Y015
 
 @_typing.final
+class ArchiveOperatorRequest(_message.Message):
+    """Archives an operator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    """User name of the account."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "username", b"username", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveOperatorRequest: _TypeAlias = ArchiveOperatorRequest  # noqa: Y015
+
+@_typing.final
+class ArchiveOperatorResponse(_message.Message):
+    """The archived operator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operator(self) -> Global___Operator:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        operator: Global___Operator | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveOperatorResponse: _TypeAlias = ArchiveOperatorResponse  # noqa: Y015
+
+@_typing.final
+class UnarchiveOperatorRequest(_message.Message):
+    """Takes an archived operator back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    """User name of the account."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "username", b"username", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveOperatorRequest: _TypeAlias = UnarchiveOperatorRequest  # noqa: Y015
+
+@_typing.final
+class UnarchiveOperatorResponse(_message.Message):
+    """The operator that was taken back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def operator(self) -> Global___Operator:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        operator: Global___Operator | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveOperatorResponse: _TypeAlias = UnarchiveOperatorResponse  # noqa: Y015
+
+@_typing.final
 class Administrator(_message.Message):
     """An account of a platform administrator."""
 
@@ -515,7 +635,7 @@ class Administrator(_message.Message):
     display_name: _builtins.str
     """Name for people."""
     state: _state_pb2.ResourceState.ValueType
-    """Whether it is revoked."""
+    """Whether it may be used, is archived or revoked."""
     failed_logins: _builtins.int
     """Failed log-ins in a row, where most of them came from, as an operator's."""
     second_factor: _builtins.bool

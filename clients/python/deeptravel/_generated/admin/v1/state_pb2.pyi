@@ -28,6 +28,8 @@ class _ResourceStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Resourc
     """In use."""
     RESOURCE_STATE_REVOKED: _ResourceState.ValueType  # 2
     """Shut out for good; the name is not given again."""
+    RESOURCE_STATE_ARCHIVED: _ResourceState.ValueType  # 3
+    """Shut out until it is taken back; what happened with it stays."""
 
 class ResourceState(_ResourceState, metaclass=_ResourceStateEnumTypeWrapper):
     """Whether what an administrator set up may still be used."""
@@ -38,6 +40,8 @@ RESOURCE_STATE_ACTIVE: ResourceState.ValueType  # 1
 """In use."""
 RESOURCE_STATE_REVOKED: ResourceState.ValueType  # 2
 """Shut out for good; the name is not given again."""
+RESOURCE_STATE_ARCHIVED: ResourceState.ValueType  # 3
+"""Shut out until it is taken back; what happened with it stays."""
 Global___ResourceState: _TypeAlias = ResourceState  # noqa: Y015
 
 class _CatalogueState:
