@@ -6,15 +6,18 @@ as hashes.
 import base64
 import os
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from sqlalchemy import delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.audit import origins
 from server.audit.records import By, already_exists
 from server.audit.trail import AuditedChange, audit
 from server.identity.accounts import ADMINISTRATORS, own_account
+from server.identity.login_failures import Attempt, LoginFailures
 from server.identity.models import admin_factors, recovery_codes
 from server.identity.one_time_codes import (
     RESOURCE,
@@ -24,14 +27,17 @@ from server.identity.one_time_codes import (
     totp_of,
 )
 from server.identity.service import end_logins
-from server.platform import change_feed
+from server.platform import change_feed, clock
 from server.platform.change_feed import ChangeKind
-from server.platform.errors import invalid, not_found
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import run
 
 SECRET_BYTES = 20
 RECOVERY_CODES = 10
 ISSUER = "DeepTravel"
+WRONG_CODE = "is not the code that the authenticator shows now, or was taken"
+R = TypeVar("R")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
@@ -43,11 +49,17 @@ class Enrolment:
     secret: str
 
 
-class SecondFactors:
-    """Enrols administrators, whose codes `codes` takes."""
+class CodeRefusedError(DomainError):
+    """INVALID_FIELD for a code that is wrong or was taken."""
 
-    def __init__(self, codes: OneTimeCodes) -> None:
+
+class SecondFactors:
+    """Enrols administrators, whose codes `codes` takes; `failures` counts wrong ones."""
+
+    def __init__(self, db: Database, codes: OneTimeCodes, failures: LoginFailures) -> None:
+        self._db = db
         self._codes = codes
+        self._failures = failures
 
     async def enrol(self, tx: AsyncConnection, username: str, **by: Unpack[By]) -> Enrolment:
         """A new secret, which counts once a code of it was confirmed. Raises ALREADY_EXISTS if one
@@ -84,19 +96,58 @@ class SecondFactors:
         if found.confirm_time:
             raise already_exists(RESOURCE, username)
         if not await self._codes.take_step(tx, found, code, by["now"], confirmed=False):
-            raise invalid("code", "is not the code that the authenticator shows now")
+            raise invalid("code", WRONG_CODE)
         await tx.execute(
             update(admin_factors)
             .where(admin_factors.c.username == username)
             .values(confirm_time=by["now"])
         )
-        codes = [_recovery_code() for _ in range(RECOVERY_CODES)]
-        await tx.execute(delete(recovery_codes).where(recovery_codes.c.username == username))
-        rows = [{"username": username, "code_hash": recovery_hash(each)} for each in codes]
-        await tx.execute(insert(recovery_codes), rows)
+        codes = await _new_codes(tx, username)
         await change_feed.publish(tx, ChangeKind.ACCOUNT, username)
         await _trace(tx, "confirm", username, {"state": "CONFIRMED"}, **by)
         return codes
+
+    async def renew(
+        self, tx: AsyncConnection, username: str, code: str, **by: Unpack[By]
+    ) -> list[str]:
+        """New recovery codes for a code of the clock; those of before are refused from the commit
+        on. Raises NOT_FOUND without a factor that is confirmed, CodeRefusedError, LOGIN_LOCKED.
+        """
+        await ADMINISTRATORS.lock_active(tx, username)
+        found = await factor_of(tx, username)
+        if found is None or found.confirm_time is None:
+            raise not_found(RESOURCE, username)
+        # under the lock of the failures: of many who guess at once none goes on beyond the limit
+        await self._failures.succeed(tx, _attempt(username), by["now"])
+        if not await self._codes.take_step(tx, found, code, by["now"], confirmed=True):
+            raise CodeRefusedError(
+                Reason.INVALID_FIELD,
+                f"code: {WRONG_CODE}",
+                violations=[("code", WRONG_CODE)],
+            )
+        codes = await _new_codes(tx, username)
+        after: dict[str, object] = {"recovery_codes": RECOVERY_CODES}
+        await _trace(tx, "renew_recovery_codes", username, after, **by)
+        return codes
+
+    async def counted(self, username: str, renewing: Callable[[], Awaitable[R]]) -> R:
+        """What a call gives that takes a code of a caller's. A wrong one counts as a failed log-in,
+        and is audited. Raises LOGIN_LOCKED, before the code is looked at, too.
+        """
+        now, attempt = clock.now(), _attempt(username)
+        async with self._db.transaction() as tx:
+            if locked := await self._failures.locked(tx, attempt, now, own_terminal=False):
+                raise locked
+        try:
+            return await renewing()
+        except CodeRefusedError as refused:
+
+            async def count(tx: AsyncConnection) -> DomainError | None:
+                by = By(actor=f"admin:{username}", now=now)
+                await _trace(tx, "refuse_code", username, {"detail": WRONG_CODE}, **by)
+                return await self._failures.count(tx, attempt, now, own_terminal=False)
+
+            raise (await self._db.in_transaction(count)) or refused from None
 
 
 def picture(enrolment: Enrolment) -> str:
@@ -120,6 +171,19 @@ async def reset(tx: AsyncConnection, username: str, *, reason: str, **by: Unpack
     await end_logins(tx, username, by["now"])
     await change_feed.publish(tx, ChangeKind.ACCOUNT, username)
     await _trace(tx, "reset", username, {"state": "NONE"}, reason=reason, **by)
+
+
+async def _new_codes(tx: AsyncConnection, username: str) -> list[str]:
+    """Recovery codes in place of those there are."""
+    codes = [_recovery_code() for _ in range(RECOVERY_CODES)]
+    await tx.execute(delete(recovery_codes).where(recovery_codes.c.username == username))
+    rows = [{"username": username, "code_hash": recovery_hash(each)} for each in codes]
+    await tx.execute(insert(recovery_codes), rows)
+    return codes
+
+
+def _attempt(username: str) -> Attempt:
+    return Attempt.of(username, None, origins.current().address)
 
 
 async def _trace(

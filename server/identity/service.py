@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.audit import origins
 from server.audit.trail import AuditedChange, audit
 from server.identity import (
     credentials,
@@ -133,6 +134,7 @@ class Identity:
         self.passwords = Passwords()
         self._signing_in = SigningIn(db, settings, self.passwords)
         self.codes = self._signing_in.codes
+        self.login_failures = self._signing_in.failures
         self.travellers = Travellers(db, feed, settings)
         self._keys = PartnerKeys(db, feed, loops)
         self._tokens: Remembered[str, _Login] = Remembered(
@@ -287,25 +289,27 @@ class Identity:
 
         One that was used before that is refused, and shows a theft: it ends the log-in, unless it
         comes so soon after its use that it is a late retry (`rules.is_theft`). The access token
-        before is good for what is left of its life where it is remembered. Raises UNAUTHENTICATED.
+        before is good for what is left of its life where it is remembered. Each that is refused is
+        audited, as far as refused sign-ins are. Raises UNAUTHENTICATED.
         """
         given = credentials.read_token("r", refresh_token)
-        if given is None:
-            raise unauthenticated()
+        row = await self._login_row(given[0]) if given else None
+        if given is None or row is None:
+            raise await self._refused_refresh(None, "refresh token unknown", now)
         login_id, given_hash = given
-        row = await self._login_row(login_id)
         if same(row.refresh_hash, given_hash):
-            if now >= row.refresh_expire_time:
-                raise unauthenticated()
-            _live(row, self._settings)
+            if fault := _refresh_fault(row, now):
+                raise await self._refused_refresh(row, fault, now)
             tokens = await self._succeed(login_id, refresh_token, given_hash, now)
             if tokens:
                 return tokens
-            row = await self._login_row(login_id)  # another call with it was first
+            # another call with it was first
+            row = await self._login_row(login_id) or row
         if row.end_time is None and row.former_refresh_hash and row.successor_sealed:
             repeated = same(row.former_refresh_hash, given_hash)
             if repeated and rules.gets_successor_again(row.issue_time, now):
-                _live(row, self._settings)
+                if fault := _fault(row):
+                    raise await self._refused_refresh(row, fault, now)
                 successor = refreshing.unseal(refresh_token, row.successor_sealed)
                 left = max(0, round((row.access_expire_time - now).total_seconds()))
                 return LoginTokens(*successor, left)
@@ -313,14 +317,22 @@ class Identity:
             log.warning("login.refresh_token_reused", username=row.username, login_id=login_id)
             stolen = sign_ins.stolen(row.username, login_id, row.terminal_device_id)
             await self._end(login_id, stolen, now)
-        raise unauthenticated()
-
-    async def _login_row(self, login_id: UUID) -> Row[*tuple[Any, ...]]:
-        async with self._db.transaction() as tx:
-            row = (await tx.execute(LOGIN, {"id": login_id})).one_or_none()
-        if row is None:
             raise unauthenticated()
-        return row
+        fault = _fault(row) or "refresh token used before"
+        raise await self._refused_refresh(row, fault, now)
+
+    async def _login_row(self, login_id: UUID) -> Row[*tuple[Any, ...]] | None:
+        async with self._db.transaction() as tx:
+            return (await tx.execute(LOGIN, {"id": login_id})).one_or_none()
+
+    async def _refused_refresh(
+        self, row: Row[*tuple[Any, ...]] | None, fault: str, now: datetime
+    ) -> DomainError:
+        """UNAUTHENTICATED, once it is written down."""
+        terminal = row.terminal_device_id if row else None
+        origin = sign_ins.origin_of(terminal, origins.current().address)
+        await self._signing_in.note_refused(row, row.username if row else "", fault, origin, now)
+        return unauthenticated()
 
     async def _succeed(
         self, login_id: UUID, refresh_token: str, given_hash: bytes, now: datetime
@@ -430,12 +442,21 @@ async def _end_logins(tx: AsyncConnection, which: ColumnElement[bool], now: date
     return {each.username for each in ended}
 
 
+def _fault(row: Row[*tuple[Any, ...]]) -> str | None:
+    """Why the log-in of a row of LOGIN is good no more; None if it is."""
+    return "logged out" if row.end_time else standing(row).fault()
+
+
+def _refresh_fault(row: Row[*tuple[Any, ...]], now: datetime) -> str | None:
+    """As `_fault`, also for a refresh token that has expired."""
+    return "refresh token expired" if now >= row.refresh_expire_time else _fault(row)
+
+
 def _live(row: Row[*tuple[Any, ...]], settings: Settings) -> _Login:
     """The log-in of a row of LOGIN. Raises UNAUTHENTICATED if it is ended, or its owner may no
     longer act there.
     """
-    fault = "logged out" if row.end_time else standing(row).fault()
-    if fault:
+    if fault := _fault(row):
         log.info("login.refused", username=row.username, login_id=row.login_id, detail=fault)
         raise unauthenticated()
     caller: Person

@@ -92,7 +92,7 @@ class SigningIn:
         self._passwords = passwords
         assert settings.secret_key is not None, "whoever serves has one"
         self.codes = OneTimeCodes(settings.secret_key.get_secret_value())
-        self._failures = LoginFailures(settings)
+        self.failures = LoginFailures(settings)
         self._refused = RefusedSignIns()
 
     async def log_in(
@@ -123,13 +123,13 @@ class SigningIn:
             ).one_or_none()
             fault = "user unknown" if row is None else standing(row).fault()
             own_terminal = terminal_device_id is not None and fault is None
-            locked = await self._failures.locked(tx, attempt, now, own_terminal=own_terminal)
+            locked = await self.failures.locked(tx, attempt, now, own_terminal=own_terminal)
             share = attempt.share(
                 own_terminal=own_terminal, known=await login_places.is_known(tx, attempt)
             )
         origin = sign_ins.origin_of(terminal_device_id, address)
         if locked:
-            await self._note_refused(row, username, "locked out", origin, now)
+            await self.note_refused(row, username, "locked out", origin, now)
             raise locked
         stored_hash = row.password_hash if row else DECOY_HASH
         verified = await self._passwords.verify(stored_hash, password, share)
@@ -145,9 +145,9 @@ class SigningIn:
                 detail=fault,
             )
             locked = await self._db.in_transaction(
-                lambda tx: self._failures.count(tx, attempt, now, own_terminal=own_terminal)
+                lambda tx: self.failures.count(tx, attempt, now, own_terminal=own_terminal)
             )
-            await self._note_refused(row, username, fault or "user unknown", origin, now)
+            await self.note_refused(row, username, fault or "user unknown", origin, now)
             raise locked or _login_failed()
         return await self._let_in(row, attempt, password, share, origin=origin, now=now)
 
@@ -180,7 +180,7 @@ class SigningIn:
         login_id = uuid4()
 
         async def work(tx: AsyncConnection) -> LoginTokens:
-            await self._failures.succeed(tx, attempt, now)
+            await self.failures.succeed(tx, attempt, now)
             await login_places.note(tx, attempt, now)
             await _confirm_password(tx, username, row.password_hash, new_hash)
             columns, tokens = issue_tokens(self._settings, login_id, now)
@@ -199,7 +199,7 @@ class SigningIn:
 
         return await self._db.in_transaction(work)
 
-    async def _note_refused(
+    async def note_refused(
         self,
         row: Row[*tuple[Any, ...]] | None,
         username: str,
@@ -207,7 +207,7 @@ class SigningIn:
         origin: ChangeOrigin,
         now: datetime,
     ) -> None:
-        """Writes a refused sign-in into the audit trail, unless there are too many."""
+        """Writes a refused sign-in or refresh into the audit trail, unless there are too many."""
         left_out = self._refused.take(time.monotonic())
         if left_out is None:
             return

@@ -34,7 +34,7 @@ METHODS = {method.full_name: method for service in DESCRIPTORS for method in ser
 READS = METHODS["deeptravel.ota.v1.OtaService.GetReservation"]
 MALFORMED = b"\xff\xff"
 """No message: whoever may call hears so, everybody else before it is read."""
-OF_ONES_OWN = {"Logout", "EnrolSecondFactor", "ConfirmSecondFactor"}
+OF_ONES_OWN = {"Logout", "EnrolSecondFactor", "ConfirmSecondFactor", "RenewRecoveryCodes"}
 """What concerns nothing but the caller's own log-in."""
 NOTICE = re.compile("^/webhooks/")
 """Paths whose callers sign what they send."""

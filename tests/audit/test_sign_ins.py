@@ -73,6 +73,33 @@ async def test_a_stolen_refresh_token_is_written_down_once(admin_client: AdminCl
     assert last.after["login_id"] == signed_in.after["login_id"]
 
 
+async def test_a_refused_refresh_that_ends_nothing_is_written_down(
+    admin_client: AdminClient,
+) -> None:
+    """Expired, of one who has signed out, a late repeat, unknown: with why. Seen red on the code of
+    before.
+    """
+    identity, now = admin_client.node.identity, datetime.now(UTC)
+    first = (await identity.log_in("olga", PASSWORD, "T-1", now)).refresh_token
+    for token, at, detail in (
+        (first, now + timedelta(days=3650), "refresh token expired"),
+        ("r_" + "A" * 70, now, None),
+    ):
+        assert await reason_of(identity.refresh(token, at)) is Reason.UNAUTHENTICATED
+        if detail:
+            last = (await admin_client.trail("sign_in", "olga"))[0]
+            assert (last.actor, last.action) == ("operator:olga", "refuse_sign_in")
+            assert (last.terminal_device_id, last.after["detail"]) == ("T-1", detail)
+    unknown = (await admin_client.trail("sign_in", "(unknown)"))[0]
+    assert unknown.after["detail"] == "refresh token unknown"
+    second = (await identity.refresh(first, now)).refresh_token
+    await identity.refresh(second, now)
+    late = await reason_of(identity.refresh(first, now))
+    assert late is Reason.UNAUTHENTICATED
+    last = (await admin_client.trail("sign_in", "olga"))[0]
+    assert (last.action, last.after["detail"]) == ("refuse_sign_in", "refresh token used before")
+
+
 def test_of_a_flood_no_more_is_written_than_a_bound() -> None:
     """What is left out is counted in the next that is written."""
     allowed = RefusedSignIns()

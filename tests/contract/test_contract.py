@@ -35,6 +35,8 @@ PERSONAL = {
     "deeptravel.admin.v1.ApplyAbnormalRefundRequest.real_name",
     "deeptravel.admin.v1.ConfirmSecondFactorRequest.code",
     "deeptravel.admin.v1.ConfirmSecondFactorResponse.recovery_codes",
+    "deeptravel.admin.v1.RenewRecoveryCodesRequest.code",
+    "deeptravel.admin.v1.RenewRecoveryCodesResponse.recovery_codes",
     "deeptravel.admin.v1.EnrolSecondFactorResponse.otpauth_uri",
     "deeptravel.admin.v1.Traveller.openid",
     "deeptravel.admin.v1.Traveller.unionid",

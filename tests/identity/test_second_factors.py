@@ -55,6 +55,47 @@ async def test_a_log_in_needs_a_code_once_it_is_confirmed(admin_client: AdminCli
     assert await second.reason("EnrolSecondFactor") is Reason.ALREADY_EXISTS
 
 
+async def test_new_recovery_codes_put_those_of_before_out_of_use(
+    admin_client: AdminClient,
+) -> None:
+    """By a code of the authenticator alone, taken once; the trail knows when, and no code. Seen red
+    without the DELETE: the old ones logged in.
+    """
+    root_refused = await admin_client.reason("RenewRecoveryCodes", code="123456")
+    assert root_refused is Reason.NOT_FOUND
+    second, secret, old = await enrolled(admin_client)
+    assert await second.reason("RenewRecoveryCodes", code=old[0]) is Reason.INVALID_FIELD
+    new = list((await second.do("RenewRecoveryCodes", code=code_of(secret))).recovery_codes)
+    assert len(set(new)) == len(new) == 10
+    assert not set(new) & set(old)
+    again = await second.reason("RenewRecoveryCodes", code=code_of(secret))
+    assert again is Reason.INVALID_FIELD
+    for code, expected in ((old[1], Reason.LOGIN_FAILED), (new[0], None)):
+        assert await admin_client.reason("AdminLogin", code=code, **SECOND) is expected
+    events = await admin_client.trail("second_factor", "second")
+    renewed = next(each for each in events if each.action == "renew_recovery_codes")
+    assert renewed.actor == "admin:second"
+    assert sum(each.action == "refuse_code" for each in events) == 2
+    assert not any(code in str(events) for code in (*old, *new))
+
+
+async def test_wrong_codes_for_new_recovery_codes_lock_out_as_log_ins_do(
+    admin_client: AdminClient,
+) -> None:
+    """Also of many at once, and the right code then, too. Seen red without `succeed` under the
+    lock: more than the limit were looked at.
+    """
+    second, secret, _ = await enrolled(admin_client)
+    wrong = [f"{number:06}" for number in range(20) if f"{number:06}" != code_of(secret)]
+    reasons = await asyncio.gather(
+        *(second.reason("RenewRecoveryCodes", code=code) for code in wrong)
+    )
+    assert set(reasons) == {Reason.INVALID_FIELD, Reason.LOGIN_LOCKED}
+    locked = await second.reason("RenewRecoveryCodes", code=code_of(secret))
+    assert locked is Reason.LOGIN_LOCKED
+    assert await admin_client.reason("AdminLogin", **SECOND) is Reason.LOGIN_LOCKED
+
+
 async def test_an_authenticator_reads_the_uri(admin_client: AdminClient) -> None:
     made = await (await admin_client.log_in("second")).do("EnrolSecondFactor")
     assert made.otpauth_uri.startswith("otpauth://totp/DeepTravel:second?")

@@ -246,6 +246,7 @@ VALID: dict[str, dict[str, Any]] = {
     "RevokeAdministrator": {"username": "second"},
     "EnrolSecondFactor": {},
     "ConfirmSecondFactor": {"code": "<code of the caller>"},
+    "RenewRecoveryCodes": {"code": "<code of the caller>"},
     "ResetSecondFactor": {"username": "second", "comment": "telephone lost"},
     "CreateProduct": {"product_id": 999, **PRODUCT},
     "UpdateProduct": {"product_id": 106, "validity_days": 30, "update_mask": "validity_days"},
@@ -567,8 +568,11 @@ async def valid(admin_client: AdminClient, method: str) -> dict[str, Any]:
         fields["key_id"] = (await admin_client.do("CreatePartnerKey", partner_code="CP")).key.key_id
     if method in ("RunJob", "PauseJob", "ResumeJob"):
         await set_up_job(admin_client.node, is_paused=method == "ResumeJob")
-    if method == "ConfirmSecondFactor":
-        fields["code"] = code_of((await admin_client.do("EnrolSecondFactor")).secret)
+    if method in ("ConfirmSecondFactor", "RenewRecoveryCodes"):
+        secret = (await admin_client.do("EnrolSecondFactor")).secret
+        fields["code"] = code_of(secret)
+        if method == "RenewRecoveryCodes":
+            await admin_client.do("ConfirmSecondFactor", code=code_of(secret, -1))
     return fields
 
 

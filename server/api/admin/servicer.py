@@ -91,7 +91,7 @@ class AdminServicer(
     ) -> None:
         self._db = db
         self._identity = identity
-        self._second_factors = SecondFactors(identity.codes)
+        self._second_factors = SecondFactors(db, identity.codes, identity.login_failures)
         self._repeats = repeats
         self._pages = pages
         self._zone = zone

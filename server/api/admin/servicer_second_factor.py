@@ -2,9 +2,11 @@
 
 from deeptravel.admin.v1 import account_pb2
 
+from server.api import calls
 from server.api.admin import messages
 from server.api.admin.table import AdminMethods, by
-from server.api.repeats import ChangingCall, changing
+from server.api.calls import Context
+from server.api.repeats import ChangingCall, changing, in_steps
 from server.identity import second_factors
 from server.identity.accounts import ADMINISTRATORS
 from server.identity.callers import Admin
@@ -33,6 +35,27 @@ class SecondFactorMethods(AdminMethods):
             call.tx, call.caller.username, request.code, **by(call)
         )
         return account_pb2.ConfirmSecondFactorResponse(recovery_codes=codes)
+
+    @in_steps
+    async def RenewRecoveryCodes(
+        self,
+        request: account_pb2.RenewRecoveryCodesRequest,
+        context: Context[
+            account_pb2.RenewRecoveryCodesRequest, account_pb2.RenewRecoveryCodesResponse
+        ],
+    ) -> account_pb2.RenewRecoveryCodesResponse:
+        return await self._second_factors.counted(
+            calls.caller(Admin).username, lambda: self._renew_recovery_codes(request, context)
+        )
+
+    @changing
+    async def _renew_recovery_codes(
+        self, request: account_pb2.RenewRecoveryCodesRequest, call: ChangingCall[Admin]
+    ) -> account_pb2.RenewRecoveryCodesResponse:
+        codes = await self._second_factors.renew(
+            call.tx, call.caller.username, request.code, **by(call)
+        )
+        return account_pb2.RenewRecoveryCodesResponse(recovery_codes=codes)
 
     @changing
     async def ResetSecondFactor(

@@ -291,6 +291,11 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorResponse.FromString,
                 _registered_method=True)
+        self.RenewRecoveryCodes = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RenewRecoveryCodes',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RenewRecoveryCodesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RenewRecoveryCodesResponse.FromString,
+                _registered_method=True)
         self.ResetSecondFactor = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ResetSecondFactor',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ResetSecondFactorRequest.SerializeToString,
@@ -1331,6 +1336,15 @@ class AdminServiceServicer:
         """Confirms the second factor of the caller's account with a first code: from now on each log-in
         needs a code, and each code is taken once. Reasons: NOT_FOUND (none was begun), ALREADY_EXISTS,
         INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewRecoveryCodes(self, request, context):
+        """Makes new recovery codes of the caller's account, and refuses those of before at once. It takes a
+        code of the authenticator; wrong ones count as failed log-ins do. Reasons: NOT_FOUND (no second
+        factor is confirmed), INVALID_FIELD (the code), LOGIN_LOCKED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2707,6 +2721,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ConfirmSecondFactor,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorResponse.SerializeToString,
+            ),
+            'RenewRecoveryCodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewRecoveryCodes,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RenewRecoveryCodesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.RenewRecoveryCodesResponse.SerializeToString,
             ),
             'ResetSecondFactor': grpc.unary_unary_rpc_method_handler(
                     servicer.ResetSecondFactor,
@@ -4592,6 +4611,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ConfirmSecondFactor',
             deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_account__pb2.ConfirmSecondFactorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewRecoveryCodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RenewRecoveryCodes',
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.RenewRecoveryCodesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.RenewRecoveryCodesResponse.FromString,
             options,
             channel_credentials,
             insecure,

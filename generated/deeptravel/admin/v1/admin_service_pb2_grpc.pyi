@@ -220,6 +220,11 @@ class AdminServiceStub:
     needs a code, and each code is taken once. Reasons: NOT_FOUND (none was begun), ALREADY_EXISTS,
     INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
     """
+    RenewRecoveryCodes: _grpc.UnaryUnaryMultiCallable[_account_pb2.RenewRecoveryCodesRequest, _account_pb2.RenewRecoveryCodesResponse]
+    """Makes new recovery codes of the caller's account, and refuses those of before at once. It takes a
+    code of the authenticator; wrong ones count as failed log-ins do. Reasons: NOT_FOUND (no second
+    factor is confirmed), INVALID_FIELD (the code), LOGIN_LOCKED, IDEMPOTENCY_MISMATCH.
+    """
     ResetSecondFactor: _grpc.UnaryUnaryMultiCallable[_account_pb2.ResetSecondFactorRequest, _account_pb2.ResetSecondFactorResponse]
     """Takes the second factor of another administrator away, whose telephone is lost, and ends the
     log-ins; a repeat does no harm. Reasons: NOT_FOUND, OWN_ACCOUNT, IDEMPOTENCY_MISMATCH.
@@ -953,6 +958,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Confirms the second factor of the caller's account with a first code: from now on each log-in
     needs a code, and each code is taken once. Reasons: NOT_FOUND (none was begun), ALREADY_EXISTS,
     INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
+    """
+    RenewRecoveryCodes: _aio.UnaryUnaryMultiCallable[_account_pb2.RenewRecoveryCodesRequest, _account_pb2.RenewRecoveryCodesResponse]  # type: ignore[assignment]
+    """Makes new recovery codes of the caller's account, and refuses those of before at once. It takes a
+    code of the authenticator; wrong ones count as failed log-ins do. Reasons: NOT_FOUND (no second
+    factor is confirmed), INVALID_FIELD (the code), LOGIN_LOCKED, IDEMPOTENCY_MISMATCH.
     """
     ResetSecondFactor: _aio.UnaryUnaryMultiCallable[_account_pb2.ResetSecondFactorRequest, _account_pb2.ResetSecondFactorResponse]  # type: ignore[assignment]
     """Takes the second factor of another administrator away, whose telephone is lost, and ends the
@@ -1948,6 +1958,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Confirms the second factor of the caller's account with a first code: from now on each log-in
         needs a code, and each code is taken once. Reasons: NOT_FOUND (none was begun), ALREADY_EXISTS,
         INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def RenewRecoveryCodes(
+        self,
+        request: _account_pb2.RenewRecoveryCodesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.RenewRecoveryCodesResponse, _abc.Awaitable[_account_pb2.RenewRecoveryCodesResponse]]:
+        """Makes new recovery codes of the caller's account, and refuses those of before at once. It takes a
+        code of the authenticator; wrong ones count as failed log-ins do. Reasons: NOT_FOUND (no second
+        factor is confirmed), INVALID_FIELD (the code), LOGIN_LOCKED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -282,6 +282,12 @@ _CONFIRM_SECOND_FACTOR = Method(
     admin.ConfirmSecondFactorResponse,
     safe=False,
 )
+_RENEW_RECOVERY_CODES = Method(
+    "/deeptravel.admin.v1.AdminService/RenewRecoveryCodes",
+    admin.RenewRecoveryCodesRequest,
+    admin.RenewRecoveryCodesResponse,
+    safe=False,
+)
 _RESET_SECOND_FACTOR = Method(
     "/deeptravel.admin.v1.AdminService/ResetSecondFactor",
     admin.ResetSecondFactorRequest,
@@ -1830,6 +1836,20 @@ class AdminService:
         ALREADY_EXISTS, INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_CONFIRM_SECOND_FACTOR, admin.ConfirmSecondFactorRequest(code=code, request_id=request_id), timeout)
+
+    def renew_recovery_codes(
+        self,
+        *,
+        code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RenewRecoveryCodesResponse:
+        """Makes new recovery codes of the caller's account, and refuses those of before at once. It
+        takes a code of the authenticator; wrong ones count as failed log-ins do. Reasons: NOT_FOUND
+        (no second factor is confirmed), INVALID_FIELD (the code), LOGIN_LOCKED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_RENEW_RECOVERY_CODES, admin.RenewRecoveryCodesRequest(code=code, request_id=request_id), timeout)
 
     def reset_second_factor(
         self,
@@ -4951,6 +4971,20 @@ class AsyncAdminService:
         ALREADY_EXISTS, INVALID_FIELD (the code), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_CONFIRM_SECOND_FACTOR, admin.ConfirmSecondFactorRequest(code=code, request_id=request_id), timeout)
+
+    async def renew_recovery_codes(
+        self,
+        *,
+        code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RenewRecoveryCodesResponse:
+        """Makes new recovery codes of the caller's account, and refuses those of before at once. It
+        takes a code of the authenticator; wrong ones count as failed log-ins do. Reasons: NOT_FOUND
+        (no second factor is confirmed), INVALID_FIELD (the code), LOGIN_LOCKED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_RENEW_RECOVERY_CODES, admin.RenewRecoveryCodesRequest(code=code, request_id=request_id), timeout)
 
     async def reset_second_factor(
         self,
