@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.models import audit_events
@@ -71,6 +71,14 @@ async def list_audit_events(
     limit: int,
 ) -> list[AuditEvent]:
     """Up to `limit` events older than `after` (time, id), newest first."""
+    query = newest(wanted, after=after, limit=limit)
+    return [AuditEvent(**row) for row in (await tx.execute(query)).mappings()]
+
+
+def newest(
+    wanted: AuditFilter, *, after: tuple[datetime, UUID] | None, limit: int
+) -> Select[*tuple[Any, ...]]:
+    """Reads what `list_audit_events` gives."""
     time, audit_id = audit_events.c.occurred_time, audit_events.c.audit_id
     query = select(*_COLUMNS).order_by(time.desc(), audit_id.desc()).limit(limit)
     for column in ("resource", "name", "actor", "action"):
@@ -84,7 +92,7 @@ async def list_audit_events(
         query = query.where(time < wanted.time_until)
     if after:
         query = query.where(tuple_(time, audit_id) < after)
-    return [AuditEvent(**row) for row in (await tx.execute(query)).mappings()]
+    return query
 
 
 async def stream_audit_events(

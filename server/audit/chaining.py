@@ -6,14 +6,13 @@ whatever process, takes those that are committed, gives each the next position a
 up to it, and moves the head, a row that nobody else writes. Whatever commits late comes later in
 the chain; a process that is killed at it leaves the chain as it was.
 
-An event without a seal is one of before there were seals, or of a server of the release before,
-which runs on for a while beside the first of this one: in the chain's first hour the sequencer
-adopts such events. Later somebody has written it past the server, and `deeptravel audit verify`
-names it.
+An event without a seal is one of before there were seals: the transaction that begins the chain
+adopts all there are, and begins it also where there are none. From then on somebody has written it
+past the server, and `deeptravel audit verify` names it.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -32,7 +31,6 @@ POLL_SECONDS = 1.0
 """How often a process looks for events that others have recorded."""
 SPACING_SECONDS = 0.05
 CHAINED_AT_ONCE = 500
-ADOPTED_FOR = timedelta(hours=1)
 LOCK = 0x44545402, 0x41554449
 """The advisory lock of the one sequencer; any numbers that nobody else uses."""
 
@@ -156,37 +154,44 @@ class AuditSequencer:
         if head.position < self._longest:
             log.error("audit.chain_shortened", position=head.position, was=self._longest)
         self._longest = max(self._longest, head.position)
-        if events == CHAINED_AT_ONCE:
+        if events >= CHAINED_AT_ONCE:
             self._loop.wake()
 
 
 async def chain(db: Database, keys: ChainKeys) -> tuple[Head, int] | None:
-    """Puts events that are committed into the chain, at most CHAINED_AT_ONCE; its head then, and
-    how many. None where another process is at it. Raises DATABASE_UNAVAILABLE, BrokenHeadError.
+    """Puts events that are committed into the chain, at most CHAINED_AT_ONCE, and all when it
+    begins; its head then, and how many. None where another process is at it. Raises DATABASE_UNAVAILABLE, BrokenHeadError.
     """
     async with db.transaction() as tx:
         if not (await run(tx, TRY_LOCK(*LOCK)))[0]:
             return None
-        now = clock.now()
-        head = await _head(tx, keys, now)
-        events = await run(tx, _UNCHAINED(CHAINED_AT_ONCE))
-        if not events:
-            return head, 0
-        head, rows = _links(head, events, keys, now)
+        return await _chained(tx, keys)
+
+
+async def _chained(tx: AsyncConnection, keys: ChainKeys) -> tuple[Head, int]:
+    head = await _head(tx, keys)
+    begins, count = head is None, 0
+    head = head or Head(0, canonical.FIRST_HASH, 0, clock.now())
+    while events := await run(tx, _UNCHAINED(CHAINED_AT_ONCE)):
+        head, rows = _links(head, events, keys, adopts=begins)
         await run(tx, _CHAIN.of_rows(rows))
+        count += len(events)
+        if not begins:
+            break
+    if begins or count:
         await move_head(tx, keys, head)
-    return head, len(events)
+    return head, count
 
 
 def _links(
-    head: Head, events: Sequence[RecordedEvent], keys: ChainKeys, now: datetime
+    head: Head, events: Sequence[RecordedEvent], keys: ChainKeys, *, adopts: bool
 ) -> tuple[Head, list[tuple[Any, ...]]]:
-    """The head after these events, and their places."""
+    """The head after these events, and their places; `adopts` those without a seal."""
     position, chain_hash, rows = head.position, head.chain_hash, []
     for event in events:
         digest, adopted = event.digest(), None
         if not keys.is_ours(digest, event.seal):
-            if event.seal is None and now < head.begin_time + ADOPTED_FOR:
+            if event.seal is None and adopts:
                 adopted = keys.adopt(digest).hex()
             else:
                 log.error("audit.event_not_ours", audit_id=str(event.audit_id))
@@ -200,7 +205,7 @@ def _links(
 async def take_checkpoint(tx: AsyncConnection, keys: ChainKeys, now: datetime) -> Checkpoint:
     """Signs what the chain's end is, for good. Raises BrokenHeadError."""
     await run(tx, _LOCK(*LOCK))
-    head = await _head(tx, keys, now)
+    head = await _head(tx, keys) or (await _chained(tx, keys))[0]
     taken = keys.sign(Checkpoint(head.checkpoints + 1, head.position, head.chain_hash, now))
     await run(
         tx,
@@ -217,12 +222,13 @@ async def take_checkpoint(tx: AsyncConnection, keys: ChainKeys, now: datetime) -
     return taken
 
 
-async def _head(tx: AsyncConnection, keys: ChainKeys, now: datetime) -> Head:
+async def _head(tx: AsyncConnection, keys: ChainKeys) -> Head | None:
+    """The chain's end; None before it is begun. Raises BrokenHeadError."""
     rows = await run(tx, _HEAD())
     if not rows:
         if (await run(tx, _ANY()))[0]:
             raise BrokenHeadError("the chain's head is gone from audit_heads")
-        return Head(0, canonical.FIRST_HASH, 0, now)
+        return None
     (found,) = rows
     head = Head(found.position, found.chain_hash, found.checkpoints, found.begin_time)
     if keys.seal_head(head) != found.seal:

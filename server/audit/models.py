@@ -57,6 +57,13 @@ Index(
     audit_events.c.occurred_time,
     audit_events.c.audit_id,
 )
+# a part of a reason is looked for among those that have one, which are few
+Index(
+    "ix_audit_events_reason",
+    audit_events.c.occurred_time,
+    audit_events.c.audit_id,
+    postgresql_where=audit_events.c.reason.is_not(None),
+)
 Index("uq_audit_events_position", audit_events.c.position, unique=True)
 Index(
     "ix_audit_events_unchained",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.chain_keys import ChainKeys, Checkpoint, Head
-from server.audit.chaining import ADOPTED_FOR, move_head
+from server.audit.chaining import move_head
 from server.audit.segments import Segment
 from server.audit.trail import AuditedChange, audit
 from server.platform.statements import Statement, run
@@ -65,8 +65,7 @@ async def resume(
     )
     fields: list[Any] = [*segment[:-1], segment.signature.hex()]
     await run(tx, _INSERT(*fields))
-    # without the first one's time: no event without a seal is adopted any more
-    begun = head.begin_time if head else now - ADOPTED_FOR
+    begun = head.begin_time if head else now
     await move_head(tx, keys, Head(position, segment.first_hash(), checkpoints, begun))
     after = {"begin_position": segment.begin_position, "checkpoints": checkpoints}
     number = segment.segment_number

@@ -10,13 +10,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 
-from server.audit import canonical, trail
+from server.audit import canonical, chaining, trail
 from server.audit.chain_keys import ChainKeys, Checkpoint
 from server.audit.chaining import (
     EVENT_COLUMNS,
@@ -284,23 +283,28 @@ async def test_nothing_is_chained_to_a_head_that_was_changed(
         await chain(db, KEYS)
 
 
-async def test_events_of_before_there_were_seals_are_adopted_in_the_first_hour(
-    module_database_url: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("before", [0, 3])
+async def test_events_of_before_there_were_seals_are_adopted_when_the_chain_begins(
+    module_database_url: str, monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
-    """Those of a server of the release before too, which runs on beside the first of this one."""
+    """All of them, though they are more than are chained at once, and none that somebody writes
+    later, also where there were none. Seen red with the hour of before, in which any was adopted.
+    """
     opened = Database(load_settings(), module_database_url)
-    began = datetime.now(UTC)
     monkeypatch.setattr(trail, "_seals", None)
-    faults = []
-    for passed in (timedelta(0), timedelta(minutes=59), timedelta(minutes=61)):
-        monkeypatch.setattr(clock, "now", lambda passed=passed: began + passed)
+    monkeypatch.setattr(chaining, "CHAINED_AT_ONCE", 2)
+    for _ in range(before):
         await record(opened, "unsealed")
-        await chain(opened, KEYS)
-        faults.append(verified(module_database_url).fault)
+    begun = await chain(opened, KEYS)
+    assert begun
+    assert (begun[0].position, begun[1]) == (before, before)
+    assert verified(module_database_url).fault is None
+    await record(opened, "unsealed")
+    await chain(opened, KEYS)
     await opened.close()
-    assert faults[:2] == [None, None]
-    assert faults[2] is not None
-    assert (faults[2].position, faults[2].what) == (3, "written past the server")
+    fault = verified(module_database_url).fault
+    assert fault is not None
+    assert (fault.position, fault.what) == (before + 1, "written past the server")
 
 
 CHAINING = """
