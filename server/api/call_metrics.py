@@ -18,8 +18,8 @@ class MethodMetrics:
 
     def __init__(self, name: str, full_name: str) -> None:
         self._name, self._full_name = name, full_name
-        self._latency = LATENCY.labels(name)
-        self._by_code: dict[str, tuple[Any, Any]] = {}
+        # made when the method is first called: of those that nobody calls `/metrics` says nothing
+        self._by_code: dict[str, tuple[Any, Any, Any]] = {}
 
     def count(self, code: str, seconds: float) -> None:
         """Counts a call that has ended so, after so long."""
@@ -27,8 +27,9 @@ class MethodMetrics:
         if found is None:
             error = code if code in ERRORS else ""
             duration = RPC_DURATION.labels(SYSTEM, self._full_name, code, error)
-            found = self._by_code[code] = CALLS.labels(self._name, code), duration
-        calls, duration = found
-        self._latency.observe(seconds)
+            calls = CALLS.labels(self._name, code)
+            found = self._by_code[code] = calls, LATENCY.labels(self._name), duration
+        calls, latency, duration = found
+        latency.observe(seconds)
         calls.inc()
         duration.observe(seconds)
