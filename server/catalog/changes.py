@@ -10,12 +10,15 @@ from sqlalchemy import Table, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import ACTIVE, ARCHIVED, By, Records, already_exists, archived
+from server.audit import records as records_module
+from server.audit.records import By, Records, already_exists, archived
 from server.audit.trail import AuditedChange, audit
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason
 from server.platform.statements import run
+
+ACTIVE, ARCHIVED = records_module.ACTIVE, records_module.ARCHIVED
 
 
 class CatalogueRecord(Protocol):
