@@ -160,7 +160,8 @@ class AuditSequencer:
 
 async def chain(db: Database, keys: ChainKeys) -> tuple[Head, int] | None:
     """Puts events that are committed into the chain, at most CHAINED_AT_ONCE, and all when it
-    begins; its head then, and how many. None where another process is at it. Raises DATABASE_UNAVAILABLE, BrokenHeadError.
+    begins; its head then, and how many. None where another process is at it. Raises
+    DATABASE_UNAVAILABLE, BrokenHeadError.
     """
     async with db.transaction() as tx:
         if not (await run(tx, TRY_LOCK(*LOCK)))[0]:

@@ -88,7 +88,7 @@ class _DeliveryKey(NamedTuple):
 
 
 class ListedDelivery(NamedTuple):
-    """A delivery as administrators see it; the inbox's has no attempts, and says when it was read."""
+    """A delivery as administrators see it; the inbox's has no attempts, but when it was read."""
 
     traveller_id: int
     number: int

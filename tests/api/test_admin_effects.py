@@ -20,7 +20,7 @@ from server.audit.models import audit_events
 from server.identity.accounts import revoke_administrator, update_administrator
 from server.parties.venues import MERCHANTS
 from server.platform import change_feed
-from server.platform.errors import DomainError, Reason
+from server.platform.errors import Reason
 from server.stock.models import stocks
 from server.tickets.models import ticket_events, tickets
 from tests.support import databases
@@ -103,45 +103,6 @@ async def test_shut_out_everywhere_within_a_second(
     await admin_client.do(method, **fields)
     for process in (there, here):
         await becomes(Reason.UNAUTHENTICATED, lambda: process.reason("ListPartners"))  # noqa: B023
-
-
-@pytest.mark.parametrize(
-    ("noun", "fields", "caller", "stays"),
-    [
-        ("Partner", {"partner_code": "CP"}, partner_caller, None),
-        ("Merchant", {"merchant_code": "FERRIES"}, operator_caller, Reason.UNAUTHENTICATED),
-        ("Venue", {"venue_code": "PIER"}, operator_caller, Reason.UNAUTHENTICATED),
-        ("Terminal", {"terminal_device_id": "T-1"}, operator_caller, Reason.UNAUTHENTICATED),
-        ("Operator", {"username": "olga"}, operator_caller, Reason.UNAUTHENTICATED),
-    ],
-)
-async def test_archived_is_shut_out_everywhere_and_comes_back(
-    admin_client: AdminClient,
-    other_admin_client: AdminClient,
-    noun: str,
-    fields: dict[str, Any],
-    caller: Callable[[AdminClient], Awaitable[Headers]],
-    stays: Reason | None,
-) -> None:
-    """A partner's keys work again, a log-in of before does not: one logs in anew. Seen red without
-    `end_logins_where`: the token of before was good again.
-    """
-    headers = await caller(admin_client)
-    here, there = admin_client.called_by(*headers), other_admin_client.called_by(*headers)
-    for process in (here, there):
-        assert await process.reason("ListPartners") == NOT_AN_ADMIN
-    await admin_client.do(f"Archive{noun}", **fields)
-    for process in (there, here):
-        await becomes(Reason.UNAUTHENTICATED, lambda: process.reason("ListPartners"))  # noqa: B023
-    if stays:
-        with pytest.raises(DomainError) as refused:
-            await caller(admin_client)
-        assert refused.value.reason == Reason.LOGIN_FAILED
-    await admin_client.do(f"Unarchive{noun}", **fields)
-    for process in (there, here):
-        await becomes(stays or NOT_AN_ADMIN, lambda: process.reason("ListPartners"))  # noqa: B023
-    fresh = admin_client.called_by(*await caller(admin_client))
-    assert await fresh.reason("ListPartners") == NOT_AN_ADMIN
 
 
 async def test_changed_partner_is_seen_everywhere(
@@ -276,41 +237,6 @@ async def test_revoked_is_kept_and_refused(
     assert await admin_client.reason("CreatePartner", partner_code="CP", display_name="C") == (
         Reason.ALREADY_EXISTS
     )
-
-
-async def test_archived_is_kept_and_taken_back(
-    admin_client: AdminClient, subtests: pytest.Subtests
-) -> None:
-    """Once each, audited, by version, and listed by state; nothing comes back below what is
-    archived.
-    """
-    events = select(func.count()).select_from(audit_events)
-    nouns = ("Terminal", "Operator", "Venue", "Merchant", "Partner")
-    for noun in nouns:
-        with subtests.test(noun=noun):
-            fields = VALID[f"Archive{noun}"]
-            version = getattr(await admin_client.do(f"Get{noun}", **fields), noun.lower()).version
-            archived = await admin_client.do(f"Archive{noun}", **fields, version=version)
-            record = getattr(archived, noun.lower())
-            assert record.state == state_pb2.RESOURCE_STATE_ARCHIVED
-            assert record.version == version + 1
-            audited = await admin_client.scalar(events)
-            assert await admin_client.do(f"Archive{noun}", **fields) == archived
-            assert await admin_client.scalar(events) == audited
-            late = await admin_client.reason(f"Unarchive{noun}", **fields, version=version)
-            assert late == Reason.VERSION_MISMATCH
-            listed = await admin_client.do(f"List{noun}s", state=state_pb2.RESOURCE_STATE_ARCHIVED)
-            assert list(getattr(listed, f"{noun.lower()}s")) == [record]
-    for noun in ("Terminal", "Operator", "Venue"):
-        refused = await admin_client.refused(f"Unarchive{noun}", **VALID[f"Unarchive{noun}"])
-        assert refused.reason == Reason.ARCHIVED
-        assert refused.metadata["resource"] in ("venue", "merchant")
-    for noun in reversed(nouns):
-        back = await admin_client.do(f"Unarchive{noun}", **VALID[f"Unarchive{noun}"])
-        assert getattr(back, noun.lower()).state == state_pb2.RESOURCE_STATE_ACTIVE
-        (name,) = VALID[f"Unarchive{noun}"].values()
-        actions = [each.action for each in await admin_client.trail(noun.lower(), name)]
-        assert actions[:2] == ["unarchive", "archive"]
 
 
 async def test_archived_product(admin_client: AdminClient) -> None:

@@ -60,7 +60,7 @@ async def test_events_are_found(
 async def test_a_part_of_a_reason_is_looked_for_among_those_that_have_one(
     admin_client: AdminClient,
 ) -> None:
-    """Sign-ins and runs have none. Seen red without the index: all events were read, by their time."""
+    """Sign-ins and runs have none. Seen red without the index: all were read, by their time."""
     query = audit_events.newest(AuditFilter(reason="OPS-77"), after=None, limit=51)
     explained = query.compile(
         dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]

@@ -131,7 +131,8 @@ async def test_an_administrator_sees_what_the_traveller_of_an_order_was_notified
         "INSERT INTO notification_deliveries (traveller_id, number, channel, order_id, kind,"
         " template_id, state, reason, due_time, attempts, create_time, update_time)"
         " SELECT traveller_id, number, 'WECHAT', order_id, kind, 'TPL', 'DEAD', '47003',"
-        " create_time, 1, create_time, create_time FROM notifications WHERE number = %s RETURNING number",
+        " create_time, 1, create_time, create_time FROM notifications WHERE number = %s"
+        " RETURNING number",
         number,
     )
     deliveries: list[Any] = []

@@ -285,7 +285,7 @@ class HistoryEntry(_message.Message):
     kind: Global___HistoryKind.ValueType
     """What it is about."""
     action: _builtins.str
-    """What happened, e.g. `PAID`, `refund`, `SUCCESS`; of a notification what it told of, e.g.
+    """What happened, e.g. `PAID`, `refund`, `SUCCESS`; of a notification its kind, e.g.
     `REFUND_RESULT`.
     """
     state: _builtins.str
