@@ -68,11 +68,11 @@ async def test_a_stolen_refresh_token_is_written_down_once(admin_client: AdminCl
         refused = await reason_of(identity.refresh(used, now + timedelta(minutes=1)))
         assert refused is Reason.UNAUTHENTICATED
     *later, signed_in = (await admin_client.trail("sign_in", "olga"))[:3]
-    ended, refused = sorted(later, key=lambda each: each.action)
+    ended, logged_out = sorted(later, key=lambda each: each.action)
     assert (ended.actor, ended.action) == ("(unknown)", "end_stolen_sign_in")
     assert (ended.terminal_device_id, signed_in.action) == ("T-1", "sign_in")
     assert ended.after["login_id"] == signed_in.after["login_id"]
-    assert (refused.action, refused.after["detail"]) == ("refuse_sign_in", "logged out")
+    assert (logged_out.action, logged_out.after["detail"]) == ("refuse_sign_in", "logged out")
 
 
 async def test_a_refused_refresh_that_ends_nothing_is_written_down(
