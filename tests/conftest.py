@@ -90,6 +90,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     runs.runs = config.getoption("runs")
     runs.workers = config.getoption("workers")
+    runs.forks = True
     loopback.guard()
     timeouts.lengthen()
     cached.remember()

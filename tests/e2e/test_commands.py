@@ -5,7 +5,6 @@ version, help.
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,25 +16,16 @@ from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2_grpc
 
 from server.operations.data_folder import DEMO_CREDENTIALS_FILE
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import ServerProcess, run_command
 from tests.support.waiting import WAIT_SECONDS
 
 PASSWORD = "a long enough password"
 
 
 def run(
-    *arguments: str, env: Mapping[str, str] | None = None, text: str = ""
+    *arguments: str, env: Mapping[str, str] | None = None, text: str = "", real: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("DEEPTRAVEL_")}
-    return subprocess.run(
-        [sys.executable, "-m", "server", *arguments],
-        env=kept | {"COLUMNS": "150", **(env or {})},
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
+    return run_command(*arguments, env={"COLUMNS": "150", **(env or {})}, text=text, real=real)
 
 
 def at(server: ServerProcess) -> dict[str, str]:
@@ -184,7 +174,8 @@ def test_commands_without_a_server(tmp_path: Path) -> None:
     [("--help",), ("serve", "--help"), ("keys", "--help"), ("demo", "--help"), ("version",)],
 )
 def test_help_and_version(arguments: tuple[str, ...]) -> None:
-    done = run(*arguments, env={"DEEPTRAVEL_GRPC_PORT": "not even read"})
+    for_real = arguments == ("--help",)
+    done = run(*arguments, env={"DEEPTRAVEL_GRPC_PORT": "not even read"}, real=for_real)
     assert (done.returncode, done.stderr) == (0, "")
     if arguments == ("--help",):
         names = "serve", "migrate", "demo-data", "demo", "keys", "doctor", "version"

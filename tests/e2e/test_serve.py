@@ -37,7 +37,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from sqlalchemy import make_url
 
 from tests.support import runs
-from tests.support.server_process import NotServingError, ServerProcess
+from tests.support.server_process import REAL, NotServingError, ServerProcess, run_command
 from tests.support.waiting import WAIT_SECONDS
 
 SERVICES = {
@@ -112,18 +112,12 @@ def code_of(call: Any) -> str:
 
 
 def run_serve(
-    data_dir: Path, env: Mapping[str, str], *arguments: str, command: str = "serve"
+    data_dir: Path, env: Mapping[str, str], *arguments: str
 ) -> subprocess.CompletedProcess[str]:
     """The command, which is expected to end by itself."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("DEEPTRAVEL_")}
     ports = {"DEEPTRAVEL_GRPC_PORT": "0", "DEEPTRAVEL_HTTP_PORT": "0"}
-    return subprocess.run(
-        [sys.executable, "-m", "server", command, *arguments],
-        env=kept | ports | {"DEEPTRAVEL_DATA_DIR": str(data_dir), **env},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
+    return run_command(
+        "serve", *arguments, env={**ports, "DEEPTRAVEL_DATA_DIR": str(data_dir), **env}
     )
 
 
@@ -148,7 +142,7 @@ def is_described(channel: grpc.Channel, symbol: str) -> bool:
 
 
 def test_serves_health_reflection_and_pages(data_dir: Path, env: dict[str, str]) -> None:
-    with ServerProcess(data_dir=data_dir, env=env) as server:
+    with ServerProcess(data_dir=data_dir, env=env, command=REAL) as server:
         with grpc.insecure_channel(server.target) as channel:
             health: Any = health_pb2_grpc.HealthStub(channel)
             for name in ("", *SERVICES):
@@ -325,7 +319,7 @@ async def test_stop_under_load(data_dir: Path, env: dict[str, str], number: sign
     """
     codes: Counter[str] = Counter()
     busy = asyncio.Event()
-    with ServerProcess(data_dir=data_dir, env=env) as server:
+    with ServerProcess(data_dir=data_dir, env=env, command=REAL) as server:
         metadata = server.metadata()
         request = redemption_pb2.ListRedemptionsRequest()
 
@@ -557,7 +551,11 @@ def test_worker_that_cannot_start_ends_the_server(
     with (
         pytest.raises(NotServingError, match=r"(?s)exit code 3.*a worker could not start"),
         ServerProcess(
-            "--workers", "2", data_dir=data_dir, env={**env, "PYTHONPATH": str(tmp_path)}
+            "--workers",
+            "2",
+            data_dir=data_dir,
+            env={**env, "PYTHONPATH": str(tmp_path)},
+            command=REAL,
         ),
     ):
         pass

@@ -5,7 +5,6 @@ is ready.
 import base64
 import contextlib
 import json
-import os
 import socket
 import stat
 import subprocess
@@ -22,7 +21,7 @@ import pytest
 from server.operations import read_only
 from tests.support import databases
 from tests.support.free_ports import free_port
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import REAL, ServerProcess, run_command
 from tests.support.waiting import WAIT_SECONDS
 from tools.dev.embedded.services import EmbeddedServices
 
@@ -93,7 +92,9 @@ def test_first_start(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     ports = {"DEEPTRAVEL_GRPC_PORT": str(grpc_port), "DEEPTRAVEL_HTTP_PORT": str(http_port)}
     misspelt = {"DEEPTRAVEL_HTTP_PROT": "1", "DEEPTRAVEL_NONSENSE": "1"}
     try:
-        with ServerProcess(*arguments, data_dir=data_dir, env=ports | misspelt) as server:
+        with ServerProcess(
+            *arguments, data_dir=data_dir, env=ports | misspelt, command=REAL
+        ) as server:
             assert (server.grpc_port, server.http_port) == (grpc_port, http_port)
             assert httpx2.get(f"{server.url}/healthz").status_code == 200
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -120,21 +121,16 @@ def test_busy_port_is_found_before_anything_is_made(
     tmp_path: Path, name: str, arguments: tuple[str, ...]
 ) -> None:
     """Seen red: with one worker and with two, the data folder had a database with demo data."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("DEEPTRAVEL_")}
     with taken_port() as port:
-        done = subprocess.run(
-            [sys.executable, "-m", "server", "serve", *arguments],
+        done = run_command(
+            "serve",
+            *arguments,
             env={
-                **kept,
                 "DEEPTRAVEL_DATA_DIR": str(tmp_path / "data"),
                 "DEEPTRAVEL_GRPC_PORT": "0",
                 "DEEPTRAVEL_HTTP_PORT": "0",
                 f"DEEPTRAVEL_{name}_PORT": str(port),
             },
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
         )
     assert done.returncode == 3
     assert f"port {port} is taken" in done.stderr
@@ -194,15 +190,7 @@ def test_by_urls_it_is_said_that_nobody_can_pay_and_how(
 
 
 def migrate(data_dir: Path) -> subprocess.CompletedProcess[str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("DEEPTRAVEL_")}
-    return subprocess.run(
-        [sys.executable, "-m", "server", "migrate"],
-        env={**kept, "DEEPTRAVEL_DATA_DIR": str(data_dir)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_command("migrate", env={"DEEPTRAVEL_DATA_DIR": str(data_dir)})
 
 
 def test_embedded_database_that_takes_no_writes(tmp_path: Path) -> None:

@@ -6,10 +6,7 @@ Every changing call is made twice, and the second answer is the first.
 """
 
 import json
-import os
 import re
-import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -22,7 +19,7 @@ import grpc
 import httpx2
 import pytest
 
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import ServerProcess, run_command
 from tests.support.travel_clients import Client, Json, OverGrpc, OverJson, RefusedError
 from tests.support.waiting import WAIT_SECONDS
 
@@ -386,15 +383,8 @@ def loop(traveller: Traveller, gate: Client, terminal: str) -> None:
 
 def assert_invariants_by_doctor(served: ServerProcess) -> None:
     """`deeptravel doctor --invariants` beside the running server."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("DEEPTRAVEL_")}
-    done = subprocess.run(
-        [sys.executable, "-m", "server", "doctor", "--invariants", "--json"],
-        env=kept | {"DEEPTRAVEL_DATA_DIR": str(served.data_dir)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    at_the_same = {"DEEPTRAVEL_DATA_DIR": str(served.data_dir)}
+    done = run_command("doctor", "--invariants", "--json", env=at_the_same)
     findings = json.loads(done.stdout)
     assert [each for each in findings if each["verdict"] != "ok"] == []
     assert done.returncode == 0

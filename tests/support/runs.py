@@ -18,6 +18,11 @@ says no number for.
 transport: str | None = None
 """What serves gRPC in all servers: core or aio; the setting's default if None."""
 
+forks = False
+"""Whether servers are forked (`tests.support.forking`) unless a test wants a real start; a
+benchmark starts them for real.
+"""
+
 
 def share(whole: int, least: int) -> int:
     """So many of `whole` in one of the runs; `least` is what makes a race."""

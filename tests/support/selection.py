@@ -13,6 +13,7 @@ SERVICES = "services"
 """The fixture from which every database and Redis of the tests comes."""
 STARTERS = (
     "tests.support.channel_vendors",
+    "tests.support.forking",
     "tests.support.http_server",
     "tests.support.redis_cluster",
     "tests.support.server_process",

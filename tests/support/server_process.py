@@ -1,4 +1,6 @@
-"""The real server as a process of its own, started by the command line as a person starts it."""
+"""The real server as a process of its own, started by the command line as a person starts it, or
+in tests forked (`tests.support.forking`).
+"""
 
 import contextlib
 import json
@@ -11,17 +13,20 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import grpc
 import psutil
 from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
 
-from tests.support import runs
+from tests.support import forking, runs
 from tools.dev.embedded import become
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
+MODULE = "server"
+REAL = (sys.executable, "-m", MODULE)
+"""The command that starts as a person's does, by a new Python."""
 WORKER = "server.cli.worker"
 """What one of several processes runs."""
 OPERATIONS = re.compile(r"metrics on http://\S+:(\d+)/metrics, channelz on \S+:(\d+)")
@@ -36,6 +41,7 @@ class ServerProcess:
     """`deeptravel serve` on free ports, ready when the block begins and gone, gently, at its end.
 
     Without URLs in `env` it runs its own PostgreSQL and Valkey in `data_dir`, with demo data.
+    With a `command` it starts for real; else it is forked if `runs.forks` says so.
 
     Attributes:
         grpc_port: gRPC, on 127.0.0.1.
@@ -51,13 +57,14 @@ class ServerProcess:
         *arguments: str,
         data_dir: Path,
         env: Mapping[str, str] | None = None,
-        command: Sequence[str | Path] = (sys.executable, "-m", "server"),
+        command: Sequence[str | Path] = (),
         cwd: Path | None = None,
     ) -> None:
         self.data_dir = data_dir
         if runs.workers > 1 and "--workers" not in arguments:
             arguments = ("--workers", str(runs.workers), *arguments)
-        self._command = [*command, "serve", *arguments]
+        self._arguments = ("serve", *arguments)
+        self._command = command
         self._cwd = cwd
         self._env = env or {}
         self._output: list[str] = []
@@ -132,7 +139,6 @@ class ServerProcess:
     def start(self) -> Self:
         """Starts it, and waits until it serves. Raises NotServingError."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("DEEPTRAVEL_")}
         settings = {
             "DEEPTRAVEL_DATA_DIR": str(self.data_dir),
             "DEEPTRAVEL_GRPC_PORT": "0",
@@ -144,16 +150,7 @@ class ServerProcess:
         if runs.transport:
             settings["DEEPTRAVEL_TRANSPORT"] = runs.transport
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*_tied_to_us(), *self._command],
-                cwd=self._cwd,
-                env=kept | settings | dict(self._env),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                start_new_session=True,
-            )
+            self.process = self._begun(environment() | settings | dict(self._env), log)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         in_time = self._ready.wait(START_SECONDS)
@@ -166,6 +163,22 @@ class ServerProcess:
             raise NotServingError(f"exit code {code}: {self.output}\n{self.log[-4000:]}")
         self.grpc_port, self.http_port = int(found[1]), int(found[2])
         return self
+
+    def _begun(
+        self, env: Mapping[str, str], log: IO[bytes]
+    ) -> subprocess.Popen[str] | forking.Forked:
+        if runs.forks and not self._command:
+            return forking.Forked(MODULE, *self._arguments, env=env, cwd=self._cwd, stderr=log)
+        return subprocess.Popen(
+            [*_tied_to_us(), *(self._command or REAL), *self._arguments],
+            cwd=self._cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
 
     def terminate(self) -> int:
         """SIGTERM; its exit code when it is gone."""
@@ -227,6 +240,32 @@ class ServerProcess:
             if SERVING.search(line):
                 self._ready.set()
         self._ready.set()
+
+
+def environment() -> dict[str, str]:
+    """This process's, without settings of ours."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("DEEPTRAVEL_")}
+
+
+def run_command(
+    *arguments: str, env: Mapping[str, str], text: str = "", real: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """A command of `deeptravel` that ends by itself, forked or `real`, with `text` to read.
+
+    Raises subprocess.TimeoutExpired.
+    """
+    env = environment() | dict(env)
+    if not real:
+        return forking.run(MODULE, *arguments, env=env, text=text, timeout=START_SECONDS)
+    return subprocess.run(
+        [*REAL, *arguments],
+        env=env,
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
 
 
 def _tied_to_us() -> list[str]:
