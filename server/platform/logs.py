@@ -104,7 +104,8 @@ def configure(*, level: str, style: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter("%(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    # of libraries
+    logging.basicConfig(level=max(logging.WARNING, getattr(logging, level)), handlers=[handler])
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_complaint_about_metadata)
 
 

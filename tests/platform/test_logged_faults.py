@@ -138,3 +138,21 @@ def test_every_engine_hides_parameters_and_no_error_is_logged_as_it_is() -> None
                 assert "str(error)" not in shown or name in WORDS_OF_ITS_OWN, (
                     f"{name}: {call.lineno}"
                 )
+
+
+@pytest.mark.parametrize(
+    ("level", "shown"), [("INFO", "x: warned\nx: failed\n"), ("ERROR", "x: failed\n")]
+)
+def test_libraries_say_no_more_than_the_level_lets_through(level: str, shown: str) -> None:
+    """Seen red: at ERROR the scheduler warned of a look that it skipped on a busy machine."""
+    program = f"""
+import logging
+from server.platform import logs
+logs.configure(level={level!r}, style="json")
+logger = logging.getLogger("x")
+logger.info("noted"), logger.warning("warned"), logger.error("failed")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == shown
