@@ -6,25 +6,33 @@ in a database of its own, without a database, a server and its connections made 
 counts what a whole server does, stops it or breaks it, takes `database_url` instead.
 """
 
-from contextlib import suppress
-from dataclasses import dataclass, field
+import asyncio
+from dataclasses import dataclass
 
 import psycopg
 from psycopg import sql
+from psycopg.rows import TupleRow
 
+from tests.support import databases
 from tests.support.changes import changes_are_seen
 
 TRIES = 60
 STAYS = ("alembic_version", "change_feed", "job_runs", "numberings")
 """What servers have read or reserved from these is in their memory: that must not come again."""
-OTHERS_GO = sql.SQL("""
-DO $$ DECLARE other text; BEGIN
+RESTORE = sql.SQL("""
+CREATE FUNCTION remembered.restore() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE other text;
+BEGIN
   FOR other IN SELECT tablename FROM pg_tables
     WHERE schemaname = 'public' AND NOT tablename = ANY({})
   LOOP EXECUTE format('DROP TABLE %I', other); END LOOP;
+  {};
 END $$""")
-"""What a test has made itself."""
+"""First goes what a test has made itself. On a connection that is kept, a function's statements are
+planned once.
+"""
 FILL = sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}")
+IS_FILLED = sql.SQL("SELECT {} WHERE EXISTS (SELECT FROM {})")
 NUMBERS_BEGIN = "DELETE FROM numberings WHERE partner_id <> 0"
 """A partner's, again; of the direct channel's the servers have reserved some."""
 PRODUCTS_DIFFER = """
@@ -39,7 +47,12 @@ NOBODY_POSTS = "LOCK TABLE ledgers, partner_feeds, notification_marks IN EXCLUSI
 """Whoever numbers or posts what happened before, or notifies of it, would write that down beside
 what is put back.
 """
-ENDS = (NUMBERS_BEGIN, PRODUCTS_DIFFER, "INSERT INTO change_feed DEFAULT VALUES", "COMMIT")
+PUT_BACK = (
+    f"BEGIN; SET session_replication_role = replica; {NOBODY_POSTS};"
+    f" SELECT remembered.restore(); {NUMBERS_BEGIN}; {{}};"
+    " INSERT INTO change_feed DEFAULT VALUES; COMMIT"
+)
+"""The role stays with the connection: each change of it has all statements planned again."""
 TABLES = """
 SELECT c.table_name, string_agg(quote_ident(c.column_name), ', ')
 FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
@@ -54,42 +67,57 @@ class ModuleDatabase:
 
     url: str
     sells: bool = True
-    _restoring: sql.Composed | None = field(default=None, repr=False)
+    _is_remembered: bool = False
 
     async def as_filled(self) -> None:
         """Remembers what there is, the first time; puts that back later."""
-        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as pg:
-            if self._restoring is None:
-                self._restoring = await _remember(pg, self.sells)
-                return
-            for _ in range(TRIES):
-                # the servers' jobs may hold rows meanwhile, in another order
-                with suppress(psycopg.errors.DeadlockDetected):
-                    await pg.execute(self._restoring)
-                    break
-                await pg.execute("ROLLBACK")
-            else:
-                raise TimeoutError("the servers of the module never rest")
+        if not self._is_remembered:
+            await asyncio.to_thread(self._remember)
+            self._is_remembered = True
+            return
+        # in a thread: servers of this one may hold what it waits for
+        await asyncio.to_thread(self._restore)
         await changes_are_seen()
 
+    def _remember(self) -> None:
+        with databases.connected(self.url) as pg:
+            _remember(pg)
 
-async def _remember(pg: psycopg.AsyncConnection[tuple[str, str]], sells: bool) -> sql.Composed:
-    """Copies the tables that are not empty; what puts them back, in one transaction."""
-    begin = sql.SQL(f"BEGIN; SET LOCAL session_replication_role = replica; {NOBODY_POSTS}")
-    statements: list[sql.Composable] = [begin]
-    tables = await (await pg.execute(TABLES)).fetchall()
-    statements.append(OTHERS_GO.format(sql.Literal([table for table, _ in tables])))
-    await pg.execute("CREATE SCHEMA remembered")
-    for table, columns in tables:
-        if table in STAYS:
-            continue
+    def _restore(self) -> None:
+        put_back = PUT_BACK.format(PRODUCTS_DIFFER if self.sells else "")
+        for _ in range(TRIES):
+            with databases.connected(self.url) as pg:
+                try:
+                    pg.execute(put_back)
+                except psycopg.errors.AdminShutdown:
+                    continue  # a test has ended all connections
+                except psycopg.errors.DeadlockDetected:
+                    # the servers' jobs may hold rows meanwhile, in another order
+                    pg.execute("ROLLBACK")
+                else:
+                    return
+        raise TimeoutError("the servers of the module never rest")
+
+
+def _remember(pg: psycopg.Connection[TupleRow]) -> None:
+    """Copies the tables that are not empty, and makes the function that puts them back."""
+    tables: dict[str, str] = dict(pg.execute(TABLES).fetchall())
+    emptied = [
+        sql.SQL("DELETE FROM {}").format(sql.Identifier(table))
+        for table in tables
+        if table not in STAYS
+    ]
+    filled = [
+        IS_FILLED.format(sql.Literal(table), sql.Identifier(table))
+        for table in tables
+        if table not in STAYS
+    ]
+    pg.execute("CREATE SCHEMA remembered")
+    refilled = []
+    for (table,) in pg.execute(sql.SQL(" UNION ALL ").join(filled)).fetchall():
         name, kept = sql.Identifier(table), sql.Identifier("remembered", table)
-        named = sql.SQL(columns)
-        copied = await pg.execute(
-            sql.SQL("CREATE TABLE {} AS SELECT {} FROM {}").format(kept, named, name)
-        )
-        statements.append(sql.SQL("DELETE FROM {}").format(name))
-        if copied.rowcount:
-            statements.append(FILL.format(name, named, named, kept))
-    ends = [end for end in ENDS if sells or end != PRODUCTS_DIFFER]
-    return sql.SQL("; ").join([*statements, *map(sql.SQL, ends)])
+        columns = sql.SQL(tables[table])
+        pg.execute(sql.SQL("CREATE TABLE {} AS SELECT {} FROM {}").format(kept, columns, name))
+        refilled.append(FILL.format(name, columns, columns, kept))
+    statements = sql.SQL("; ").join([*emptied, *refilled])
+    pg.execute(RESTORE.format(sql.Literal([*tables]), statements))
