@@ -157,13 +157,18 @@ async def test_two_thousand_at_once_and_the_server_is_killed_in_the_middle(
             restarted.set()
 
         try:
-            await asyncio.gather(kill(), *[traveller(number) for number in range(1, KILLED_CALLS + 1)])
+            await asyncio.gather(
+                kill(), *[traveller(number) for number in range(1, KILLED_CALLS + 1)]
+            )
         finally:
             for channel in channels:
                 await channel.close()
             for process in running:
                 process.__exit__()
-        assert Counter(answers.values()) == {"OK": KILLED_SEATS, Reason.SOLD_OUT: KILLED_CALLS - KILLED_SEATS}
+        assert Counter(answers.values()) == {
+            "OK": KILLED_SEATS,
+            Reason.SOLD_OUT: KILLED_CALLS - KILLED_SEATS,
+        }
         assert await world.stock() == (KILLED_SEATS, KILLED_SEATS, 0)
         owners = await world.sql("SELECT traveller_id FROM orders")
         assert repeated(owners) == []
