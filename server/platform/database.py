@@ -189,9 +189,7 @@ class Database:
         """A connection of its own, outside the pool, in autocommit: to be closed. Raises the
         driver's errors.
         """
-        connection = await self._connect(self._options)
-        await connection.set_autocommit(True)
-        return connection
+        return await self._connect(self._options, autocommit=True)
 
     def abandon(self, server: tuple[str, str]) -> None:
         """Ends every wait for this server (host and port): it is silent, and another has taken
@@ -212,11 +210,14 @@ class Database:
         for engine in (*self.engines, self._independent):
             await engine.dispose()
 
-    async def _connect(self, options: str, *, defaults: str = "") -> PgConnection:
+    async def _connect(
+        self, options: str, *, defaults: str = "", autocommit: bool = False
+    ) -> PgConnection:
         parameters = postgres_url.parameters(self.url)
         given: dict[str, Any] = {**postgres_url.preferring(parameters, self._primary)}
         given["options"] = f"{defaults} {given.get('options', '')} {options}".strip()
-        connection = await PgConnection.connect("", prepare_threshold=2, **given)
+        given |= {"autocommit": autocommit, "prepare_threshold": 2}
+        connection = await PgConnection.connect("", **given)
         connection.answer_seconds = self._answer_seconds
         connection.notifications = self.notifications
         connection.watch_commits()
