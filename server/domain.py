@@ -53,6 +53,7 @@ from server.platform.task_worker import TaskKind
 from server.redemption.lookup import QrLooks
 from server.redemption.redeem import Redeemer
 from server.search.cache import Cache
+from server.search.rentals import RentalSearch
 from server.search.search import Search
 from server.search.seats_left import SeatsLeft
 from server.tickets.issuing import Issuer
@@ -130,7 +131,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     webhooks = _start_webhooks(stack, platform)
     readers = Readers(db)
     at_stop(stack, "readers", readers.stop)
-    orders = _start_orders(stack, platform)
+    orders, seats = _start_orders(stack, platform), SeatsLeft(readers)
     payments = _payments(platform, readers, orders, wechat)
     notifications = _start_notifications(stack, platform)
     issuer, quotes, seals = Issuer(key_rings), Quotes(platform.secret_key), orders.reader.seals
@@ -166,7 +167,8 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
                 zone=settings.zone,
                 quote_seconds=settings.quote_seconds,
             ),
-            search=_search(orders, readers, cache),
+            search=_search(orders, seats, cache),
+            rentals=RentalSearch(orders.catalogues, seats),
             notifications=notifications,
         ),
         webhooks=webhooks,
@@ -203,10 +205,10 @@ async def start_scheduled_versions(stack: AsyncExitStack, platform: Platform) ->
     start_part(stack, "scheduled versions", scheduled)
 
 
-def _search(orders: Orders, readers: Readers, cache: Cache) -> Search:
+def _search(orders: Orders, seats: SeatsLeft, cache: Cache) -> Search:
     return Search(
         orders.catalogues,
-        SeatsLeft(readers),
+        seats,
         cache,
         encode_offer=encoded_offer,
         encode_price=encoded_price,

@@ -28,6 +28,35 @@ VALUES: dict[str, Any] = {
     "after_cursor": 0,
     "by_seconds": 60,
     "calendar_code": "HK",
+    "address_en": "Arrivals, 1 Sky Plaza Road",
+    "address_zh": "航天廣場路 1 號到達層",
+    "cars": 12,
+    "category_code": "ECONOMY",
+    "charge_basis": "CHARGE_BASIS_PER_DAY",
+    "closes": "22:00",
+    "doors": 5,
+    "driver_age": 30,
+    "extra_code": "child_seats",
+    "extra_id": 1,
+    "feature_codes": "bluetooth",
+    "fleet_id": 31,
+    "fuel_type": "FUEL_TYPE_GASOLINE",
+    "grace_minutes": 59,
+    "image_urls": "https://cdn.example.com/yaris.jpg",
+    "location_id": 1,
+    "make": "Toyota",
+    "max_quantity": 2,
+    "min_driver_age": 21,
+    "model": "Yaris",
+    "model_year": 2025,
+    "opens": "07:00",
+    "pick_up_clock": "2027-03-01T10:00",
+    "pick_up_location_id": 1,
+    "return_clock": "2027-03-04T10:00",
+    "sale_days": 180,
+    "seats": 5,
+    "transmission": "TRANSMISSION_AUTOMATIC",
+    "weekday": 1,
     "change_quote": "the-quote-of-QuoteChange",
     "channel": "CP",
     "city_code": "HKG",
@@ -192,6 +221,7 @@ SHOWN_TOO = {
     "RotateWebhookSecretRequest": ("overlap_seconds",),
     "RouteFare": ("amount_minor",),
     "SearchOffersRequest": ("kinds", "available_only"),
+    "SearchRentalsRequest": ("pick_up_location_id", "extras"),
     "SetAllotmentTermsRequest": ("hold_seconds", "max_hold_seconds", "release_days"),
     "SetRouteFaresRequest": ("fares",),
     "SetSandboxStockRequest": ("total",),
@@ -201,7 +231,7 @@ SHOWN_TOO = {
     "UpdateWebhookEndpointRequest": ("types",),
 }
 """Fields that a call does not need, and a reader wants to see."""
-CHANGED = ("display_name", "display_name_en", "total", "departure_clock", "fares")
+CHANGED = ("display_name", "display_name_en", "total", "departure_clock", "fares", "grace_minutes")
 """What an update mask names: the first that there is."""
 SIGNED_BY = {
     "ReceivePartnerPayment": (

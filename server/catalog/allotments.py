@@ -141,7 +141,7 @@ async def get_allotment(
     tx: AsyncConnection, subject: AllotmentSubject, channel: str, *, lock: bool = False
 ) -> Allotment:
     """The stock of a channel now. Raises NOT_FOUND, INVALID_FIELD."""
-    return await read_allotment(tx, subject, await _channel(tx, channel), channel, lock=lock)
+    return await read_allotment(tx, subject, await channel_id(tx, channel), channel, lock=lock)
 
 
 async def read_allotment(
@@ -215,7 +215,7 @@ async def list_allotments(
     if subject.fare_class:
         query = query.where(stocks.c.fare_class == subject.fare_class)
     if channel:
-        query = query.where(stocks.c.partner_id == await _channel(tx, channel))
+        query = query.where(stocks.c.partner_id == await channel_id(tx, channel))
     else:
         query = query.where(stocks.c.partner_id < SANDBOX_BIT)
     if after is not None:
@@ -293,7 +293,7 @@ async def move_allotment(
     """
     if from_channel == to_channel:
         raise invalid("to_channel", "is from_channel; name another")
-    from_id, to_id = await _channel(tx, from_channel), await live_channel(tx, to_channel)
+    from_id, to_id = await channel_id(tx, from_channel), await live_channel(tx, to_channel)
     _refuse_sandbox(from_id, from_channel)
     if to_id != DIRECT and subject.use_date:  # nobody could sell it there
         await require_to_come(tx, subject.product_id, subject.use_date, zone=zone, now=by["now"])
@@ -368,7 +368,8 @@ async def set_test_stock(
     )
 
 
-async def _channel(tx: AsyncConnection, channel: str) -> int:
+async def channel_id(tx: AsyncConnection, channel: str) -> int:
+    """The number of a channel. Raises NOT_FOUND."""
     if channel == DIRECT_CHANNEL:
         return DIRECT
     return (await PARTNERS.get(tx, channel)).partner_id

@@ -6,7 +6,7 @@ valid from the first moment of the travel date (the day of boarding by the clock
 city) until VALID_AFTER_ARRIVAL; gates admit them from `boarding_minutes` before the departure on,
 also on the evening before. A departure sells one seat for its whole run, however short the part of
 it that is travelled. A package offer is a product on its first day of use, and its tickets are
-valid as `rules.valid_until` says.
+valid as `rules.valid_until` says. Offers of rentals are made in `rental_offers.py`.
 """
 
 from collections import defaultdict
@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
-from uuid import NAMESPACE_OID, uuid5
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -23,13 +22,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import pricing
 from server.catalog.catalogue_queries import QUERIES
+from server.catalog.listed import CatalogueCity, CatalogueHoliday, ListedProduct
+from server.catalog.offer_making import Made, fault_of_day, make_offer, midnight
 from server.catalog.offers import Offer, OfferJourney, OfferStop
+from server.catalog.rental_offers import Rentals
+from server.catalog.rental_rules import RentalKey
 from server.catalog.rules import VALID_AFTER_ARRIVAL, is_provisional, valid_until
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.crypto import fingerprint
 from server.platform.database import Database
 from server.platform.texts import read_code
-from server.stock.ids import DAY_BITS, DIRECT, EPOCH, departure_stock_id, stock_id
+from server.stock.ids import DAY_BITS, DIRECT, EPOCH, RENTAL_OFFER, departure_stock_id, stock_id
 from server.stock.ids import departure_id as departure_number
 
 PACKAGE_SALE_DAYS = 180
@@ -50,51 +53,6 @@ TRANSPORT, PACKAGE = "TRANSPORT", "PACKAGE"
 
 CatalogueFacts = dict[str, list[tuple[Any, ...]]]
 """What a catalogue is made of: the rows of each query of catalogue_queries."""
-
-
-class CatalogueCity(NamedTuple):
-    """A city; `hot_rank` is its place in the hot list, None if it is not in it."""
-
-    city_code: str
-    display_name_en: str
-    display_name_zh: str
-    time_zone: str
-    hot_rank: int | None
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """Its clocks and calendar."""
-        return ZoneInfo(self.time_zone)
-
-
-class ListedProduct(NamedTuple):
-    """A product that is on sale, with what of it is stored as JSON."""
-
-    product_id: int
-    kind: str
-    display_name_en: str
-    display_name_zh: str
-    currency_code: str
-    fares: list[dict[str, Any]]
-    entitlements: list[dict[str, Any]]
-    tiers: list[dict[str, int]]
-    policy: dict[str, Any]
-    max_per_traveller: int
-    city_code: str | None
-    calendar_code: str
-    validity_days: int
-    blackout_dates: list[date]
-    boarding_minutes: int
-    unaccompanied_types: list[str]
-    age_limits: list[dict[str, Any]]
-
-
-class CatalogueHoliday(NamedTuple):
-    """A day of a calendar that is not what its weekday says."""
-
-    day_type: str
-    display_name_en: str
-    display_name_zh: str
 
 
 class _Call(NamedTuple):
@@ -186,18 +144,34 @@ class Catalogue:
         self._by_code = {p.code: p for p in promotions if p.code}
         self._automatic = [p for p in promotions if not p.code]
         self._offers: dict[str, Offer] = {}
+        self.rentals = Rentals(facts)
 
     def offer(self, offer_id: str) -> Offer | None:
         """The offer of that id; None if there is none. The same object, as a rule, each time."""
         known = self._offers.get(offer_id)
         if known is not None:
             return known
+        if offer_id.startswith(RENTAL_OFFER):  # of many, each for few: not worth remembering
+            return self.rental(RentalKey.parse(offer_id))
         offer = self._make(offer_id)
         if offer is not None:
             if len(self._offers) >= MAX_OFFERS:
                 self._offers.clear()
             self._offers[offer_id] = offer
         return offer
+
+    def rental(self, key: RentalKey | None) -> Offer | None:
+        """The offer of a rental; None if nothing of the kind is on sale."""
+        product = self.products.get(key.product_id) if key else None
+        if key is None or product is None:
+            return None
+        rental = self.rentals.find(key, self._zones)
+        if rental is None:
+            return None
+        calendar = product.calendar_code
+        day_types = [self.day_type(calendar, day) for day in rental.days]
+        provisional = any(self.provisional(calendar, day) for day in rental.days)
+        return self.rentals.offer(rental, product, day_types, provisional=provisional)
 
     def leg(
         self, departure_id: int, class_index: int, origin: str, destination: str
@@ -257,11 +231,11 @@ class Catalogue:
         return next((p.calendar_code for p in self._packages(destination_city)), "HK")
 
     def vehicle(self, product_id: int) -> str:
-        """What a product travels by: TRAIN, FERRY, BUS; PACKAGE for a package, empty if no route
-        has it.
+        """What a product travels by: TRAIN, FERRY, BUS; PACKAGE and RENTAL for these, empty if no
+        route has it.
         """
-        if self.products[product_id].kind == PACKAGE:
-            return PACKAGE
+        if self.products[product_id].kind != TRANSPORT:
+            return self.products[product_id].kind
         return next((r.vehicle for r in self._routes.values() if r.product[0] == product_id), "")
 
     def offer_ids(self, origin_city: str, destination_city: str, day: date) -> list[str]:
@@ -382,7 +356,7 @@ class Catalogue:
         day = departs.date()
         product = route.product
         fares = route.fares_of(fare_class["class_code"], origin, destination)
-        made = _Made(
+        made = Made(
             kind=route.vehicle,
             journey=OfferJourney(
                 departure_id=departure_id,
@@ -400,11 +374,11 @@ class Catalogue:
             ),
             stock_id=departure_stock_id(departure_id, class_index, DIRECT),
             seat_map=fare_class["seat_map"],
-            static_fault="CANCELLED" if known[1] else _fault(product, day, fares),
+            static_fault="CANCELLED" if known[1] else fault_of_day(product, day, fares),
             reference_time=departs.astimezone(UTC),
-            valid_from_time=_midnight(day, zone),
+            valid_from_time=midnight(day, zone),
             valid_until_time=arrival + VALID_AFTER_ARRIVAL,
-            sale_from_time=_midnight(day - timedelta(days=timetable.sale_days), zone),
+            sale_from_time=midnight(day - timedelta(days=timetable.sale_days), zone),
             sale_until_time=departs.astimezone(UTC) - timedelta(minutes=timetable.closing_minutes),
             time_zone=zone.key,
             travel_date=day,
@@ -420,18 +394,18 @@ class Catalogue:
         city = self.cities.get(product.city_code or "")
         if not city or stock not in self._hold_seconds:
             return None
-        start = _midnight(day, city.zone)
-        made = _Made(
+        start = midnight(day, city.zone)
+        made = Made(
             kind=PACKAGE,
             journey=None,
             stock_id=stock,
             seat_map=None,
-            static_fault=_fault(product, day, product.fares),
+            static_fault=fault_of_day(product, day, product.fares),
             reference_time=start,
             valid_from_time=start,
             valid_until_time=valid_until(start, product.validity_days, city.zone).astimezone(UTC),
-            sale_from_time=_midnight(day - timedelta(days=PACKAGE_SALE_DAYS), city.zone),
-            sale_until_time=_midnight(day + timedelta(days=1), city.zone),
+            sale_from_time=midnight(day - timedelta(days=PACKAGE_SALE_DAYS), city.zone),
+            sale_until_time=midnight(day + timedelta(days=1), city.zone),
             time_zone=city.zone.key,
             travel_date=day,
         )
@@ -443,56 +417,17 @@ class Catalogue:
         product: ListedProduct,
         day: date,
         fares: list[dict[str, Any]],
-        made: "_Made",
+        made: Made,
     ) -> Offer:
-        content = {
-            "kind": product.kind,
-            "display_name_en": product.display_name_en,
-            "display_name_zh": product.display_name_zh,
-            "currency_code": product.currency_code,
-            "fares": fares,
-            "entitlements": product.entitlements,
-            "blackout_dates": product.blackout_dates,
-            "validity_days": product.validity_days,
-            "boarding_minutes": product.boarding_minutes,
-            "tiers": product.tiers,
-            "policy": product.policy,
-            "passenger_rules": {
-                "unaccompanied_types": product.unaccompanied_types,
-                "age_limits": product.age_limits,
-            },
-            "offer": {
-                **made._asdict(),
-                "product_id": product.product_id,
-                "day_type": self.day_type(product.calendar_code, day),
-                "provisional": self.provisional(product.calendar_code, day),
-                "max_per_traveller": product.max_per_traveller,
-                "documents_required": product.kind == TRANSPORT,
-                "hold_seconds": self._hold_seconds.get(made.stock_id),
-            },
-        }
-        canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
-        snapshot_id = uuid5(NAMESPACE_OID, canonical.decode())
-        return Offer.from_snapshot(offer_id, snapshot_id, orjson.loads(canonical))
-
-
-class _Made(NamedTuple):
-    """What of an offer is its own, not its product's, by the names of `Offer`; the seat map as
-    it is stored.
-    """
-
-    kind: str
-    journey: OfferJourney | None
-    stock_id: int
-    seat_map: dict[str, Any] | None
-    static_fault: str
-    reference_time: datetime
-    valid_from_time: datetime
-    valid_until_time: datetime
-    sale_from_time: datetime
-    sale_until_time: datetime
-    time_zone: str
-    travel_date: date
+        return make_offer(
+            offer_id,
+            product,
+            fares,
+            made,
+            day_type=self.day_type(product.calendar_code, day),
+            provisional=self.provisional(product.calendar_code, day),
+            hold_seconds=self._hold_seconds.get(made.stock_id),
+        )
 
 
 class Catalogues:
@@ -577,16 +512,6 @@ def _promotion(row: tuple[Any, ...]) -> pricing.Promotion:
     # as those who type it are read; one that was made before codes were may be written otherwise
     code = read_code(promotion.code) or promotion.code
     return promotion if code == promotion.code else replace(promotion, code=code)
-
-
-def _fault(product: ListedProduct, day: date, fares: Sequence[object]) -> str:
-    if day in product.blackout_dates:
-        return "BLACKOUT"
-    return "" if fares else "NO_FARE"
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def _day(digits: str) -> date | None:

@@ -17,7 +17,7 @@ QUERIES = {
             "SELECT product_id, kind, display_name_en, display_name_zh, currency_code, fares,"
             " entitlements, tiers, policy, max_per_traveller, city_code, calendar_code,"
             " validity_days, blackout_dates, boarding_minutes, unaccompanied_types, age_limits FROM"
-            " products WHERE state = 'ACTIVE' AND kind <> 'RENTAL' ORDER BY 1"
+            " products WHERE state = 'ACTIVE' ORDER BY 1"
         ),
         "routes": (
             "SELECT route_id, product_id, vehicle, stops, fare_classes, routes.fares FROM routes"
@@ -40,8 +40,22 @@ QUERIES = {
             " FROM departures WHERE travel_date >= :since GROUP BY 1 ORDER BY 1"
         ),
         "stocks": "SELECT stock_id, hold_seconds FROM stocks WHERE partner_id = 0"
-        " AND promotion_id IS NULL AND (departure_id IS NULL OR hold_seconds IS NOT NULL) ORDER"
-        " BY 1",
+        " AND promotion_id IS NULL AND fleet_id IS NULL AND (departure_id IS NULL OR hold_seconds"
+        " IS NOT NULL) ORDER BY 1",
+        "car_categories": "SELECT product_id, category_code, make, model, model_year, seats, doors,"
+        " large_bags, small_bags, transmission, fuel_type, air_conditioning, feature_codes,"
+        " image_urls, min_driver_age, young_driver_age, young_driver_minor, grace_minutes, min_days,"
+        " max_days FROM car_categories WHERE state = 'ACTIVE' ORDER BY 1",
+        "rental_locations": "SELECT location_id, city_code, l.display_name_en, l.display_name_zh,"
+        " address_en, address_zh, phone, time_zone, latitude_microdegrees, longitude_microdegrees,"
+        " pick_up, drop_off, opening_hours, ARRAY(SELECT unnest(closed_dates)::text), venue_code"
+        " FROM rental_locations l JOIN cities USING (city_code) WHERE l.state = 'ACTIVE' ORDER BY"
+        " 1",
+        "rental_extras": "SELECT extra_id, extra_code, display_name_en, display_name_zh,"
+        " charge_basis, amount_minor, currency_code, max_quantity, max_amount_minor, product_ids"
+        " FROM rental_extras WHERE state = 'ACTIVE' ORDER BY 1",
+        "rental_fleets": "SELECT fleet_id, product_id, location_id, fares, first_date, last_date,"
+        " sale_days, closing_minutes, one_way FROM rental_fleets WHERE state = 'ACTIVE' ORDER BY 1",
         "holidays": "SELECT calendar_code, day, day_type, display_name_en, display_name_zh"
         " FROM holidays ORDER BY 1, 2",
         "calendars": "SELECT calendar_code, known_until FROM holiday_calendars ORDER BY 1",

@@ -13,7 +13,7 @@ from server.audit.records import By, Records, refuse, with_names
 from server.audit.rules import Fault
 from server.catalog import changes
 from server.catalog.changes import ACTIVE, create, in_use, refuse_archived
-from server.catalog.models import cities, products, routes, stops
+from server.catalog.models import cities, products, rental_locations, routes, stops
 from server.platform.change_feed import ChangeKind
 
 CITY_CODE, STOP_CODE = "[A-Z]{3}", "[A-Z0-9-]{2,16}"
@@ -45,6 +45,11 @@ class Stop:
     longitude_microdegrees: int | None = None
     state: str = ACTIVE
     version: int = 1
+
+    @property
+    def place(self) -> tuple[int | None, int | None]:
+        """Latitude and longitude."""
+        return self.latitude_microdegrees, self.longitude_microdegrees
 
 
 CITIES = Records(
@@ -80,7 +85,8 @@ async def update_city(
     tx: AsyncConnection, city_code: str, values: Mapping[str, Any], **by: Unpack[By]
 ) -> City:
     """Changes the given fields. Raises INVALID_FIELD, NOT_FOUND, ARCHIVED; IN_USE for another time
-    zone while a route calls there: it says when its services leave.
+    zone while a route calls there, or cars are rented: it says when its services leave, and when
+    locations are open.
     """
     before = await CITIES.lock(tx, city_code)
     refuse_archived("city", city_code, before)
@@ -92,17 +98,19 @@ async def update_city(
             if route_id := await _route_at(tx, stop_code):
                 remedy = "its services leave by that clock; archive the route first"
                 raise in_use("city", city_code, user="route", user_name=route_id, remedy=remedy)
+        await _refuse_rentals(tx, city_code)
     return await changes.change(tx, CITIES, before, _given(after, values), **by)
 
 
 async def archive_city(tx: AsyncConnection, city_code: str, **by: Unpack[By]) -> City:
     """Takes a city out of the lists; a repeat changes nothing. Raises NOT_FOUND, IN_USE while it
-    has a stop or a package that is not archived.
+    has a stop, a rental location or a package that is not archived.
     """
     before = await CITIES.lock(tx, city_code)
     own = select(stops.c.stop_code).where(stops.c.city_code == city_code, stops.c.state == ACTIVE)
     if stop_code := await tx.scalar(own.order_by(stops.c.stop_code).limit(1)):
         raise in_use("city", city_code, user="stop", user_name=stop_code, remedy="archive it first")
+    await _refuse_rentals(tx, city_code)
     used = select(products.c.product_id).where(
         products.c.city_code == city_code, products.c.state == ACTIVE
     )
@@ -120,7 +128,7 @@ async def unarchive_city(tx: AsyncConnection, city_code: str, **by: Unpack[By]) 
 async def create_stops(tx: AsyncConnection, new: Sequence[Stop], **by: Unpack[By]) -> None:
     """New stops. Raises INVALID_FIELD, NOT_FOUND and ARCHIVED (city), ALREADY_EXISTS."""
     for stop in new:
-        refuse([*_code("stop_code", stop.stop_code, STOP_CODE), *_place_faults(stop)])
+        refuse([*_code("stop_code", stop.stop_code, STOP_CODE), *place_faults(*stop.place)])
     for city_code in sorted({stop.city_code for stop in new}):
         await CITIES.rely_on(tx, city_code)
     await create(tx, stops, "stop", [with_names(stop) for stop in new], **by)
@@ -141,7 +149,7 @@ async def update_stop(
     before = await STOPS.lock(tx, stop_code)
     refuse_archived("stop", stop_code, before)
     after = with_names(replace(before, **values))
-    refuse(list(_place_faults(after)))
+    refuse(list(place_faults(*after.place)))
     if after.city_code != before.city_code:
         await CITIES.rely_on(tx, after.city_code)
         await _refuse_called_at(tx, stop_code, "create another stop in that city")
@@ -176,6 +184,21 @@ async def _route_at(tx: AsyncConnection, stop_code: str) -> int | None:
     return await tx.scalar(query.order_by(routes.c.route_id).limit(1))
 
 
+async def _refuse_rentals(tx: AsyncConnection, city_code: str) -> None:
+    """Raises IN_USE while a rental location there is not archived."""
+    query = select(rental_locations.c.location_id).where(
+        rental_locations.c.city_code == city_code, rental_locations.c.state == ACTIVE
+    )
+    if location_id := await tx.scalar(query.order_by(rental_locations.c.location_id).limit(1)):
+        raise in_use(
+            "city",
+            city_code,
+            user="rental_location",
+            user_name=location_id,
+            remedy="archive it first",
+        )
+
+
 def _given(record: object, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those fields of a record, as they are kept."""
     return {name: getattr(record, name) for name in values}
@@ -191,8 +214,8 @@ def _city_faults(city: City) -> list[Fault]:
     return faults
 
 
-def _place_faults(stop: Stop) -> Iterator[Fault]:
-    place = stop.latitude_microdegrees, stop.longitude_microdegrees
+def place_faults(*place: int | None) -> Iterator[Fault]:
+    """What is wrong with a place, latitude and longitude in millionths of a degree."""
     if (place[0] is None) != (place[1] is None):
         missing = "latitude" if place[0] is None else "longitude"
         yield f"{missing}_microdegrees", "is missing; send both, or neither"

@@ -228,6 +228,126 @@ holiday_years = Table(
     CheckConstraint("origin IN ('OPERATOR', 'SHIPPED')", name="origin"),
 )
 
+car_categories = Table(
+    "car_categories",
+    metadata,
+    # the car that a product of kind RENTAL is
+    Column("product_id", ForeignKey(products.c.product_id), primary_key=True, autoincrement=False),
+    # ECONOMY, SUV …: what channels have a code of their own for
+    Column("category_code", Text, nullable=False),
+    Column("make", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("model_year", Integer, nullable=False),
+    Column("seats", Integer, nullable=False),
+    Column("doors", Integer, nullable=False),
+    Column("large_bags", Integer, nullable=False),
+    Column("small_bags", Integer, nullable=False),
+    Column("transmission", Text, nullable=False),
+    Column("fuel_type", Text, nullable=False),
+    Column("air_conditioning", Boolean, nullable=False),
+    Column("feature_codes", ARRAY(Text), nullable=False),
+    Column("image_urls", ARRAY(Text), nullable=False),
+    Column("min_driver_age", Integer, nullable=False),
+    # drivers below it pay young_driver_minor for each day; 0: nobody does
+    Column("young_driver_age", Integer, nullable=False),
+    Column("young_driver_minor", BigInteger, nullable=False),
+    # see rental_rules.days_of
+    Column("grace_minutes", Integer, nullable=False),
+    Column("min_days", Integer, nullable=False),
+    Column("max_days", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    CheckConstraint("transmission IN ('AUTOMATIC', 'MANUAL')", name="transmission"),
+    CheckConstraint("fuel_type IN ('GASOLINE', 'DIESEL', 'HYBRID', 'ELECTRIC')", name="fuel_type"),
+    CheckConstraint("min_days BETWEEN 1 AND max_days", name="length"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
+)
+
+rental_locations = Table(
+    "rental_locations",
+    metadata,
+    # where cars are picked up and returned, by the clock of the city
+    Column("location_id", Integer, primary_key=True, autoincrement=False),
+    Column("city_code", ForeignKey(cities.c.city_code), nullable=False),
+    Column("display_name_en", Text, nullable=False),
+    Column("display_name_zh", Text, nullable=False),
+    Column("address_en", Text, nullable=False),
+    Column("address_zh", Text, nullable=False),
+    Column("phone", Text, nullable=False),
+    # in millionths of a degree (WGS 84); both or neither
+    Column("latitude_microdegrees", Integer),
+    Column("longitude_microdegrees", Integer),
+    Column("pick_up", Boolean, nullable=False),
+    Column("drop_off", Boolean, nullable=False),
+    # a list of {weekday, opens, closes}, see rental_rules.OpeningHours
+    Column("opening_hours", JSONB, nullable=False),
+    Column("closed_dates", ARRAY(Date), nullable=False),
+    # where its vouchers are redeemed; none: anywhere
+    Column("venue_code", Text),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    CheckConstraint("location_id BETWEEN 1 AND 9999", name="location_id"),
+    CheckConstraint(
+        "(latitude_microdegrees IS NULL) = (longitude_microdegrees IS NULL)", name="place"
+    ),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
+)
+
+rental_extras = Table(
+    "rental_extras",
+    metadata,
+    # what a driver may have besides the car; two digits of an offer's id
+    Column("extra_id", Integer, primary_key=True, autoincrement=False),
+    Column("extra_code", Text, nullable=False, unique=True),
+    Column("display_name_en", Text, nullable=False),
+    Column("display_name_zh", Text, nullable=False),
+    Column("charge_basis", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency_code", Text, nullable=False),
+    Column("max_quantity", Integer, nullable=False),
+    # of one for a whole rental; 0: no limit
+    Column("max_amount_minor", BigInteger, nullable=False),
+    # empty: all in its currency
+    Column("product_ids", ARRAY(Integer), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    CheckConstraint("extra_id BETWEEN 1 AND 99", name="extra_id"),
+    CheckConstraint("charge_basis IN ('PER_DAY', 'PER_RENTAL')", name="charge_basis"),
+    CheckConstraint("max_quantity BETWEEN 1 AND 9", name="max_quantity"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
+)
+
+rental_fleets = Table(
+    "rental_fleets",
+    metadata,
+    # the cars of a category at a location; 26 bits, since it leads the ids of its stocks
+    Column("fleet_id", Integer, primary_key=True, autoincrement=False),
+    Column("product_id", ForeignKey(products.c.product_id), nullable=False),
+    Column("location_id", ForeignKey(rental_locations.c.location_id), nullable=False),
+    # as those of products; empty: the product's
+    Column("fares", JSONB, nullable=False),
+    # of DIRECT on each new day
+    Column("cars", Integer, nullable=False),
+    Column("first_date", Date, nullable=False),
+    Column("last_date", Date, nullable=False),
+    Column("sale_days", Integer, nullable=False),
+    Column("closing_minutes", Integer, nullable=False),
+    # a list of {location_id, fee_minor}: where else its cars may be returned
+    Column("one_way", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    CheckConstraint("fleet_id BETWEEN 1 AND 67108863", name="fleet_id_26_bits"),
+    CheckConstraint("cars >= 0", name="cars"),
+    CheckConstraint("first_date <= last_date", name="dates"),
+    CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),
+)
+Index(
+    "uq_rental_fleets_product_id",
+    rental_fleets.c.product_id,
+    rental_fleets.c.location_id,
+    unique=True,
+)
+
 entitlement_templates = Table(
     "entitlement_templates",
     metadata,

@@ -50,16 +50,91 @@ class OfferJourney:
 
 
 @dataclass(frozen=True, slots=True)
+class RentalPlace:
+    """Where a car is picked up or returned; its clock is that of `time_zone`. Hours and dates are as
+    they are stored. Vouchers are redeemed at the venue, without one anywhere.
+    """
+
+    location_id: int
+    city_code: str
+    display_name_en: str
+    display_name_zh: str
+    address_en: str
+    address_zh: str
+    phone: str
+    time_zone: str
+    latitude_microdegrees: int | None
+    longitude_microdegrees: int | None
+    pick_up: bool
+    drop_off: bool
+    opening_hours: list[dict[str, Any]]
+    closed_dates: list[str]
+    venue_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RentedExtra:
+    """An extra that a car is rented with, or could be with a quantity of 0; one of it costs
+    `rental_minor` for the whole rental.
+    """
+
+    extra_code: str
+    display_name_en: str
+    display_name_zh: str
+    quantity: int
+    max_quantity: int
+    rental_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRental:
+    """A car for a while: which (`car` are the columns of its category), from where to where and
+    when. `stock_ids` are its fleet's of each day that it takes, `day_types` the types of these
+    days; `charges` are what it costs besides, for each car.
+    """
+
+    fleet_id: int
+    car: dict[str, Any]
+    pick_up_location: RentalPlace
+    drop_off_location: RentalPlace
+    pick_up_time: datetime
+    return_time: datetime
+    day_types: tuple[str, ...]
+    stock_ids: tuple[int, ...]
+    driver_age: int
+    extras: tuple[RentedExtra, ...]
+    charges: tuple[pricing.Charge, ...]
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> Self:
+        """From a snapshot."""
+        return cls(
+            **{
+                **content,
+                "pick_up_location": RentalPlace(**content["pick_up_location"]),
+                "drop_off_location": RentalPlace(**content["drop_off_location"]),
+                "pick_up_time": _moment(content["pick_up_time"]),
+                "return_time": _moment(content["return_time"]),
+                "day_types": tuple(content["day_types"]),
+                "stock_ids": tuple(content["stock_ids"]),
+                "extras": tuple([RentedExtra(**each) for each in content["extras"]]),
+                "charges": tuple([pricing.Charge(**each) for each in content["charges"]]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """Something a party can buy, as it is configured now or, `from_snapshot`, as it was sold.
 
-    `kind` is TRAIN, FERRY, BUS or PACKAGE; `fares` are by customer type and day type, `policy` and
+    `kind` is TRAIN, FERRY, BUS, PACKAGE or RENTAL; `fares` are by customer type and day type, `policy` and
     `entitlements` as they are stored. `passenger_rules` are the product's, {unaccompanied_types,
     age_limits}, empty in what was sold before there were any; `travel_date` is the day of boarding
     or first use. `snapshot` is what an order keeps of it (JSON), `snapshot_id` a hash of that.
     `reference_time` is what refund and change count from: the departure, or the first moment of
     use. `static_fault` is why nobody can buy it at any time: BLACKOUT, CANCELLED, NO_FARE; empty if
-    there is nothing. `hold_seconds` None is the setting's. `span` is when it travels, if it does,
+    there is nothing; of a rental also LOCATION_CLOSED, DRIVER_TOO_YOUNG, ONE_WAY_NOT_OFFERED,
+    RENTAL_LENGTH, NO_SERVICE. `stock_id` is the first of a rental. `hold_seconds` None is the setting's. `span` is when it travels, if it does,
     and `ride` the same from when its departure leaves, where `service_time` is known. `terms` are
     what it is priced by. `provisional` if the type of the day was not known when it was offered;
     False in what was sold before that was kept.
@@ -93,6 +168,7 @@ class Offer:
     passenger_rules: Mapping[str, Any]
     travel_date: date | None
     provisional: bool
+    rental: OfferRental | None = None
     span: Span | None = field(init=False)
     ride: Ride | None = field(init=False)
     terms: pricing.PriceTerms = field(init=False)
@@ -104,10 +180,22 @@ class Offer:
         # worked out once: an offer is sold to many
         object.__setattr__(self, "span", span)
         object.__setattr__(self, "ride", Ride.of(span, leaves) if span and leaves else None)
+        rental = self.rental
         terms = pricing.PriceTerms(
-            *(self.product_id, self.currency_code, self.day_type, self.fares, self.tiers)
+            *(self.product_id, self.currency_code, self.day_type, self.fares, self.tiers),
+            *((rental.day_types, rental.charges) if rental else ()),
         )
         object.__setattr__(self, "terms", terms)
+
+    @property
+    def stock_ids(self) -> tuple[int, ...]:
+        """The stocks it takes one of for each ticket: several of a rental, a day each."""
+        return self.rental.stock_ids if self.rental else (self.stock_id,)
+
+    @property
+    def departs(self) -> bool:
+        """Whether there is a moment by which it begins: a departure, or the pick-up of a rental."""
+        return self.journey is not None or self.rental is not None
 
     def unavailable(self, now: datetime) -> str:
         """The UnavailableReason for which it cannot be bought at `now`, whatever is left; empty
@@ -177,6 +265,7 @@ class Offer:
             passenger_rules=content.get("passenger_rules", {}),
             travel_date=_day(made.get("travel_date")),
             provisional=made.get("provisional", False),
+            rental=OfferRental.parse(made["rental"]) if made.get("rental") else None,
             **{key: _moment(made[key]) for key in _MOMENTS},
         )
 

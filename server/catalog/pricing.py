@@ -20,7 +20,15 @@ FALLBACKS = {HOLIDAY: WEEKEND, WEEKEND: WEEKDAY}
 """Whose fare a day type has that has none of its own."""
 
 FARE, TIER, PROMOTION = "FARE", "TIER", "PROMOTION"
-"""Kinds of line."""
+YOUNG_DRIVER, ONE_WAY, EXTRA = "YOUNG_DRIVER", "ONE_WAY", "EXTRA"
+"""Kinds of line; the latter three of charges."""
+
+DAY_NAMES = {
+    WEEKDAY: ("Weekday", "平日"),
+    WEEKEND: ("Weekend day", "周末"),
+    HOLIDAY: ("Holiday", "节假日"),
+}
+"""What the days of a rental are called, by type."""
 
 BASIS_POINTS = 10_000
 MAX_TIERS = 20
@@ -55,9 +63,26 @@ class Tier:
 
 
 @dataclass(frozen=True, slots=True)
+class Charge:
+    """What each ticket costs besides its fare: `quantity` times `unit_minor`. Nothing is ever taken
+    off it. `code` and names are an extra's.
+    """
+
+    kind: str
+    quantity: int
+    unit_minor: int
+    code: str
+    name_en: str
+    name_zh: str
+
+
+@dataclass(frozen=True, slots=True)
 class PriceTerms:
     """What a product is sold at on a day, whoever buys it: `fares` by customer type and day type,
     amounts in minor units of `currency_code`.
+
+    What is rented for several days costs the fare of each, by `day_types`; its tiers then go by
+    their number, not by the party's. `charges` come on top, after all discounts.
     """
 
     product_id: int
@@ -65,6 +90,8 @@ class PriceTerms:
     day_type: str
     fares: Mapping[tuple[str, str], int]
     tiers: Sequence[Tier] = ()
+    day_types: Sequence[str] = ()
+    charges: Sequence[Charge] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +128,8 @@ class PriceLine:
     discount.
 
     `percent` is the tier's; `promotion_id`, `code` (empty if automatic) and names are the
-    promotion's.
+    promotion's, or the charge's; names also of a rental's days. Of a rental `quantity` counts days,
+    extras or cars.
     """
 
     kind: str
@@ -212,16 +240,22 @@ def _price(
     """Fares, less the tier, less what `promote` takes off prices per ticket, given these and the
     quantities.
     """
-    fares, day_type = terms.fares, terms.day_type
-    units = {customer: fare_of(fares, customer, day_type) for customer in dict.fromkeys(party)}
+    fares, day_types = terms.fares, terms.day_types or (terms.day_type,)
+    units = {
+        customer: sum([fare_of(fares, customer, day_type) for day_type in day_types])
+        for customer in dict.fromkeys(party)
+    }
     quantities = {customer: party.count(customer) for customer in units}
-    percent = percent_off(terms.tiers, len(party))
+    percent = percent_off(terms.tiers, len(terms.day_types) or len(party))
     reduced = {customer: _less(unit, percent * 100) for customer, unit in units.items()}
     paid, taken = promote(reduced, quantities)
     lines: list[PriceLine] = []
     for customer, unit in units.items():
         quantity = quantities[customer]
-        lines.append(PriceLine(FARE, customer, quantity, unit, quantity * unit))
+        if terms.day_types:
+            lines += _lines_of_days(terms, customer, quantity)
+        else:
+            lines.append(PriceLine(FARE, customer, quantity, unit, quantity * unit))
         off = reduced[customer] - unit
         if off:
             lines.append(PriceLine(TIER, customer, quantity, off, quantity * off, percent))
@@ -229,12 +263,40 @@ def _price(
             off = discounts[customer]
             if off:
                 lines.append(_promotion_line(promotion, customer, quantity, off))
+        lines += [_charge_line(charge, customer, quantity) for charge in terms.charges]
+    besides = sum([charge.quantity * charge.unit_minor for charge in terms.charges])
     return Price(
-        sum(quantity * paid[customer] for customer, quantity in quantities.items()),
+        sum([quantity * (paid[customer] + besides) for customer, quantity in quantities.items()]),
         tuple(lines),
-        tuple([paid[customer] for customer in party]),
+        tuple([paid[customer] + besides for customer in party]),
         tuple(sorted(promotion.promotion_id for promotion, _ in taken)),
         tuple(considered),
+    )
+
+
+def _lines_of_days(terms: PriceTerms, customer: str, quantity: int) -> list[PriceLine]:
+    """The fares of a rental, a line for each type of day."""
+    lines = []
+    for day_type in dict.fromkeys(terms.day_types):
+        unit = fare_of(terms.fares, customer, day_type)
+        days = quantity * list(terms.day_types).count(day_type)
+        name_en, name_zh = DAY_NAMES[day_type]
+        line = PriceLine(FARE, customer, days, unit, days * unit, name_en=name_en, name_zh=name_zh)
+        lines.append(line)
+    return lines
+
+
+def _charge_line(charge: Charge, customer: str, quantity: int) -> PriceLine:
+    count, unit = quantity * charge.quantity, charge.unit_minor
+    return PriceLine(
+        charge.kind,
+        customer,
+        count,
+        unit,
+        count * unit,
+        code=charge.code,
+        name_en=charge.name_en,
+        name_zh=charge.name_zh,
     )
 
 
@@ -463,7 +525,7 @@ def _line_content(line: PriceLine) -> dict[str, Any]:
     }
     if line.kind == TIER:
         content["percent"] = line.percent
-    elif line.kind == PROMOTION:
+    elif line.kind == PROMOTION or line.name_en:
         content["promotion_id"] = line.promotion_id
         content["code"] = line.code
         content["name_en"] = line.name_en

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.release import release
+from server.catalog.rental_fleets import make_days
 from server.catalog.timetables import make_departures
 from server.platform.config import Settings
 from server.platform.schedule import About, Job
@@ -19,6 +20,10 @@ def jobs(settings: Settings) -> list[Job]:
         await make_departures(tx, now)
         return False
 
+    async def fleets(tx: AsyncConnection, now: datetime) -> bool:
+        await make_days(tx, now)
+        return False
+
     return [
         Job(
             "make-departures",
@@ -27,6 +32,15 @@ def jobs(settings: Settings) -> list[Job]:
             about=About(
                 "Makes the departures of the timetables as far ahead as they are sold.",
                 "按时刻表生成预售期内的班次。",
+            ),
+        ),
+        Job(
+            "make-rental-days",
+            timedelta(hours=1),
+            fleets,
+            about=About(
+                "Makes the stock of rental fleets for each day as far ahead as it is sold.",
+                "按预售期为租车车队生成每日库存。",
             ),
         ),
         Job(

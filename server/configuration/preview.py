@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import config_objects, config_versions, pricing
-from server.catalog.catalogue import Catalogue, CatalogueFacts, ListedProduct, read_facts
+from server.catalog.catalogue import Catalogue, CatalogueFacts, read_facts
 from server.catalog.config_versions import (
     DRAFT,
     PROMOTION,
@@ -25,6 +25,7 @@ from server.catalog.config_versions import (
     ConfigVersion,
     changed_fields,
 )
+from server.catalog.listed import ListedProduct
 from server.catalog.offers import Offer
 from server.catalog.promotions import PROMOTIONS
 from server.configuration import kept_examples, preview_counts

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from server.catalog import pricing
-from server.catalog.catalogue import Catalogue, CatalogueCity, Catalogues, ListedProduct
+from server.catalog.catalogue import Catalogue, Catalogues
+from server.catalog.listed import CatalogueCity, ListedProduct
 from server.catalog.rules import MAX_ADVANCE
 from server.orders.prices import not_applicable
 from server.platform.errors import invalid, not_found

@@ -27,6 +27,9 @@ PROMOTION_STOCK = 1 << 61
 
 
 DAY_STOCK = 1 << 60
+
+
+RENTAL_STOCK = DEPARTURE_STOCK | PROMOTION_STOCK
 """What tells the keys of stocks apart."""
 
 
@@ -36,8 +39,10 @@ other.
 """
 
 
-TRANSPORT_OFFER, PACKAGE_OFFER = "TR", "PK"
-"""How the ids of offers begin: TR-departure-class-origin-destination, PK-product-day."""
+TRANSPORT_OFFER, PACKAGE_OFFER, RENTAL_OFFER = "TR", "PK", "RC"
+"""How the ids of offers begin: TR-departure-class-origin-destination, PK-product-day, and
+RC-product-day-… of a rental (see rental_rules.RentalKey).
+"""
 
 
 def stock_id(product_id: int, partner_id: int) -> int:
@@ -77,6 +82,15 @@ def day_stock_id(product_id: int, use_date: date, partner_id: int) -> int:
     ) | partner_id
 
 
+def rental_stock_id(fleet_id: int, use_date: date, partner_id: int) -> int:
+    """The key of a channel's cars of a fleet on one day. Raises ValueError for a day that it has no
+    room for.
+    """
+    return (
+        RENTAL_STOCK | fleet_id << DAY_BITS + CHANNEL_BITS | _days(use_date) << CHANNEL_BITS
+    ) | partner_id
+
+
 def promotion_stock_id(promotion_id: int) -> int:
     """The key of the stock that caps a promotion: one for each order under it."""
     return PROMOTION_STOCK | promotion_id << CHANNEL_BITS
@@ -92,8 +106,8 @@ def quota_id(offer_id: str) -> int:
     """The key of what a limit per traveller counts an offer as: its departure, or its product on
     its first day of use.
 
-    So all classes and legs of a departure count together, and each day of a package for itself
-    (DOMAIN, Stock).
+    So all classes and legs of a departure count together, each day of a package for itself, and of
+    a rental all that are picked up on one day (DOMAIN, Stock).
     """
     kind, number, *rest = offer_id.split("-")
     if kind == TRANSPORT_OFFER:

@@ -36,8 +36,10 @@ ON CONFLICT DO NOTHING
 _CREATE_LIKE = Statement(
     """
 INSERT INTO stocks
-  (stock_id, product_id, partner_id, departure_id, fare_class, use_date, total, update_time)
-SELECT $1::bigint, product_id, $2::int, departure_id, fare_class, $3::date, 0, $4::timestamptz
+  (stock_id, product_id, partner_id, departure_id, fare_class, use_date, fleet_id, total,
+   update_time)
+SELECT $1::bigint, product_id, $2::int, departure_id, fare_class,
+  CASE WHEN fleet_id IS NULL THEN $3::date ELSE use_date END, fleet_id, 0, $4::timestamptz
 FROM stocks WHERE stock_id = $5::bigint
 ON CONFLICT DO NOTHING RETURNING true
 """,
@@ -46,10 +48,10 @@ ON CONFLICT DO NOTHING RETURNING true
 # locked meanwhile: what closes a departure's stocks closes these too, or has closed them before
 _COPY_TO_SANDBOX = Statement("""
 INSERT INTO stocks
-  (stock_id, product_id, partner_id, departure_id, fare_class, use_date, total, hold_seconds,
-   max_hold_seconds, closed, update_time)
+  (stock_id, product_id, partner_id, departure_id, fare_class, use_date, fleet_id, total,
+   hold_seconds, max_hold_seconds, closed, update_time)
 SELECT s.stock_id + $2::int, s.product_id, s.partner_id + $2::int, s.departure_id, s.fare_class,
-  s.use_date, s.total, s.hold_seconds, s.max_hold_seconds, s.closed, $4::timestamptz
+  s.use_date, s.fleet_id, s.total, s.hold_seconds, s.max_hold_seconds, s.closed, $4::timestamptz
 FROM stocks s
 WHERE s.partner_id = $1::int AND ($3::bigint IS NULL OR s.stock_id = $3::bigint)
   AND (s.use_date IS NULL OR s.use_date >= $5::date)
@@ -332,6 +334,7 @@ async def inventory(
             stocks.c.partner_id == partner_id,
             stocks.c.departure_id.is_not_distinct_from(departure_id),
             stocks.c.use_date.is_not_distinct_from(use_date),
+            stocks.c.fleet_id.is_(None),
             stocks.c.promotion_id.is_(None),
         )
         .order_by(stocks.c.stock_id)

@@ -24,8 +24,8 @@ from server.platform.database import metadata
 stocks = Table(
     "stocks",
     metadata,
-    # see ids.stock_id, ids.departure_stock_id, ids.promotion_stock_id: the key states what it
-    # is the stock of
+    # see ids.stock_id, ids.departure_stock_id, ids.rental_stock_id, ids.promotion_stock_id: the
+    # key states what it is the stock of
     Column("stock_id", BigInteger, primary_key=True, autoincrement=False),
     # none for the cap of a promotion
     Column("product_id", ForeignKey("products.product_id")),
@@ -36,6 +36,8 @@ stocks = Table(
     Column("fare_class", Text),
     # of one day of use of a package, for a partner; none for all days together
     Column("use_date", Date),
+    # the cars of a fleet on that day
+    Column("fleet_id", Integer),
     Column("promotion_id", Integer),
     Column("total", Integer, nullable=False),
     Column("held", Integer, nullable=False, server_default="0"),
@@ -54,7 +56,11 @@ stocks = Table(
     CheckConstraint("held >= 0 AND sold >= 0 AND held + sold <= total", name="no_oversell"),
     CheckConstraint("hold_seconds BETWEEN 1 AND 86400", name="hold_seconds"),
     CheckConstraint(
-        "CASE WHEN departure_id IS NOT NULL THEN fare_class IS NOT NULL AND product_id IS NOT"
+        "CASE WHEN fleet_id IS NOT NULL THEN use_date IS NOT NULL AND product_id IS NOT NULL AND"
+        " departure_id IS NULL AND promotion_id IS NULL AND fleet_id BETWEEN 1 AND 67108863 AND"
+        " stock_id = (3::bigint << 61) + (fleet_id::bigint << 34) +"
+        " ((use_date - DATE '2020-01-01')::bigint << 20) + partner_id"
+        " WHEN departure_id IS NOT NULL THEN fare_class IS NOT NULL AND product_id IS NOT"
         " NULL AND promotion_id IS NULL AND use_date IS NULL AND stock_id & ~(15::bigint << 20) ="
         " (1::bigint << 62) + (departure_id << 24) + partner_id WHEN promotion_id IS NOT NULL THEN"
         " product_id IS NULL AND use_date IS NULL AND stock_id = (1::bigint << 61) +"
@@ -88,8 +94,8 @@ Index(
     "ix_stocks_catalogue",
     stocks.c.stock_id,
     postgresql_where=text(
-        "partner_id = 0 AND promotion_id IS NULL AND (departure_id IS NULL OR hold_seconds IS NOT"
-        " NULL)"
+        "partner_id = 0 AND promotion_id IS NULL AND fleet_id IS NULL AND (departure_id IS NULL OR"
+        " hold_seconds IS NOT NULL)"
     ),
 )
 

@@ -94,6 +94,7 @@ REFERENCES = {
     "cities",
     "routes",
     "timetables",
+    "rental_locations",
 }
 """Small tables that others may refer to."""
 

@@ -116,6 +116,8 @@ def facts(**changes: Any) -> dict[str, list[tuple[Any, ...]]]:
         "calendars": [("HK", DAY + timedelta(days=1))],
         "holidays": [("HK", DAY + timedelta(days=1), "holiday", "Christmas", "圣诞节")],
         "promotions": [],
+        **{f"rental_{each}": [] for each in ("locations", "extras", "fleets")},
+        "car_categories": [],
     }
     return found | changes
 

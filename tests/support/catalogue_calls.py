@@ -5,7 +5,14 @@ templates, promotions, holidays and fares, and what is set up for them.
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from deeptravel.admin.v1 import catalog_pb2, holiday_pb2, timetable_pb2
+from deeptravel.admin.v1 import (
+    car_category_pb2,
+    catalog_pb2,
+    holiday_pb2,
+    rental_extra_pb2,
+    rental_location_pb2,
+    timetable_pb2,
+)
 from deeptravel.ticketing.v1 import offer_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from google.api import httpbody_pb2
@@ -16,7 +23,7 @@ from server.catalog.cities import City, Stop
 from server.catalog.holidays import Holiday, HolidayYear, add_year
 from server.catalog.promotions import PromotionRecord
 from server.catalog.templates import EntitlementTemplate
-from tests.support import gtfs_feeds, timetable
+from tests.support import gtfs_feeds, rentals, timetable
 
 NAMES = {"display_name_en": "New", "display_name_zh": "新"}
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,6 +54,19 @@ PROMOTION: dict[str, Any] = {
     "begin_time": BEGIN,
     "end_time": BEGIN + timedelta(days=730),
     **NAMES,
+}
+
+
+CAR: dict[str, Any] = {
+    "category_code": "ECONOMY",
+    "make": "Toyota",
+    "model": "Yaris",
+    "model_year": 2025,
+    "seats": 5,
+    "doors": 5,
+    "transmission": car_category_pb2.TRANSMISSION_AUTOMATIC,
+    "fuel_type": car_category_pb2.FUEL_TYPE_GASOLINE,
+    "min_driver_age": 21,
 }
 
 
@@ -113,6 +133,59 @@ VALID: dict[str, dict[str, Any]] = {
     "SetPromotionCap": {"promotion_id": 9, "cap": 7},
     "ArchivePromotion": {"promotion_id": 9},
     "UnarchivePromotion": {"promotion_id": 7},
+    "CreateCarCategory": {"product_id": 303, **CAR},
+    "GetCarCategory": {"product_id": 301},
+    "UpdateCarCategory": {"product_id": 301, "grace_minutes": 30, "update_mask": "grace_minutes"},
+    "ArchiveCarCategory": {"product_id": 301},
+    "UnarchiveCarCategory": {"product_id": 302},
+    "CreateRentalLocation": {
+        "location_id": 9,
+        "city_code": "HKG",
+        "opening_hours": [
+            rental_location_pb2.OpeningHours(weekday=1, opens="07:00", closes="24:00")
+        ],
+        "address_en": "1 Road",
+        "address_zh": "路 1 号",
+        **NAMES,
+    },
+    "GetRentalLocation": {"location_id": 1},
+    "UpdateRentalLocation": {"location_id": 1, **RENAMED},
+    "ArchiveRentalLocation": {"location_id": 2},
+    "UnarchiveRentalLocation": {"location_id": 3},
+    "CreateRentalExtra": {
+        "extra_id": 9,
+        "extra_code": "snow_chains",
+        "charge_basis": rental_extra_pb2.CHARGE_BASIS_PER_RENTAL,
+        "amount_minor": 9000,
+        "currency_code": "HKD",
+        "max_quantity": 1,
+        **NAMES,
+    },
+    "GetRentalExtra": {"extra_id": 1},
+    "UpdateRentalExtra": {"extra_id": 1, **RENAMED},
+    "ArchiveRentalExtra": {"extra_id": 1},
+    "UnarchiveRentalExtra": {"extra_id": 2},
+    "CreateRentalFleet": {
+        "fleet_id": 39,
+        "product_id": 301,
+        "location_id": 2,
+        "cars": 2,
+        "first_date": "2027-01-01",
+        "last_date": "2027-12-31",
+        "sale_days": 30,
+        "closing_minutes": 60,
+    },
+    "GetRentalFleet": {"fleet_id": 31},
+    "UpdateRentalFleet": {"fleet_id": 31, "sale_days": 20, "update_mask": "sale_days"},
+    "ArchiveRentalFleet": {"fleet_id": 31},
+    "UnarchiveRentalFleet": {"fleet_id": 33},
+    "ListRentalStock": {"fleet_id": 31},
+    "SetRentalStock": {
+        "fleet_id": 31,
+        "first_date": "2027-05-01",
+        "last_date": "2027-05-03",
+        "total": 4,
+    },
     "CreateHolidayCalendar": {"calendar_code": "NEW", **NAMES},
     "GetHolidayCalendar": {"calendar_code": "HK"},
     "UpdateHolidayCalendar": {"calendar_code": "HK", **RENAMED},
@@ -165,6 +238,10 @@ RESOURCES = {
     "EntitlementTemplate": "entitlement_template",
     "Promotion": "promotion",
     "HolidayCalendar": "holiday_calendar",
+    "CarCategory": "car_category",
+    "RentalLocation": "rental_location",
+    "RentalExtra": "rental_extra",
+    "RentalFleet": "rental_fleet",
 }
 NAMED = {
     f"{verb}{noun}": resource
@@ -183,6 +260,8 @@ NAMED = {
     "AddBlackoutDates": "product",
     "RemoveBlackoutDates": "product",
     "UnarchiveProduct": "product",
+    "ListRentalStock": "rental_fleet",
+    "SetRentalStock": "rental_fleet",
 }
 """What the first field of a method's request names."""
 
@@ -220,3 +299,4 @@ async def seed_catalogue(tx: AsyncConnection, **by: Any) -> None:
         await add_year(tx, known, [christmas], **by)
     await products.create_product(tx, timetable.product(950, "PACKAGE"), **by)
     await products.archive_product(tx, 950, **by)
+    await rentals.seed_rentals(tx, **by)

@@ -3,7 +3,7 @@
 The methods are in parts: those that are alike, as rows of a table, in `servicer_records.py`; those
 of allotments in `servicer_allotments.py`, of routes and departures in `servicer_catalog.py`, of
 versions of what sells in `servicer_config_versions.py`, of cancelled and moved departures in
-`servicer_disruptions.py`, of jobs in `servicer_jobs.py`, of money in
+`servicer_disruptions.py`, of rentals in `servicer_rentals.py`, of jobs in `servicer_jobs.py`, of money in
 `servicer_money.py`; the rest here.
 """
 
@@ -34,6 +34,7 @@ from server.api.admin.servicer_money import MoneyMethods
 from server.api.admin.servicer_notifications import NotificationMethods
 from server.api.admin.servicer_orders import OrderMethods
 from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethods
+from server.api.admin.servicer_rentals import RentalMethods
 from server.api.admin.servicer_reports import DASHBOARD_SECONDS, ReportMethods
 from server.api.admin.servicer_second_factor import SecondFactorMethods
 from server.api.admin.servicer_statements import PartnerStatementMethods
@@ -71,6 +72,7 @@ class AdminServicer(
     NotificationMethods,
     OrderMethods,
     PartnerStatementMethods,
+    RentalMethods,
     ReportMethods,
     AuditMethods,
     SecondFactorMethods,

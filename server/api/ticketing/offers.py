@@ -1,19 +1,23 @@
 """Offers, prices and products as protobuf messages."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 import orjson
-from deeptravel.ticketing.v1 import offer_pb2
+from deeptravel.ticketing.v1 import offer_pb2, rental_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api import convert
+from server.api.ticketing import rentals
 from server.catalog import offers as catalog
-from server.catalog.catalogue import PACKAGE, Catalogue, CatalogueCity, ListedProduct
+from server.catalog.catalogue import PACKAGE, TRANSPORT, Catalogue
+from server.catalog.listed import CatalogueCity, ListedProduct
 from server.catalog.offers import Offer, OfferJourney
 from server.catalog.policy import Policy, Summary, summary
-from server.catalog.pricing import FARE, PROMOTION, Price, PriceLine
+from server.catalog.pricing import EXTRA, FARE, PROMOTION, Price, PriceLine
 from server.search.listing import Query
+from server.search.rentals import FoundRental
 from server.search.search import Found, OfferDay
 
 KINDS = convert.enum_numbers(offer_pb2.OfferKind)
@@ -107,16 +111,29 @@ def offer_message(
         journey=_journey(offer.journey, numbered=offer.seat_map is not None)
         if offer.journey
         else None,
+        rental=rentals.rental_message(offer.rental) if offer.rental else None,
         price=price_message(price, offer.currency_code) if price else None,
         seats_left=seats_left,
         unavailable_reason=UNAVAILABLE_REASONS[unavailable],
-        policy=policy_message(offer.policy, offer.currency_code, departs=offer.kind != PACKAGE),
+        policy=policy_message(offer.policy, offer.currency_code, departs=offer.departs),
         entitlements=map(_entitlement, offer.entitlements),
         provisional=offer.provisional,
     )
     message.valid_from_time.FromDatetime(offer.valid_from_time)
     message.valid_until_time.FromDatetime(offer.valid_until_time)
     return message
+
+
+def rentals_response(found: Iterable[FoundRental]) -> rental_pb2.SearchRentalsResponse:
+    """The answer to SearchRentals, without page token."""
+    offers = []
+    for each in found:
+        message = offer_message(
+            each.offer, each.price, seats_left=each.left, unavailable=each.unavailable
+        )
+        message.rental.extras.extend(map(rentals.extra_message, each.choices))
+        offers.append(message)
+    return rental_pb2.SearchRentalsResponse(offers=offers)
 
 
 def encoded_offer(offer: Offer) -> bytes:
@@ -175,7 +192,7 @@ def product(catalogue: Catalogue, found: ListedProduct) -> offer_pb2.GetProductR
                 day_type=fare["day_type"],
                 amount_minor=fare["amount_minor"],
             )
-            for fare in (found.fares if is_package else ())
+            for fare in (found.fares if found.kind != TRANSPORT else ())
         ],
         tiers=[offer_pb2.PartyTier(**tier) for tier in found.tiers],
         entitlements=map(_entitlement, found.entitlements),
@@ -227,7 +244,8 @@ def _line(line: PriceLine) -> offer_pb2.PriceLine:
         unit_minor=line.unit_minor,
         amount_minor=line.amount_minor,
         percent_off=line.percent,
-        promotion_code=line.code,
+        promotion_code=line.code if line.kind != EXTRA else "",
+        extra_code=line.code if line.kind == EXTRA else "",
         display_name_en=name_en,
         display_name_zh=name_zh,
     )
@@ -243,8 +261,10 @@ _TRAVELLER_NAMES = {
 
 
 def _line_names(line: PriceLine) -> tuple[str, str]:
-    """What a line is called in English and Chinese: a promotion has names of its own."""
-    if line.kind == PROMOTION:
+    """What a line is called in English and Chinese: promotions, charges and
+    the days of a rental have names of their own.
+    """
+    if line.kind == PROMOTION or line.name_en:
         return line.name_en, line.name_zh
     name_en, name_zh = _TRAVELLER_NAMES[line.customer_type or "ADULT"]
     if line.kind == FARE:

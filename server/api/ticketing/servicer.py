@@ -10,6 +10,7 @@ from deeptravel.ticketing.v1 import (
     order_pb2,
     payment_pb2,
     refund_pb2,
+    rental_pb2,
     ticket_pb2,
 )
 
@@ -24,6 +25,7 @@ from server.api.ticketing import offers as offer_messages
 from server.api.ticketing import orders as order_messages
 from server.api.ticketing import payments as payment_messages
 from server.api.ticketing import refunds as refund_messages
+from server.api.ticketing import rentals as rental_messages
 from server.api.ticketing import tickets as ticket_messages
 from server.api.ticketing.servicer_notifications import InboxMethods, NotificationDomain
 from server.identity.callers import Traveller
@@ -40,6 +42,7 @@ from server.payments.payment_requests import Paying, PaymentHandler
 from server.platform import clock
 from server.platform.database import Database
 from server.search.listing import SortKey
+from server.search.rentals import RentalSearch
 from server.search.search import Search
 from server.tickets.issuing import Issuer, seal
 from server.tickets.qr import QrKey
@@ -59,6 +62,7 @@ class TicketingDomain(NamedTuple):
     refund_handler: RefundHandler
     change_handler: ChangeHandler
     search: Search
+    rentals: RentalSearch
     notifications: NotificationDomain
 
 
@@ -98,6 +102,24 @@ class TicketingServicer(InboxMethods):
         )
         page.next_after = found.next_after
         return offer_messages.search_response(found)
+
+    @paged
+    async def ListRentalLocations(
+        self, request: rental_pb2.ListRentalLocationsRequest, page: Page[None, int]
+    ) -> rental_pb2.ListRentalLocationsResponse:
+        found = await self._domain.rentals.locations(request.city_code, page.after, page.size + 1)
+        shown = page.cut(found, lambda last: last.location_id)
+        locations = map(rental_messages.location_message, shown)
+        return rental_pb2.ListRentalLocationsResponse(locations=locations)
+
+    @paged
+    async def SearchRentals(
+        self, request: rental_pb2.SearchRentalsRequest, page: Page[None, SortKey]
+    ) -> rental_pb2.SearchRentalsResponse:
+        query = rental_messages.query(request)
+        found = await self._domain.rentals.search(query, after=page.after, now=clock.now())
+        shown = page.cut(found[: page.size + 1], lambda last: last.position)
+        return offer_messages.rentals_response(shown)
 
     async def GetProduct(
         self,

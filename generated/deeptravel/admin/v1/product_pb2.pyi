@@ -35,7 +35,9 @@ class _ProductKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProductKi
     PRODUCT_KIND_PACKAGE: _ProductKind.ValueType  # 2
     """A set of entitlements."""
     PRODUCT_KIND_RENTAL: _ProductKind.ValueType  # 3
-    """A car."""
+    """A car by the day. Its fares are what a day costs, its party tiers go by the days of the rental;
+    CreateCarCategory says which car it is.
+    """
 
 class ProductKind(_ProductKind, metaclass=_ProductKindEnumTypeWrapper):
     """What kind of thing is sold."""
@@ -47,7 +49,9 @@ PRODUCT_KIND_TRANSPORT: ProductKind.ValueType  # 1
 PRODUCT_KIND_PACKAGE: ProductKind.ValueType  # 2
 """A set of entitlements."""
 PRODUCT_KIND_RENTAL: ProductKind.ValueType  # 3
-"""A car."""
+"""A car by the day. Its fares are what a day costs, its party tiers go by the days of the rental;
+CreateCarCategory says which car it is.
+"""
 Global___ProductKind: _TypeAlias = ProductKind  # noqa: Y015
 
 class _ProductState:
@@ -182,14 +186,14 @@ Global___ProductEntitlement: _TypeAlias = ProductEntitlement  # noqa: Y015
 
 @_typing.final
 class PartyTier(_message.Message):
-    """A discount by the size of the party."""
+    """A discount by the size of the party; of a rental, by its length."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MIN_PARTY_FIELD_NUMBER: _builtins.int
     PERCENT_OFF_FIELD_NUMBER: _builtins.int
     min_party: _builtins.int
-    """From this many travellers on, 1 to 100."""
+    """From this many travellers on, or days of a rental, 1 to 100."""
     percent_off: _builtins.int
     """Percent off, 0 to 100."""
     def __init__(

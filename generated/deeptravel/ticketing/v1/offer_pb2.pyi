@@ -37,6 +37,8 @@ class _OfferKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OfferKind.V
     """A seat on a bus."""
     OFFER_KIND_PACKAGE: _OfferKind.ValueType  # 4
     """A set of entitlements (套票)."""
+    OFFER_KIND_RENTAL: _OfferKind.ValueType  # 5
+    """A car (租车). SearchRentals finds them, SearchOffers does not."""
 
 class OfferKind(_OfferKind, metaclass=_OfferKindEnumTypeWrapper):
     """What is offered."""
@@ -51,6 +53,8 @@ OFFER_KIND_BUS: OfferKind.ValueType  # 3
 """A seat on a bus."""
 OFFER_KIND_PACKAGE: OfferKind.ValueType  # 4
 """A set of entitlements (套票)."""
+OFFER_KIND_RENTAL: OfferKind.ValueType  # 5
+"""A car (租车). SearchRentals finds them, SearchOffers does not."""
 Global___OfferKind: _TypeAlias = OfferKind  # noqa: Y015
 
 class _OfferOrder:
@@ -103,6 +107,14 @@ class _UnavailableReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Una
     """The departure does not run."""
     UNAVAILABLE_REASON_NO_FARE: _UnavailableReason.ValueType  # 7
     """There is no fare for somebody of the party."""
+    UNAVAILABLE_REASON_LOCATION_CLOSED: _UnavailableReason.ValueType  # 8
+    """The location is closed when the car is to be picked up or returned, or does not do that."""
+    UNAVAILABLE_REASON_DRIVER_TOO_YOUNG: _UnavailableReason.ValueType  # 9
+    """The driver is younger than the car allows."""
+    UNAVAILABLE_REASON_ONE_WAY_NOT_OFFERED: _UnavailableReason.ValueType  # 10
+    """Cars picked up there are not returned elsewhere, or not there."""
+    UNAVAILABLE_REASON_RENTAL_LENGTH: _UnavailableReason.ValueType  # 11
+    """The rental is shorter or longer than the car is rented for."""
 
 class UnavailableReason(_UnavailableReason, metaclass=_UnavailableReasonEnumTypeWrapper):
     """Why a day, or an offer, cannot be bought."""
@@ -123,6 +135,14 @@ UNAVAILABLE_REASON_CANCELLED: UnavailableReason.ValueType  # 6
 """The departure does not run."""
 UNAVAILABLE_REASON_NO_FARE: UnavailableReason.ValueType  # 7
 """There is no fare for somebody of the party."""
+UNAVAILABLE_REASON_LOCATION_CLOSED: UnavailableReason.ValueType  # 8
+"""The location is closed when the car is to be picked up or returned, or does not do that."""
+UNAVAILABLE_REASON_DRIVER_TOO_YOUNG: UnavailableReason.ValueType  # 9
+"""The driver is younger than the car allows."""
+UNAVAILABLE_REASON_ONE_WAY_NOT_OFFERED: UnavailableReason.ValueType  # 10
+"""Cars picked up there are not returned elsewhere, or not there."""
+UNAVAILABLE_REASON_RENTAL_LENGTH: UnavailableReason.ValueType  # 11
+"""The rental is shorter or longer than the car is rented for."""
 Global___UnavailableReason: _TypeAlias = UnavailableReason  # noqa: Y015
 
 class _PriceLineKind:
@@ -134,11 +154,17 @@ class _PriceLineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PriceLi
     PRICE_LINE_KIND_UNSPECIFIED: _PriceLineKind.ValueType  # 0
     """Not used."""
     PRICE_LINE_KIND_FARE: _PriceLineKind.ValueType  # 1
-    """The base fare of one customer type."""
+    """The base fare of one customer type; of a rental its days of one day type."""
     PRICE_LINE_KIND_TIER: _PriceLineKind.ValueType  # 2
-    """The discount for a party of that size (阶梯)."""
+    """The discount for a party of that size (阶梯); of a rental, for its length in days."""
     PRICE_LINE_KIND_PROMOTION: _PriceLineKind.ValueType  # 3
     """A promotion."""
+    PRICE_LINE_KIND_YOUNG_DRIVER: _PriceLineKind.ValueType  # 4
+    """The surcharge for a young driver."""
+    PRICE_LINE_KIND_ONE_WAY: _PriceLineKind.ValueType  # 5
+    """That a car is returned elsewhere."""
+    PRICE_LINE_KIND_EXTRA: _PriceLineKind.ValueType  # 6
+    """An extra of a rental."""
 
 class PriceLineKind(_PriceLineKind, metaclass=_PriceLineKindEnumTypeWrapper):
     """What a line of a price is."""
@@ -146,12 +172,74 @@ class PriceLineKind(_PriceLineKind, metaclass=_PriceLineKindEnumTypeWrapper):
 PRICE_LINE_KIND_UNSPECIFIED: PriceLineKind.ValueType  # 0
 """Not used."""
 PRICE_LINE_KIND_FARE: PriceLineKind.ValueType  # 1
-"""The base fare of one customer type."""
+"""The base fare of one customer type; of a rental its days of one day type."""
 PRICE_LINE_KIND_TIER: PriceLineKind.ValueType  # 2
-"""The discount for a party of that size (阶梯)."""
+"""The discount for a party of that size (阶梯); of a rental, for its length in days."""
 PRICE_LINE_KIND_PROMOTION: PriceLineKind.ValueType  # 3
 """A promotion."""
+PRICE_LINE_KIND_YOUNG_DRIVER: PriceLineKind.ValueType  # 4
+"""The surcharge for a young driver."""
+PRICE_LINE_KIND_ONE_WAY: PriceLineKind.ValueType  # 5
+"""That a car is returned elsewhere."""
+PRICE_LINE_KIND_EXTRA: PriceLineKind.ValueType  # 6
+"""An extra of a rental."""
 Global___PriceLineKind: _TypeAlias = PriceLineKind  # noqa: Y015
+
+class _Transmission:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TransmissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Transmission.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRANSMISSION_UNSPECIFIED: _Transmission.ValueType  # 0
+    """Not used."""
+    TRANSMISSION_AUTOMATIC: _Transmission.ValueType  # 1
+    """By themselves."""
+    TRANSMISSION_MANUAL: _Transmission.ValueType  # 2
+    """By hand."""
+
+class Transmission(_Transmission, metaclass=_TransmissionEnumTypeWrapper):
+    """How the gears are shifted."""
+
+TRANSMISSION_UNSPECIFIED: Transmission.ValueType  # 0
+"""Not used."""
+TRANSMISSION_AUTOMATIC: Transmission.ValueType  # 1
+"""By themselves."""
+TRANSMISSION_MANUAL: Transmission.ValueType  # 2
+"""By hand."""
+Global___Transmission: _TypeAlias = Transmission  # noqa: Y015
+
+class _FuelType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FuelTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FuelType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FUEL_TYPE_UNSPECIFIED: _FuelType.ValueType  # 0
+    """Not used."""
+    FUEL_TYPE_GASOLINE: _FuelType.ValueType  # 1
+    """Petrol."""
+    FUEL_TYPE_DIESEL: _FuelType.ValueType  # 2
+    """Diesel."""
+    FUEL_TYPE_HYBRID: _FuelType.ValueType  # 3
+    """Petrol or diesel with a battery."""
+    FUEL_TYPE_ELECTRIC: _FuelType.ValueType  # 4
+    """A battery alone."""
+
+class FuelType(_FuelType, metaclass=_FuelTypeEnumTypeWrapper):
+    """What a car runs on."""
+
+FUEL_TYPE_UNSPECIFIED: FuelType.ValueType  # 0
+"""Not used."""
+FUEL_TYPE_GASOLINE: FuelType.ValueType  # 1
+"""Petrol."""
+FUEL_TYPE_DIESEL: FuelType.ValueType  # 2
+"""Diesel."""
+FUEL_TYPE_HYBRID: FuelType.ValueType  # 3
+"""Petrol or diesel with a battery."""
+FUEL_TYPE_ELECTRIC: FuelType.ValueType  # 4
+"""A battery alone."""
+Global___FuelType: _TypeAlias = FuelType  # noqa: Y015
 
 @_typing.final
 class City(_message.Message):
@@ -236,14 +324,15 @@ class PriceLine(_message.Message):
     PROMOTION_CODE_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_EN_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_ZH_FIELD_NUMBER: _builtins.int
+    EXTRA_CODE_FIELD_NUMBER: _builtins.int
     kind: Global___PriceLineKind.ValueType
     """What it is."""
     customer_type: _ticket_pb2.CustomerType.ValueType
     """Whose tickets it is about."""
     quantity: _builtins.int
-    """How many tickets."""
+    """How many tickets; of a rental, how many days, or extras, of all cars together."""
     unit_minor: _builtins.int
-    """Of one ticket, in minor units; below zero for a discount."""
+    """Of one of them, in minor units; below zero for a discount."""
     amount_minor: _builtins.int
     """Of all of them: quantity times unit."""
     percent_off: _builtins.int
@@ -256,6 +345,8 @@ class PriceLine(_message.Message):
     """
     display_name_zh: _builtins.str
     """The same in Chinese."""
+    extra_code: _builtins.str
+    """Code of the extra; empty for other lines."""
     def __init__(
         self,
         *,
@@ -268,10 +359,11 @@ class PriceLine(_message.Message):
         promotion_code: _builtins.str = ...,
         display_name_en: _builtins.str = ...,
         display_name_zh: _builtins.str = ...,
+        extra_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "customer_type", b"customer_type", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "kind", b"kind", "percent_off", b"percent_off", "promotion_code", b"promotion_code", "quantity", b"quantity", "unit_minor", b"unit_minor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "customer_type", b"customer_type", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "extra_code", b"extra_code", "kind", b"kind", "percent_off", b"percent_off", "promotion_code", b"promotion_code", "quantity", b"quantity", "unit_minor", b"unit_minor"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -493,6 +585,309 @@ class Journey(_message.Message):
 Global___Journey: _TypeAlias = Journey  # noqa: Y015
 
 @_typing.final
+class Car(_message.Message):
+    """A car of a category: of this model, or alike."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_CODE_FIELD_NUMBER: _builtins.int
+    MAKE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_YEAR_FIELD_NUMBER: _builtins.int
+    SEATS_FIELD_NUMBER: _builtins.int
+    DOORS_FIELD_NUMBER: _builtins.int
+    LARGE_BAGS_FIELD_NUMBER: _builtins.int
+    SMALL_BAGS_FIELD_NUMBER: _builtins.int
+    TRANSMISSION_FIELD_NUMBER: _builtins.int
+    FUEL_TYPE_FIELD_NUMBER: _builtins.int
+    AIR_CONDITIONING_FIELD_NUMBER: _builtins.int
+    FEATURE_CODES_FIELD_NUMBER: _builtins.int
+    IMAGE_URLS_FIELD_NUMBER: _builtins.int
+    category_code: _builtins.str
+    """Its class, e.g. `ECONOMY`."""
+    make: _builtins.str
+    """Maker, e.g. `Toyota`."""
+    model: _builtins.str
+    """Model, e.g. `Yaris`."""
+    model_year: _builtins.int
+    """Year of the model."""
+    seats: _builtins.int
+    """Seats, the driver's too."""
+    doors: _builtins.int
+    """Doors."""
+    large_bags: _builtins.int
+    """Large suitcases that find room."""
+    small_bags: _builtins.int
+    """Small bags that find room besides."""
+    transmission: Global___Transmission.ValueType
+    """How the gears are shifted."""
+    fuel_type: Global___FuelType.ValueType
+    """What it runs on."""
+    air_conditioning: _builtins.bool
+    """Whether it has air conditioning."""
+    @_builtins.property
+    def feature_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it has besides, e.g. `gps`."""
+
+    @_builtins.property
+    def image_urls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Pictures, the first is shown first."""
+
+    def __init__(
+        self,
+        *,
+        category_code: _builtins.str = ...,
+        make: _builtins.str = ...,
+        model: _builtins.str = ...,
+        model_year: _builtins.int = ...,
+        seats: _builtins.int = ...,
+        doors: _builtins.int = ...,
+        large_bags: _builtins.int = ...,
+        small_bags: _builtins.int = ...,
+        transmission: Global___Transmission.ValueType = ...,
+        fuel_type: Global___FuelType.ValueType = ...,
+        air_conditioning: _builtins.bool = ...,
+        feature_codes: _abc.Iterable[_builtins.str] | None = ...,
+        image_urls: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["air_conditioning", b"air_conditioning", "category_code", b"category_code", "doors", b"doors", "feature_codes", b"feature_codes", "fuel_type", b"fuel_type", "image_urls", b"image_urls", "large_bags", b"large_bags", "make", b"make", "model", b"model", "model_year", b"model_year", "seats", b"seats", "small_bags", b"small_bags", "transmission", b"transmission"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Car: _TypeAlias = Car  # noqa: Y015
+
+@_typing.final
+class OpeningHours(_message.Message):
+    """A time on a day of the week in which a place is open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEEKDAY_FIELD_NUMBER: _builtins.int
+    OPENS_FIELD_NUMBER: _builtins.int
+    CLOSES_FIELD_NUMBER: _builtins.int
+    weekday: _builtins.int
+    """Day of the week: 1 is Monday, 7 Sunday."""
+    opens: _builtins.str
+    """From then on, HH:MM."""
+    closes: _builtins.str
+    """Until then, HH:MM, its last minute included; 24:00 for the end of the day."""
+    def __init__(
+        self,
+        *,
+        weekday: _builtins.int = ...,
+        opens: _builtins.str = ...,
+        closes: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closes", b"closes", "opens", b"opens", "weekday", b"weekday"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpeningHours: _TypeAlias = OpeningHours  # noqa: Y015
+
+@_typing.final
+class RentalLocation(_message.Message):
+    """A place where cars are picked up or returned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_ID_FIELD_NUMBER: _builtins.int
+    CITY_CODE_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_EN_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_ZH_FIELD_NUMBER: _builtins.int
+    ADDRESS_EN_FIELD_NUMBER: _builtins.int
+    ADDRESS_ZH_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    LATITUDE_MICRODEGREES_FIELD_NUMBER: _builtins.int
+    LONGITUDE_MICRODEGREES_FIELD_NUMBER: _builtins.int
+    PICK_UP_FIELD_NUMBER: _builtins.int
+    DROP_OFF_FIELD_NUMBER: _builtins.int
+    OPENING_HOURS_FIELD_NUMBER: _builtins.int
+    CLOSED_DATES_FIELD_NUMBER: _builtins.int
+    location_id: _builtins.int
+    """Its number."""
+    city_code: _builtins.str
+    """Code of its city, e.g. `HKG`."""
+    display_name_en: _builtins.str
+    """Name in English."""
+    display_name_zh: _builtins.str
+    """Name in Chinese."""
+    address_en: _builtins.str
+    """Where it is, in English."""
+    address_zh: _builtins.str
+    """Where it is, in Chinese."""
+    phone: _builtins.str
+    """Where it is called; empty if nowhere."""
+    time_zone: _builtins.str
+    """IANA time zone of its clock, e.g. `Asia/Hong_Kong`."""
+    latitude_microdegrees: _builtins.int
+    """Where it is (WGS 84), in millionths of a degree; absent if unknown."""
+    longitude_microdegrees: _builtins.int
+    """East of Greenwich, in millionths of a degree; absent if unknown."""
+    pick_up: _builtins.bool
+    """Whether cars are picked up there."""
+    drop_off: _builtins.bool
+    """Whether cars are returned there."""
+    @_builtins.property
+    def opening_hours(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpeningHours]:
+        """When it is open, by its clock."""
+
+    @_builtins.property
+    def closed_dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Days on which it is closed all the same, YYYY-MM-DD."""
+
+    def __init__(
+        self,
+        *,
+        location_id: _builtins.int = ...,
+        city_code: _builtins.str = ...,
+        display_name_en: _builtins.str = ...,
+        display_name_zh: _builtins.str = ...,
+        address_en: _builtins.str = ...,
+        address_zh: _builtins.str = ...,
+        phone: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        latitude_microdegrees: _builtins.int | None = ...,
+        longitude_microdegrees: _builtins.int | None = ...,
+        pick_up: _builtins.bool = ...,
+        drop_off: _builtins.bool = ...,
+        opening_hours: _abc.Iterable[Global___OpeningHours] | None = ...,
+        closed_dates: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees", "_longitude_microdegrees", b"_longitude_microdegrees", "latitude_microdegrees", b"latitude_microdegrees", "longitude_microdegrees", b"longitude_microdegrees"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees", "_longitude_microdegrees", b"_longitude_microdegrees", "address_en", b"address_en", "address_zh", b"address_zh", "city_code", b"city_code", "closed_dates", b"closed_dates", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "drop_off", b"drop_off", "latitude_microdegrees", b"latitude_microdegrees", "location_id", b"location_id", "longitude_microdegrees", b"longitude_microdegrees", "opening_hours", b"opening_hours", "phone", b"phone", "pick_up", b"pick_up", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__latitude_microdegrees: _TypeAlias = _typing.Literal["latitude_microdegrees"]  # noqa: Y015
+    _WhichOneofArgType__latitude_microdegrees: _TypeAlias = _typing.Literal["_latitude_microdegrees", b"_latitude_microdegrees"]  # noqa: Y015
+    _WhichOneofReturnType__longitude_microdegrees: _TypeAlias = _typing.Literal["longitude_microdegrees"]  # noqa: Y015
+    _WhichOneofArgType__longitude_microdegrees: _TypeAlias = _typing.Literal["_longitude_microdegrees", b"_longitude_microdegrees"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__latitude_microdegrees) -> _WhichOneofReturnType__latitude_microdegrees | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__longitude_microdegrees) -> _WhichOneofReturnType__longitude_microdegrees | None: ...
+
+Global___RentalLocation: _TypeAlias = RentalLocation  # noqa: Y015
+
+@_typing.final
+class RentalExtra(_message.Message):
+    """An extra that a car is, or could be, rented with."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXTRA_CODE_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_EN_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_ZH_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    MAX_QUANTITY_FIELD_NUMBER: _builtins.int
+    RENTAL_MINOR_FIELD_NUMBER: _builtins.int
+    extra_code: _builtins.str
+    """Its code, e.g. `child_seats`."""
+    display_name_en: _builtins.str
+    """Name in English."""
+    display_name_zh: _builtins.str
+    """Name in Chinese."""
+    quantity: _builtins.int
+    """How many are rented with each car; 0 of one that could be."""
+    max_quantity: _builtins.int
+    """At most so many with one car."""
+    rental_minor: _builtins.int
+    """What one of it costs for the whole rental, in minor units of the offer's currency."""
+    def __init__(
+        self,
+        *,
+        extra_code: _builtins.str = ...,
+        display_name_en: _builtins.str = ...,
+        display_name_zh: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        max_quantity: _builtins.int = ...,
+        rental_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "extra_code", b"extra_code", "max_quantity", b"max_quantity", "quantity", b"quantity", "rental_minor", b"rental_minor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RentalExtra: _TypeAlias = RentalExtra  # noqa: Y015
+
+@_typing.final
+class Rental(_message.Message):
+    """A car for a while. A day of it is from a time of the clock to the same time of the next day, by
+    the clock where it is picked up, and each that is begun counts, but for the minutes of grace.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAR_FIELD_NUMBER: _builtins.int
+    PICK_UP_LOCATION_FIELD_NUMBER: _builtins.int
+    DROP_OFF_LOCATION_FIELD_NUMBER: _builtins.int
+    PICK_UP_TIME_FIELD_NUMBER: _builtins.int
+    RETURN_TIME_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    DRIVER_AGE_FIELD_NUMBER: _builtins.int
+    MIN_DRIVER_AGE_FIELD_NUMBER: _builtins.int
+    EXTRAS_FIELD_NUMBER: _builtins.int
+    GRACE_MINUTES_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """How many days are counted and paid."""
+    driver_age: _builtins.int
+    """The driver's age at the pick-up that was said."""
+    min_driver_age: _builtins.int
+    """The youngest who may drive it, in full years."""
+    grace_minutes: _builtins.int
+    """So many minutes past a whole day are no further day."""
+    @_builtins.property
+    def car(self) -> Global___Car:
+        """The car."""
+
+    @_builtins.property
+    def pick_up_location(self) -> Global___RentalLocation:
+        """Where it is picked up."""
+
+    @_builtins.property
+    def drop_off_location(self) -> Global___RentalLocation:
+        """Where it is returned."""
+
+    @_builtins.property
+    def pick_up_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is picked up."""
+
+    @_builtins.property
+    def return_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is returned."""
+
+    @_builtins.property
+    def extras(self) -> _containers.RepeatedCompositeFieldContainer[Global___RentalExtra]:
+        """What it is rented with, and in a search also what it could be, with quantity 0."""
+
+    def __init__(
+        self,
+        *,
+        car: Global___Car | None = ...,
+        pick_up_location: Global___RentalLocation | None = ...,
+        drop_off_location: Global___RentalLocation | None = ...,
+        pick_up_time: _timestamp_pb2.Timestamp | None = ...,
+        return_time: _timestamp_pb2.Timestamp | None = ...,
+        days: _builtins.int = ...,
+        driver_age: _builtins.int = ...,
+        min_driver_age: _builtins.int = ...,
+        extras: _abc.Iterable[Global___RentalExtra] | None = ...,
+        grace_minutes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["car", b"car", "drop_off_location", b"drop_off_location", "pick_up_location", b"pick_up_location", "pick_up_time", b"pick_up_time", "return_time", b"return_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["car", b"car", "days", b"days", "driver_age", b"driver_age", "drop_off_location", b"drop_off_location", "extras", b"extras", "grace_minutes", b"grace_minutes", "min_driver_age", b"min_driver_age", "pick_up_location", b"pick_up_location", "pick_up_time", b"pick_up_time", "return_time", b"return_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rental: _TypeAlias = Rental  # noqa: Y015
+
+@_typing.final
 class Offer(_message.Message):
     """Something the party can buy."""
 
@@ -512,8 +907,11 @@ class Offer(_message.Message):
     VALID_FROM_TIME_FIELD_NUMBER: _builtins.int
     VALID_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     PROVISIONAL_FIELD_NUMBER: _builtins.int
+    RENTAL_FIELD_NUMBER: _builtins.int
     offer_id: _builtins.str
-    """Names the offer in QuoteOrder and CreateOrder, e.g. `TR-335872-1-0-2` or `PK-106-20261130`."""
+    """Names the offer in QuoteOrder and CreateOrder, e.g. `TR-335872-1-0-2`, `PK-106-20261130`, or
+    `RC-301-20261201-1000-1-2-4320-30-011022` for a car.
+    """
     kind: Global___OfferKind.ValueType
     """What it is."""
     product_id: _builtins.int
@@ -533,7 +931,7 @@ class Offer(_message.Message):
     """
     @_builtins.property
     def journey(self) -> Global___Journey:
-        """The departure; absent for a package."""
+        """The departure; absent for what does not depart."""
 
     @_builtins.property
     def price(self) -> Global___Price:
@@ -557,6 +955,12 @@ class Offer(_message.Message):
     def valid_until_time(self) -> _timestamp_pb2.Timestamp:
         """The moment their validity ends."""
 
+    @_builtins.property
+    def rental(self) -> Global___Rental:
+        """The car, where and when; absent for what is no rental. Each of its passengers is the driver of a
+        car of its own, and the party's size is no discount.
+        """
+
     def __init__(
         self,
         *,
@@ -574,10 +978,11 @@ class Offer(_message.Message):
         valid_from_time: _timestamp_pb2.Timestamp | None = ...,
         valid_until_time: _timestamp_pb2.Timestamp | None = ...,
         provisional: _builtins.bool = ...,
+        rental: Global___Rental | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["journey", b"journey", "policy", b"policy", "price", b"price", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["journey", b"journey", "policy", b"policy", "price", b"price", "rental", b"rental", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "journey", b"journey", "kind", b"kind", "offer_id", b"offer_id", "policy", b"policy", "price", b"price", "product_id", b"product_id", "provisional", b"provisional", "seats_left", b"seats_left", "unavailable_reason", b"unavailable_reason", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "journey", b"journey", "kind", b"kind", "offer_id", b"offer_id", "policy", b"policy", "price", b"price", "product_id", b"product_id", "provisional", b"provisional", "rental", b"rental", "seats_left", b"seats_left", "unavailable_reason", b"unavailable_reason", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

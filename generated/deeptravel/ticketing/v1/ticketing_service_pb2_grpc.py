@@ -8,6 +8,7 @@ from deeptravel.ticketing.v1 import offer_pb2 as deeptravel_dot_ticketing_dot_v1
 from deeptravel.ticketing.v1 import order_pb2 as deeptravel_dot_ticketing_dot_v1_dot_order__pb2
 from deeptravel.ticketing.v1 import payment_pb2 as deeptravel_dot_ticketing_dot_v1_dot_payment__pb2
 from deeptravel.ticketing.v1 import refund_pb2 as deeptravel_dot_ticketing_dot_v1_dot_refund__pb2
+from deeptravel.ticketing.v1 import rental_pb2 as deeptravel_dot_ticketing_dot_v1_dot_rental__pb2
 from deeptravel.ticketing.v1 import ticket_pb2 as deeptravel_dot_ticketing_dot_v1_dot_ticket__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -59,6 +60,16 @@ class TicketingServiceStub:
                 '/deeptravel.ticketing.v1.TicketingService/SearchOffers',
                 request_serializer=deeptravel_dot_ticketing_dot_v1_dot_offer__pb2.SearchOffersRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_offer__pb2.SearchOffersResponse.FromString,
+                _registered_method=True)
+        self.ListRentalLocations = channel.unary_unary(
+                '/deeptravel.ticketing.v1.TicketingService/ListRentalLocations',
+                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.ListRentalLocationsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.ListRentalLocationsResponse.FromString,
+                _registered_method=True)
+        self.SearchRentals = channel.unary_unary(
+                '/deeptravel.ticketing.v1.TicketingService/SearchRentals',
+                request_serializer=deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.SearchRentalsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.SearchRentalsResponse.FromString,
                 _registered_method=True)
         self.GetProduct = channel.unary_unary(
                 '/deeptravel.ticketing.v1.TicketingService/GetProduct',
@@ -226,6 +237,24 @@ class TicketingServiceServicer:
         """Searches what a party can buy for a day: trains, ferries and packages, each with the price of
         the whole party line by line and the seats that are left now. A day without offers says why.
         Reasons: PAGE_TOKEN_INVALID, PROMOTION_NOT_APPLICABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRentalLocations(self, request, context):
+        """Lists where cars are rented. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchRentals(self, request, context):
+        """Searches what cars can be rented from one moment to another: each category at each location with
+        its price, extras included. An offer is quoted, ordered, paid, refunded and changed as every
+        other; each of its passengers drives a car of its own, and gets a voucher whose QR the location
+        redeems. Reasons: INVALID_FIELD, NOT_FOUND (location), PROMOTION_NOT_APPLICABLE,
+        PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -491,6 +520,16 @@ def add_TicketingServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_offer__pb2.SearchOffersRequest.FromString,
                     response_serializer=deeptravel_dot_ticketing_dot_v1_dot_offer__pb2.SearchOffersResponse.SerializeToString,
             ),
+            'ListRentalLocations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRentalLocations,
+                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.ListRentalLocationsRequest.FromString,
+                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.ListRentalLocationsResponse.SerializeToString,
+            ),
+            'SearchRentals': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchRentals,
+                    request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.SearchRentalsRequest.FromString,
+                    response_serializer=deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.SearchRentalsResponse.SerializeToString,
+            ),
             'GetProduct': grpc.unary_unary_rpc_method_handler(
                     servicer.GetProduct,
                     request_deserializer=deeptravel_dot_ticketing_dot_v1_dot_offer__pb2.GetProductRequest.FromString,
@@ -714,6 +753,60 @@ class TicketingService:
             '/deeptravel.ticketing.v1.TicketingService/SearchOffers',
             deeptravel_dot_ticketing_dot_v1_dot_offer__pb2.SearchOffersRequest.SerializeToString,
             deeptravel_dot_ticketing_dot_v1_dot_offer__pb2.SearchOffersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRentalLocations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ticketing.v1.TicketingService/ListRentalLocations',
+            deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.ListRentalLocationsRequest.SerializeToString,
+            deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.ListRentalLocationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchRentals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.ticketing.v1.TicketingService/SearchRentals',
+            deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.SearchRentalsRequest.SerializeToString,
+            deeptravel_dot_ticketing_dot_v1_dot_rental__pb2.SearchRentalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ from deeptravel.ticketing.v1 import offer_pb2 as _offer_pb2
 from deeptravel.ticketing.v1 import order_pb2 as _order_pb2
 from deeptravel.ticketing.v1 import payment_pb2 as _payment_pb2
 from deeptravel.ticketing.v1 import refund_pb2 as _refund_pb2
+from deeptravel.ticketing.v1 import rental_pb2 as _rental_pb2
 from deeptravel.ticketing.v1 import ticket_pb2 as _ticket_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -55,6 +56,15 @@ class TicketingServiceStub:
     """Searches what a party can buy for a day: trains, ferries and packages, each with the price of
     the whole party line by line and the seats that are left now. A day without offers says why.
     Reasons: PAGE_TOKEN_INVALID, PROMOTION_NOT_APPLICABLE.
+    """
+    ListRentalLocations: _grpc.UnaryUnaryMultiCallable[_rental_pb2.ListRentalLocationsRequest, _rental_pb2.ListRentalLocationsResponse]
+    """Lists where cars are rented. Reasons: PAGE_TOKEN_INVALID."""
+    SearchRentals: _grpc.UnaryUnaryMultiCallable[_rental_pb2.SearchRentalsRequest, _rental_pb2.SearchRentalsResponse]
+    """Searches what cars can be rented from one moment to another: each category at each location with
+    its price, extras included. An offer is quoted, ordered, paid, refunded and changed as every
+    other; each of its passengers drives a car of its own, and gets a voucher whose QR the location
+    redeems. Reasons: INVALID_FIELD, NOT_FOUND (location), PROMOTION_NOT_APPLICABLE,
+    PAGE_TOKEN_INVALID.
     """
     GetProduct: _grpc.UnaryUnaryMultiCallable[_offer_pb2.GetProductRequest, _offer_pb2.GetProductResponse]
     """Reads a product: fares, entitlements, refund and change. Reasons: NOT_FOUND."""
@@ -204,6 +214,15 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     """Searches what a party can buy for a day: trains, ferries and packages, each with the price of
     the whole party line by line and the seats that are left now. A day without offers says why.
     Reasons: PAGE_TOKEN_INVALID, PROMOTION_NOT_APPLICABLE.
+    """
+    ListRentalLocations: _aio.UnaryUnaryMultiCallable[_rental_pb2.ListRentalLocationsRequest, _rental_pb2.ListRentalLocationsResponse]  # type: ignore[assignment]
+    """Lists where cars are rented. Reasons: PAGE_TOKEN_INVALID."""
+    SearchRentals: _aio.UnaryUnaryMultiCallable[_rental_pb2.SearchRentalsRequest, _rental_pb2.SearchRentalsResponse]  # type: ignore[assignment]
+    """Searches what cars can be rented from one moment to another: each category at each location with
+    its price, extras included. An offer is quoted, ordered, paid, refunded and changed as every
+    other; each of its passengers drives a car of its own, and gets a voucher whose QR the location
+    redeems. Reasons: INVALID_FIELD, NOT_FOUND (location), PROMOTION_NOT_APPLICABLE,
+    PAGE_TOKEN_INVALID.
     """
     GetProduct: _aio.UnaryUnaryMultiCallable[_offer_pb2.GetProductRequest, _offer_pb2.GetProductResponse]  # type: ignore[assignment]
     """Reads a product: fares, entitlements, refund and change. Reasons: NOT_FOUND."""
@@ -368,6 +387,27 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Searches what a party can buy for a day: trains, ferries and packages, each with the price of
         the whole party line by line and the seats that are left now. A day without offers says why.
         Reasons: PAGE_TOKEN_INVALID, PROMOTION_NOT_APPLICABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRentalLocations(
+        self,
+        request: _rental_pb2.ListRentalLocationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_pb2.ListRentalLocationsResponse, _abc.Awaitable[_rental_pb2.ListRentalLocationsResponse]]:
+        """Lists where cars are rented. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def SearchRentals(
+        self,
+        request: _rental_pb2.SearchRentalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_pb2.SearchRentalsResponse, _abc.Awaitable[_rental_pb2.SearchRentalsResponse]]:
+        """Searches what cars can be rented from one moment to another: each category at each location with
+        its price, extras included. An offer is quoted, ordered, paid, refunded and changed as every
+        other; each of its passengers drives a car of its own, and gets a voucher whose QR the location
+        redeems. Reasons: INVALID_FIELD, NOT_FOUND (location), PROMOTION_NOT_APPLICABLE,
+        PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod

@@ -30,6 +30,20 @@ _SEARCH_OFFERS = Method(
     safe=True,
     items="offers",
 )
+_LIST_RENTAL_LOCATIONS = Method(
+    "/deeptravel.ticketing.v1.TicketingService/ListRentalLocations",
+    ticketing.ListRentalLocationsRequest,
+    ticketing.ListRentalLocationsResponse,
+    safe=True,
+    items="locations",
+)
+_SEARCH_RENTALS = Method(
+    "/deeptravel.ticketing.v1.TicketingService/SearchRentals",
+    ticketing.SearchRentalsRequest,
+    ticketing.SearchRentalsResponse,
+    safe=True,
+    items="offers",
+)
 _GET_PRODUCT = Method(
     "/deeptravel.ticketing.v1.TicketingService/GetProduct",
     ticketing.GetProductRequest,
@@ -281,6 +295,73 @@ class TicketingService:
     ) -> Iterator[ticketing.Offer]:
         """All `offers` of search_offers, page after page."""
         return self._calls.pages(_SEARCH_OFFERS, ticketing.SearchOffersRequest(origin_city_code=origin_city_code, destination_city_code=destination_city_code, travel_date=travel_date, passengers=passengers, nearby_days=nearby_days, kinds=kinds, fare_classes=fare_classes, departs_from=departs_from, departs_until=departs_until, available_only=available_only, promotion_codes=promotion_codes, order_by=order_by, page_size=page_size), timeout)
+
+    def list_rental_locations(
+        self,
+        *,
+        city_code: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ticketing.ListRentalLocationsResponse:
+        """Lists where cars are rented. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_RENTAL_LOCATIONS, ticketing.ListRentalLocationsRequest(city_code=city_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_rental_locations(
+        self,
+        *,
+        city_code: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ticketing.RentalLocation]:
+        """All `locations` of list_rental_locations, page after page."""
+        return self._calls.pages(_LIST_RENTAL_LOCATIONS, ticketing.ListRentalLocationsRequest(city_code=city_code, page_size=page_size), timeout)
+
+    def search_rentals(
+        self,
+        *,
+        pick_up_clock: str,
+        return_clock: str,
+        driver_age: int,
+        pick_up_location_id: int = 0,
+        city_code: str = "",
+        drop_off_location_id: int = 0,
+        extras: Iterable[ticketing.WantedExtra] = (),
+        cars: int = 0,
+        category_codes: Iterable[str] = (),
+        available_only: bool = False,
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ticketing.SearchRentalsResponse:
+        """Searches what cars can be rented from one moment to another: each category at each location
+        with its price, extras included. An offer is quoted, ordered, paid, refunded and changed as
+        every other; each of its passengers drives a car of its own, and gets a voucher whose QR the
+        location redeems. Reasons: INVALID_FIELD, NOT_FOUND (location), PROMOTION_NOT_APPLICABLE,
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_SEARCH_RENTALS, ticketing.SearchRentalsRequest(pick_up_clock=pick_up_clock, return_clock=return_clock, driver_age=driver_age, pick_up_location_id=pick_up_location_id, city_code=city_code, drop_off_location_id=drop_off_location_id, extras=extras, cars=cars, category_codes=category_codes, available_only=available_only, promotion_codes=promotion_codes, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_search_rentals(
+        self,
+        *,
+        pick_up_clock: str,
+        return_clock: str,
+        driver_age: int,
+        pick_up_location_id: int = 0,
+        city_code: str = "",
+        drop_off_location_id: int = 0,
+        extras: Iterable[ticketing.WantedExtra] = (),
+        cars: int = 0,
+        category_codes: Iterable[str] = (),
+        available_only: bool = False,
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[ticketing.Offer]:
+        """All `offers` of search_rentals, page after page."""
+        return self._calls.pages(_SEARCH_RENTALS, ticketing.SearchRentalsRequest(pick_up_clock=pick_up_clock, return_clock=return_clock, driver_age=driver_age, pick_up_location_id=pick_up_location_id, city_code=city_code, drop_off_location_id=drop_off_location_id, extras=extras, cars=cars, category_codes=category_codes, available_only=available_only, promotion_codes=promotion_codes, page_size=page_size), timeout)
 
     def get_product(
         self,
@@ -749,6 +830,73 @@ class AsyncTicketingService:
     ) -> AsyncIterator[ticketing.Offer]:
         """All `offers` of search_offers, page after page."""
         return self._calls.pages(_SEARCH_OFFERS, ticketing.SearchOffersRequest(origin_city_code=origin_city_code, destination_city_code=destination_city_code, travel_date=travel_date, passengers=passengers, nearby_days=nearby_days, kinds=kinds, fare_classes=fare_classes, departs_from=departs_from, departs_until=departs_until, available_only=available_only, promotion_codes=promotion_codes, order_by=order_by, page_size=page_size), timeout)
+
+    async def list_rental_locations(
+        self,
+        *,
+        city_code: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ticketing.ListRentalLocationsResponse:
+        """Lists where cars are rented. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_RENTAL_LOCATIONS, ticketing.ListRentalLocationsRequest(city_code=city_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_rental_locations(
+        self,
+        *,
+        city_code: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ticketing.RentalLocation]:
+        """All `locations` of list_rental_locations, page after page."""
+        return self._calls.pages(_LIST_RENTAL_LOCATIONS, ticketing.ListRentalLocationsRequest(city_code=city_code, page_size=page_size), timeout)
+
+    async def search_rentals(
+        self,
+        *,
+        pick_up_clock: str,
+        return_clock: str,
+        driver_age: int,
+        pick_up_location_id: int = 0,
+        city_code: str = "",
+        drop_off_location_id: int = 0,
+        extras: Iterable[ticketing.WantedExtra] = (),
+        cars: int = 0,
+        category_codes: Iterable[str] = (),
+        available_only: bool = False,
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> ticketing.SearchRentalsResponse:
+        """Searches what cars can be rented from one moment to another: each category at each location
+        with its price, extras included. An offer is quoted, ordered, paid, refunded and changed as
+        every other; each of its passengers drives a car of its own, and gets a voucher whose QR the
+        location redeems. Reasons: INVALID_FIELD, NOT_FOUND (location), PROMOTION_NOT_APPLICABLE,
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_SEARCH_RENTALS, ticketing.SearchRentalsRequest(pick_up_clock=pick_up_clock, return_clock=return_clock, driver_age=driver_age, pick_up_location_id=pick_up_location_id, city_code=city_code, drop_off_location_id=drop_off_location_id, extras=extras, cars=cars, category_codes=category_codes, available_only=available_only, promotion_codes=promotion_codes, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_search_rentals(
+        self,
+        *,
+        pick_up_clock: str,
+        return_clock: str,
+        driver_age: int,
+        pick_up_location_id: int = 0,
+        city_code: str = "",
+        drop_off_location_id: int = 0,
+        extras: Iterable[ticketing.WantedExtra] = (),
+        cars: int = 0,
+        category_codes: Iterable[str] = (),
+        available_only: bool = False,
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[ticketing.Offer]:
+        """All `offers` of search_rentals, page after page."""
+        return self._calls.pages(_SEARCH_RENTALS, ticketing.SearchRentalsRequest(pick_up_clock=pick_up_clock, return_clock=return_clock, driver_age=driver_age, pick_up_location_id=pick_up_location_id, city_code=city_code, drop_off_location_id=drop_off_location_id, extras=extras, cars=cars, category_codes=category_codes, available_only=available_only, promotion_codes=promotion_codes, page_size=page_size), timeout)
 
     async def get_product(
         self,
