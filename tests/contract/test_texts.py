@@ -31,6 +31,10 @@ NAME, PHONE_NUMBER = options_pb2.TEXT_NAME, options_pb2.TEXT_PHONE_NUMBER
 KINDS = {
     "comment": COMMENT,
     "force_comment": COMMENT,
+    "address_en": NAME,
+    "address_zh": NAME,
+    "make": NAME,
+    "model": NAME,
     "distributor_id": NAME,
     "parent_distributor_id": NAME,
     "promotion_code": CODE,

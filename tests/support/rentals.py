@@ -102,7 +102,7 @@ def location(location_id: int, **changes: Any) -> RentalLocation:
         "display_name_zh": f"门店 {location_id}",
         "address_en": "1 Road",
         "address_zh": "路 1 号",
-        "phone": "+852 2345 6789",
+        "phone": "+85223456789",
         "opening_hours": HOURS,
     }
     return RentalLocation(location_id, **values | changes)

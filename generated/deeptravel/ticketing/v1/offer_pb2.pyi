@@ -721,7 +721,7 @@ class RentalLocation(_message.Message):
     address_zh: _builtins.str
     """Where it is, in Chinese."""
     phone: _builtins.str
-    """Where it is called; empty if nowhere."""
+    """Where it is called, in the form E.164; empty if nowhere."""
     time_zone: _builtins.str
     """IANA time zone of its clock, e.g. `Asia/Hong_Kong`."""
     latitude_microdegrees: _builtins.int

@@ -28,7 +28,7 @@ from deeptravel._generated.common.v1 import options_pb2 as deeptravel_dot_common
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/admin/v1/rental_extra.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\"\xd4\x02\n\x0bRentalExtra\x12\x10\n\x08\x65xtra_id\x18\x01 \x01(\x05\x12\x12\n\nextra_code\x18\x02 \x01(\t\x12\x17\n\x0f\x64isplay_name_en\x18\x03 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x04 \x01(\t\x12\x36\n\x0c\x63harge_basis\x18\x05 \x01(\x0e\x32 .deeptravel.admin.v1.ChargeBasis\x12\x14\n\x0c\x61mount_minor\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12\x14\n\x0cmax_quantity\x18\x08 \x01(\x05\x12\x18\n\x10max_amount_minor\x18\t \x01(\x03\x12\x13\n\x0bproduct_ids\x18\n \x03(\x05\x12\x32\n\x05state\x18\x0b \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueState\x12\x0f\n\x07version\x18\x0c \x01(\x05\"\xab\x04\n\x18\x43reateRentalExtraRequest\x12\x1e\n\x08\x65xtra_id\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x63(\x01\xc8\x01\x01\x12\x34\n\nextra_code\x18\x02 \x01(\tB \xbaH\x1dr\x18\x32\x16^[a-z][a-z0-9_]{0,31}$\xc8\x01\x01\x12+\n\x0f\x64isplay_name_en\x18\x03 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12+\n\x0f\x64isplay_name_zh\x18\x04 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12\x43\n\x0c\x63harge_basis\x18\x05 \x01(\x0e\x32 .deeptravel.admin.v1.ChargeBasisB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12+\n\x0c\x61mount_minor\x18\x06 \x01(\x03\x42\x10\xbaH\r\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\xc8\x01\x01H\x00\x88\x01\x01\x12+\n\rcurrency_code\x18\x07 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{3}$\xc8\x01\x01\x12\"\n\x0cmax_quantity\x18\x08 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\t(\x01\xc8\x01\x01\x12,\n\x10max_amount_minor\x18\t \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x01\x88\x01\x01\x12$\n\x0bproduct_ids\x18\n \x03(\x05\x42\x0f\xbaH\x0c\x92\x01\t\x10\xc8\x01\"\x04\x1a\x02(\x01\x12\"\n\nrequest_id\x18\x0b \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x0f\n\r_amount_minorB\x13\n\x11_max_amount_minor\"S\n\x19\x43reateRentalExtraResponse\x12\x36\n\x0crental_extra\x18\x01 \x01(\x0b\x32 .deeptravel.admin.v1.RentalExtra\"7\n\x15GetRentalExtraRequest\x12\x1e\n\x08\x65xtra_id\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x63(\x01\xc8\x01\x01\"P\n\x16GetRentalExtraResponse\x12\x36\n\x0crental_extra\x18\x01 \x01(\x0b\x32 .deeptravel.admin.v1.RentalExtra\"\x9b\x01\n\x17ListRentalExtrasRequest\x12<\n\x05state\x18\x01 \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"l\n\x18ListRentalExtrasResponse\x12\x37\n\rrental_extras\x18\x01 \x03(\x0b\x32 .deeptravel.admin.v1.RentalExtra\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x92\x04\n\x18UpdateRentalExtraRequest\x12\x1e\n\x08\x65xtra_id\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x63(\x01\xc8\x01\x01\x12(\n\x0f\x64isplay_name_en\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12(\n\x0f\x64isplay_name_zh\x18\x03 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12@\n\x0c\x63harge_basis\x18\x04 \x01(\x0e\x32 .deeptravel.admin.v1.ChargeBasisB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12(\n\x0c\x61mount_minor\x18\x05 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x00\x88\x01\x01\x12\x1f\n\x0cmax_quantity\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\t(\x01\x12,\n\x10max_amount_minor\x18\x07 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x01\x88\x01\x01\x12$\n\x0bproduct_ids\x18\x08 \x03(\x05\x42\x0f\xbaH\x0c\x92\x01\t\x10\xc8\x01\"\x04\x1a\x02(\x01\x12\x37\n\x0bupdate_mask\x18\t \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x07version\x18\n \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x0b \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x0f\n\r_amount_minorB\x13\n\x11_max_amount_minor\"S\n\x19UpdateRentalExtraResponse\x12\x36\n\x0crental_extra\x18\x01 \x01(\x0b\x32 .deeptravel.admin.v1.RentalExtra\"\x7f\n\x19\x41rchiveRentalExtraRequest\x12\x1e\n\x08\x65xtra_id\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x63(\x01\xc8\x01\x01\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"T\n\x1a\x41rchiveRentalExtraResponse\x12\x36\n\x0crental_extra\x18\x01 \x01(\x0b\x32 .deeptravel.admin.v1.RentalExtra\"\x81\x01\n\x1bUnarchiveRentalExtraRequest\x12\x1e\n\x08\x65xtra_id\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x63(\x01\xc8\x01\x01\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"V\n\x1cUnarchiveRentalExtraResponse\x12\x36\n\x0crental_extra\x18\x01 \x01(\x0b\x32 .deeptravel.admin.v1.RentalExtra*b\n\x0b\x43hargeBasis\x12\x1c\n\x18\x43HARGE_BASIS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43HARGE_BASIS_PER_DAY\x10\x01\x12\x1b\n\x17\x43HARGE_BASIS_PER_RENTAL\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/admin/v1/rental_extra.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\"\xd4\x02\n\x0bRentalExtra\x12\x10\n\x08\x65xtra_id\x18\x01 \x01(\x05\x12\x12\n\nextra_code\x18\x02 \x01(\t\x12\x17\n\x0f\x64isplay_name_en\x18\x03 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x04 \x01(\t\x12\x36\n\x0c\x63harge_basis\x18\x05 \x01(\x0e\x32 .deeptravel.admin.v1.ChargeBasis\x12\x14\n\x0c\x61mount_minor\x18\x06 \x01(\x03\x12\x15\n\rcurrency_code\x18\x07 \x01(\t\x12\x14\n\x0cmax_quantity\x18\x08 \x01(\x05\x12\x18\n\x10max_amount_minor\x18\t \x01(\x03\x12\x13\n\x0bproduct_ids\x18\n \x03(\x05\x12\x32\n\x05state\x18\x0b \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueState\x12\x0f\n\x07version\x18\x0c \x01(\x05\"\xa5\x04\n\x18\x43reateRentalExtraRequest\x12\x1e\n\x08\x65xtra_id\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x63(\x01\xc8\x01\x01\x12\x34\n\nextra_code\x18\x02 \x01(\tB \xbaH\x1dr\x18\x32\x16^[a-z][a-z0-9_]{0,31}$\xc8\x01\x01\x12+\n\x0f\x64isplay_name_en\x18\x03 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12+\n\x0f\x64isplay_name_zh\x18\x04 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12\x43\n\x0c\x63harge_basis\x18\x05 \x01(\x0e\x32 .deeptravel.admin.v1.ChargeBasisB\x0b\xbaH\x08\x82\x01\x02\x10\x01\xc8\x01\x01\x12+\n\x0c\x61mount_minor\x18\x06 \x01(\x03\x42\x10\xbaH\r\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\xc8\x01\x01H\x00\x88\x01\x01\x12+\n\rcurrency_code\x18\x07 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{3}$\xc8\x01\x01\x12\"\n\x0cmax_quantity\x18\x08 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\t(\x01\xc8\x01\x01\x12,\n\x10max_amount_minor\x18\t \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x01\x88\x01\x01\x12\x1e\n\x0bproduct_ids\x18\n \x03(\x05\x42\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12\"\n\nrequest_id\x18\x0b \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x0f\n\r_amount_minorB\x13\n\x11_max_amount_minor\"S\n\x19\x43reateRentalExtraResponse\x12\x36\n\x0crental_extra\x18\x01 \x01(\x0b\x32 .deeptravel.admin.v1.RentalExtra\"7\n\x15GetRentalExtraRequest\x12\x1e\n\x08\x65xtra_id\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x63(\x01\xc8\x01\x01\"P\n\x16GetRentalExtraResponse\x12\x36\n\x0crental_extra\x18\x01 \x01(\x0b\x32 .deeptravel.admin.v1.RentalExtra\"\x9b\x01\n\x17ListRentalExtrasRequest\x12<\n\x05state\x18\x01 \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"l\n\x18ListRentalExtrasResponse\x12\x37\n\rrental_extras\x18\x01 \x03(\x0b\x32 .deeptravel.admin.v1.RentalExtra\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8c\x04\n\x18UpdateRentalExtraRequest\x12\x1e\n\x08\x65xtra_id\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x63(\x01\xc8\x01\x01\x12(\n\x0f\x64isplay_name_en\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12(\n\x0f\x64isplay_name_zh\x18\x03 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12@\n\x0c\x63harge_basis\x18\x04 \x01(\x0e\x32 .deeptravel.admin.v1.ChargeBasisB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12(\n\x0c\x61mount_minor\x18\x05 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x00\x88\x01\x01\x12\x1f\n\x0cmax_quantity\x18\x06 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\t(\x01\x12,\n\x10max_amount_minor\x18\x07 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x01\x88\x01\x01\x12\x1e\n\x0bproduct_ids\x18\x08 \x03(\x05\x42\t\xbaH\x06\x92\x01\x03\x10\xc8\x01\x12\x37\n\x0bupdate_mask\x18\t \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x07version\x18\n \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x0b \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x42\x0f\n\r_amount_minorB\x13\n\x11_max_amount_minor\"S\n\x19UpdateRentalExtraResponse\x12\x36\n\x0crental_extra\x18\x01 \x01(\x0b\x32 .deeptravel.admin.v1.RentalExtra\"\x7f\n\x19\x41rchiveRentalExtraRequest\x12\x1e\n\x08\x65xtra_id\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x63(\x01\xc8\x01\x01\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"T\n\x1a\x41rchiveRentalExtraResponse\x12\x36\n\x0crental_extra\x18\x01 \x01(\x0b\x32 .deeptravel.admin.v1.RentalExtra\"\x81\x01\n\x1bUnarchiveRentalExtraRequest\x12\x1e\n\x08\x65xtra_id\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x63(\x01\xc8\x01\x01\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"V\n\x1cUnarchiveRentalExtraResponse\x12\x36\n\x0crental_extra\x18\x01 \x01(\x0b\x32 .deeptravel.admin.v1.RentalExtra*b\n\x0b\x43hargeBasis\x12\x1c\n\x18\x43HARGE_BASIS_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43HARGE_BASIS_PER_DAY\x10\x01\x12\x1b\n\x17\x43HARGE_BASIS_PER_RENTAL\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,7 +55,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATERENTALEXTRAREQUEST'].fields_by_name['max_amount_minor']._loaded_options = None
   _globals['_CREATERENTALEXTRAREQUEST'].fields_by_name['max_amount_minor']._serialized_options = b'\272H\n\"\010\030\200\224\353\334\003(\000'
   _globals['_CREATERENTALEXTRAREQUEST'].fields_by_name['product_ids']._loaded_options = None
-  _globals['_CREATERENTALEXTRAREQUEST'].fields_by_name['product_ids']._serialized_options = b'\272H\014\222\001\t\020\310\001\"\004\032\002(\001'
+  _globals['_CREATERENTALEXTRAREQUEST'].fields_by_name['product_ids']._serialized_options = b'\272H\006\222\001\003\020\310\001'
   _globals['_CREATERENTALEXTRAREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATERENTALEXTRAREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_GETRENTALEXTRAREQUEST'].fields_by_name['extra_id']._loaded_options = None
@@ -81,7 +81,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATERENTALEXTRAREQUEST'].fields_by_name['max_amount_minor']._loaded_options = None
   _globals['_UPDATERENTALEXTRAREQUEST'].fields_by_name['max_amount_minor']._serialized_options = b'\272H\n\"\010\030\200\224\353\334\003(\000'
   _globals['_UPDATERENTALEXTRAREQUEST'].fields_by_name['product_ids']._loaded_options = None
-  _globals['_UPDATERENTALEXTRAREQUEST'].fields_by_name['product_ids']._serialized_options = b'\272H\014\222\001\t\020\310\001\"\004\032\002(\001'
+  _globals['_UPDATERENTALEXTRAREQUEST'].fields_by_name['product_ids']._serialized_options = b'\272H\006\222\001\003\020\310\001'
   _globals['_UPDATERENTALEXTRAREQUEST'].fields_by_name['update_mask']._loaded_options = None
   _globals['_UPDATERENTALEXTRAREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\003\310\001\001'
   _globals['_UPDATERENTALEXTRAREQUEST'].fields_by_name['version']._loaded_options = None
@@ -100,32 +100,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNARCHIVERENTALEXTRAREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
   _globals['_UNARCHIVERENTALEXTRAREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UNARCHIVERENTALEXTRAREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
-  _globals['_CHARGEBASIS']._serialized_start=2641
-  _globals['_CHARGEBASIS']._serialized_end=2739
+  _globals['_CHARGEBASIS']._serialized_start=2629
+  _globals['_CHARGEBASIS']._serialized_end=2727
   _globals['_RENTALEXTRA']._serialized_start=196
   _globals['_RENTALEXTRA']._serialized_end=536
   _globals['_CREATERENTALEXTRAREQUEST']._serialized_start=539
-  _globals['_CREATERENTALEXTRAREQUEST']._serialized_end=1094
-  _globals['_CREATERENTALEXTRARESPONSE']._serialized_start=1096
-  _globals['_CREATERENTALEXTRARESPONSE']._serialized_end=1179
-  _globals['_GETRENTALEXTRAREQUEST']._serialized_start=1181
-  _globals['_GETRENTALEXTRAREQUEST']._serialized_end=1236
-  _globals['_GETRENTALEXTRARESPONSE']._serialized_start=1238
-  _globals['_GETRENTALEXTRARESPONSE']._serialized_end=1318
-  _globals['_LISTRENTALEXTRASREQUEST']._serialized_start=1321
-  _globals['_LISTRENTALEXTRASREQUEST']._serialized_end=1476
-  _globals['_LISTRENTALEXTRASRESPONSE']._serialized_start=1478
-  _globals['_LISTRENTALEXTRASRESPONSE']._serialized_end=1586
-  _globals['_UPDATERENTALEXTRAREQUEST']._serialized_start=1589
-  _globals['_UPDATERENTALEXTRAREQUEST']._serialized_end=2119
-  _globals['_UPDATERENTALEXTRARESPONSE']._serialized_start=2121
-  _globals['_UPDATERENTALEXTRARESPONSE']._serialized_end=2204
-  _globals['_ARCHIVERENTALEXTRAREQUEST']._serialized_start=2206
-  _globals['_ARCHIVERENTALEXTRAREQUEST']._serialized_end=2333
-  _globals['_ARCHIVERENTALEXTRARESPONSE']._serialized_start=2335
-  _globals['_ARCHIVERENTALEXTRARESPONSE']._serialized_end=2419
-  _globals['_UNARCHIVERENTALEXTRAREQUEST']._serialized_start=2422
-  _globals['_UNARCHIVERENTALEXTRAREQUEST']._serialized_end=2551
-  _globals['_UNARCHIVERENTALEXTRARESPONSE']._serialized_start=2553
-  _globals['_UNARCHIVERENTALEXTRARESPONSE']._serialized_end=2639
+  _globals['_CREATERENTALEXTRAREQUEST']._serialized_end=1088
+  _globals['_CREATERENTALEXTRARESPONSE']._serialized_start=1090
+  _globals['_CREATERENTALEXTRARESPONSE']._serialized_end=1173
+  _globals['_GETRENTALEXTRAREQUEST']._serialized_start=1175
+  _globals['_GETRENTALEXTRAREQUEST']._serialized_end=1230
+  _globals['_GETRENTALEXTRARESPONSE']._serialized_start=1232
+  _globals['_GETRENTALEXTRARESPONSE']._serialized_end=1312
+  _globals['_LISTRENTALEXTRASREQUEST']._serialized_start=1315
+  _globals['_LISTRENTALEXTRASREQUEST']._serialized_end=1470
+  _globals['_LISTRENTALEXTRASRESPONSE']._serialized_start=1472
+  _globals['_LISTRENTALEXTRASRESPONSE']._serialized_end=1580
+  _globals['_UPDATERENTALEXTRAREQUEST']._serialized_start=1583
+  _globals['_UPDATERENTALEXTRAREQUEST']._serialized_end=2107
+  _globals['_UPDATERENTALEXTRARESPONSE']._serialized_start=2109
+  _globals['_UPDATERENTALEXTRARESPONSE']._serialized_end=2192
+  _globals['_ARCHIVERENTALEXTRAREQUEST']._serialized_start=2194
+  _globals['_ARCHIVERENTALEXTRAREQUEST']._serialized_end=2321
+  _globals['_ARCHIVERENTALEXTRARESPONSE']._serialized_start=2323
+  _globals['_ARCHIVERENTALEXTRARESPONSE']._serialized_end=2407
+  _globals['_UNARCHIVERENTALEXTRAREQUEST']._serialized_start=2410
+  _globals['_UNARCHIVERENTALEXTRAREQUEST']._serialized_end=2539
+  _globals['_UNARCHIVERENTALEXTRARESPONSE']._serialized_start=2541
+  _globals['_UNARCHIVERENTALEXTRARESPONSE']._serialized_end=2627
 # @@protoc_insertion_point(module_scope)

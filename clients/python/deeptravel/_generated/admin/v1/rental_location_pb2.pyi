@@ -87,7 +87,7 @@ class RentalLocation(_message.Message):
     address_zh: _builtins.str
     """Where it is, in Chinese."""
     phone: _builtins.str
-    """Where it is called."""
+    """Where it is called, in the form E.164."""
     latitude_microdegrees: _builtins.int
     """Where it is (WGS 84), in millionths of a degree; absent if unknown."""
     longitude_microdegrees: _builtins.int
@@ -179,7 +179,9 @@ class CreateRentalLocationRequest(_message.Message):
     address_zh: _builtins.str
     """Where it is, in Chinese, 1 to 200 characters."""
     phone: _builtins.str
-    """Where it is called, up to 32 characters, e.g. +852 2345 6789."""
+    """Where it is called, up to 64 characters: with + or 00 and the country's code, or a number of Hong
+    Kong without. Only numbers there can be.
+    """
     latitude_microdegrees: _builtins.int
     """Where it is (WGS 84), in millionths of a degree; sent with the longitude."""
     longitude_microdegrees: _builtins.int
@@ -411,7 +413,9 @@ class UpdateRentalLocationRequest(_message.Message):
     address_zh: _builtins.str
     """Where it is, in Chinese, 1 to 200 characters."""
     phone: _builtins.str
-    """Where it is called, up to 32 characters, e.g. +852 2345 6789."""
+    """Where it is called, up to 64 characters: with + or 00 and the country's code, or a number of Hong
+    Kong without. Only numbers there can be.
+    """
     latitude_microdegrees: _builtins.int
     """Where it is (WGS 84), in millionths of a degree; sent with the longitude."""
     longitude_microdegrees: _builtins.int
