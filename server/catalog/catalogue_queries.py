@@ -44,8 +44,8 @@ QUERIES = {
         " IS NOT NULL) ORDER BY 1",
         "car_categories": "SELECT product_id, category_code, make, model, model_year, seats, doors,"
         " large_bags, small_bags, transmission, fuel_type, air_conditioning, feature_codes,"
-        " image_urls, min_driver_age, young_driver_age, young_driver_minor, grace_minutes, min_days,"
-        " max_days FROM car_categories WHERE state = 'ACTIVE' ORDER BY 1",
+        " image_urls, min_driver_age, young_driver_age, young_driver_minor, grace_minutes,"
+        " min_days, max_days FROM car_categories WHERE state = 'ACTIVE' ORDER BY 1",
         "rental_locations": "SELECT location_id, city_code, l.display_name_en, l.display_name_zh,"
         " address_en, address_zh, phone, time_zone, latitude_microdegrees, longitude_microdegrees,"
         " pick_up, drop_off, opening_hours, ARRAY(SELECT unnest(closed_dates)::text), venue_code"

@@ -51,8 +51,8 @@ class OfferJourney:
 
 @dataclass(frozen=True, slots=True)
 class RentalPlace:
-    """Where a car is picked up or returned; its clock is that of `time_zone`. Hours and dates are as
-    they are stored. Vouchers are redeemed at the venue, without one anywhere.
+    """Where a car is picked up or returned; its clock is that of `time_zone`. Hours and dates are
+    as they are stored. Vouchers are redeemed at the venue, without one anywhere.
     """
 
     location_id: int
@@ -127,16 +127,17 @@ class OfferRental:
 class Offer:
     """Something a party can buy, as it is configured now or, `from_snapshot`, as it was sold.
 
-    `kind` is TRAIN, FERRY, BUS, PACKAGE or RENTAL; `fares` are by customer type and day type, `policy` and
-    `entitlements` as they are stored. `passenger_rules` are the product's, {unaccompanied_types,
-    age_limits}, empty in what was sold before there were any; `travel_date` is the day of boarding
-    or first use. `snapshot` is what an order keeps of it (JSON), `snapshot_id` a hash of that.
-    `reference_time` is what refund and change count from: the departure, or the first moment of
-    use. `static_fault` is why nobody can buy it at any time: BLACKOUT, CANCELLED, NO_FARE; empty if
-    there is nothing; of a rental also LOCATION_CLOSED, DRIVER_TOO_YOUNG, ONE_WAY_NOT_OFFERED,
-    RENTAL_LENGTH, NO_SERVICE. `stock_id` is the first of a rental. `hold_seconds` None is the setting's. `span` is when it travels, if it does,
+    `kind` is TRAIN, FERRY, BUS, PACKAGE or RENTAL; `fares` are by customer type and day type,
+    `policy` and `entitlements` as they are stored. `passenger_rules` are the product's,
+    {unaccompanied_types, age_limits}, empty in what was sold before there were any; `travel_date`
+    is the day of boarding, first use or pick-up. `snapshot` is what an order keeps of it (JSON),
+    `snapshot_id` a hash of that. `stock_id` is the first of `stock_ids`. `reference_time` is what
+    refund and change count from: the departure, the pick-up, or the first moment of use.
+    `static_fault` is why nobody can buy it at any time: BLACKOUT, CANCELLED, NO_FARE, of a rental
+    also LOCATION_CLOSED, DRIVER_TOO_YOUNG, ONE_WAY_NOT_OFFERED, RENTAL_LENGTH, NO_SERVICE; empty if
+    there is nothing. `hold_seconds` None is the setting's. `span` is when it travels, if it does,
     and `ride` the same from when its departure leaves, where `service_time` is known. `terms` are
-    what it is priced by. `provisional` if the type of the day was not known when it was offered;
+    what it is priced by. `provisional` if the type of a day was not known when it was offered;
     False in what was sold before that was kept.
     """
 

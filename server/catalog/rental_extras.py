@@ -49,8 +49,10 @@ async def create_extra(tx: AsyncConnection, extra: RentalExtra, **by: Unpack[By]
     """A new extra. Raises INVALID_FIELD, ALREADY_EXISTS (number or code)."""
     extra = with_names(extra)
     await _check(tx, extra)
-    of_code = select(rental_extras.c.extra_id).where(rental_extras.c.extra_code == extra.extra_code)
-    if await tx.scalar(of_code) is not None:
+    other = select(rental_extras.c.extra_id).where(
+        rental_extras.c.extra_code == extra.extra_code, rental_extras.c.extra_id != extra.extra_id
+    )
+    if await tx.scalar(other) is not None:
         raise already_exists("rental_extra", extra.extra_code)
     await create(tx, rental_extras, "rental_extra", [extra], **by)
     return await EXTRAS.get(tx, extra.extra_id)

@@ -5,7 +5,7 @@ are on each day, as far ahead as they are sold.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
@@ -55,6 +55,18 @@ class RentalFleet:
     version: int = 1
 
 
+class WantedDays(NamedTuple):
+    """Days of a channel's stock of a fleet; None is the first or last there may be. Of a page they
+    come after the day `after`.
+    """
+
+    fleet_id: int
+    channel: str
+    first_date: date | None
+    last_date: date | None
+    after: date | None
+
+
 FLEETS = Records(
     "rental_fleet",
     rental_fleets.c.fleet_id,
@@ -73,6 +85,7 @@ async def create_fleet(tx: AsyncConnection, fleet: RentalFleet, **by: Unpack[By]
     there = select(rental_fleets.c.fleet_id).where(
         rental_fleets.c.product_id == fleet.product_id,
         rental_fleets.c.location_id == fleet.location_id,
+        rental_fleets.c.fleet_id != fleet.fleet_id,
     )
     if await tx.scalar(there) is not None:
         raise already_exists("rental_fleet", f"{fleet.product_id} at {fleet.location_id}")
@@ -159,25 +172,21 @@ async def set_stock(
     return len(was)
 
 
-async def stock(
-    tx: AsyncConnection,
-    fleet_id: int,
-    channel: str,
-    *,
-    since: date | None,
-    until: date | None,
-    limit: int,
-) -> list[FleetDay]:
-    """Up to `limit` days of a channel's stock, both ends included; None is the first or last there
-    may be. Raises NOT_FOUND, INVALID_FIELD.
+async def stock(tx: AsyncConnection, days: WantedDays, *, limit: int) -> list[FleetDay]:
+    """Up to `limit` days of a channel's stock, both ends included. Raises NOT_FOUND,
+    INVALID_FIELD.
     """
-    await FLEETS.get(tx, fleet_id)
-    first, last = since or FIRST_DAY, until or LAST_DAY
+    await FLEETS.get(tx, days.fleet_id)
+    first, last = days.first_date or FIRST_DAY, days.last_date or LAST_DAY
     for field, each in (("first_date", first), ("last_date", last)):
         if not FIRST_DAY <= each <= LAST_DAY:
             raise invalid(field, f"is not within {FIRST_DAY} to {LAST_DAY}")
-    partner_id = await channel_id(tx, channel)
-    return await fleet_days.page(tx, fleet_id, partner_id, since=first, until=last, limit=limit)
+    if days.after:
+        first = days.after + timedelta(days=1)
+    partner_id = await channel_id(tx, days.channel)
+    return await fleet_days.page(
+        tx, days.fleet_id, partner_id, since=first, until=last, limit=limit
+    )
 
 
 async def make_days(tx: AsyncConnection, now: datetime) -> int:

@@ -37,7 +37,7 @@ class RentalQuery(NamedTuple):
     promotion_codes: tuple[str, ...]
 
 
-class FoundRental(NamedTuple):
+class ListedRental(NamedTuple):
     """An offer with its price, how many cars are left, why it cannot be bought, and what else it
     could be rented with.
     """
@@ -70,15 +70,15 @@ class RentalSearch:
         found = [
             place
             for number, place in sorted(catalogue.rentals.locations.items())
-            if number > (after or 0) and (not city_code or place.city_code == city_code)
+            if number > (after or 0) and city_code in ("", place.city_code)
         ]
         return found[:limit]
 
     async def search(
         self, query: RentalQuery, *, after: Sequence[int | str] | None, now: datetime
-    ) -> list[FoundRental]:
-        """All that is found after a `position`, in order. Raises INVALID_FIELD, NOT_FOUND (location),
-        PROMOTION_NOT_APPLICABLE, DATABASE_UNAVAILABLE.
+    ) -> list[ListedRental]:
+        """All that is found after a `position`, in order. Raises INVALID_FIELD, NOT_FOUND
+        (location), PROMOTION_NOT_APPLICABLE, DATABASE_UNAVAILABLE.
         """
         catalogue = await self._catalogues.get()
         offers = list(_offers(catalogue, query, now))
@@ -187,7 +187,7 @@ def _judged(
     *,
     left: dict[int, int],
     now: datetime,
-) -> FoundRental:
+) -> ListedRental:
     cars = min([left.get(stock_id, 0) for stock_id in offer.stock_ids])
     why = offer.unavailable(now)
     price = None
@@ -203,7 +203,7 @@ def _judged(
     choices = [
         each for each in catalogue.rentals.choices(product, days) if each.extra_code not in chosen
     ]
-    return FoundRental(offer, price, cars, why, choices)
+    return ListedRental(offer, price, cars, why, choices)
 
 
 def _check_codes(

@@ -73,9 +73,7 @@ def test_the_same_clock_is_whole_days_in_every_zone_and_season(begin: datetime, 
     returned = begin + timedelta(days=days)
     if not (clock_exists(begin, LONDON) and clock_exists(returned, LONDON)):
         return
-    elapsed = (
-        returned.replace(tzinfo=LONDON).timestamp() - begin.replace(tzinfo=LONDON).timestamp()
-    )
+    elapsed = returned.replace(tzinfo=LONDON).timestamp() - begin.replace(tzinfo=LONDON).timestamp()
     assert abs(elapsed - days * 86_400) <= 3600
     assert days_of(minutes_between(begin, returned), 0) == days
 

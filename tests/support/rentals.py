@@ -19,12 +19,12 @@ from server.catalog.rental_extras import RentalExtra
 from server.catalog.rental_fleets import RentalFleet
 from server.catalog.rental_locations import RentalLocation
 
-ECONOMY, SUV, UNMADE, GONE = 301, 304, 303, 302
+ECONOMY, SUV, UNMADE, GONE = 1301, 1304, 1308, 1306
 """Products; of the last two one has no car yet, and one an archived one."""
-AIRPORT, CITY, CLOSED = 1, 2, 3
+AIRPORT, CITY, CLOSED = 10, 20, 30
 """Locations in Hong Kong; the last is archived."""
 AIRPORT_FLEET, SUV_FLEET = 31, 33
-CHILD_SEATS, WAIVER = 1, 3
+CHILD_SEATS, NAVIGATION, WAIVER = 10, 20, 30
 FIRST_DATE, LAST_DATE = date(2026, 1, 1), date(2030, 12, 31)
 DAY_MINOR = {"weekday": 30_000, "weekend": 40_000}
 HOURS = [{"weekday": day, "opens": "07:00", "closes": "23:00"} for day in range(1, 8)]
@@ -144,7 +144,7 @@ async def seed_rentals(
     **by: Any,
 ) -> None:
     """Two categories of which one has a fleet on sale at the airport, whose cars may be returned in
-    town; what is archived is GONE, the fleet of SUV, location CLOSED and extra 2.
+    town; what is archived is GONE, the fleet of SUV, location CLOSED and NAVIGATION.
     """
     for product_id in (ECONOMY, SUV, UNMADE, GONE):
         await products.create_product(tx, product(product_id, **product_changes or {}), **by)
@@ -155,11 +155,11 @@ async def seed_rentals(
     await rental_locations.archive_location(tx, CLOSED, **by)
     for new in (
         extra(CHILD_SEATS, "child_seats", "PER_DAY", max_amount_minor=20_000),
-        extra(2, "satellite_navigation", "PER_RENTAL"),
+        extra(NAVIGATION, "satellite_navigation", "PER_RENTAL"),
         extra(WAIVER, "damage_waiver", "PER_DAY", max_quantity=1),
     ):
         await rental_extras.create_extra(tx, new, **by)
-    await rental_extras.archive_extra(tx, 2, **by)
+    await rental_extras.archive_extra(tx, NAVIGATION, **by)
     one_way = [{"location_id": CITY, "fee_minor": 15_000}]
     of_airport = fleet(AIRPORT_FLEET, ECONOMY, AIRPORT, cars=cars, one_way=one_way)
     await rental_fleets.create_fleet(tx, of_airport, **by)

@@ -3,8 +3,8 @@
 The methods are in parts: those that are alike, as rows of a table, in `servicer_records.py`; those
 of allotments in `servicer_allotments.py`, of routes and departures in `servicer_catalog.py`, of
 versions of what sells in `servicer_config_versions.py`, of cancelled and moved departures in
-`servicer_disruptions.py`, of rentals in `servicer_rentals.py`, of jobs in `servicer_jobs.py`, of money in
-`servicer_money.py`; the rest here.
+`servicer_disruptions.py`, of rentals in `servicer_rentals.py`, of jobs in `servicer_jobs.py`, of
+money in `servicer_money.py`; the rest here.
 """
 
 from zoneinfo import ZoneInfo

@@ -1,8 +1,8 @@
-"""The methods of AdminService about rentals of cars: categories, locations, extras, fleets and their
-stock. What a row does, and how a noun is added, stands in `table.py`.
+"""The methods of AdminService about rentals of cars: categories, locations, extras, fleets and
+their stock. What a row does, and how a noun is added, stands in `table.py`.
 """
 
-from datetime import date, timedelta
+from datetime import date
 
 from deeptravel.admin.v1 import (
     car_category_pb2,
@@ -172,23 +172,17 @@ class RentalMethods(AdminMethods):
     async def ListRentalStock(
         self, request: rental_fleet_pb2.ListRentalStockRequest, page: Page[Admin, date]
     ) -> rental_fleet_pb2.ListRentalStockResponse:
-        channel = request.channel or DIRECT_CHANNEL
-        since = convert.day(request, "first_date")
-        if page.after is not None:
-            since = page.after + timedelta(days=1)
+        days = rental_fleets.WantedDays(
+            request.fleet_id,
+            request.channel or DIRECT_CHANNEL,
+            convert.day(request, "first_date"),
+            convert.day(request, "last_date"),
+            page.after,
+        )
         async with self._db.report(page.caller.key) as tx:
-            found = await rental_fleets.stock(
-                tx,
-                request.fleet_id,
-                channel,
-                since=since,
-                until=convert.day(request, "last_date"),
-                limit=page.size + 1,
-            )
+            found = await rental_fleets.stock(tx, days, limit=page.size + 1)
         shown = page.cut(found, lambda last: last.use_date)
-        messages = [
-            rental_messages.stock_message(request.fleet_id, channel, each) for each in shown
-        ]
+        messages = [rental_messages.stock_message(*days[:2], each) for each in shown]
         return rental_fleet_pb2.ListRentalStockResponse(stock=messages)
 
     @changing

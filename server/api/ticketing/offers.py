@@ -17,7 +17,7 @@ from server.catalog.offers import Offer, OfferJourney
 from server.catalog.policy import Policy, Summary, summary
 from server.catalog.pricing import EXTRA, FARE, PROMOTION, Price, PriceLine
 from server.search.listing import Query
-from server.search.rentals import FoundRental
+from server.search.rentals import ListedRental
 from server.search.search import Found, OfferDay
 
 KINDS = convert.enum_numbers(offer_pb2.OfferKind)
@@ -124,7 +124,7 @@ def offer_message(
     return message
 
 
-def rentals_response(found: Iterable[FoundRental]) -> rental_pb2.SearchRentalsResponse:
+def rentals_response(found: Iterable[ListedRental]) -> rental_pb2.SearchRentalsResponse:
     """The answer to SearchRentals, without page token."""
     offers = []
     for each in found:

@@ -1,11 +1,13 @@
 """Cars are rented: categories, locations, extras and fleets, with a stock for each day"""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0045"
-down_revision = "0044"
+revision = "0046"
+down_revision = "0045"
 branch_labels = None
 depends_on = None
 
@@ -70,7 +72,7 @@ def _set_index(no_fleet: str) -> None:
 def _create(
     table: str,
     key: sa.Column[int],
-    columns: list[sa.Column[object]],
+    columns: list[sa.Column[Any]],
     *checks: tuple[str, str],
 ) -> None:
     op.create_table(
@@ -90,11 +92,11 @@ def _key(name: str, *references: sa.ForeignKey) -> sa.Column[int]:
     return sa.Column(name, sa.Integer(), *references, primary_key=True, autoincrement=False)
 
 
-def _columns(kind: sa.types.TypeEngine[object], *names: str) -> list[sa.Column[object]]:
+def _columns(kind: sa.types.TypeEngine[Any], *names: str) -> list[sa.Column[Any]]:
     return [sa.Column(name, kind, nullable=False) for name in names]
 
 
-def _texts(*names: str) -> list[sa.Column[object]]:
+def _texts(*names: str) -> list[sa.Column[Any]]:
     return _columns(sa.Text(), *names)
 
 
