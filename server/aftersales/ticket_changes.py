@@ -1,10 +1,11 @@
-"""A ticket changed to another departure, class or day of the same product (改签).
+"""A ticket changed to another departure, class or day of the same product, or another rental (改签).
 
 The new seat is held first, in an order of its own that refers to the old ticket, which is CHANGING
 meanwhile. When the new order is paid, at once if there is nothing to pay, the old ticket is CHANGED
 and its seat free; if it is not paid in time the old ticket is ACTIVE again. So at every moment
 exactly one of the two is, or will be, valid. Old and new of one stock, as another day of a package
-or a longer leg on the same train, are one place: nothing more is held, and the seat stays.
+or a longer leg on the same train, are one place: nothing more is held, and the seat stays. So are the
+days of a rental that both have.
 
 What an order shares stays with it, and is valid as long as the latest of its tickets and theirs. A
 blocked ticket is not changed; a block that is set while it is CHANGING is the new ticket's. The new
@@ -19,12 +20,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales import quotes, refusals
 from server.aftersales.quotes import Quotes
 from server.catalog import policy
+from server.catalog.car_categories import RENTAL
 from server.catalog.offers import Offer
 from server.identity.callers import Traveller
 from server.orders import (
@@ -133,8 +135,8 @@ class ChangeHandler:
         if cost.refund_minor:
             paid = await refund_sources.payments_of(tx, ticket.order_id, lock=False)
             _require_refund(ticket, cost.refund_minor, paid)
-        query = select(stocks.c.total - stocks.c.held - stocks.c.sold)
-        left = await tx.scalar(query.where(stocks.c.stock_id == new.stock_id)) or 0
+        query = select(func.min(stocks.c.total - stocks.c.held - stocks.c.sold))
+        left = await tx.scalar(query.where(stocks.c.stock_id.in_(new.stock_ids))) or 0
         expire_time = min(now + timedelta(seconds=self._quote_seconds), cost.until_time)
         facts = [ticket.ticket_id, offer_id, *_quoted(cost)]
         quote = self._quotes.sign("change", traveller.key, facts, expire_time=expire_time)
@@ -216,9 +218,12 @@ class ChangeHandler:
         replaced = old.item.counterpart
         if seat_index is not None:
             replaced = replace(replaced, stock_id=offer.stock_id)
+        if offer.rental:
+            days = tuple(sorted({*old.item.stock_ids} & {*offer.stock_ids}))
+            replaced = replace(replaced, day_stock_ids=days)
         wanted = _take(order_id, old, offer, replaced, seat_index=seat_index, document=document)
         # both at once: two changes in opposite directions do not wait for each other
-        await holds.lock(tx, {old.item.stock_id, offer.stock_id})
+        await holds.lock(tx, {*old.item.stock_ids, *offer.stock_ids})
         seats = await holds.take(
             tx,
             wanted,
@@ -295,6 +300,7 @@ def _take(
         counterpart=replaced,
         ride=offer.ride,
         changes_order_id=old.order_id,
+        other_stock_ids=offer.stock_ids[1:],
     )
 
 
@@ -317,9 +323,10 @@ def _kept_place(old: TravelTicket, offer: Offer) -> int | None:
     """The seat that old and new have both, if both are one place: of one stock, and on a seat that
     is still there.
 
-    UNNUMBERED where seats are not numbered; None if the new one takes a place of its own.
+    UNNUMBERED where seats are not numbered; None if the new one takes a place of its own, and of
+    rentals, whose days are looked at each for itself.
     """
-    if old.item.stock_id != offer.stock_id:
+    if old.item.stock_id != offer.stock_id or offer.rental:
         return None
     if old.seat is None or offer.seat_map is None:
         return UNNUMBERED if old.seat is None and offer.seat_map is None else None
@@ -358,7 +365,8 @@ async def _terms(
         used_up=prices.catalogue.capped | prices.catalogue.limits.keys(),
     )
     (item,) = priced.items
-    same_product = item.offer.product_id == ticket.product_id
+    both_rentals = item.offer.rental and ticket.snapshot["kind"] == RENTAL
+    same_product = both_rentals or item.offer.product_id == ticket.product_id
     if not same_product or priced.currency_code != ticket.order.currency_code:
         raise refused(
             ticket, "OTHER_PRODUCT", f"{offer_id} is of another product; choose one of its own"
@@ -402,6 +410,7 @@ async def _check_passenger(
     Raises PASSENGER_NOT_ALLOWED.
     """
     passenger_checks.check_age(offer, 0, passenger)
+    passenger_checks.check_driver(offer, 0, passenger)
     journey = offer.journey
     if journey is None or journey.departure_id == old.item.departure_id:
         return
@@ -423,6 +432,7 @@ def _item(item: PricedItem, place: Place) -> OrderItem:
         item.price,
         (place,),
         offer.span,
+        offer.stock_ids[1:],
     )
 
 

@@ -138,6 +138,7 @@ async def withdraw(
                 *whose,
                 offer_id=item.offer_id,
                 counterpart=successor,
+                other_stock_ids=item.other_stock_ids,
             )
         )
     uses = order.uses if cancelled else []

@@ -58,7 +58,7 @@ class Place(NamedTuple):
 
 class OrderItem(NamedTuple):
     """One offer that was ordered, under the snapshot it was sold under; `span` is when it was to
-    travel then, if it does.
+    travel then, if it does. A rental takes of a stock for each day, the others besides the first.
     """
 
     offer_id: str
@@ -68,6 +68,12 @@ class OrderItem(NamedTuple):
     price: Price
     places: tuple[Place, ...]
     span: Span | None = None
+    other_stock_ids: tuple[int, ...] = ()
+
+    @property
+    def stock_ids(self) -> tuple[int, ...]:
+        """The stocks it takes of."""
+        return (self.stock_id, *self.other_stock_ids)
 
     @property
     def counterpart(self) -> Counterpart:
@@ -76,6 +82,7 @@ class OrderItem(NamedTuple):
 
     def dump(self) -> dict[str, Any]:
         """As it is stored."""
+        days = {"other_stock_ids": list(self.other_stock_ids)} if self.other_stock_ids else {}
         return {
             "offer_id": self.offer_id,
             "snapshot_id": self.snapshot_id,
@@ -84,6 +91,7 @@ class OrderItem(NamedTuple):
             "price": self.price.content(),
             "places": [place.dump() for place in self.places],
             "span": list(self.span) if self.span else None,
+            **days,
         }
 
     @classmethod
@@ -97,6 +105,7 @@ class OrderItem(NamedTuple):
             Price.parse(content["price"]),
             tuple([Place.parse(place) for place in content["places"]]),
             Span.parse(content.get("span")),
+            tuple(content.get("other_stock_ids", ())),
         )
 
 
@@ -173,6 +182,7 @@ class Content(NamedTuple):
             traveller_id=traveller_id,
             offer_id=item.offer_id,
             counterpart=self.replaces,
+            other_stock_ids=item.other_stock_ids,
         )
 
     def caps(self, order_id: int, traveller_id: int) -> list[Take]:
@@ -197,6 +207,7 @@ def _dump(replaced: Counterpart) -> dict[str, Any]:
         "offer_id": replaced.offer_id,
         "departure_id": replaced.departure_id,
         "stock_id": replaced.stock_id,
+        "day_stock_ids": list(replaced.day_stock_ids),
     }
 
 
@@ -207,4 +218,5 @@ def _parse(content: Mapping[str, Any] | None) -> Counterpart | None:
         content["offer_id"],
         content["departure_id"],
         content.get("stock_id"),
+        tuple(content.get("day_stock_ids", ())),
     )

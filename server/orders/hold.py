@@ -189,7 +189,7 @@ class Holder:
         passenger_checks.check_company(types, priced.items)
         caps = map(promotion_stock_id, prices.counted(codes))
         async with self._db.transaction() as tx:
-            left = await holds.left(tx, {*caps, *[item.offer.stock_id for item in priced.items]})
+            left = await holds.left(tx, {*caps, *_stocks_of(priced)})
         priced = prices.without_used_up(
             priced, wishes, types, codes, left=lambda stock_id: left.get(stock_id, 0), now=now
         )
@@ -287,7 +287,7 @@ class Holder:
         if not stock.locked_stocks.isdisjoint(unit.stock_ids):
             raise LockedError
         for item in wanted:
-            stock.check_place(item, item.quantity)
+            stock.check_places(item)
         priced = _without_used_up(unit, batch)
         asked.check_total(unit.new, priced)
         seats = taking.decide(wanted, stock)
@@ -378,11 +378,15 @@ def _without_used_up(unit: HoldUnit, batch: _Orders) -> Priced:
 
 def _stock_ids(unit: HoldUnit, priced: Priced, prices: Prices) -> set[int]:
     """The stocks of what is ordered, and the caps of promotions that may come into play."""
-    stock_ids = {item.offer.stock_id for item in priced.items}
+    stock_ids = _stocks_of(priced)
     if priced.capped or priced.limits:
         # both of all, since where one is used up, in either way, others come into play
         stock_ids.update(map(promotion_stock_id, prices.counted(unit.new.promotion_codes)))
     return stock_ids
+
+
+def _stocks_of(priced: Priced) -> set[int]:
+    return {stock_id for item in priced.items for stock_id in item.offer.stock_ids}
 
 
 def _wanted(unit: HoldUnit, item: PricedItem) -> Wanted:
@@ -399,6 +403,7 @@ def _wanted(unit: HoldUnit, item: PricedItem) -> Wanted:
         offer.ride,
         offer.span,
         [unit.documents[position] for position in item.passengers],
+        other_stock_ids=offer.stock_ids[1:],
     )
 
 
@@ -432,6 +437,7 @@ def _item(unit: HoldUnit, item: PricedItem, seats: Sequence[int | None]) -> Orde
         item.price,
         tuple(places),
         offer.span,
+        offer.stock_ids[1:],
     )
 
 

@@ -359,7 +359,7 @@ async def with_free_stocks(tx: AsyncConnection, found: Sequence[Order]) -> list[
     if not takes:
         return list(found)
     free = set(await run(tx, holds.lock_free(takes)))
-    return [order for order in found if free.issuperset(t.stock_id for t in order.takes)]
+    return [order for order in found if free.issuperset(holds.all_stocks(order.takes))]
 
 
 def state_refuses(order: Order, remedy: str) -> DomainError:

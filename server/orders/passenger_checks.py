@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from server.catalog.offers import Offer
+from server.catalog.rental_rules import driver_fault
 from server.orders import passenger_rules
 from server.orders.documents import CLOCK, age_on, birth_date, document_fault
 from server.orders.passenger_rules import ACCOMPANYING
@@ -47,6 +48,7 @@ def check_passengers(
     for item in items:
         for position in item.passengers:
             check_age(item.offer, position, new.passengers[position])
+            check_driver(item.offer, position, new.passengers[position])
 
 
 def _check_twice(documents: Sequence[bytes | None], items: Sequence[PricedItem]) -> None:
@@ -115,6 +117,27 @@ def check_age(offer: Offer, position: int, passenger: Passenger) -> None:
             age=age,
             min_age=ages.youngest,
             max_age="" if ages.oldest is None else ages.oldest,
+        )
+
+
+def check_driver(offer: Offer, position: int, passenger: Passenger) -> None:
+    """Who drives a rental is of an age that drives it at its price, where the document tells it.
+    Raises PASSENGER_NOT_ALLOWED.
+    """
+    born = birth_date(passenger.document_type, passenger.document_number)
+    if born is None or offer.rental is None or offer.travel_date is None:
+        return
+    car, age = offer.rental.car, age_on(offer.travel_date, born)
+    least, young = car["min_driver_age"], car["young_driver_age"]
+    fault = driver_fault(offer.rental.driver_age, age, least, young)
+    if fault:
+        raise not_allowed(
+            offer.offer_id,
+            position,
+            passenger_rules.DRIVER_AGE,
+            f"{fault}, the document tells {age} on {offer.travel_date}",
+            age=age,
+            min_age=least,
         )
 
 

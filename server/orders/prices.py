@@ -183,7 +183,7 @@ class Prices:
             raise not_available(offer, "NO_FARE") from fault
         if price.considered:
             price = self._kept(price)
-        if not used_up:
+        if not used_up and offer.rental is None:  # those are of many, each for few
             if len(self._known) >= MAX_PRICES:
                 self._known.clear()
             moments = [moment for p in promotions for moment in (p.begin, p.end) if moment > now]

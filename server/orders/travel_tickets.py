@@ -152,6 +152,12 @@ class TravelTicket:
         return Policy.parse(self.snapshot["policy"])
 
     @property
+    def rental(self) -> dict[str, Any] | None:
+        """The rental it is for, as its snapshot has it; None for all else."""
+        rental: dict[str, Any] | None = self.snapshot["offer"].get("rental")
+        return rental
+
+    @property
     def zone(self) -> tzinfo:
         """Of the city it is used in; UTC if that is not known."""
         name = self.snapshot["offer"].get("time_zone")
@@ -169,7 +175,7 @@ class TravelTicket:
             reference_time=self.reference_time,
             valid_until_time=self.valid_until_time,
             blocked=self.blocked,
-            departs=self.item.departure_id is not None,
+            departs=self.item.departure_id is not None or bool(self.rental),
             refund_percent_cap=change.refund_percent if change else 100,
             zone=self.zone,
             operator_cause=self.operator_cause,

@@ -59,7 +59,7 @@ async def end(
     )
     sold = await tx.execute(query.where(ticket_sales.c.ticket_id == ticket_id))
     changes_made, blocked = sold.one()
-    await holds.lock(tx, {take.stock_id for take in (*order.takes, *old.takes)})
+    await holds.lock(tx, holds.all_stocks([*order.takes, *old.takes]))
     return ChangedTicket(old, ticket_id, changes_made, blocked, shared)
 
 
@@ -97,7 +97,11 @@ async def hand_over(
         [changed.ticket_id],
         actor=actor,
         now=now,
-        successor=replace(item.counterpart, stock_id=shared_stock_id),
+        successor=replace(
+            item.counterpart,
+            stock_id=shared_stock_id,
+            day_stock_ids=replaced.day_stock_ids if replaced else (),
+        ),
     )
 
 

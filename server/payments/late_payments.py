@@ -63,8 +63,7 @@ async def _take_again(
     old, why_not = await changed_tickets.begin_again(tx, order, actor=actor, now=now)
     if why_not:
         raise GoneError(why_not)
-    of_old = {take.stock_id for take in old.takes} if old else set()
-    await holds.lock(tx, {take.stock_id for take in order.takes} | of_old)
+    await holds.lock(tx, holds.all_stocks([*order.takes, *(old.takes if old else ())]))
     takes = []
     seats: dict[int, tuple[int, ...]] = {}
     for index, item in items:

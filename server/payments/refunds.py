@@ -472,7 +472,7 @@ async def _end_shared(tx: AsyncConnection, locked: Locked, *, actor: str, now: d
     if not over:
         return
     (order,) = (await orders.lock_orders(tx, {each.order_id for each in over})).values()
-    await holds.lock(tx, {take.stock_id for take in (*locked.order.takes, *order.takes)})
+    await holds.lock(tx, holds.all_stocks([*locked.order.takes, *order.takes]))
     ids = [each.ticket_id for each in over]
     await validity.end(tx, ids, actor=actor, now=now)
     moved = await tickets.move(

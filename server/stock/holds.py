@@ -33,18 +33,24 @@ class Counterpart:
     not given back.
 
     `stock_id` is the stock of both if they are one place of it (DOMAIN, Refund and change), with
-    the seat if it is numbered; None if each takes its own.
+    the seat if it is numbered; None if each takes its own. Of rentals `day_stock_ids` are those of
+    the days that both take.
     """
 
     offer_id: str
     departure_id: int | None
     stock_id: int | None = None
+    day_stock_ids: tuple[int, ...] = ()
+
+    def is_of(self, stock_id: int) -> bool:
+        """Whether both are one place of a stock."""
+        return stock_id == self.stock_id or stock_id in self.day_stock_ids
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
     """What an order item takes of a stock, or, with nothing but stock and quantity, of the cap of a
-    promotion.
+    promotion. Of a rental the stocks of all days after the first are `other_stock_ids`.
 
     `seats` are indexes, empty where seats are not numbered; `documents` are the hashes that travel
     on the departure: when, says `ride`, which is known where it is taken. `changes_order_id` is the
@@ -62,11 +68,20 @@ class Take:
     counterpart: Counterpart | None = None
     ride: Ride | None = None
     changes_order_id: int | None = None
+    other_stock_ids: tuple[int, ...] = ()
 
     @property
-    def has_own_place(self) -> bool:
-        """Whether it takes a place of its stock: not if that is its counterpart's."""
-        return self.counterpart is None or self.counterpart.stock_id != self.stock_id
+    def all_stock_ids(self) -> tuple[int, ...]:
+        """The stocks that it is of."""
+        return (self.stock_id, *self.other_stock_ids)
+
+    @property
+    def own_stock_ids(self) -> tuple[int, ...]:
+        """Those in which it takes places: not where the place is its counterpart's."""
+        other = self.counterpart
+        if other is None:
+            return self.all_stock_ids
+        return tuple([each for each in self.all_stock_ids if not other.is_of(each)])
 
     @property
     def uses(self) -> list[Use]:
@@ -173,7 +188,12 @@ def moved_stocks(takes: Iterable[Take]) -> set[int]:
     """The stocks that change when what was taken is confirmed or given back: a place that is its
     counterpart's stays that one's.
     """
-    return {take.stock_id for take in takes if take.has_own_place}
+    return {stock_id for take in takes for stock_id in take.own_stock_ids}
+
+
+def all_stocks(takes: Iterable[Take]) -> set[int]:
+    """The stocks of what was taken, to be locked together."""
+    return {stock_id for take in takes for stock_id in take.all_stock_ids}
 
 
 async def take(
@@ -197,12 +217,13 @@ async def take(
     stock_id, is_cap = wanted.stock_id, is_promotion_stock(wanted.stock_id)
     facts = await taking.read(
         tx,
-        stock_ids=[stock_id],
+        stock_ids=wanted.all_stock_ids,
         seated=[stock_id] if seat_map else (),
         quota_keys=[use[:2] for use in wanted.uses],
         documents=(),
         skip_locked=False,
     )
+    own = wanted.own_stock_ids
     item = Wanted(
         offer_id,
         facts.stocks.get(stock_id, taking.NO_STOCK).product_id,
@@ -212,8 +233,9 @@ async def take(
         range(wanted.quantity),
         seat_map,
         seats=wanted.seats,
-        has_own_place=wanted.has_own_place,
+        has_own_place=stock_id in own,
         is_counted=bool(wanted.uses),
+        other_stock_ids=tuple([each for each in own if each != stock_id]),
     )
     (seats,) = taking.decide([item], facts)
     taking.take(wanted.order_id, [item], [seats], facts, now)
@@ -284,7 +306,7 @@ async def lock(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
 
 def lock_free(takes: Iterable[Take]) -> Command[int]:
     """Locks the stocks of what was taken, but not those that others have locked; their ids."""
-    return _LOCK_FREE(sorted({take.stock_id for take in takes}))
+    return _LOCK_FREE(sorted(all_stocks(takes)))
 
 
 async def left(tx: AsyncConnection, stock_ids: Iterable[int]) -> dict[int, int]:
@@ -297,6 +319,6 @@ async def left(tx: AsyncConnection, stock_ids: Iterable[int]) -> dict[int, int]:
 def _moved(statement: Statement[int], takes: Iterable[Take], now: datetime) -> Command[int] | None:
     quantities: Counter[int] = Counter()
     for one in takes:
-        if one.has_own_place:
-            quantities[one.stock_id] += one.quantity
+        for stock_id in one.own_stock_ids:
+            quantities[stock_id] += one.quantity
     return statement.of_rows(list(quantities.items()), now)

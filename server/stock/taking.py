@@ -7,7 +7,7 @@ document travels, is guarded row by row: see quotas.py and journeys.py.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -33,11 +33,12 @@ class Wanted(NamedTuple):
 
     `max_per_traveller` limits what counts as the same. `documents` are the hashes that travel,
     `passengers` the positions in the party that refusals name; `ride` and `span` say when, and are
-    None where nothing departs.
+    None where nothing departs. A rental takes of a stock for each of its days: the first and
+    `other_stock_ids`.
 
     Of what is taken again, or in place of a ticket that is changed: the `seats` it had, others if
-    those are taken; whether it needs a place of its own, and counts for the traveller, or has both
-    from that ticket; and the key of that ticket's journey, which does not count.
+    those are taken; whether it needs a place of its own in `stock_id`, and counts for the traveller,
+    or has both from that ticket; and the key of that ticket's journey, which does not count.
     """
 
     offer_id: str
@@ -55,6 +56,14 @@ class Wanted(NamedTuple):
     has_own_place: bool = True
     is_counted: bool = True
     instead_of: str | None = None
+    other_stock_ids: tuple[int, ...] = ()
+
+    @property
+    def stock_ids(self) -> tuple[int, ...]:
+        """The stocks in which it takes places."""
+        return (
+            (self.stock_id, *self.other_stock_ids) if self.has_own_place else self.other_stock_ids
+        )
 
     @property
     def quantity(self) -> int:
@@ -84,6 +93,7 @@ class Stock:
 
 
 NO_STOCK = Stock(0, 0)
+NOTHING: Mapping[int, int] = {}
 
 
 class StockRow(NamedTuple):
@@ -173,11 +183,19 @@ class StockFacts:
         """How much is left of a stock."""
         return self.stocks.get(stock_id, NO_STOCK).left
 
-    def check_place(self, wanted: Wanted, quantity: int) -> None:
-        """Raises OFFER_NOT_AVAILABLE (the departure is cancelled, maybe since the catalogue was
-        read), SOLD_OUT.
+    def check_places(self, wanted: Wanted, before: Mapping[int, int] = NOTHING) -> None:
+        """Whether there are as many places as it wants in each of its stocks, after those taken
+        `before`. Raises OFFER_NOT_AVAILABLE (the departure is cancelled, maybe since the catalogue
+        was read), SOLD_OUT.
         """
-        stock = self.stocks.get(wanted.stock_id, NO_STOCK)
+        quantity = len(wanted.passengers)
+        for stock_id in wanted.stock_ids:
+            self._check_place(wanted, stock_id, before.get(stock_id, 0) + quantity)
+        if not wanted.has_own_place:
+            self._check_place(wanted, wanted.stock_id, before.get(wanted.stock_id, 0))
+
+    def _check_place(self, wanted: Wanted, stock_id: int, quantity: int) -> None:
+        stock = self.stocks.get(stock_id, NO_STOCK)
         if stock.closed:
             raise cancelled(wanted.offer_id)
         if stock.left < quantity:
@@ -211,10 +229,10 @@ def decide(items: Sequence[Wanted], facts: StockFacts) -> list[Sequence[int | No
     counted: dict[int, int] = {}
     travelling: dict[bytes, list[tuple[int, Span]]] = {}
     for item in items:
-        quantity, stock_id = len(item.passengers), item.stock_id
-        if item.has_own_place:
+        quantity = len(item.passengers)
+        facts.check_places(item, places)
+        for stock_id in item.stock_ids:
             places[stock_id] = places.get(stock_id, 0) + quantity
-        facts.check_place(item, places.get(stock_id, 0))
         if item.is_counted:
             quota, limit = item.quota, item.max_per_traveller
             before = facts.quotas.get(quota, 0) + counted.get(quota[0], 0)
@@ -237,10 +255,11 @@ def take(
         quantity = len(item.passengers)
         if item.is_counted:
             facts.count(item.quota, quantity, item.max_per_traveller)
+        for stock_id in item.stock_ids:
+            facts.stocks[stock_id].left -= quantity
+            facts.held[stock_id] += quantity
         if item.has_own_place:
             stock = facts.stocks[item.stock_id]
-            stock.left -= quantity
-            facts.held[item.stock_id] += quantity
             for seat in of_item:
                 if seat is not None:
                     stock.taken |= 1 << seat

@@ -72,7 +72,11 @@ def party(request: order_pb2.QuoteOrderRequest) -> list[str]:
 def quote(priced: Priced, left: dict[int, int], hold_seconds: int) -> order_pb2.QuoteOrderResponse:
     """The answer to QuoteOrder; `left` is by stock."""
     items = [
-        offers.offer_message(item.offer, item.price, seats_left=left.get(item.offer.stock_id, 0))
+        offers.offer_message(
+            item.offer,
+            item.price,
+            seats_left=min([left.get(stock_id, 0) for stock_id in item.offer.stock_ids]),
+        )
         for item in priced.items
     ]
     return order_pb2.QuoteOrderResponse(

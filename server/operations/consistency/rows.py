@@ -25,7 +25,9 @@ SELECT 'held' AS how, o.order_id, o.traveller_id, (i.item ->> 'stock_id')::bigin
   (p.place ->> 'seat_index')::int AS seat_index, p.place ->> 'document' AS document,
   nullif({_counted_as(_OFFER)}, {_counted_as(_CHANGED)}) AS quota_id,
   i.item -> 'span' AS span, (i.item ->> 'snapshot_id')::uuid AS snapshot_id,
-  o.content #>> '{{replaces,stock_id}}' IS DISTINCT FROM i.item ->> 'stock_id' AS has_own_place
+  o.content #>> '{{replaces,stock_id}}' IS DISTINCT FROM i.item ->> 'stock_id'
+  AND NOT coalesce(o.content #> '{{replaces,day_stock_ids}}', '[]') @> (i.item -> 'stock_id')
+  AS has_own_place
 FROM orders o LEFT JOIN ticket_sales c ON c.ticket_id = o.changes_ticket_id
 LEFT JOIN orders f ON f.order_id = c.order_id,
   jsonb_array_elements(o.content -> 'items') AS i (item),
@@ -39,6 +41,22 @@ CROSS JOIN LATERAL (SELECT o.content -> 'items' -> s.item_index) AS i (item)
 CROSS JOIN LATERAL (
   SELECT min(p.place ->> 'document') FROM jsonb_array_elements(i.item -> 'places') AS p (place)
   WHERE (p.place ->> 'passenger')::int = s.passenger_index) AS d (document)
+WHERE s.passenger_index >= 0 AND {KEPT}
+"""
+
+# What rentals take of the stocks of their days after the first, which is in TAKEN: those that an
+# order holds of its own, and those of kept tickets.
+OTHER_DAYS = f"""
+SELECT 'held' AS how, d.stock_id::bigint AS stock_id
+FROM orders o, jsonb_array_elements(o.content -> 'items') AS i (item),
+  jsonb_array_elements(i.item -> 'places') AS p (place),
+  jsonb_array_elements(i.item -> 'other_stock_ids') AS d (stock_id)
+WHERE o.state = 'PENDING'
+  AND NOT coalesce(o.content #> '{{replaces,day_stock_ids}}', '[]') @> d.stock_id
+UNION ALL
+SELECT 'sold', d.stock_id::bigint
+FROM ticket_sales s JOIN tickets t USING (ticket_id) JOIN orders o ON o.order_id = s.order_id,
+  jsonb_array_elements(o.content -> 'items' -> s.item_index -> 'other_stock_ids') AS d (stock_id)
 WHERE s.passenger_index >= 0 AND {KEPT}
 """
 

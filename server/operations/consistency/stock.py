@@ -3,7 +3,7 @@
 """
 
 from server.operations.consistency.invariant import Invariant
-from server.operations.consistency.rows import KEPT, TAKEN
+from server.operations.consistency.rows import KEPT, OTHER_DAYS, TAKEN
 
 STOCK = (
     Invariant(
@@ -15,6 +15,9 @@ WITH taken AS ({TAKEN}), parts AS (
   SELECT stock_id, count(*) FILTER (WHERE how = 'held' AND has_own_place) AS held,
     count(*) FILTER (WHERE how = 'sold') AS sold
   FROM taken GROUP BY stock_id
+  UNION ALL
+  SELECT stock_id, count(*) FILTER (WHERE how = 'held'), count(*) FILTER (WHERE how = 'sold')
+  FROM ({OTHER_DAYS}) d GROUP BY stock_id
   UNION ALL
   SELECT (t.product_id::bigint << 20) + t.partner_id, 0, count(*) FROM tickets t
   WHERE t.partner_id > 0 AND t.reservation_id IS NULL AND {KEPT}
