@@ -6,6 +6,7 @@ import warnings
 from deeptravel.admin.v1 import account_pb2 as deeptravel_dot_admin_dot_v1_dot_account__pb2
 from deeptravel.admin.v1 import allotment_pb2 as deeptravel_dot_admin_dot_v1_dot_allotment__pb2
 from deeptravel.admin.v1 import audit_pb2 as deeptravel_dot_admin_dot_v1_dot_audit__pb2
+from deeptravel.admin.v1 import car_category_pb2 as deeptravel_dot_admin_dot_v1_dot_car__category__pb2
 from deeptravel.admin.v1 import catalog_pb2 as deeptravel_dot_admin_dot_v1_dot_catalog__pb2
 from deeptravel.admin.v1 import catalogue_file_pb2 as deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2
 from deeptravel.admin.v1 import city_pb2 as deeptravel_dot_admin_dot_v1_dot_city__pb2
@@ -23,6 +24,9 @@ from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_p
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
 from deeptravel.admin.v1 import promotion_pb2 as deeptravel_dot_admin_dot_v1_dot_promotion__pb2
 from deeptravel.admin.v1 import refund_pb2 as deeptravel_dot_admin_dot_v1_dot_refund__pb2
+from deeptravel.admin.v1 import rental_extra_pb2 as deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2
+from deeptravel.admin.v1 import rental_fleet_pb2 as deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2
+from deeptravel.admin.v1 import rental_location_pb2 as deeptravel_dot_admin_dot_v1_dot_rental__location__pb2
 from deeptravel.admin.v1 import report_pb2 as deeptravel_dot_admin_dot_v1_dot_report__pb2
 from deeptravel.admin.v1 import route_pb2 as deeptravel_dot_admin_dot_v1_dot_route__pb2
 from deeptravel.admin.v1 import statement_pb2 as deeptravel_dot_admin_dot_v1_dot_statement__pb2
@@ -725,6 +729,136 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/UnarchiveStop',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopResponse.FromString,
+                _registered_method=True)
+        self.CreateCarCategory = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateCarCategory',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.CreateCarCategoryRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.CreateCarCategoryResponse.FromString,
+                _registered_method=True)
+        self.GetCarCategory = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetCarCategory',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.GetCarCategoryRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.GetCarCategoryResponse.FromString,
+                _registered_method=True)
+        self.ListCarCategories = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListCarCategories',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ListCarCategoriesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ListCarCategoriesResponse.FromString,
+                _registered_method=True)
+        self.UpdateCarCategory = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateCarCategory',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UpdateCarCategoryRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UpdateCarCategoryResponse.FromString,
+                _registered_method=True)
+        self.ArchiveCarCategory = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveCarCategory',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ArchiveCarCategoryRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ArchiveCarCategoryResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveCarCategory = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveCarCategory',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UnarchiveCarCategoryRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UnarchiveCarCategoryResponse.FromString,
+                _registered_method=True)
+        self.CreateRentalLocation = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateRentalLocation',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.CreateRentalLocationRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.CreateRentalLocationResponse.FromString,
+                _registered_method=True)
+        self.GetRentalLocation = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetRentalLocation',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.GetRentalLocationRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.GetRentalLocationResponse.FromString,
+                _registered_method=True)
+        self.ListRentalLocations = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListRentalLocations',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ListRentalLocationsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ListRentalLocationsResponse.FromString,
+                _registered_method=True)
+        self.UpdateRentalLocation = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateRentalLocation',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UpdateRentalLocationRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UpdateRentalLocationResponse.FromString,
+                _registered_method=True)
+        self.ArchiveRentalLocation = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveRentalLocation',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ArchiveRentalLocationRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ArchiveRentalLocationResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveRentalLocation = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveRentalLocation',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UnarchiveRentalLocationRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UnarchiveRentalLocationResponse.FromString,
+                _registered_method=True)
+        self.CreateRentalExtra = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateRentalExtra',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.CreateRentalExtraRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.CreateRentalExtraResponse.FromString,
+                _registered_method=True)
+        self.GetRentalExtra = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetRentalExtra',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.GetRentalExtraRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.GetRentalExtraResponse.FromString,
+                _registered_method=True)
+        self.ListRentalExtras = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListRentalExtras',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ListRentalExtrasRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ListRentalExtrasResponse.FromString,
+                _registered_method=True)
+        self.UpdateRentalExtra = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateRentalExtra',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UpdateRentalExtraRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UpdateRentalExtraResponse.FromString,
+                _registered_method=True)
+        self.ArchiveRentalExtra = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveRentalExtra',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ArchiveRentalExtraRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ArchiveRentalExtraResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveRentalExtra = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveRentalExtra',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UnarchiveRentalExtraRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UnarchiveRentalExtraResponse.FromString,
+                _registered_method=True)
+        self.CreateRentalFleet = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateRentalFleet',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.CreateRentalFleetRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.CreateRentalFleetResponse.FromString,
+                _registered_method=True)
+        self.GetRentalFleet = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetRentalFleet',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.GetRentalFleetRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.GetRentalFleetResponse.FromString,
+                _registered_method=True)
+        self.ListRentalFleets = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListRentalFleets',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalFleetsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalFleetsResponse.FromString,
+                _registered_method=True)
+        self.UpdateRentalFleet = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateRentalFleet',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UpdateRentalFleetRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UpdateRentalFleetResponse.FromString,
+                _registered_method=True)
+        self.ArchiveRentalFleet = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveRentalFleet',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ArchiveRentalFleetRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ArchiveRentalFleetResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveRentalFleet = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveRentalFleet',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UnarchiveRentalFleetRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UnarchiveRentalFleetResponse.FromString,
+                _registered_method=True)
+        self.ListRentalStock = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListRentalStock',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalStockRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalStockResponse.FromString,
+                _registered_method=True)
+        self.SetRentalStock = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SetRentalStock',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.SetRentalStockRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.SetRentalStockResponse.FromString,
                 _registered_method=True)
         self.CreateRoute = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/CreateRoute',
@@ -2076,6 +2210,210 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateCarCategory(self, request, context):
+        """Creates the car category of a product of kind RENTAL, which says what its days cost, by the day
+        type of each, how much less longer rentals cost (`tiers`, by days), and how it is refunded and
+        changed. It is on sale where it has a fleet. Reasons: INVALID_FIELD (another kind), NOT_FOUND and
+        PRODUCT_NOT_ON_SALE (the product), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCarCategory(self, request, context):
+        """Reads a car category. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCarCategories(self, request, context):
+        """Lists car categories by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateCarCategory(self, request, context):
+        """Changes a car category for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveCarCategory(self, request, context):
+        """Takes a car category off sale at all locations; what was sold of it stays. A repeat does no harm.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveCarCategory(self, request, context):
+        """Puts an archived car category on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRentalLocation(self, request, context):
+        """Creates a rental location. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (the city), NOT_FOUND
+        (the venue), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRentalLocation(self, request, context):
+        """Reads a rental location. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRentalLocations(self, request, context):
+        """Lists rental locations by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateRentalLocation(self, request, context):
+        """Changes a rental location; what was sold keeps its times. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveRentalLocation(self, request, context):
+        """Has nobody rent from or to a location any more; what was sold stays. A repeat does no harm.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE (a fleet that is not archived is picked up there),
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveRentalLocation(self, request, context):
+        """Takes an archived rental location back. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (the city), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRentalExtra(self, request, context):
+        """Creates an extra. Reasons: INVALID_FIELD, ALREADY_EXISTS (number or code), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRentalExtra(self, request, context):
+        """Reads a rental extra. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRentalExtras(self, request, context):
+        """Lists rental extras by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateRentalExtra(self, request, context):
+        """Changes an extra for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveRentalExtra(self, request, context):
+        """Takes an extra off sale; what was sold with it stays. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveRentalExtra(self, request, context):
+        """Puts an archived extra on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRentalFleet(self, request, context):
+        """Creates a fleet: from then on its cars are on sale, and each day has a stock of its own as far
+        ahead as it is sold. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (category, location),
+        ALREADY_EXISTS (number, or category at the location), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRentalFleet(self, request, context):
+        """Reads a rental fleet. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRentalFleets(self, request, context):
+        """Lists rental fleets by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateRentalFleet(self, request, context):
+        """Changes a fleet for what is sold from now on; days that are made keep their stock. Reasons:
+        INVALID_FIELD, NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveRentalFleet(self, request, context):
+        """Takes a fleet off sale; what was sold of it stays. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveRentalFleet(self, request, context):
+        """Puts an archived fleet on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (category, location), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRentalStock(self, request, context):
+        """Lists the stock of a fleet, a row for each day, by page. Reasons: NOT_FOUND (fleet, channel),
+        INVALID_FIELD, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRentalStock(self, request, context):
+        """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
+        that have no stock yet get it. Partners' cars come from these by AdjustAllotment. Reasons:
+        INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateRoute(self, request, context):
         """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
         IDEMPOTENCY_MISMATCH.
@@ -3156,6 +3494,136 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.UnarchiveStop,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopResponse.SerializeToString,
+            ),
+            'CreateCarCategory': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateCarCategory,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.CreateCarCategoryRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.CreateCarCategoryResponse.SerializeToString,
+            ),
+            'GetCarCategory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCarCategory,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.GetCarCategoryRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.GetCarCategoryResponse.SerializeToString,
+            ),
+            'ListCarCategories': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCarCategories,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ListCarCategoriesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ListCarCategoriesResponse.SerializeToString,
+            ),
+            'UpdateCarCategory': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCarCategory,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UpdateCarCategoryRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UpdateCarCategoryResponse.SerializeToString,
+            ),
+            'ArchiveCarCategory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveCarCategory,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ArchiveCarCategoryRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ArchiveCarCategoryResponse.SerializeToString,
+            ),
+            'UnarchiveCarCategory': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveCarCategory,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UnarchiveCarCategoryRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UnarchiveCarCategoryResponse.SerializeToString,
+            ),
+            'CreateRentalLocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRentalLocation,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.CreateRentalLocationRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.CreateRentalLocationResponse.SerializeToString,
+            ),
+            'GetRentalLocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRentalLocation,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.GetRentalLocationRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.GetRentalLocationResponse.SerializeToString,
+            ),
+            'ListRentalLocations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRentalLocations,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ListRentalLocationsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ListRentalLocationsResponse.SerializeToString,
+            ),
+            'UpdateRentalLocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRentalLocation,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UpdateRentalLocationRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UpdateRentalLocationResponse.SerializeToString,
+            ),
+            'ArchiveRentalLocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveRentalLocation,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ArchiveRentalLocationRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ArchiveRentalLocationResponse.SerializeToString,
+            ),
+            'UnarchiveRentalLocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveRentalLocation,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UnarchiveRentalLocationRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UnarchiveRentalLocationResponse.SerializeToString,
+            ),
+            'CreateRentalExtra': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRentalExtra,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.CreateRentalExtraRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.CreateRentalExtraResponse.SerializeToString,
+            ),
+            'GetRentalExtra': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRentalExtra,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.GetRentalExtraRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.GetRentalExtraResponse.SerializeToString,
+            ),
+            'ListRentalExtras': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRentalExtras,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ListRentalExtrasRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ListRentalExtrasResponse.SerializeToString,
+            ),
+            'UpdateRentalExtra': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRentalExtra,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UpdateRentalExtraRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UpdateRentalExtraResponse.SerializeToString,
+            ),
+            'ArchiveRentalExtra': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveRentalExtra,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ArchiveRentalExtraRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ArchiveRentalExtraResponse.SerializeToString,
+            ),
+            'UnarchiveRentalExtra': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveRentalExtra,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UnarchiveRentalExtraRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UnarchiveRentalExtraResponse.SerializeToString,
+            ),
+            'CreateRentalFleet': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRentalFleet,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.CreateRentalFleetRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.CreateRentalFleetResponse.SerializeToString,
+            ),
+            'GetRentalFleet': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRentalFleet,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.GetRentalFleetRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.GetRentalFleetResponse.SerializeToString,
+            ),
+            'ListRentalFleets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRentalFleets,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalFleetsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalFleetsResponse.SerializeToString,
+            ),
+            'UpdateRentalFleet': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRentalFleet,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UpdateRentalFleetRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UpdateRentalFleetResponse.SerializeToString,
+            ),
+            'ArchiveRentalFleet': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveRentalFleet,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ArchiveRentalFleetRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ArchiveRentalFleetResponse.SerializeToString,
+            ),
+            'UnarchiveRentalFleet': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveRentalFleet,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UnarchiveRentalFleetRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UnarchiveRentalFleetResponse.SerializeToString,
+            ),
+            'ListRentalStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRentalStock,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalStockRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalStockResponse.SerializeToString,
+            ),
+            'SetRentalStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRentalStock,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.SetRentalStockRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.SetRentalStockResponse.SerializeToString,
             ),
             'CreateRoute': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateRoute,
@@ -6960,6 +7428,708 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/UnarchiveStop',
             deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_city__pb2.UnarchiveStopResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateCarCategory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateCarCategory',
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.CreateCarCategoryRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.CreateCarCategoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCarCategory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetCarCategory',
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.GetCarCategoryRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.GetCarCategoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCarCategories(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListCarCategories',
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ListCarCategoriesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ListCarCategoriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCarCategory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateCarCategory',
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UpdateCarCategoryRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UpdateCarCategoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveCarCategory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveCarCategory',
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ArchiveCarCategoryRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.ArchiveCarCategoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveCarCategory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveCarCategory',
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UnarchiveCarCategoryRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_car__category__pb2.UnarchiveCarCategoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRentalLocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateRentalLocation',
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.CreateRentalLocationRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.CreateRentalLocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRentalLocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetRentalLocation',
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.GetRentalLocationRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.GetRentalLocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRentalLocations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListRentalLocations',
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ListRentalLocationsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ListRentalLocationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateRentalLocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateRentalLocation',
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UpdateRentalLocationRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UpdateRentalLocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveRentalLocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveRentalLocation',
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ArchiveRentalLocationRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.ArchiveRentalLocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveRentalLocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveRentalLocation',
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UnarchiveRentalLocationRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__location__pb2.UnarchiveRentalLocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRentalExtra(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateRentalExtra',
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.CreateRentalExtraRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.CreateRentalExtraResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRentalExtra(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetRentalExtra',
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.GetRentalExtraRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.GetRentalExtraResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRentalExtras(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListRentalExtras',
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ListRentalExtrasRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ListRentalExtrasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateRentalExtra(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateRentalExtra',
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UpdateRentalExtraRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UpdateRentalExtraResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveRentalExtra(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveRentalExtra',
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ArchiveRentalExtraRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.ArchiveRentalExtraResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveRentalExtra(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveRentalExtra',
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UnarchiveRentalExtraRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2.UnarchiveRentalExtraResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRentalFleet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateRentalFleet',
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.CreateRentalFleetRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.CreateRentalFleetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRentalFleet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetRentalFleet',
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.GetRentalFleetRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.GetRentalFleetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRentalFleets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListRentalFleets',
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalFleetsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalFleetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateRentalFleet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateRentalFleet',
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UpdateRentalFleetRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UpdateRentalFleetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveRentalFleet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveRentalFleet',
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ArchiveRentalFleetRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ArchiveRentalFleetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveRentalFleet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveRentalFleet',
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UnarchiveRentalFleetRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.UnarchiveRentalFleetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRentalStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListRentalStock',
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalStockRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.ListRentalStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRentalStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SetRentalStock',
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.SetRentalStockRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2.SetRentalStockResponse.FromString,
             options,
             channel_credentials,
             insecure,

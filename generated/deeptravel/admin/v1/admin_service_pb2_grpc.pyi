@@ -7,6 +7,7 @@ from collections import abc as _abc
 from deeptravel.admin.v1 import account_pb2 as _account_pb2
 from deeptravel.admin.v1 import allotment_pb2 as _allotment_pb2
 from deeptravel.admin.v1 import audit_pb2 as _audit_pb2
+from deeptravel.admin.v1 import car_category_pb2 as _car_category_pb2
 from deeptravel.admin.v1 import catalog_pb2 as _catalog_pb2
 from deeptravel.admin.v1 import catalogue_file_pb2 as _catalogue_file_pb2
 from deeptravel.admin.v1 import city_pb2 as _city_pb2
@@ -24,6 +25,9 @@ from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
 from deeptravel.admin.v1 import promotion_pb2 as _promotion_pb2
 from deeptravel.admin.v1 import refund_pb2 as _refund_pb2
+from deeptravel.admin.v1 import rental_extra_pb2 as _rental_extra_pb2
+from deeptravel.admin.v1 import rental_fleet_pb2 as _rental_fleet_pb2
+from deeptravel.admin.v1 import rental_location_pb2 as _rental_location_pb2
 from deeptravel.admin.v1 import report_pb2 as _report_pb2
 from deeptravel.admin.v1 import route_pb2 as _route_pb2
 from deeptravel.admin.v1 import statement_pb2 as _statement_pb2
@@ -585,6 +589,97 @@ class AdminServiceStub:
     UnarchiveStop: _grpc.UnaryUnaryMultiCallable[_city_pb2.UnarchiveStopRequest, _city_pb2.UnarchiveStopResponse]
     """Takes an archived stop back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
     ARCHIVED (its city), IDEMPOTENCY_MISMATCH.
+    """
+    CreateCarCategory: _grpc.UnaryUnaryMultiCallable[_car_category_pb2.CreateCarCategoryRequest, _car_category_pb2.CreateCarCategoryResponse]
+    """Creates the car category of a product of kind RENTAL, which says what its days cost, by the day
+    type of each, how much less longer rentals cost (`tiers`, by days), and how it is refunded and
+    changed. It is on sale where it has a fleet. Reasons: INVALID_FIELD (another kind), NOT_FOUND and
+    PRODUCT_NOT_ON_SALE (the product), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
+    GetCarCategory: _grpc.UnaryUnaryMultiCallable[_car_category_pb2.GetCarCategoryRequest, _car_category_pb2.GetCarCategoryResponse]
+    """Reads a car category. Reasons: NOT_FOUND."""
+    ListCarCategories: _grpc.UnaryUnaryMultiCallable[_car_category_pb2.ListCarCategoriesRequest, _car_category_pb2.ListCarCategoriesResponse]
+    """Lists car categories by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateCarCategory: _grpc.UnaryUnaryMultiCallable[_car_category_pb2.UpdateCarCategoryRequest, _car_category_pb2.UpdateCarCategoryResponse]
+    """Changes a car category for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveCarCategory: _grpc.UnaryUnaryMultiCallable[_car_category_pb2.ArchiveCarCategoryRequest, _car_category_pb2.ArchiveCarCategoryResponse]
+    """Takes a car category off sale at all locations; what was sold of it stays. A repeat does no harm.
+    Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveCarCategory: _grpc.UnaryUnaryMultiCallable[_car_category_pb2.UnarchiveCarCategoryRequest, _car_category_pb2.UnarchiveCarCategoryResponse]
+    """Puts an archived car category on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    CreateRentalLocation: _grpc.UnaryUnaryMultiCallable[_rental_location_pb2.CreateRentalLocationRequest, _rental_location_pb2.CreateRentalLocationResponse]
+    """Creates a rental location. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (the city), NOT_FOUND
+    (the venue), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
+    GetRentalLocation: _grpc.UnaryUnaryMultiCallable[_rental_location_pb2.GetRentalLocationRequest, _rental_location_pb2.GetRentalLocationResponse]
+    """Reads a rental location. Reasons: NOT_FOUND."""
+    ListRentalLocations: _grpc.UnaryUnaryMultiCallable[_rental_location_pb2.ListRentalLocationsRequest, _rental_location_pb2.ListRentalLocationsResponse]
+    """Lists rental locations by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateRentalLocation: _grpc.UnaryUnaryMultiCallable[_rental_location_pb2.UpdateRentalLocationRequest, _rental_location_pb2.UpdateRentalLocationResponse]
+    """Changes a rental location; what was sold keeps its times. Reasons: INVALID_FIELD, NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveRentalLocation: _grpc.UnaryUnaryMultiCallable[_rental_location_pb2.ArchiveRentalLocationRequest, _rental_location_pb2.ArchiveRentalLocationResponse]
+    """Has nobody rent from or to a location any more; what was sold stays. A repeat does no harm.
+    Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE (a fleet that is not archived is picked up there),
+    IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveRentalLocation: _grpc.UnaryUnaryMultiCallable[_rental_location_pb2.UnarchiveRentalLocationRequest, _rental_location_pb2.UnarchiveRentalLocationResponse]
+    """Takes an archived rental location back. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED (the city), IDEMPOTENCY_MISMATCH.
+    """
+    CreateRentalExtra: _grpc.UnaryUnaryMultiCallable[_rental_extra_pb2.CreateRentalExtraRequest, _rental_extra_pb2.CreateRentalExtraResponse]
+    """Creates an extra. Reasons: INVALID_FIELD, ALREADY_EXISTS (number or code), IDEMPOTENCY_MISMATCH."""
+    GetRentalExtra: _grpc.UnaryUnaryMultiCallable[_rental_extra_pb2.GetRentalExtraRequest, _rental_extra_pb2.GetRentalExtraResponse]
+    """Reads a rental extra. Reasons: NOT_FOUND."""
+    ListRentalExtras: _grpc.UnaryUnaryMultiCallable[_rental_extra_pb2.ListRentalExtrasRequest, _rental_extra_pb2.ListRentalExtrasResponse]
+    """Lists rental extras by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateRentalExtra: _grpc.UnaryUnaryMultiCallable[_rental_extra_pb2.UpdateRentalExtraRequest, _rental_extra_pb2.UpdateRentalExtraResponse]
+    """Changes an extra for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveRentalExtra: _grpc.UnaryUnaryMultiCallable[_rental_extra_pb2.ArchiveRentalExtraRequest, _rental_extra_pb2.ArchiveRentalExtraResponse]
+    """Takes an extra off sale; what was sold with it stays. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveRentalExtra: _grpc.UnaryUnaryMultiCallable[_rental_extra_pb2.UnarchiveRentalExtraRequest, _rental_extra_pb2.UnarchiveRentalExtraResponse]
+    """Puts an archived extra on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    CreateRentalFleet: _grpc.UnaryUnaryMultiCallable[_rental_fleet_pb2.CreateRentalFleetRequest, _rental_fleet_pb2.CreateRentalFleetResponse]
+    """Creates a fleet: from then on its cars are on sale, and each day has a stock of its own as far
+    ahead as it is sold. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (category, location),
+    ALREADY_EXISTS (number, or category at the location), IDEMPOTENCY_MISMATCH.
+    """
+    GetRentalFleet: _grpc.UnaryUnaryMultiCallable[_rental_fleet_pb2.GetRentalFleetRequest, _rental_fleet_pb2.GetRentalFleetResponse]
+    """Reads a rental fleet. Reasons: NOT_FOUND."""
+    ListRentalFleets: _grpc.UnaryUnaryMultiCallable[_rental_fleet_pb2.ListRentalFleetsRequest, _rental_fleet_pb2.ListRentalFleetsResponse]
+    """Lists rental fleets by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateRentalFleet: _grpc.UnaryUnaryMultiCallable[_rental_fleet_pb2.UpdateRentalFleetRequest, _rental_fleet_pb2.UpdateRentalFleetResponse]
+    """Changes a fleet for what is sold from now on; days that are made keep their stock. Reasons:
+    INVALID_FIELD, NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveRentalFleet: _grpc.UnaryUnaryMultiCallable[_rental_fleet_pb2.ArchiveRentalFleetRequest, _rental_fleet_pb2.ArchiveRentalFleetResponse]
+    """Takes a fleet off sale; what was sold of it stays. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveRentalFleet: _grpc.UnaryUnaryMultiCallable[_rental_fleet_pb2.UnarchiveRentalFleetRequest, _rental_fleet_pb2.UnarchiveRentalFleetResponse]
+    """Puts an archived fleet on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED (category, location), IDEMPOTENCY_MISMATCH.
+    """
+    ListRentalStock: _grpc.UnaryUnaryMultiCallable[_rental_fleet_pb2.ListRentalStockRequest, _rental_fleet_pb2.ListRentalStockResponse]
+    """Lists the stock of a fleet, a row for each day, by page. Reasons: NOT_FOUND (fleet, channel),
+    INVALID_FIELD, PAGE_TOKEN_INVALID.
+    """
+    SetRentalStock: _grpc.UnaryUnaryMultiCallable[_rental_fleet_pb2.SetRentalStockRequest, _rental_fleet_pb2.SetRentalStockResponse]
+    """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
+    that have no stock yet get it. Partners' cars come from these by AdjustAllotment. Reasons:
+    INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
     """
     CreateRoute: _grpc.UnaryUnaryMultiCallable[_route_pb2.CreateRouteRequest, _route_pb2.CreateRouteResponse]
     """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
@@ -1324,6 +1419,97 @@ class AdminServiceAsyncStub(AdminServiceStub):
     UnarchiveStop: _aio.UnaryUnaryMultiCallable[_city_pb2.UnarchiveStopRequest, _city_pb2.UnarchiveStopResponse]  # type: ignore[assignment]
     """Takes an archived stop back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
     ARCHIVED (its city), IDEMPOTENCY_MISMATCH.
+    """
+    CreateCarCategory: _aio.UnaryUnaryMultiCallable[_car_category_pb2.CreateCarCategoryRequest, _car_category_pb2.CreateCarCategoryResponse]  # type: ignore[assignment]
+    """Creates the car category of a product of kind RENTAL, which says what its days cost, by the day
+    type of each, how much less longer rentals cost (`tiers`, by days), and how it is refunded and
+    changed. It is on sale where it has a fleet. Reasons: INVALID_FIELD (another kind), NOT_FOUND and
+    PRODUCT_NOT_ON_SALE (the product), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
+    GetCarCategory: _aio.UnaryUnaryMultiCallable[_car_category_pb2.GetCarCategoryRequest, _car_category_pb2.GetCarCategoryResponse]  # type: ignore[assignment]
+    """Reads a car category. Reasons: NOT_FOUND."""
+    ListCarCategories: _aio.UnaryUnaryMultiCallable[_car_category_pb2.ListCarCategoriesRequest, _car_category_pb2.ListCarCategoriesResponse]  # type: ignore[assignment]
+    """Lists car categories by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateCarCategory: _aio.UnaryUnaryMultiCallable[_car_category_pb2.UpdateCarCategoryRequest, _car_category_pb2.UpdateCarCategoryResponse]  # type: ignore[assignment]
+    """Changes a car category for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveCarCategory: _aio.UnaryUnaryMultiCallable[_car_category_pb2.ArchiveCarCategoryRequest, _car_category_pb2.ArchiveCarCategoryResponse]  # type: ignore[assignment]
+    """Takes a car category off sale at all locations; what was sold of it stays. A repeat does no harm.
+    Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveCarCategory: _aio.UnaryUnaryMultiCallable[_car_category_pb2.UnarchiveCarCategoryRequest, _car_category_pb2.UnarchiveCarCategoryResponse]  # type: ignore[assignment]
+    """Puts an archived car category on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    CreateRentalLocation: _aio.UnaryUnaryMultiCallable[_rental_location_pb2.CreateRentalLocationRequest, _rental_location_pb2.CreateRentalLocationResponse]  # type: ignore[assignment]
+    """Creates a rental location. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (the city), NOT_FOUND
+    (the venue), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
+    GetRentalLocation: _aio.UnaryUnaryMultiCallable[_rental_location_pb2.GetRentalLocationRequest, _rental_location_pb2.GetRentalLocationResponse]  # type: ignore[assignment]
+    """Reads a rental location. Reasons: NOT_FOUND."""
+    ListRentalLocations: _aio.UnaryUnaryMultiCallable[_rental_location_pb2.ListRentalLocationsRequest, _rental_location_pb2.ListRentalLocationsResponse]  # type: ignore[assignment]
+    """Lists rental locations by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateRentalLocation: _aio.UnaryUnaryMultiCallable[_rental_location_pb2.UpdateRentalLocationRequest, _rental_location_pb2.UpdateRentalLocationResponse]  # type: ignore[assignment]
+    """Changes a rental location; what was sold keeps its times. Reasons: INVALID_FIELD, NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveRentalLocation: _aio.UnaryUnaryMultiCallable[_rental_location_pb2.ArchiveRentalLocationRequest, _rental_location_pb2.ArchiveRentalLocationResponse]  # type: ignore[assignment]
+    """Has nobody rent from or to a location any more; what was sold stays. A repeat does no harm.
+    Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE (a fleet that is not archived is picked up there),
+    IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveRentalLocation: _aio.UnaryUnaryMultiCallable[_rental_location_pb2.UnarchiveRentalLocationRequest, _rental_location_pb2.UnarchiveRentalLocationResponse]  # type: ignore[assignment]
+    """Takes an archived rental location back. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED (the city), IDEMPOTENCY_MISMATCH.
+    """
+    CreateRentalExtra: _aio.UnaryUnaryMultiCallable[_rental_extra_pb2.CreateRentalExtraRequest, _rental_extra_pb2.CreateRentalExtraResponse]  # type: ignore[assignment]
+    """Creates an extra. Reasons: INVALID_FIELD, ALREADY_EXISTS (number or code), IDEMPOTENCY_MISMATCH."""
+    GetRentalExtra: _aio.UnaryUnaryMultiCallable[_rental_extra_pb2.GetRentalExtraRequest, _rental_extra_pb2.GetRentalExtraResponse]  # type: ignore[assignment]
+    """Reads a rental extra. Reasons: NOT_FOUND."""
+    ListRentalExtras: _aio.UnaryUnaryMultiCallable[_rental_extra_pb2.ListRentalExtrasRequest, _rental_extra_pb2.ListRentalExtrasResponse]  # type: ignore[assignment]
+    """Lists rental extras by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateRentalExtra: _aio.UnaryUnaryMultiCallable[_rental_extra_pb2.UpdateRentalExtraRequest, _rental_extra_pb2.UpdateRentalExtraResponse]  # type: ignore[assignment]
+    """Changes an extra for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveRentalExtra: _aio.UnaryUnaryMultiCallable[_rental_extra_pb2.ArchiveRentalExtraRequest, _rental_extra_pb2.ArchiveRentalExtraResponse]  # type: ignore[assignment]
+    """Takes an extra off sale; what was sold with it stays. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveRentalExtra: _aio.UnaryUnaryMultiCallable[_rental_extra_pb2.UnarchiveRentalExtraRequest, _rental_extra_pb2.UnarchiveRentalExtraResponse]  # type: ignore[assignment]
+    """Puts an archived extra on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    CreateRentalFleet: _aio.UnaryUnaryMultiCallable[_rental_fleet_pb2.CreateRentalFleetRequest, _rental_fleet_pb2.CreateRentalFleetResponse]  # type: ignore[assignment]
+    """Creates a fleet: from then on its cars are on sale, and each day has a stock of its own as far
+    ahead as it is sold. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (category, location),
+    ALREADY_EXISTS (number, or category at the location), IDEMPOTENCY_MISMATCH.
+    """
+    GetRentalFleet: _aio.UnaryUnaryMultiCallable[_rental_fleet_pb2.GetRentalFleetRequest, _rental_fleet_pb2.GetRentalFleetResponse]  # type: ignore[assignment]
+    """Reads a rental fleet. Reasons: NOT_FOUND."""
+    ListRentalFleets: _aio.UnaryUnaryMultiCallable[_rental_fleet_pb2.ListRentalFleetsRequest, _rental_fleet_pb2.ListRentalFleetsResponse]  # type: ignore[assignment]
+    """Lists rental fleets by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateRentalFleet: _aio.UnaryUnaryMultiCallable[_rental_fleet_pb2.UpdateRentalFleetRequest, _rental_fleet_pb2.UpdateRentalFleetResponse]  # type: ignore[assignment]
+    """Changes a fleet for what is sold from now on; days that are made keep their stock. Reasons:
+    INVALID_FIELD, NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveRentalFleet: _aio.UnaryUnaryMultiCallable[_rental_fleet_pb2.ArchiveRentalFleetRequest, _rental_fleet_pb2.ArchiveRentalFleetResponse]  # type: ignore[assignment]
+    """Takes a fleet off sale; what was sold of it stays. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveRentalFleet: _aio.UnaryUnaryMultiCallable[_rental_fleet_pb2.UnarchiveRentalFleetRequest, _rental_fleet_pb2.UnarchiveRentalFleetResponse]  # type: ignore[assignment]
+    """Puts an archived fleet on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, ARCHIVED (category, location), IDEMPOTENCY_MISMATCH.
+    """
+    ListRentalStock: _aio.UnaryUnaryMultiCallable[_rental_fleet_pb2.ListRentalStockRequest, _rental_fleet_pb2.ListRentalStockResponse]  # type: ignore[assignment]
+    """Lists the stock of a fleet, a row for each day, by page. Reasons: NOT_FOUND (fleet, channel),
+    INVALID_FIELD, PAGE_TOKEN_INVALID.
+    """
+    SetRentalStock: _aio.UnaryUnaryMultiCallable[_rental_fleet_pb2.SetRentalStockRequest, _rental_fleet_pb2.SetRentalStockResponse]  # type: ignore[assignment]
+    """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
+    that have no stock yet get it. Partners' cars come from these by AdjustAllotment. Reasons:
+    INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
     """
     CreateRoute: _aio.UnaryUnaryMultiCallable[_route_pb2.CreateRouteRequest, _route_pb2.CreateRouteResponse]  # type: ignore[assignment]
     """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
@@ -2846,6 +3032,253 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_city_pb2.UnarchiveStopResponse, _abc.Awaitable[_city_pb2.UnarchiveStopResponse]]:
         """Takes an archived stop back. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
         ARCHIVED (its city), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateCarCategory(
+        self,
+        request: _car_category_pb2.CreateCarCategoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_car_category_pb2.CreateCarCategoryResponse, _abc.Awaitable[_car_category_pb2.CreateCarCategoryResponse]]:
+        """Creates the car category of a product of kind RENTAL, which says what its days cost, by the day
+        type of each, how much less longer rentals cost (`tiers`, by days), and how it is refunded and
+        changed. It is on sale where it has a fleet. Reasons: INVALID_FIELD (another kind), NOT_FOUND and
+        PRODUCT_NOT_ON_SALE (the product), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCarCategory(
+        self,
+        request: _car_category_pb2.GetCarCategoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_car_category_pb2.GetCarCategoryResponse, _abc.Awaitable[_car_category_pb2.GetCarCategoryResponse]]:
+        """Reads a car category. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListCarCategories(
+        self,
+        request: _car_category_pb2.ListCarCategoriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_car_category_pb2.ListCarCategoriesResponse, _abc.Awaitable[_car_category_pb2.ListCarCategoriesResponse]]:
+        """Lists car categories by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateCarCategory(
+        self,
+        request: _car_category_pb2.UpdateCarCategoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_car_category_pb2.UpdateCarCategoryResponse, _abc.Awaitable[_car_category_pb2.UpdateCarCategoryResponse]]:
+        """Changes a car category for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveCarCategory(
+        self,
+        request: _car_category_pb2.ArchiveCarCategoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_car_category_pb2.ArchiveCarCategoryResponse, _abc.Awaitable[_car_category_pb2.ArchiveCarCategoryResponse]]:
+        """Takes a car category off sale at all locations; what was sold of it stays. A repeat does no harm.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveCarCategory(
+        self,
+        request: _car_category_pb2.UnarchiveCarCategoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_car_category_pb2.UnarchiveCarCategoryResponse, _abc.Awaitable[_car_category_pb2.UnarchiveCarCategoryResponse]]:
+        """Puts an archived car category on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateRentalLocation(
+        self,
+        request: _rental_location_pb2.CreateRentalLocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_location_pb2.CreateRentalLocationResponse, _abc.Awaitable[_rental_location_pb2.CreateRentalLocationResponse]]:
+        """Creates a rental location. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (the city), NOT_FOUND
+        (the venue), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRentalLocation(
+        self,
+        request: _rental_location_pb2.GetRentalLocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_location_pb2.GetRentalLocationResponse, _abc.Awaitable[_rental_location_pb2.GetRentalLocationResponse]]:
+        """Reads a rental location. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListRentalLocations(
+        self,
+        request: _rental_location_pb2.ListRentalLocationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_location_pb2.ListRentalLocationsResponse, _abc.Awaitable[_rental_location_pb2.ListRentalLocationsResponse]]:
+        """Lists rental locations by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateRentalLocation(
+        self,
+        request: _rental_location_pb2.UpdateRentalLocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_location_pb2.UpdateRentalLocationResponse, _abc.Awaitable[_rental_location_pb2.UpdateRentalLocationResponse]]:
+        """Changes a rental location; what was sold keeps its times. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveRentalLocation(
+        self,
+        request: _rental_location_pb2.ArchiveRentalLocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_location_pb2.ArchiveRentalLocationResponse, _abc.Awaitable[_rental_location_pb2.ArchiveRentalLocationResponse]]:
+        """Has nobody rent from or to a location any more; what was sold stays. A repeat does no harm.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE (a fleet that is not archived is picked up there),
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveRentalLocation(
+        self,
+        request: _rental_location_pb2.UnarchiveRentalLocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_location_pb2.UnarchiveRentalLocationResponse, _abc.Awaitable[_rental_location_pb2.UnarchiveRentalLocationResponse]]:
+        """Takes an archived rental location back. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (the city), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateRentalExtra(
+        self,
+        request: _rental_extra_pb2.CreateRentalExtraRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_extra_pb2.CreateRentalExtraResponse, _abc.Awaitable[_rental_extra_pb2.CreateRentalExtraResponse]]:
+        """Creates an extra. Reasons: INVALID_FIELD, ALREADY_EXISTS (number or code), IDEMPOTENCY_MISMATCH."""
+
+    @_abc_1.abstractmethod
+    def GetRentalExtra(
+        self,
+        request: _rental_extra_pb2.GetRentalExtraRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_extra_pb2.GetRentalExtraResponse, _abc.Awaitable[_rental_extra_pb2.GetRentalExtraResponse]]:
+        """Reads a rental extra. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListRentalExtras(
+        self,
+        request: _rental_extra_pb2.ListRentalExtrasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_extra_pb2.ListRentalExtrasResponse, _abc.Awaitable[_rental_extra_pb2.ListRentalExtrasResponse]]:
+        """Lists rental extras by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateRentalExtra(
+        self,
+        request: _rental_extra_pb2.UpdateRentalExtraRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_extra_pb2.UpdateRentalExtraResponse, _abc.Awaitable[_rental_extra_pb2.UpdateRentalExtraResponse]]:
+        """Changes an extra for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveRentalExtra(
+        self,
+        request: _rental_extra_pb2.ArchiveRentalExtraRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_extra_pb2.ArchiveRentalExtraResponse, _abc.Awaitable[_rental_extra_pb2.ArchiveRentalExtraResponse]]:
+        """Takes an extra off sale; what was sold with it stays. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveRentalExtra(
+        self,
+        request: _rental_extra_pb2.UnarchiveRentalExtraRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_extra_pb2.UnarchiveRentalExtraResponse, _abc.Awaitable[_rental_extra_pb2.UnarchiveRentalExtraResponse]]:
+        """Puts an archived extra on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateRentalFleet(
+        self,
+        request: _rental_fleet_pb2.CreateRentalFleetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_fleet_pb2.CreateRentalFleetResponse, _abc.Awaitable[_rental_fleet_pb2.CreateRentalFleetResponse]]:
+        """Creates a fleet: from then on its cars are on sale, and each day has a stock of its own as far
+        ahead as it is sold. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (category, location),
+        ALREADY_EXISTS (number, or category at the location), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRentalFleet(
+        self,
+        request: _rental_fleet_pb2.GetRentalFleetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_fleet_pb2.GetRentalFleetResponse, _abc.Awaitable[_rental_fleet_pb2.GetRentalFleetResponse]]:
+        """Reads a rental fleet. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListRentalFleets(
+        self,
+        request: _rental_fleet_pb2.ListRentalFleetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_fleet_pb2.ListRentalFleetsResponse, _abc.Awaitable[_rental_fleet_pb2.ListRentalFleetsResponse]]:
+        """Lists rental fleets by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateRentalFleet(
+        self,
+        request: _rental_fleet_pb2.UpdateRentalFleetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_fleet_pb2.UpdateRentalFleetResponse, _abc.Awaitable[_rental_fleet_pb2.UpdateRentalFleetResponse]]:
+        """Changes a fleet for what is sold from now on; days that are made keep their stock. Reasons:
+        INVALID_FIELD, NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveRentalFleet(
+        self,
+        request: _rental_fleet_pb2.ArchiveRentalFleetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_fleet_pb2.ArchiveRentalFleetResponse, _abc.Awaitable[_rental_fleet_pb2.ArchiveRentalFleetResponse]]:
+        """Takes a fleet off sale; what was sold of it stays. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveRentalFleet(
+        self,
+        request: _rental_fleet_pb2.UnarchiveRentalFleetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_fleet_pb2.UnarchiveRentalFleetResponse, _abc.Awaitable[_rental_fleet_pb2.UnarchiveRentalFleetResponse]]:
+        """Puts an archived fleet on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (category, location), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRentalStock(
+        self,
+        request: _rental_fleet_pb2.ListRentalStockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_fleet_pb2.ListRentalStockResponse, _abc.Awaitable[_rental_fleet_pb2.ListRentalStockResponse]]:
+        """Lists the stock of a fleet, a row for each day, by page. Reasons: NOT_FOUND (fleet, channel),
+        INVALID_FIELD, PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def SetRentalStock(
+        self,
+        request: _rental_fleet_pb2.SetRentalStockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rental_fleet_pb2.SetRentalStockResponse, _abc.Awaitable[_rental_fleet_pb2.SetRentalStockResponse]]:
+        """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
+        that have no stock yet get it. Partners' cars come from these by AdjustAllotment. Reasons:
+        INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

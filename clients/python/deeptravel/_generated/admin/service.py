@@ -830,6 +830,167 @@ _UNARCHIVE_STOP = Method(
     admin.UnarchiveStopResponse,
     safe=False,
 )
+_CREATE_CAR_CATEGORY = Method(
+    "/deeptravel.admin.v1.AdminService/CreateCarCategory",
+    admin.CreateCarCategoryRequest,
+    admin.CreateCarCategoryResponse,
+    safe=False,
+)
+_GET_CAR_CATEGORY = Method(
+    "/deeptravel.admin.v1.AdminService/GetCarCategory",
+    admin.GetCarCategoryRequest,
+    admin.GetCarCategoryResponse,
+    safe=True,
+)
+_LIST_CAR_CATEGORIES = Method(
+    "/deeptravel.admin.v1.AdminService/ListCarCategories",
+    admin.ListCarCategoriesRequest,
+    admin.ListCarCategoriesResponse,
+    safe=True,
+    items="car_categories",
+)
+_UPDATE_CAR_CATEGORY = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateCarCategory",
+    admin.UpdateCarCategoryRequest,
+    admin.UpdateCarCategoryResponse,
+    safe=False,
+)
+_ARCHIVE_CAR_CATEGORY = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveCarCategory",
+    admin.ArchiveCarCategoryRequest,
+    admin.ArchiveCarCategoryResponse,
+    safe=False,
+)
+_UNARCHIVE_CAR_CATEGORY = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveCarCategory",
+    admin.UnarchiveCarCategoryRequest,
+    admin.UnarchiveCarCategoryResponse,
+    safe=False,
+)
+_CREATE_RENTAL_LOCATION = Method(
+    "/deeptravel.admin.v1.AdminService/CreateRentalLocation",
+    admin.CreateRentalLocationRequest,
+    admin.CreateRentalLocationResponse,
+    safe=False,
+)
+_GET_RENTAL_LOCATION = Method(
+    "/deeptravel.admin.v1.AdminService/GetRentalLocation",
+    admin.GetRentalLocationRequest,
+    admin.GetRentalLocationResponse,
+    safe=True,
+)
+_LIST_RENTAL_LOCATIONS = Method(
+    "/deeptravel.admin.v1.AdminService/ListRentalLocations",
+    admin.ListRentalLocationsRequest,
+    admin.ListRentalLocationsResponse,
+    safe=True,
+    items="rental_locations",
+)
+_UPDATE_RENTAL_LOCATION = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateRentalLocation",
+    admin.UpdateRentalLocationRequest,
+    admin.UpdateRentalLocationResponse,
+    safe=False,
+)
+_ARCHIVE_RENTAL_LOCATION = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveRentalLocation",
+    admin.ArchiveRentalLocationRequest,
+    admin.ArchiveRentalLocationResponse,
+    safe=False,
+)
+_UNARCHIVE_RENTAL_LOCATION = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveRentalLocation",
+    admin.UnarchiveRentalLocationRequest,
+    admin.UnarchiveRentalLocationResponse,
+    safe=False,
+)
+_CREATE_RENTAL_EXTRA = Method(
+    "/deeptravel.admin.v1.AdminService/CreateRentalExtra",
+    admin.CreateRentalExtraRequest,
+    admin.CreateRentalExtraResponse,
+    safe=False,
+)
+_GET_RENTAL_EXTRA = Method(
+    "/deeptravel.admin.v1.AdminService/GetRentalExtra",
+    admin.GetRentalExtraRequest,
+    admin.GetRentalExtraResponse,
+    safe=True,
+)
+_LIST_RENTAL_EXTRAS = Method(
+    "/deeptravel.admin.v1.AdminService/ListRentalExtras",
+    admin.ListRentalExtrasRequest,
+    admin.ListRentalExtrasResponse,
+    safe=True,
+    items="rental_extras",
+)
+_UPDATE_RENTAL_EXTRA = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateRentalExtra",
+    admin.UpdateRentalExtraRequest,
+    admin.UpdateRentalExtraResponse,
+    safe=False,
+)
+_ARCHIVE_RENTAL_EXTRA = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveRentalExtra",
+    admin.ArchiveRentalExtraRequest,
+    admin.ArchiveRentalExtraResponse,
+    safe=False,
+)
+_UNARCHIVE_RENTAL_EXTRA = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveRentalExtra",
+    admin.UnarchiveRentalExtraRequest,
+    admin.UnarchiveRentalExtraResponse,
+    safe=False,
+)
+_CREATE_RENTAL_FLEET = Method(
+    "/deeptravel.admin.v1.AdminService/CreateRentalFleet",
+    admin.CreateRentalFleetRequest,
+    admin.CreateRentalFleetResponse,
+    safe=False,
+)
+_GET_RENTAL_FLEET = Method(
+    "/deeptravel.admin.v1.AdminService/GetRentalFleet",
+    admin.GetRentalFleetRequest,
+    admin.GetRentalFleetResponse,
+    safe=True,
+)
+_LIST_RENTAL_FLEETS = Method(
+    "/deeptravel.admin.v1.AdminService/ListRentalFleets",
+    admin.ListRentalFleetsRequest,
+    admin.ListRentalFleetsResponse,
+    safe=True,
+    items="rental_fleets",
+)
+_UPDATE_RENTAL_FLEET = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateRentalFleet",
+    admin.UpdateRentalFleetRequest,
+    admin.UpdateRentalFleetResponse,
+    safe=False,
+)
+_ARCHIVE_RENTAL_FLEET = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveRentalFleet",
+    admin.ArchiveRentalFleetRequest,
+    admin.ArchiveRentalFleetResponse,
+    safe=False,
+)
+_UNARCHIVE_RENTAL_FLEET = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveRentalFleet",
+    admin.UnarchiveRentalFleetRequest,
+    admin.UnarchiveRentalFleetResponse,
+    safe=False,
+)
+_LIST_RENTAL_STOCK = Method(
+    "/deeptravel.admin.v1.AdminService/ListRentalStock",
+    admin.ListRentalStockRequest,
+    admin.ListRentalStockResponse,
+    safe=True,
+    items="stock",
+)
+_SET_RENTAL_STOCK = Method(
+    "/deeptravel.admin.v1.AdminService/SetRentalStock",
+    admin.SetRentalStockRequest,
+    admin.SetRentalStockResponse,
+    safe=False,
+)
 _CREATE_ROUTE = Method(
     "/deeptravel.admin.v1.AdminService/CreateRoute",
     admin.CreateRouteRequest,
@@ -3382,6 +3543,487 @@ class AdminService:
         ARCHIVED (its city), IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UNARCHIVE_STOP, admin.UnarchiveStopRequest(stop_code=stop_code, version=version, request_id=request_id), timeout)
+
+    def create_car_category(
+        self,
+        *,
+        product_id: int,
+        category_code: str,
+        make: str,
+        model: str,
+        model_year: int,
+        seats: int,
+        doors: int,
+        transmission: admin.Transmission.ValueType,
+        fuel_type: admin.FuelType.ValueType,
+        min_driver_age: int,
+        large_bags: int | None = None,
+        small_bags: int | None = None,
+        air_conditioning: bool | None = None,
+        feature_codes: Iterable[str] = (),
+        image_urls: Iterable[str] = (),
+        young_driver_age: int | None = None,
+        young_driver_minor: int | None = None,
+        grace_minutes: int | None = None,
+        min_days: int | None = None,
+        max_days: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateCarCategoryResponse:
+        """Creates the car category of a product of kind RENTAL, which says what its days cost, by the
+        day type of each, how much less longer rentals cost (`tiers`, by days), and how it is
+        refunded and changed. It is on sale where it has a fleet. Reasons: INVALID_FIELD (another
+        kind), NOT_FOUND and PRODUCT_NOT_ON_SALE (the product), ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_CAR_CATEGORY, admin.CreateCarCategoryRequest(product_id=product_id, category_code=category_code, make=make, model=model, model_year=model_year, seats=seats, doors=doors, transmission=transmission, fuel_type=fuel_type, min_driver_age=min_driver_age, large_bags=large_bags, small_bags=small_bags, air_conditioning=air_conditioning, feature_codes=feature_codes, image_urls=image_urls, young_driver_age=young_driver_age, young_driver_minor=young_driver_minor, grace_minutes=grace_minutes, min_days=min_days, max_days=max_days, request_id=request_id), timeout)
+
+    def get_car_category(
+        self,
+        *,
+        product_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetCarCategoryResponse:
+        """Reads a car category. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_CAR_CATEGORY, admin.GetCarCategoryRequest(product_id=product_id), timeout)
+
+    def list_car_categories(
+        self,
+        *,
+        category_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListCarCategoriesResponse:
+        """Lists car categories by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_CAR_CATEGORIES, admin.ListCarCategoriesRequest(category_code=category_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_car_categories(
+        self,
+        *,
+        category_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.CarCategory]:
+        """All `car_categories` of list_car_categories, page after page."""
+        return self._calls.pages(_LIST_CAR_CATEGORIES, admin.ListCarCategoriesRequest(category_code=category_code, state=state, page_size=page_size), timeout)
+
+    def update_car_category(
+        self,
+        *,
+        product_id: int,
+        update_mask: FieldMask,
+        category_code: str = "",
+        make: str = "",
+        model: str = "",
+        model_year: int = 0,
+        seats: int = 0,
+        doors: int = 0,
+        large_bags: int | None = None,
+        small_bags: int | None = None,
+        transmission: admin.Transmission.ValueType = admin.TRANSMISSION_UNSPECIFIED,
+        fuel_type: admin.FuelType.ValueType = admin.FUEL_TYPE_UNSPECIFIED,
+        air_conditioning: bool | None = None,
+        feature_codes: Iterable[str] = (),
+        image_urls: Iterable[str] = (),
+        min_driver_age: int = 0,
+        young_driver_age: int | None = None,
+        young_driver_minor: int | None = None,
+        grace_minutes: int | None = None,
+        min_days: int | None = None,
+        max_days: int | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateCarCategoryResponse:
+        """Changes a car category for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_CAR_CATEGORY, admin.UpdateCarCategoryRequest(product_id=product_id, update_mask=update_mask, category_code=category_code, make=make, model=model, model_year=model_year, seats=seats, doors=doors, large_bags=large_bags, small_bags=small_bags, transmission=transmission, fuel_type=fuel_type, air_conditioning=air_conditioning, feature_codes=feature_codes, image_urls=image_urls, min_driver_age=min_driver_age, young_driver_age=young_driver_age, young_driver_minor=young_driver_minor, grace_minutes=grace_minutes, min_days=min_days, max_days=max_days, version=version, request_id=request_id), timeout)
+
+    def archive_car_category(
+        self,
+        *,
+        product_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveCarCategoryResponse:
+        """Takes a car category off sale at all locations; what was sold of it stays. A repeat does no
+        harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_CAR_CATEGORY, admin.ArchiveCarCategoryRequest(product_id=product_id, version=version, request_id=request_id), timeout)
+
+    def unarchive_car_category(
+        self,
+        *,
+        product_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveCarCategoryResponse:
+        """Puts an archived car category on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_CAR_CATEGORY, admin.UnarchiveCarCategoryRequest(product_id=product_id, version=version, request_id=request_id), timeout)
+
+    def create_rental_location(
+        self,
+        *,
+        location_id: int,
+        city_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        address_en: str,
+        address_zh: str,
+        opening_hours: Iterable[admin.OpeningHours],
+        phone: str = "",
+        latitude_microdegrees: int | None = None,
+        longitude_microdegrees: int | None = None,
+        pick_up: bool | None = None,
+        drop_off: bool | None = None,
+        closed_dates: Iterable[str] = (),
+        venue_code: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateRentalLocationResponse:
+        """Creates a rental location. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (the city),
+        NOT_FOUND (the venue), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_RENTAL_LOCATION, admin.CreateRentalLocationRequest(location_id=location_id, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, address_en=address_en, address_zh=address_zh, opening_hours=opening_hours, phone=phone, latitude_microdegrees=latitude_microdegrees, longitude_microdegrees=longitude_microdegrees, pick_up=pick_up, drop_off=drop_off, closed_dates=closed_dates, venue_code=venue_code, request_id=request_id), timeout)
+
+    def get_rental_location(
+        self,
+        *,
+        location_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetRentalLocationResponse:
+        """Reads a rental location. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_RENTAL_LOCATION, admin.GetRentalLocationRequest(location_id=location_id), timeout)
+
+    def list_rental_locations(
+        self,
+        *,
+        city_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRentalLocationsResponse:
+        """Lists rental locations by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_RENTAL_LOCATIONS, admin.ListRentalLocationsRequest(city_code=city_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_rental_locations(
+        self,
+        *,
+        city_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.RentalLocation]:
+        """All `rental_locations` of list_rental_locations, page after page."""
+        return self._calls.pages(_LIST_RENTAL_LOCATIONS, admin.ListRentalLocationsRequest(city_code=city_code, state=state, page_size=page_size), timeout)
+
+    def update_rental_location(
+        self,
+        *,
+        location_id: int,
+        update_mask: FieldMask,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        address_en: str = "",
+        address_zh: str = "",
+        phone: str = "",
+        latitude_microdegrees: int | None = None,
+        longitude_microdegrees: int | None = None,
+        pick_up: bool | None = None,
+        drop_off: bool | None = None,
+        opening_hours: Iterable[admin.OpeningHours] = (),
+        closed_dates: Iterable[str] = (),
+        venue_code: str = "",
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateRentalLocationResponse:
+        """Changes a rental location; what was sold keeps its times. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_RENTAL_LOCATION, admin.UpdateRentalLocationRequest(location_id=location_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, address_en=address_en, address_zh=address_zh, phone=phone, latitude_microdegrees=latitude_microdegrees, longitude_microdegrees=longitude_microdegrees, pick_up=pick_up, drop_off=drop_off, opening_hours=opening_hours, closed_dates=closed_dates, venue_code=venue_code, version=version, request_id=request_id), timeout)
+
+    def archive_rental_location(
+        self,
+        *,
+        location_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveRentalLocationResponse:
+        """Has nobody rent from or to a location any more; what was sold stays. A repeat does no harm.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE (a fleet that is not archived is picked up
+        there), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_RENTAL_LOCATION, admin.ArchiveRentalLocationRequest(location_id=location_id, version=version, request_id=request_id), timeout)
+
+    def unarchive_rental_location(
+        self,
+        *,
+        location_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveRentalLocationResponse:
+        """Takes an archived rental location back. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (the city), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_RENTAL_LOCATION, admin.UnarchiveRentalLocationRequest(location_id=location_id, version=version, request_id=request_id), timeout)
+
+    def create_rental_extra(
+        self,
+        *,
+        extra_id: int,
+        extra_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        charge_basis: admin.ChargeBasis.ValueType,
+        amount_minor: int,
+        currency_code: str,
+        max_quantity: int,
+        max_amount_minor: int | None = None,
+        product_ids: Iterable[int] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateRentalExtraResponse:
+        """Creates an extra. Reasons: INVALID_FIELD, ALREADY_EXISTS (number or code),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_RENTAL_EXTRA, admin.CreateRentalExtraRequest(extra_id=extra_id, extra_code=extra_code, display_name_en=display_name_en, display_name_zh=display_name_zh, charge_basis=charge_basis, amount_minor=amount_minor, currency_code=currency_code, max_quantity=max_quantity, max_amount_minor=max_amount_minor, product_ids=product_ids, request_id=request_id), timeout)
+
+    def get_rental_extra(
+        self,
+        *,
+        extra_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetRentalExtraResponse:
+        """Reads a rental extra. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_RENTAL_EXTRA, admin.GetRentalExtraRequest(extra_id=extra_id), timeout)
+
+    def list_rental_extras(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRentalExtrasResponse:
+        """Lists rental extras by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_RENTAL_EXTRAS, admin.ListRentalExtrasRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_rental_extras(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.RentalExtra]:
+        """All `rental_extras` of list_rental_extras, page after page."""
+        return self._calls.pages(_LIST_RENTAL_EXTRAS, admin.ListRentalExtrasRequest(state=state, page_size=page_size), timeout)
+
+    def update_rental_extra(
+        self,
+        *,
+        extra_id: int,
+        update_mask: FieldMask,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        charge_basis: admin.ChargeBasis.ValueType = admin.CHARGE_BASIS_UNSPECIFIED,
+        amount_minor: int | None = None,
+        max_quantity: int = 0,
+        max_amount_minor: int | None = None,
+        product_ids: Iterable[int] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateRentalExtraResponse:
+        """Changes an extra for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_RENTAL_EXTRA, admin.UpdateRentalExtraRequest(extra_id=extra_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, charge_basis=charge_basis, amount_minor=amount_minor, max_quantity=max_quantity, max_amount_minor=max_amount_minor, product_ids=product_ids, version=version, request_id=request_id), timeout)
+
+    def archive_rental_extra(
+        self,
+        *,
+        extra_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveRentalExtraResponse:
+        """Takes an extra off sale; what was sold with it stays. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_RENTAL_EXTRA, admin.ArchiveRentalExtraRequest(extra_id=extra_id, version=version, request_id=request_id), timeout)
+
+    def unarchive_rental_extra(
+        self,
+        *,
+        extra_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveRentalExtraResponse:
+        """Puts an archived extra on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_RENTAL_EXTRA, admin.UnarchiveRentalExtraRequest(extra_id=extra_id, version=version, request_id=request_id), timeout)
+
+    def create_rental_fleet(
+        self,
+        *,
+        fleet_id: int,
+        product_id: int,
+        location_id: int,
+        cars: int,
+        first_date: str,
+        last_date: str,
+        sale_days: int,
+        closing_minutes: int,
+        fares: Iterable[admin.Fare] = (),
+        one_way: Iterable[admin.OneWayRental] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateRentalFleetResponse:
+        """Creates a fleet: from then on its cars are on sale, and each day has a stock of its own as
+        far ahead as it is sold. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (category,
+        location), ALREADY_EXISTS (number, or category at the location), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_RENTAL_FLEET, admin.CreateRentalFleetRequest(fleet_id=fleet_id, product_id=product_id, location_id=location_id, cars=cars, first_date=first_date, last_date=last_date, sale_days=sale_days, closing_minutes=closing_minutes, fares=fares, one_way=one_way, request_id=request_id), timeout)
+
+    def get_rental_fleet(
+        self,
+        *,
+        fleet_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetRentalFleetResponse:
+        """Reads a rental fleet. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_RENTAL_FLEET, admin.GetRentalFleetRequest(fleet_id=fleet_id), timeout)
+
+    def list_rental_fleets(
+        self,
+        *,
+        product_id: int = 0,
+        location_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRentalFleetsResponse:
+        """Lists rental fleets by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_RENTAL_FLEETS, admin.ListRentalFleetsRequest(product_id=product_id, location_id=location_id, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_rental_fleets(
+        self,
+        *,
+        product_id: int = 0,
+        location_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.RentalFleet]:
+        """All `rental_fleets` of list_rental_fleets, page after page."""
+        return self._calls.pages(_LIST_RENTAL_FLEETS, admin.ListRentalFleetsRequest(product_id=product_id, location_id=location_id, state=state, page_size=page_size), timeout)
+
+    def update_rental_fleet(
+        self,
+        *,
+        fleet_id: int,
+        update_mask: FieldMask,
+        fares: Iterable[admin.Fare] = (),
+        cars: int | None = None,
+        first_date: str = "",
+        last_date: str = "",
+        sale_days: int = 0,
+        closing_minutes: int | None = None,
+        one_way: Iterable[admin.OneWayRental] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateRentalFleetResponse:
+        """Changes a fleet for what is sold from now on; days that are made keep their stock. Reasons:
+        INVALID_FIELD, NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_RENTAL_FLEET, admin.UpdateRentalFleetRequest(fleet_id=fleet_id, update_mask=update_mask, fares=fares, cars=cars, first_date=first_date, last_date=last_date, sale_days=sale_days, closing_minutes=closing_minutes, one_way=one_way, version=version, request_id=request_id), timeout)
+
+    def archive_rental_fleet(
+        self,
+        *,
+        fleet_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveRentalFleetResponse:
+        """Takes a fleet off sale; what was sold of it stays. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_RENTAL_FLEET, admin.ArchiveRentalFleetRequest(fleet_id=fleet_id, version=version, request_id=request_id), timeout)
+
+    def unarchive_rental_fleet(
+        self,
+        *,
+        fleet_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveRentalFleetResponse:
+        """Puts an archived fleet on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (category, location), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_RENTAL_FLEET, admin.UnarchiveRentalFleetRequest(fleet_id=fleet_id, version=version, request_id=request_id), timeout)
+
+    def list_rental_stock(
+        self,
+        *,
+        fleet_id: int,
+        channel: str = "",
+        first_date: str = "",
+        last_date: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRentalStockResponse:
+        """Lists the stock of a fleet, a row for each day, by page. Reasons: NOT_FOUND (fleet,
+        channel), INVALID_FIELD, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_RENTAL_STOCK, admin.ListRentalStockRequest(fleet_id=fleet_id, channel=channel, first_date=first_date, last_date=last_date, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_rental_stock(
+        self,
+        *,
+        fleet_id: int,
+        channel: str = "",
+        first_date: str = "",
+        last_date: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.RentalStock]:
+        """All `stock` of list_rental_stock, page after page."""
+        return self._calls.pages(_LIST_RENTAL_STOCK, admin.ListRentalStockRequest(fleet_id=fleet_id, channel=channel, first_date=first_date, last_date=last_date, page_size=page_size), timeout)
+
+    def set_rental_stock(
+        self,
+        *,
+        fleet_id: int,
+        first_date: str,
+        last_date: str,
+        total: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetRentalStockResponse:
+        """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none;
+        days that have no stock yet get it. Partners' cars come from these by AdjustAllotment.
+        Reasons: INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SET_RENTAL_STOCK, admin.SetRentalStockRequest(fleet_id=fleet_id, first_date=first_date, last_date=last_date, total=total, request_id=request_id), timeout)
 
     def create_route(
         self,
@@ -6517,6 +7159,487 @@ class AsyncAdminService:
         ARCHIVED (its city), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UNARCHIVE_STOP, admin.UnarchiveStopRequest(stop_code=stop_code, version=version, request_id=request_id), timeout)
+
+    async def create_car_category(
+        self,
+        *,
+        product_id: int,
+        category_code: str,
+        make: str,
+        model: str,
+        model_year: int,
+        seats: int,
+        doors: int,
+        transmission: admin.Transmission.ValueType,
+        fuel_type: admin.FuelType.ValueType,
+        min_driver_age: int,
+        large_bags: int | None = None,
+        small_bags: int | None = None,
+        air_conditioning: bool | None = None,
+        feature_codes: Iterable[str] = (),
+        image_urls: Iterable[str] = (),
+        young_driver_age: int | None = None,
+        young_driver_minor: int | None = None,
+        grace_minutes: int | None = None,
+        min_days: int | None = None,
+        max_days: int | None = None,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateCarCategoryResponse:
+        """Creates the car category of a product of kind RENTAL, which says what its days cost, by the
+        day type of each, how much less longer rentals cost (`tiers`, by days), and how it is
+        refunded and changed. It is on sale where it has a fleet. Reasons: INVALID_FIELD (another
+        kind), NOT_FOUND and PRODUCT_NOT_ON_SALE (the product), ALREADY_EXISTS,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_CAR_CATEGORY, admin.CreateCarCategoryRequest(product_id=product_id, category_code=category_code, make=make, model=model, model_year=model_year, seats=seats, doors=doors, transmission=transmission, fuel_type=fuel_type, min_driver_age=min_driver_age, large_bags=large_bags, small_bags=small_bags, air_conditioning=air_conditioning, feature_codes=feature_codes, image_urls=image_urls, young_driver_age=young_driver_age, young_driver_minor=young_driver_minor, grace_minutes=grace_minutes, min_days=min_days, max_days=max_days, request_id=request_id), timeout)
+
+    async def get_car_category(
+        self,
+        *,
+        product_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetCarCategoryResponse:
+        """Reads a car category. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_CAR_CATEGORY, admin.GetCarCategoryRequest(product_id=product_id), timeout)
+
+    async def list_car_categories(
+        self,
+        *,
+        category_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListCarCategoriesResponse:
+        """Lists car categories by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_CAR_CATEGORIES, admin.ListCarCategoriesRequest(category_code=category_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_car_categories(
+        self,
+        *,
+        category_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.CarCategory]:
+        """All `car_categories` of list_car_categories, page after page."""
+        return self._calls.pages(_LIST_CAR_CATEGORIES, admin.ListCarCategoriesRequest(category_code=category_code, state=state, page_size=page_size), timeout)
+
+    async def update_car_category(
+        self,
+        *,
+        product_id: int,
+        update_mask: FieldMask,
+        category_code: str = "",
+        make: str = "",
+        model: str = "",
+        model_year: int = 0,
+        seats: int = 0,
+        doors: int = 0,
+        large_bags: int | None = None,
+        small_bags: int | None = None,
+        transmission: admin.Transmission.ValueType = admin.TRANSMISSION_UNSPECIFIED,
+        fuel_type: admin.FuelType.ValueType = admin.FUEL_TYPE_UNSPECIFIED,
+        air_conditioning: bool | None = None,
+        feature_codes: Iterable[str] = (),
+        image_urls: Iterable[str] = (),
+        min_driver_age: int = 0,
+        young_driver_age: int | None = None,
+        young_driver_minor: int | None = None,
+        grace_minutes: int | None = None,
+        min_days: int | None = None,
+        max_days: int | None = None,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateCarCategoryResponse:
+        """Changes a car category for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_CAR_CATEGORY, admin.UpdateCarCategoryRequest(product_id=product_id, update_mask=update_mask, category_code=category_code, make=make, model=model, model_year=model_year, seats=seats, doors=doors, large_bags=large_bags, small_bags=small_bags, transmission=transmission, fuel_type=fuel_type, air_conditioning=air_conditioning, feature_codes=feature_codes, image_urls=image_urls, min_driver_age=min_driver_age, young_driver_age=young_driver_age, young_driver_minor=young_driver_minor, grace_minutes=grace_minutes, min_days=min_days, max_days=max_days, version=version, request_id=request_id), timeout)
+
+    async def archive_car_category(
+        self,
+        *,
+        product_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveCarCategoryResponse:
+        """Takes a car category off sale at all locations; what was sold of it stays. A repeat does no
+        harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_CAR_CATEGORY, admin.ArchiveCarCategoryRequest(product_id=product_id, version=version, request_id=request_id), timeout)
+
+    async def unarchive_car_category(
+        self,
+        *,
+        product_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveCarCategoryResponse:
+        """Puts an archived car category on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_CAR_CATEGORY, admin.UnarchiveCarCategoryRequest(product_id=product_id, version=version, request_id=request_id), timeout)
+
+    async def create_rental_location(
+        self,
+        *,
+        location_id: int,
+        city_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        address_en: str,
+        address_zh: str,
+        opening_hours: Iterable[admin.OpeningHours],
+        phone: str = "",
+        latitude_microdegrees: int | None = None,
+        longitude_microdegrees: int | None = None,
+        pick_up: bool | None = None,
+        drop_off: bool | None = None,
+        closed_dates: Iterable[str] = (),
+        venue_code: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateRentalLocationResponse:
+        """Creates a rental location. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (the city),
+        NOT_FOUND (the venue), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_RENTAL_LOCATION, admin.CreateRentalLocationRequest(location_id=location_id, city_code=city_code, display_name_en=display_name_en, display_name_zh=display_name_zh, address_en=address_en, address_zh=address_zh, opening_hours=opening_hours, phone=phone, latitude_microdegrees=latitude_microdegrees, longitude_microdegrees=longitude_microdegrees, pick_up=pick_up, drop_off=drop_off, closed_dates=closed_dates, venue_code=venue_code, request_id=request_id), timeout)
+
+    async def get_rental_location(
+        self,
+        *,
+        location_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetRentalLocationResponse:
+        """Reads a rental location. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_RENTAL_LOCATION, admin.GetRentalLocationRequest(location_id=location_id), timeout)
+
+    async def list_rental_locations(
+        self,
+        *,
+        city_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRentalLocationsResponse:
+        """Lists rental locations by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_RENTAL_LOCATIONS, admin.ListRentalLocationsRequest(city_code=city_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_rental_locations(
+        self,
+        *,
+        city_code: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.RentalLocation]:
+        """All `rental_locations` of list_rental_locations, page after page."""
+        return self._calls.pages(_LIST_RENTAL_LOCATIONS, admin.ListRentalLocationsRequest(city_code=city_code, state=state, page_size=page_size), timeout)
+
+    async def update_rental_location(
+        self,
+        *,
+        location_id: int,
+        update_mask: FieldMask,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        address_en: str = "",
+        address_zh: str = "",
+        phone: str = "",
+        latitude_microdegrees: int | None = None,
+        longitude_microdegrees: int | None = None,
+        pick_up: bool | None = None,
+        drop_off: bool | None = None,
+        opening_hours: Iterable[admin.OpeningHours] = (),
+        closed_dates: Iterable[str] = (),
+        venue_code: str = "",
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateRentalLocationResponse:
+        """Changes a rental location; what was sold keeps its times. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_RENTAL_LOCATION, admin.UpdateRentalLocationRequest(location_id=location_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, address_en=address_en, address_zh=address_zh, phone=phone, latitude_microdegrees=latitude_microdegrees, longitude_microdegrees=longitude_microdegrees, pick_up=pick_up, drop_off=drop_off, opening_hours=opening_hours, closed_dates=closed_dates, venue_code=venue_code, version=version, request_id=request_id), timeout)
+
+    async def archive_rental_location(
+        self,
+        *,
+        location_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveRentalLocationResponse:
+        """Has nobody rent from or to a location any more; what was sold stays. A repeat does no harm.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE (a fleet that is not archived is picked up
+        there), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_RENTAL_LOCATION, admin.ArchiveRentalLocationRequest(location_id=location_id, version=version, request_id=request_id), timeout)
+
+    async def unarchive_rental_location(
+        self,
+        *,
+        location_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveRentalLocationResponse:
+        """Takes an archived rental location back. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (the city), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_RENTAL_LOCATION, admin.UnarchiveRentalLocationRequest(location_id=location_id, version=version, request_id=request_id), timeout)
+
+    async def create_rental_extra(
+        self,
+        *,
+        extra_id: int,
+        extra_code: str,
+        display_name_en: str,
+        display_name_zh: str,
+        charge_basis: admin.ChargeBasis.ValueType,
+        amount_minor: int,
+        currency_code: str,
+        max_quantity: int,
+        max_amount_minor: int | None = None,
+        product_ids: Iterable[int] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateRentalExtraResponse:
+        """Creates an extra. Reasons: INVALID_FIELD, ALREADY_EXISTS (number or code),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_RENTAL_EXTRA, admin.CreateRentalExtraRequest(extra_id=extra_id, extra_code=extra_code, display_name_en=display_name_en, display_name_zh=display_name_zh, charge_basis=charge_basis, amount_minor=amount_minor, currency_code=currency_code, max_quantity=max_quantity, max_amount_minor=max_amount_minor, product_ids=product_ids, request_id=request_id), timeout)
+
+    async def get_rental_extra(
+        self,
+        *,
+        extra_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetRentalExtraResponse:
+        """Reads a rental extra. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_RENTAL_EXTRA, admin.GetRentalExtraRequest(extra_id=extra_id), timeout)
+
+    async def list_rental_extras(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRentalExtrasResponse:
+        """Lists rental extras by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_RENTAL_EXTRAS, admin.ListRentalExtrasRequest(state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_rental_extras(
+        self,
+        *,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.RentalExtra]:
+        """All `rental_extras` of list_rental_extras, page after page."""
+        return self._calls.pages(_LIST_RENTAL_EXTRAS, admin.ListRentalExtrasRequest(state=state, page_size=page_size), timeout)
+
+    async def update_rental_extra(
+        self,
+        *,
+        extra_id: int,
+        update_mask: FieldMask,
+        display_name_en: str = "",
+        display_name_zh: str = "",
+        charge_basis: admin.ChargeBasis.ValueType = admin.CHARGE_BASIS_UNSPECIFIED,
+        amount_minor: int | None = None,
+        max_quantity: int = 0,
+        max_amount_minor: int | None = None,
+        product_ids: Iterable[int] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateRentalExtraResponse:
+        """Changes an extra for what is sold from now on. Reasons: INVALID_FIELD, NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_RENTAL_EXTRA, admin.UpdateRentalExtraRequest(extra_id=extra_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, charge_basis=charge_basis, amount_minor=amount_minor, max_quantity=max_quantity, max_amount_minor=max_amount_minor, product_ids=product_ids, version=version, request_id=request_id), timeout)
+
+    async def archive_rental_extra(
+        self,
+        *,
+        extra_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveRentalExtraResponse:
+        """Takes an extra off sale; what was sold with it stays. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_RENTAL_EXTRA, admin.ArchiveRentalExtraRequest(extra_id=extra_id, version=version, request_id=request_id), timeout)
+
+    async def unarchive_rental_extra(
+        self,
+        *,
+        extra_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveRentalExtraResponse:
+        """Puts an archived extra on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_RENTAL_EXTRA, admin.UnarchiveRentalExtraRequest(extra_id=extra_id, version=version, request_id=request_id), timeout)
+
+    async def create_rental_fleet(
+        self,
+        *,
+        fleet_id: int,
+        product_id: int,
+        location_id: int,
+        cars: int,
+        first_date: str,
+        last_date: str,
+        sale_days: int,
+        closing_minutes: int,
+        fares: Iterable[admin.Fare] = (),
+        one_way: Iterable[admin.OneWayRental] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateRentalFleetResponse:
+        """Creates a fleet: from then on its cars are on sale, and each day has a stock of its own as
+        far ahead as it is sold. Reasons: INVALID_FIELD, NOT_FOUND and ARCHIVED (category,
+        location), ALREADY_EXISTS (number, or category at the location), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_RENTAL_FLEET, admin.CreateRentalFleetRequest(fleet_id=fleet_id, product_id=product_id, location_id=location_id, cars=cars, first_date=first_date, last_date=last_date, sale_days=sale_days, closing_minutes=closing_minutes, fares=fares, one_way=one_way, request_id=request_id), timeout)
+
+    async def get_rental_fleet(
+        self,
+        *,
+        fleet_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetRentalFleetResponse:
+        """Reads a rental fleet. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_RENTAL_FLEET, admin.GetRentalFleetRequest(fleet_id=fleet_id), timeout)
+
+    async def list_rental_fleets(
+        self,
+        *,
+        product_id: int = 0,
+        location_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRentalFleetsResponse:
+        """Lists rental fleets by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_RENTAL_FLEETS, admin.ListRentalFleetsRequest(product_id=product_id, location_id=location_id, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_rental_fleets(
+        self,
+        *,
+        product_id: int = 0,
+        location_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.RentalFleet]:
+        """All `rental_fleets` of list_rental_fleets, page after page."""
+        return self._calls.pages(_LIST_RENTAL_FLEETS, admin.ListRentalFleetsRequest(product_id=product_id, location_id=location_id, state=state, page_size=page_size), timeout)
+
+    async def update_rental_fleet(
+        self,
+        *,
+        fleet_id: int,
+        update_mask: FieldMask,
+        fares: Iterable[admin.Fare] = (),
+        cars: int | None = None,
+        first_date: str = "",
+        last_date: str = "",
+        sale_days: int = 0,
+        closing_minutes: int | None = None,
+        one_way: Iterable[admin.OneWayRental] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateRentalFleetResponse:
+        """Changes a fleet for what is sold from now on; days that are made keep their stock. Reasons:
+        INVALID_FIELD, NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_RENTAL_FLEET, admin.UpdateRentalFleetRequest(fleet_id=fleet_id, update_mask=update_mask, fares=fares, cars=cars, first_date=first_date, last_date=last_date, sale_days=sale_days, closing_minutes=closing_minutes, one_way=one_way, version=version, request_id=request_id), timeout)
+
+    async def archive_rental_fleet(
+        self,
+        *,
+        fleet_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveRentalFleetResponse:
+        """Takes a fleet off sale; what was sold of it stays. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_RENTAL_FLEET, admin.ArchiveRentalFleetRequest(fleet_id=fleet_id, version=version, request_id=request_id), timeout)
+
+    async def unarchive_rental_fleet(
+        self,
+        *,
+        fleet_id: int,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveRentalFleetResponse:
+        """Puts an archived fleet on sale again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, ARCHIVED (category, location), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_RENTAL_FLEET, admin.UnarchiveRentalFleetRequest(fleet_id=fleet_id, version=version, request_id=request_id), timeout)
+
+    async def list_rental_stock(
+        self,
+        *,
+        fleet_id: int,
+        channel: str = "",
+        first_date: str = "",
+        last_date: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListRentalStockResponse:
+        """Lists the stock of a fleet, a row for each day, by page. Reasons: NOT_FOUND (fleet,
+        channel), INVALID_FIELD, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_RENTAL_STOCK, admin.ListRentalStockRequest(fleet_id=fleet_id, channel=channel, first_date=first_date, last_date=last_date, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_rental_stock(
+        self,
+        *,
+        fleet_id: int,
+        channel: str = "",
+        first_date: str = "",
+        last_date: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.RentalStock]:
+        """All `stock` of list_rental_stock, page after page."""
+        return self._calls.pages(_LIST_RENTAL_STOCK, admin.ListRentalStockRequest(fleet_id=fleet_id, channel=channel, first_date=first_date, last_date=last_date, page_size=page_size), timeout)
+
+    async def set_rental_stock(
+        self,
+        *,
+        fleet_id: int,
+        first_date: str,
+        last_date: str,
+        total: int,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetRentalStockResponse:
+        """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none;
+        days that have no stock yet get it. Partners' cars come from these by AdjustAllotment.
+        Reasons: INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SET_RENTAL_STOCK, admin.SetRentalStockRequest(fleet_id=fleet_id, first_date=first_date, last_date=last_date, total=total, request_id=request_id), timeout)
 
     async def create_route(
         self,
