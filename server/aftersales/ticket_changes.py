@@ -1,4 +1,5 @@
-"""A ticket changed to another departure, class or day of the same product, or another rental (改签).
+"""A ticket changed to another departure, class or day of the same product, or to another rental
+(改签).
 
 The new seat is held first, in an order of its own that refers to the old ticket, which is CHANGING
 meanwhile. When the new order is paid, at once if there is nothing to pay, the old ticket is CHANGED
@@ -215,12 +216,7 @@ class ChangeHandler:
         if offer.journey and passenger.document_number:
             document = old.place.document or self._seals.document_hash(passenger)
         seat_index = _kept_place(old, offer)
-        replaced = old.item.counterpart
-        if seat_index is not None:
-            replaced = replace(replaced, stock_id=offer.stock_id)
-        if offer.rental:
-            days = tuple(sorted({*old.item.stock_ids} & {*offer.stock_ids}))
-            replaced = replace(replaced, day_stock_ids=days)
+        replaced = _replaced(old, offer, seat_index)
         wanted = _take(order_id, old, offer, replaced, seat_index=seat_index, document=document)
         # both at once: two changes in opposite directions do not wait for each other
         await holds.lock(tx, {*old.item.stock_ids, *offer.stock_ids})
@@ -313,6 +309,15 @@ def _change_terms(cost: policy.ChangeOffer) -> ChangeTerms:
         cost.operator_cause,
         cost.waiver_code,
     )
+
+
+def _replaced(old: TravelTicket, offer: Offer, seat_index: int | None) -> Counterpart:
+    """The old ticket, with what is one place of both."""
+    replaced = old.item.counterpart
+    if offer.rental:
+        days = tuple(sorted({*old.item.stock_ids} & {*offer.stock_ids}))
+        return replace(replaced, day_stock_ids=days)
+    return replaced if seat_index is None else replace(replaced, stock_id=offer.stock_id)
 
 
 UNNUMBERED = -1

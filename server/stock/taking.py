@@ -37,8 +37,9 @@ class Wanted(NamedTuple):
     `other_stock_ids`.
 
     Of what is taken again, or in place of a ticket that is changed: the `seats` it had, others if
-    those are taken; whether it needs a place of its own in `stock_id`, and counts for the traveller,
-    or has both from that ticket; and the key of that ticket's journey, which does not count.
+    those are taken; whether it needs a place of its own in `stock_id`, and counts for the
+    traveller, or has both from that ticket; and the key of that ticket's journey, which does not
+    count.
     """
 
     offer_id: str

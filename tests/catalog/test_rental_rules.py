@@ -22,6 +22,13 @@ from server.catalog.rental_rules import (
     minutes_between,
 )
 
+
+def moments(first: str, last: str) -> st.SearchStrategy[datetime]:
+    """Whole minutes of a clock."""
+    ends = map(datetime.fromisoformat, (first, last))
+    return st.datetimes(*ends).map(lambda each: each.replace(second=0, microsecond=0))
+
+
 LONDON = ZoneInfo("Europe/London")
 """Puts an hour on at 1:00 on 29 March 2026, and back at 2:00 on 25 October."""
 
@@ -43,12 +50,12 @@ LONDON = ZoneInfo("Europe/London")
     ],
 )
 def test_days_are_counted_by_the_clock(pick_up: str, returned: str, days: int) -> None:
-    moments = map(datetime.fromisoformat, (pick_up, returned))
-    assert days_between(*moments, 59) == days
+    begin, end = map(datetime.fromisoformat, (pick_up, returned))
+    assert days_between(begin, end, 59) == days
 
 
 @given(
-    begin=st.datetimes(datetime(2020, 1, 1), datetime(2060, 1, 1)),
+    begin=moments("2020-01-01", "2060-01-01"),
     minutes=st.integers(1, 90 * DAY_MINUTES),
     grace=st.integers(0, 720),
 )
@@ -56,17 +63,18 @@ def test_days_cover_the_rental_but_for_grace_and_none_is_idle(
     begin: datetime, minutes: int, grace: int
 ) -> None:
     days = days_of(minutes, grace)
-    assert days >= 1 and days * DAY_MINUTES + grace >= minutes
+    assert days >= 1
+    assert days * DAY_MINUTES + grace >= minutes
     assert days == 1 or (days - 1) * DAY_MINUTES + grace < minutes
     taken = days_taken(begin.date(), days)
-    assert taken[0] == begin.date() and len(set(taken)) == days
-    assert taken == tuple(sorted(taken)) and taken[-1] - taken[0] == timedelta(days=days - 1)
+    assert taken[0] == begin.date()
+    assert len(set(taken)) == days
+    assert taken == tuple(sorted(taken))
+    assert taken[-1] - taken[0] == timedelta(days=days - 1)
 
 
 @given(
-    begin=st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)).map(
-        lambda each: each.replace(second=0, microsecond=0)
-    ),
+    begin=moments("2026-01-01", "2027-01-01"),
     days=st.integers(1, 90),
 )
 def test_the_same_clock_is_whole_days_in_every_zone_and_season(begin: datetime, days: int) -> None:
@@ -79,9 +87,9 @@ def test_the_same_clock_is_whole_days_in_every_zone_and_season(begin: datetime, 
 
 
 def test_an_hour_that_is_put_on_is_never_shown() -> None:
-    assert not clock_exists(datetime(2026, 3, 29, 1, 30), LONDON)
-    assert clock_exists(datetime(2026, 3, 29, 2, 0), LONDON)
-    assert clock_exists(datetime(2026, 10, 25, 1, 30), LONDON)
+    assert not clock_exists(datetime.fromisoformat("2026-03-29T01:30"), LONDON)
+    assert clock_exists(datetime.fromisoformat("2026-03-29T02:00"), LONDON)
+    assert clock_exists(datetime.fromisoformat("2026-10-25T01:30"), LONDON)
 
 
 HOURS = [
@@ -147,9 +155,7 @@ def test_the_drivers_age_of_a_document(said: int, born: int, fits: bool) -> None
     st.builds(
         RentalKey,
         st.integers(1, 2**31 - 1),
-        st.datetimes(datetime(2020, 1, 1), datetime(2063, 1, 1)).map(
-            lambda each: each.replace(second=0, microsecond=0)
-        ),
+        moments("2020-01-01", "2063-01-01"),
         st.integers(1, 9999),
         st.integers(1, 9999),
         st.integers(1, 999_999),

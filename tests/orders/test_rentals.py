@@ -12,7 +12,10 @@ from typing import Any
 
 import pytest
 from deeptravel.ticketing.v1 import offer_pb2, order_pb2, rental_pb2
+from deeptravel.tickets.v1 import ticket_pb2
 
+from server.audit.records import By
+from server.catalog.rental_fleets import unarchive_fleet
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason
@@ -49,9 +52,9 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
     async with a_world(module_database_url, max_per_traveller=9) as filled:
         db = Database(load_settings(), module_database_url)
         async with db.transaction() as tx:
-            by = {"actor": "test", "now": datetime.now(UTC)}
+            by = By(actor="test", now=datetime.now(UTC))
             await rentals.seed_rentals(tx, cars=CARS, **by)
-            await rentals.rental_fleets.unarchive_fleet(tx, rentals.SUV_FLEET, **by)
+            await unarchive_fleet(tx, rentals.SUV_FLEET, **by)
         await db.close()
         await filled.sql(BUMP)
         yield filled
@@ -146,7 +149,8 @@ async def test_a_price_is_all_of_its_lines(client: TravellerClient) -> None:
     quoted = await client.call(
         "QuoteOrder",
         order_pb2.QuoteOrderRequest(
-            items=[order_pb2.OrderItem(offer_id=found.offer_id)], passengers=[1]
+            items=[order_pb2.OrderItem(offer_id=found.offer_id)],
+            passengers=[ticket_pb2.CUSTOMER_TYPE_ADULT],
         ),
     )
     assert quoted.total_minor == found.price.total_minor
@@ -192,11 +196,8 @@ async def test_why_a_car_cannot_be_had(
 async def test_searches_that_are_refused(
     client: TravellerClient, fields: dict[str, Any], field: str
 ) -> None:
-    values = {"begin": clock(0), "end": clock(1)}
-    request = asked(**values)
-    for name, value in fields.items():
-        request.ClearField(name)
-        request.MergeFrom(rental_pb2.SearchRentalsRequest(**{name: value}))
+    times = {"pick_up_clock": clock(0), "return_clock": clock(1)}
+    request = asked("", "", **times | fields)
     refused = await refusal(client.call("SearchRentals", request))
     assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, (field,))
 
@@ -294,7 +295,8 @@ async def test_the_driver_is_as_old_as_the_document_tells(
     client: TravellerClient, age: int, born: int, allowed: bool
 ) -> None:
     offer = await economy(client, 0, 1, driver_age=age)
-    driver = passenger(document_number=resident_id(MONDAY, born))
+    number = resident_id(MONDAY, born)
+    driver = passenger(document_type=order_pb2.DOCUMENT_TYPE_RESIDENT_ID, document_number=number)
     refused = await refusal_or_none(client.create(offer.offer_id, passengers=[driver]))
     if allowed:
         assert refused is None

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from typing import Any, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.audit.records import By
 from server.catalog import (
     car_categories,
     products,
@@ -141,7 +142,7 @@ async def seed_rentals(
     *,
     cars: int = 3,
     product_changes: Mapping[str, Any] | None = None,
-    **by: Any,
+    **by: Unpack[By],
 ) -> None:
     """Two categories of which one has a fleet on sale at the airport, whose cars may be returned in
     town; what is archived is GONE, the fleet of SUV, location CLOSED and NAVIGATION.
