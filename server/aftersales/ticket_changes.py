@@ -5,8 +5,8 @@ The new seat is held first, in an order of its own that refers to the old ticket
 meanwhile. When the new order is paid, at once if there is nothing to pay, the old ticket is CHANGED
 and its seat free; if it is not paid in time the old ticket is ACTIVE again. So at every moment
 exactly one of the two is, or will be, valid. Old and new of one stock, as another day of a package
-or a longer leg on the same train, are one place: nothing more is held, and the seat stays. So are the
-days of a rental that both have.
+or a longer leg on the same train, are one place: nothing more is held, and the seat stays. So are
+the days of a rental that both have.
 
 What an order shares stays with it, and is valid as long as the latest of its tickets and theirs. A
 blocked ticket is not changed; a block that is set while it is CHANGING is the new ticket's. The new

@@ -233,10 +233,7 @@ async def test_a_hold_that_is_over_gives_every_day_back(
 
 
 async def test_all_days_or_none(world: World, client: TravellerClient) -> None:
-    """The third of four days is sold out: nothing is taken of the others.
-
-    Seen red with only the first day looked at: the constraint no_oversell failed the call.
-    """
+    """The third of four days is sold out: nothing is taken of the others."""
     for _ in range(CARS):
         middle = await economy(client, 2, 1)
         await client.order(middle.offer_id, passengers=[passenger()])
@@ -253,7 +250,7 @@ async def test_a_change_of_range_keeps_the_days_that_both_have(
 ) -> None:
     """All cars are gone on the common days, and the rental is moved by a day all the same.
 
-    Seen red without the shared days: the change was SOLD_OUT.
+    Seen red without the shared days: the change was refused.
     """
     mine = await scenario.sell(
         client, (await economy(client, 0, 3)).offer_id, passengers=[passenger()]
@@ -317,10 +314,7 @@ def resident_id(day: date, age: int) -> str:
 async def test_overlapping_rentals_at_once_never_take_more_than_there_are(
     world: World, server: GateServer
 ) -> None:
-    """Ranges of one to four days that begin on any of five, all at once.
-
-    Seen red with the days after the first not locked: the constraint failed some calls.
-    """
+    """Ranges of one to four days that begin on any of five, all at once."""
     clients = [TravellerClient.of(server.channel, number) for number in range(1, RACERS + 1)]
     ranges = [(number % 5, 1 + number // 5 % 4) for number in range(RACERS)]
     found = [await economy(clients[0], *each) for each in sorted(set(ranges))]
