@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from server.cli import audit_commands, exits, gtfs_feeds
+from server.cli import audit_commands, channel_commands, exits, gtfs_feeds
 from server.platform import logs
 from server.platform.config import Settings, load_settings, unknown_settings
 
@@ -570,6 +570,7 @@ def _stop_before_serving(_number: int, _frame: object) -> None:
 
 
 app.add_typer(audit_commands.app(_settings, _with_database, _actor), name="audit")
+app.add_typer(channel_commands.app(_settings, _with_database, _actor), name="channels")
 
 
 def main() -> None:

@@ -42,7 +42,14 @@ from server.audit.chain_keys import ChainKeys
 from server.audit.chaining import AuditSequencer
 from server.audit.job_trail import note_run
 from server.catalog import tasks as catalog_tasks
-from server.domain import Domain, Platform, start_domain, start_scheduled_versions
+from server.channels import tasks as channel_tasks
+from server.domain import (
+    Domain,
+    Platform,
+    start_channels,
+    start_domain,
+    start_scheduled_versions,
+)
 from server.identity import tasks as identity_tasks
 from server.notifications import tasks as notification_tasks
 from server.orders import search_terms
@@ -103,6 +110,7 @@ def jobs(settings: Settings) -> list[Job]:
         *aftersales_tasks.jobs(settings),
         *audit_tasks.jobs(settings),
         *catalog_tasks.jobs(settings),
+        *channel_tasks.jobs(settings),
         *identity_tasks.jobs(settings),
         *notification_tasks.jobs(settings),
         *order_tasks.jobs(settings),
@@ -226,7 +234,9 @@ class App:
         await start_scheduled_versions(stack, platform)
         domain = await start_domain(stack, platform, Cache(redis_url))
         self._watcher, self._wechat = domain.ticketing.watcher, domain.wechat
-        start_part(stack, "outbox", TaskWorker(platform.db, domain.task_kinds, loops=self.loops))
+        pusher = start_channels(stack, platform, domain.catalogues, redis_url)
+        kinds = {**domain.task_kinds, **pusher.kinds()}
+        start_part(stack, "outbox", TaskWorker(platform.db, kinds, loops=self.loops))
         self._interceptor = interceptor.Interceptor(
             DESCRIPTORS,
             domain.identity,

@@ -14,6 +14,10 @@ from server.api.ticketing.offers import encoded_offer, encoded_price
 from server.api.ticketing.servicer import TicketingDomain
 from server.api.ticketing.servicer_notifications import NotificationDomain
 from server.catalog.catalogue import Catalogues
+from server.channels.connecting import ChannelClients
+from server.channels.pushing import Pusher
+from server.channels.tokens import ChannelTokens
+from server.channels.watching import ThresholdWatch
 from server.configuration.publishing import ScheduledVersions
 from server.identity.service import Identity
 from server.notifications import tasks as notification_tasks
@@ -213,6 +217,18 @@ def _search(orders: Orders, seats: SeatsLeft, cache: Cache) -> Search:
         encode_offer=encoded_offer,
         encode_price=encoded_price,
     )
+
+
+def start_channels(
+    stack: AsyncExitStack, platform: Platform, catalogues: Catalogues, redis_url: str
+) -> Pusher:
+    """What sends outside channels what they are to know."""
+    tokens = ChannelTokens(redis_url, platform.secret_key)
+    clients = ChannelClients(platform.db, platform.secret_key, tokens, platform.limiter)
+    at_stop(stack, "channels", clients.close)
+    watch = ThresholdWatch(platform.db, platform.settings.zone, platform.loops)
+    start_part(stack, "channel thresholds", watch)
+    return Pusher(platform.db, catalogues, clients, platform.settings.zone)
 
 
 def _start_webhooks(stack: AsyncExitStack, platform: Platform) -> Webhooks:

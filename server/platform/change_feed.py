@@ -59,6 +59,7 @@ class ChangeKind(StrEnum):
     EVERYTHING = "EVERYTHING"
     ACCOUNT = "ACCOUNT"
     CATALOGUE = "CATALOGUE"
+    CHANNEL = "CHANNEL"
     LOGIN = "LOGIN"
     """A log-in, by its id: ended, or its session opened for a departure or closed."""
     MERCHANT = "MERCHANT"

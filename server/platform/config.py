@@ -267,6 +267,9 @@ class Settings(NotificationSettings):
     webhook_log_days: int = Field(
         30, ge=4, le=3650, description="how long deliveries that ended are in the log"
     )
+    channel_call_days: int = Field(
+        30, ge=1, le=3650, description="how long calls to outside channels are in their log"
+    )
     done_task_days: int = Field(
         3, ge=3, le=3650, description="how long tasks of the outbox that were done are kept"
     )

@@ -84,6 +84,7 @@ FAMILIES = {
 }
 """The tables that may be spread over nodes, by the column that says where a row is."""
 REFERENCES = {
+    "channels",
     "products",
     "partners",
     "merchants",

@@ -149,6 +149,7 @@ LOOPS = [
     "audit-chain",
     "change-feed",
     "change-listener",
+    "channel-thresholds",
     "database-probe",
     "health",
     "hold-expiry",
@@ -181,6 +182,8 @@ JOBS = [
     "job make-departures",
     "job purge-answers",
     "job purge-changes",
+    "job purge-channel-calls",
+    "job purge-channel-values",
     "job purge-job-runs",
     "job purge-logins",
     "job purge-notifications",
@@ -191,10 +194,12 @@ JOBS = [
     "job remind-tickets",
     "job remind-travellers",
     "job seal-statements",
+    "job send-channels-everything",
     "job settle-tickets",
     "job sum-redemptions",
     "job sum-sales",
     "job sweep-stuck",
+    "job work-out-channel-values",
 ]
 
 

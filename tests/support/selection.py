@@ -17,6 +17,7 @@ STARTERS = (
     "tests.support.http_server",
     "tests.support.redis_cluster",
     "tests.support.server_process",
+    "tests.support.channel_vendors",
     "tests.support.wechat",
     "tools.dev.embedded",
 )

@@ -1,0 +1,120 @@
+"""The clients of channels in this process: one a channel, made anew when anything of it changes."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.channels import call_log
+from server.channels.breaker import CircuitBreaker
+from server.channels.calling import ChannelClient, Connection
+from server.channels.channel_records import (
+    ACTIVE,
+    CHANNELS,
+    ChannelRecord,
+    ChannelSeals,
+    credentials_of,
+    words_of,
+)
+from server.channels.http_pool import HttpPool
+from server.channels.registry import VENDORS, Vendor
+from server.channels.tokens import ChannelTokens
+from server.channels.words import WordPair, Words
+from server.platform.database import Database
+from server.platform.errors import invalid
+from server.platform.ratelimit import RateLimiter
+
+
+class _Read(NamedTuple):
+    """All that a client is made of."""
+
+    record: ChannelRecord
+    sealed: bytes
+    words: tuple[WordPair, ...]
+
+
+@dataclass(slots=True)
+class _Open:
+    read: _Read
+    client: ChannelClient
+    pool: HttpPool
+
+
+class OpenedChannel(NamedTuple):
+    """A channel as it is now, and how to call it."""
+
+    record: ChannelRecord
+    vendor: Vendor
+    client: ChannelClient
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is sent to: neither paused nor revoked."""
+        return self.record.state == ACTIVE
+
+
+class ChannelClients:
+    """What this process calls channels with. Credentials that were rotated, and words that were
+    mapped, count from the next call on.
+    """
+
+    def __init__(
+        self, db: Database, secret_key: bytes, tokens: ChannelTokens, limiter: RateLimiter
+    ) -> None:
+        self.seals = ChannelSeals(secret_key)
+        self._db = db
+        self._tokens = tokens
+        self._limiter = limiter
+        self._open: dict[str, _Open] = {}
+        self._replaced: list[HttpPool] = []
+        self._breakers: dict[str, CircuitBreaker] = {}
+
+    async def get(self, channel_code: str) -> OpenedChannel:
+        """The channel. Raises NOT_FOUND, INVALID_FIELD for one that is not called but fetches,
+        DATABASE_UNAVAILABLE.
+        """
+        async with self._db.transaction() as tx:
+            read = await _read(tx, channel_code)
+        vendor = VENDORS[read.record.vendor_code]
+        if vendor.codec is None:
+            raise invalid("channel_code", f"{vendor.display_name_en} fetches, and is never called")
+        known = self._open.get(channel_code)
+        if known is None or known.read != read:
+            known = self._opened(read, vendor)
+            if replaced := self._open.get(channel_code):
+                self._replaced.append(replaced.pool)  # calls may be under way in it
+            self._open[channel_code] = known
+        return OpenedChannel(read.record, vendor, known.client)
+
+    async def close(self) -> None:
+        """Closes connections and tokens."""
+        for pool in (*self._replaced, *(each.pool for each in self._open.values())):
+            await pool.close()
+        self._open.clear()
+        await self._tokens.close()
+
+    def _opened(self, read: _Read, vendor: Vendor) -> _Open:
+        assert vendor.codec
+        record = read.record
+        credentials = self.seals.open(record.channel_code, read.sealed)
+        codec = vendor.codec(credentials, Words(read.words, record.currency_code))
+        pool = HttpPool(record.base_url)
+        connection = Connection(
+            record.channel_code,
+            f"{record.channel_code}:{record.credentials_version}",
+            codec,
+            pool,
+            record.calls_per_minute,
+        )
+        breaker = self._breakers.setdefault(record.channel_code, CircuitBreaker())
+        client = ChannelClient(
+            connection, self._tokens, self._limiter, partial(call_log.note, self._db), breaker
+        )
+        return _Open(read, client, pool)
+
+
+async def _read(tx: AsyncConnection, channel_code: str) -> _Read:
+    record = await CHANNELS.get(tx, channel_code)
+    stored = await credentials_of(tx, channel_code)
+    return _Read(record, stored.sealed, tuple(await words_of(tx, channel_code)))

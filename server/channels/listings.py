@@ -1,0 +1,213 @@
+"""What is listed at a channel, and what it is to know of it on each day, worked out of catalogue
+and stock.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from typing import NamedTuple, Unpack
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.audit.records import By, already_exists
+from server.audit.trail import AuditedChange, audit
+from server.catalog import pricing
+from server.catalog.catalogue import Catalogue
+from server.catalog.offers import Offer
+from server.channels.channel_records import CHANNELS
+from server.channels.models import channel_listings
+from server.channels.plan_rules import MILLION, offer_id, plan_price
+from server.partners.statement_rules import decimals
+from server.platform.errors import invalid, not_found
+from server.platform.statements import Statement, run
+from server.stock.ids import day_stock_id, departure_id
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelListing:
+    """What is listed as `item_id`: a package, or a class of a timetable's departures between two
+    stops, by their positions; with its price plan.
+    """
+
+    channel_code: str
+    item_id: str
+    location: str
+    currency_code: str
+    product_id: int | None = None
+    timetable_id: int | None = None
+    class_index: int | None = None
+    origin_index: int | None = None
+    destination_index: int | None = None
+    customer_type: str = "ADULT"
+    rate_millionths: int = MILLION
+    markup_basis_points: int = 0
+    threshold: int = 5
+    days_ahead: int = 90
+
+
+class WantedValue(NamedTuple):
+    """What a channel is to know of an item on a day; `currency_code` of a price alone, `stock_id`
+    of a quantity that is sold.
+    """
+
+    what: str
+    item_id: str
+    day: date
+    location: str
+    wanted: int
+    currency_code: str | None
+    stock_id: int | None
+
+
+class LeftOfStock(NamedTuple):
+    """How many of a stock are left, none of one that is closed."""
+
+    stock_id: int
+    left: int
+
+
+_LEFT = Statement(
+    """
+SELECT stock_id, CASE WHEN closed THEN 0 ELSE total - held - sold END
+FROM stocks WHERE stock_id = ANY($1::bigint[])
+""",
+    LeftOfStock,
+)
+
+
+async def add_listing(tx: AsyncConnection, new: ChannelListing, **by: Unpack[By]) -> None:
+    """Lists something. Raises NOT_FOUND, REVOKED, ALREADY_EXISTS, INVALID_FIELD."""
+    await CHANNELS.lock_active(tx, new.channel_code)
+    if (new.product_id is None) == (new.timetable_id is None):
+        raise invalid("product_id", "list a product, or a timetable with class and stops")
+    places = (new.class_index, new.origin_index, new.destination_index)
+    if any((each is None) != (new.timetable_id is None) for each in places):
+        raise invalid("timetable_id", "needs class_index, origin_index and destination_index")
+    row = {**asdict(new), "create_time": by["now"]}
+    made = insert(channel_listings).values(row).on_conflict_do_nothing()
+    if not (await tx.execute(made.returning(channel_listings.c.item_id))).one_or_none():
+        raise already_exists("channel listing", f"{new.channel_code}/{new.item_id}")
+    await _trace(tx, "create", new, before=None, after=asdict(new), **by)
+
+
+async def remove_listing(
+    tx: AsyncConnection, channel_code: str, item_id: str, **by: Unpack[By]
+) -> None:
+    """Ends a listing; what the channel knows of it is made 0 by whoever works out its values next.
+    Raises NOT_FOUND, REVOKED.
+    """
+    await CHANNELS.lock_active(tx, channel_code)
+    c = channel_listings.c
+    found = [each for each in await listings_of(tx, channel_code) if each.item_id == item_id]
+    if not found:
+        raise not_found("channel listing", f"{channel_code}/{item_id}")
+    await tx.execute(
+        delete(channel_listings).where(c.channel_code == channel_code, c.item_id == item_id)
+    )
+    await _trace(tx, "delete", found[0], before=asdict(found[0]), after=None, **by)
+
+
+async def listings_of(tx: AsyncConnection, channel_code: str) -> list[ChannelListing]:
+    """All of a channel, in the order of items."""
+    c = channel_listings.c
+    columns = [each for each in c if each.name != "create_time"]
+    query = select(*columns).where(c.channel_code == channel_code).order_by(c.item_id)
+    return [ChannelListing(**row) for row in (await tx.execute(query)).mappings()]
+
+
+async def wanted_values(
+    tx: AsyncConnection,
+    catalogue: Catalogue,
+    listings: Sequence[ChannelListing],
+    *,
+    partner_id: int,
+    today: date,
+    now: datetime,
+) -> list[WantedValue]:
+    """Prices and quantities of all days ahead. A day without an offer, or a fare, has the quantity
+    0 and no price.
+    """
+    days = [
+        (listing, today + timedelta(days=ahead))
+        for listing in listings
+        for ahead in range(listing.days_ahead)
+    ]
+    offers = [(listing, day, _offer(catalogue, listing, day, now)) for listing, day in days]
+    stocks = {id(o): _stock_ids(o, day, partner_id) for _, day, o in offers if o}
+    wanted = sorted({each for ids in stocks.values() for each in ids})
+    left = {row.stock_id: row.left for row in await run(tx, _LEFT(wanted))} if wanted else {}
+    values: list[WantedValue] = []
+    for listing, day, offer in offers:
+        price = _price(catalogue, listing, offer, now) if offer else None
+        known = [each for each in stocks[id(offer)] if each in left] if offer else []
+        stock = known[0] if known and price is not None else None
+        place = (listing.item_id, day, listing.location)
+        quantity = max(left[stock], 0) if stock is not None else 0
+        values.append(WantedValue("AVAILABILITY", *place, quantity, None, stock))
+        if price is not None:
+            values.append(WantedValue("PRICES", *place, price, listing.currency_code, None))
+    return values
+
+
+def _offer(catalogue: Catalogue, listing: ChannelListing, day: date, now: datetime) -> Offer | None:
+    timetable = listing.timetable_id
+    found = catalogue.offer(
+        offer_id(
+            product_id=listing.product_id,
+            timetable_id=timetable,
+            class_index=listing.class_index,
+            origin_index=listing.origin_index,
+            destination_index=listing.destination_index,
+            departure_id=None if timetable is None else departure_id(timetable, day),
+            day=day,
+        )
+    )
+    return None if found is None or found.unavailable(now) else found
+
+
+def _stock_ids(offer: Offer, day: date, partner_id: int) -> Iterable[int]:
+    """Where the channel's stock of an offer may be, the narrower first: a partner may have one of a
+    package's single day. An offer's own is DIRECT's, whose keys end with 0.
+    """
+    of_all = offer.stock_id + partner_id
+    if partner_id and offer.journey is None:
+        return day_stock_id(offer.product_id, day, partner_id), of_all
+    return (of_all,)
+
+
+def _price(
+    catalogue: Catalogue, listing: ChannelListing, offer: Offer, now: datetime
+) -> int | None:
+    try:
+        price = catalogue.price(offer, [listing.customer_type], [], now)
+    except pricing.NoFare:
+        return None
+    return plan_price(
+        price.total_minor,
+        digits=decimals(offer.currency_code),
+        plan_digits=decimals(listing.currency_code),
+        rate_millionths=listing.rate_millionths,
+        markup_basis_points=listing.markup_basis_points,
+    )
+
+
+async def _trace(
+    tx: AsyncConnection,
+    action: str,
+    listing: ChannelListing,
+    *,
+    before: dict[str, object] | None,
+    after: dict[str, object] | None,
+    **by: Unpack[By],
+) -> None:
+    change = AuditedChange(
+        actor=by["actor"],
+        action=action,
+        resource="channel_listing",
+        name=f"{listing.channel_code}/{listing.item_id}",
+        before=before,
+        after=after,
+    )
+    await run(tx, audit(change, now=by["now"]))

@@ -1,0 +1,158 @@
+"""Channels, their words and what is listed there, what each was sent of it, and every call.
+
+Rows of one channel carry `channel_code`, which leads every key of the family.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    Uuid,
+)
+
+from server.platform.database import metadata
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("channel_code", Text, primary_key=True),
+    # of registry.py
+    Column("vendor_code", Text, nullable=False),
+    # whose allotments are sold there; 0 is DIRECT
+    Column("partner_id", Integer, nullable=False),
+    Column("base_url", Text, nullable=False),
+    # of amounts whose currency the vendor does not say
+    Column("currency_code", Text, nullable=False),
+    Column("calls_per_minute", Integer, nullable=False),
+    # JSON, AES-GCM, bound to the channel; empty of one that fetches a feed
+    Column("sealed_credentials", LargeBinary, nullable=False),
+    # counts their rotations: tokens and the limit of calls belong to one version
+    Column("credentials_version", Integer, nullable=False, server_default="1"),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("state IN ('ACTIVE', 'PAUSED', 'REVOKED')", name="state"),
+    CheckConstraint("calls_per_minute BETWEEN 1 AND 60000", name="calls_per_minute"),
+)
+
+channel_words = Table(
+    "channel_words",
+    metadata,
+    Column("channel_code", ForeignKey(channels.c.channel_code), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    # the word that says which row it is: the vendor's of states and codes, ours of all others
+    Column("word", Text, primary_key=True),
+    Column("counterpart", Text, nullable=False),
+    # counts the changes of the row
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+)
+
+channel_listings = Table(
+    "channel_listings",
+    metadata,
+    Column("channel_code", ForeignKey(channels.c.channel_code), primary_key=True),
+    # what the vendor calls it
+    Column("item_id", Text, primary_key=True),
+    # our word for the place, see MappingKind.LOCATION
+    Column("location", Text, nullable=False),
+    # a package; or a class of a timetable's departures from one stop to another, by position
+    Column("product_id", Integer),
+    Column("timetable_id", Integer),
+    Column("class_index", Integer),
+    Column("origin_index", Integer),
+    Column("destination_index", Integer),
+    # the price plan: the fare of whom, in which currency, at which rate, with what on top
+    Column("customer_type", Text, nullable=False),
+    Column("currency_code", Text, nullable=False),
+    # units of that currency for a unit of the product's, in millionths
+    Column("rate_millionths", BigInteger, nullable=False),
+    # hundredths of a percent on top, or off if below zero
+    Column("markup_basis_points", Integer, nullable=False),
+    # so many left, or fewer, are sent at once, and so is what comes back from there
+    Column("threshold", Integer, nullable=False),
+    Column("days_ahead", Integer, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint(
+        "(product_id IS NULL) <> (timetable_id IS NULL) AND (timetable_id IS NULL) ="
+        " (class_index IS NULL) AND (timetable_id IS NULL) = (origin_index IS NULL)"
+        " AND (timetable_id IS NULL) = (destination_index IS NULL)",
+        name="subject",
+    ),
+    CheckConstraint("rate_millionths > 0", name="rate"),
+    CheckConstraint("markup_basis_points BETWEEN -10000 AND 100000", name="markup"),
+    CheckConstraint("threshold BETWEEN 0 AND 1000", name="threshold"),
+    CheckConstraint("days_ahead BETWEEN 1 AND 365", name="days_ahead"),
+)
+
+channel_values = Table(
+    "channel_values",
+    metadata,
+    # what a channel is to know of an item on a day, and what it was sent: absolute values, of which
+    # the last version wins
+    Column("channel_code", ForeignKey(channels.c.channel_code), primary_key=True),
+    # PRICES or AVAILABILITY
+    Column("what", Text, primary_key=True),
+    Column("item_id", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("location", Text, nullable=False),
+    # a price in minor units of `currency_code`, or how many are left
+    Column("wanted", BigInteger, nullable=False),
+    Column("currency_code", Text),
+    Column("wanted_version", BigInteger, nullable=False),
+    Column("wanted_time", DateTime(timezone=True), nullable=False),
+    # before all others
+    Column("urgent", Boolean, nullable=False, server_default="false"),
+    # whose quantity it is; none where nothing is sold whatever is left
+    Column("stock_id", BigInteger),
+    Column("sent", BigInteger),
+    Column("sent_version", BigInteger, nullable=False, server_default="0"),
+    Column("sent_time", DateTime(timezone=True)),
+    # why this version is not sent: a word that is mapped to nothing, or the vendor's refusal
+    Column("fault", Text, nullable=False, server_default=""),
+    CheckConstraint("what IN ('PRICES', 'AVAILABILITY')", name="what"),
+    CheckConstraint("wanted >= 0", name="wanted"),
+    CheckConstraint("sent_version <= wanted_version", name="versions"),
+    CheckConstraint("(what = 'PRICES') = (currency_code IS NOT NULL)", name="currency"),
+    postgresql_with={"fillfactor": 70},
+)
+_v = channel_values.c
+Index(
+    "ix_channel_values_pending",
+    _v.channel_code,
+    _v.what,
+    _v.urgent.desc(),
+    _v.wanted_time,
+    postgresql_where=_v.sent_version < _v.wanted_version,
+)
+
+channel_calls = Table(
+    "channel_calls",
+    metadata,
+    Column("channel_code", Text, primary_key=True),
+    Column("call_id", Uuid, primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    # 0 without an answer
+    Column("http_status", Integer, nullable=False),
+    # OK, or a FailureKind
+    Column("outcome", Text, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("request_bytes", Integer, nullable=False),
+    Column("response_bytes", Integer, nullable=False),
+    # without personal data
+    Column("error", Text, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+)
+Index("ix_channel_calls_create_time", channel_calls.c.create_time, postgresql_using="brin")

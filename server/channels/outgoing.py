@@ -1,0 +1,229 @@
+"""What each channel is to know, and what it was sent: absolute values, of which the last wins.
+
+A value that changes while an older one waits takes its place: so a storm of changes, or an outage,
+makes at most one entry an item and day. What was sent is marked with the version that was sent; a
+newer one goes on waiting.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import NamedTuple
+
+from server.channels.listings import WantedValue
+from server.platform.statements import Command, Statement
+
+
+class PendingValue(NamedTuple):
+    """A value that waits to be sent."""
+
+    what: str
+    item_id: str
+    day: date
+    location: str
+    wanted: int
+    currency_code: str | None
+    wanted_version: int
+
+
+class Drift(NamedTuple):
+    """How far a channel is behind: `waiting` values, the oldest since `oldest_time`; `faulty` ones
+    that cannot be sent as they are; `sent_time` of the last that was sent.
+    """
+
+    what: str
+    known: int
+    waiting: int
+    faulty: int
+    oldest_time: datetime | None
+    sent_time: datetime | None
+
+
+class ValueFault(NamedTuple):
+    """Why a value is not sent."""
+
+    what: str
+    item_id: str
+    day: date
+    fault: str
+
+
+_WANT = Statement(
+    """
+INSERT INTO channel_values AS v
+  (channel_code, what, item_id, day, location, wanted, currency_code, stock_id, wanted_version,
+   wanted_time)
+SELECT $1, n.what, n.item_id, n.day, n.location, n.wanted, n.currency_code, n.stock_id, 1,
+  $2::timestamptz
+FROM unnest($3::text[], $4::text[], $5::date[], $6::text[], $7::bigint[], $8::text[],
+  $9::bigint[]) AS n (what, item_id, day, location, wanted, currency_code, stock_id)
+ORDER BY n.what, n.item_id, n.day
+ON CONFLICT (channel_code, what, item_id, day) DO UPDATE SET
+  location = excluded.location, wanted = excluded.wanted, stock_id = excluded.stock_id,
+  currency_code = excluded.currency_code, fault = '',
+  wanted_version = v.wanted_version
+    + CASE WHEN (v.wanted, v.currency_code, v.location) IS DISTINCT FROM
+      (excluded.wanted, excluded.currency_code, excluded.location) OR v.fault <> ''
+    THEN 1 ELSE 0 END,
+  wanted_time = CASE WHEN v.sent_version = v.wanted_version THEN excluded.wanted_time
+    ELSE v.wanted_time END
+WHERE (v.wanted, v.currency_code, v.location, v.stock_id) IS DISTINCT FROM
+  (excluded.wanted, excluded.currency_code, excluded.location, excluded.stock_id)
+  OR v.fault <> ''
+RETURNING v.what
+""",
+    str,
+)
+# of those that are listed no more: nothing of them is left
+_END = Statement(
+    """
+UPDATE channel_values v SET wanted = 0, stock_id = NULL, wanted_version = wanted_version + 1,
+  wanted_time = $2::timestamptz, fault = ''
+WHERE channel_code = $1 AND what = 'AVAILABILITY' AND wanted > 0 AND day >= $3::date
+  AND NOT EXISTS (SELECT FROM channel_listings l
+    WHERE l.channel_code = $1 AND l.item_id = v.item_id)
+RETURNING what
+""",
+    str,
+)
+# what is left of few, or of few no more
+_WATCH = Statement(
+    """
+UPDATE channel_values v SET wanted = f.available, wanted_version = wanted_version + 1, fault = '',
+  urgent = true,
+  wanted_time = CASE WHEN sent_version = wanted_version THEN $1::timestamptz ELSE wanted_time END
+FROM (
+  SELECT o.channel_code, o.item_id, o.day,
+    GREATEST(CASE WHEN s.closed THEN 0 ELSE s.total - s.held - s.sold END, 0) AS available
+  FROM channels c
+  JOIN channel_listings l ON l.channel_code = c.channel_code
+  JOIN channel_values o ON o.channel_code = l.channel_code AND o.what = 'AVAILABILITY'
+    AND o.item_id = l.item_id AND o.day >= $2::date AND o.stock_id IS NOT NULL
+  JOIN stocks s ON s.stock_id = o.stock_id
+  WHERE c.state <> 'REVOKED'
+    AND o.wanted <> GREATEST(CASE WHEN s.closed THEN 0 ELSE s.total - s.held - s.sold END, 0)
+    AND LEAST(o.wanted, CASE WHEN s.closed THEN 0 ELSE s.total - s.held - s.sold END)
+      <= l.threshold
+  ORDER BY 1, 2, 3) f
+WHERE v.channel_code = f.channel_code AND v.what = 'AVAILABILITY' AND v.item_id = f.item_id
+  AND v.day = f.day
+RETURNING v.channel_code
+""",
+    str,
+)
+_PENDING = Statement(
+    """
+SELECT what, item_id, day, location, wanted, currency_code, wanted_version
+FROM channel_values
+WHERE channel_code = $1 AND what = $2 AND sent_version < wanted_version AND fault = ''
+  AND day >= $3::date
+ORDER BY urgent DESC, wanted_time LIMIT $4::int
+""",
+    PendingValue,
+)
+_SENT = Statement("""
+UPDATE channel_values v SET sent = n.sent, sent_version = n.version, sent_time = $2::timestamptz,
+  urgent = urgent AND n.version < wanted_version
+FROM unnest($3::text[], $4::text[], $5::date[], $6::bigint[], $7::bigint[])
+  AS n (what, item_id, day, sent, version)
+WHERE v.channel_code = $1 AND v.what = n.what AND v.item_id = n.item_id AND v.day = n.day
+  AND v.sent_version < n.version
+""")
+_REFUSED = Statement("""
+UPDATE channel_values v SET fault = n.fault
+FROM unnest($2::text[], $3::text[], $4::date[], $5::bigint[], $6::text[])
+  AS n (what, item_id, day, version, fault)
+WHERE v.channel_code = $1 AND v.what = n.what AND v.item_id = n.item_id AND v.day = n.day
+  AND v.wanted_version = n.version
+""")
+_AGAIN = Statement(
+    """
+UPDATE channel_values SET wanted_version = wanted_version + 1, fault = '',
+  wanted_time = CASE WHEN sent_version = wanted_version THEN $2::timestamptz ELSE wanted_time END
+WHERE channel_code = $1 AND day >= $3::date
+RETURNING what
+""",
+    str,
+)
+_DRIFT = Statement(
+    """
+SELECT what, count(*), count(*) FILTER (WHERE sent_version < wanted_version AND fault = ''),
+  count(*) FILTER (WHERE fault <> ''),
+  min(wanted_time) FILTER (WHERE sent_version < wanted_version), max(sent_time)
+FROM channel_values WHERE channel_code = $1 AND day >= $2::date GROUP BY what ORDER BY what
+""",
+    Drift,
+)
+_FAULTS = Statement(
+    """
+SELECT what, item_id, day, fault FROM channel_values
+WHERE channel_code = $1 AND fault <> '' ORDER BY what, item_id, day LIMIT $2::int
+""",
+    ValueFault,
+)
+_PURGE = Statement(
+    """
+DELETE FROM channel_values WHERE (channel_code, what, item_id, day) IN (
+  SELECT channel_code, what, item_id, day FROM channel_values WHERE day < $1::date
+  LIMIT $2::int FOR UPDATE SKIP LOCKED)
+RETURNING what
+""",
+    str,
+)
+
+
+def want(channel_code: str, values: Sequence[WantedValue], *, now: datetime) -> Command[str] | None:
+    """Has these values sent, as far as they are others than before; a row for each that is."""
+    return _WANT.of_rows(values, channel_code, now)
+
+
+def end_unlisted(channel_code: str, *, today: date, now: datetime) -> Command[str]:
+    """Has 0 sent of what is listed no more; a row for each."""
+    return _END(channel_code, now, today)
+
+
+def watch_thresholds(*, today: date, now: datetime) -> Command[str]:
+    """Has quantities sent, before all others, that are at a listing's threshold, or were; the
+    channel of each.
+    """
+    return _WATCH(now, today)
+
+
+def pending(channel_code: str, what: str, *, today: date, limit: int) -> Command[PendingValue]:
+    """What waits to be sent, the most urgent first, then the oldest."""
+    return _PENDING(channel_code, what, today, limit)
+
+
+def mark_sent(
+    channel_code: str, values: Sequence[PendingValue], *, now: datetime
+) -> Command[None] | None:
+    """These were sent, in the versions that they had then."""
+    rows = [(v.what, v.item_id, v.day, v.wanted, v.wanted_version) for v in values]
+    return _SENT.of_rows(rows, channel_code, now)
+
+
+def mark_refused(
+    channel_code: str, values: Sequence[tuple[PendingValue, str]]
+) -> Command[None] | None:
+    """These cannot be sent, and why; another value, or a full sync, is tried again."""
+    rows = [(v.what, v.item_id, v.day, v.wanted_version, why) for v, why in values]
+    return _REFUSED.of_rows(rows, channel_code)
+
+
+def send_again(channel_code: str, *, today: date, now: datetime) -> Command[str]:
+    """Has everything sent once more, whatever was sent before; a row for each."""
+    return _AGAIN(channel_code, now, today)
+
+
+def drift(channel_code: str, *, today: date) -> Command[Drift]:
+    """How far a channel is behind, by prices and quantities."""
+    return _DRIFT(channel_code, today)
+
+
+def faults(channel_code: str, *, limit: int) -> Command[ValueFault]:
+    """Values that are not sent, with the reasons."""
+    return _FAULTS(channel_code, limit)
+
+
+def purge(*, before: date, limit: int) -> Command[str]:
+    """Forgets values of days that are over; a row for each."""
+    return _PURGE(before, limit)

@@ -1,0 +1,193 @@
+"""Prices and quantities on their way to a channel: worked out, then sent in batches.
+
+A channel that is away or limits us is asked again later, and nothing is lost, as values wait in
+their table; neither is a failure of the task. A batch that is refused is halved until the entry is
+found that is: that one waits for another value, with the refusal as its fault.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog.catalogue import Catalogues
+from server.channels import channel_records, outgoing
+from server.channels.connecting import ChannelClients, OpenedChannel
+from server.channels.facts import (
+    AvailabilityUpdate,
+    Capability,
+    ChannelCallError,
+    FailureKind,
+    Money,
+    PriceUpdate,
+    UnmappedError,
+)
+from server.channels.listings import listings_of, wanted_values
+from server.channels.outgoing import PendingValue
+from server.channels.registry import VENDORS
+from server.channels.wire import Codec, Entry
+from server.platform.database import Database
+from server.platform.outbox import NewTask, Postpone, Task, enqueue
+from server.platform.statements import run
+from server.platform.task_worker import TaskKind
+
+WORK_OUT = "channel.work_out"
+"""Has the values of a channel worked out; the key is its code."""
+PUSH = "channel.push"
+"""Has what waits sent; the key is `channel:WHAT`."""
+PUSHED = (Capability.AVAILABILITY, Capability.PRICES)
+AGAIN_SECONDS = 15
+"""A channel that gave no answer, or none that could be used, is asked again so much later."""
+WITHOUT_RIGHT_SECONDS = 60
+"""And one that does not take our credentials."""
+ROUND_SECONDS = 20.0
+"""A task sends so long, and is then due again: it gives others their turn."""
+LONGEST_FAULT = 300
+
+log = structlog.get_logger()
+
+
+def ask(kind: str, keys: Sequence[str], now: datetime) -> list[NewTask]:
+    """Tasks of a kind, due now."""
+    return [NewTask(kind, key, {}, now) for key in keys]
+
+
+def push_keys(channel_code: str) -> list[str]:
+    """The keys of what is pushed to a channel."""
+    return [f"{channel_code}:{what}" for what in PUSHED]
+
+
+class Pusher:
+    """Works out and sends what channels are to know."""
+
+    def __init__(
+        self, db: Database, catalogues: Catalogues, clients: ChannelClients, zone: ZoneInfo
+    ) -> None:
+        self._db = db
+        self._catalogues = catalogues
+        self._clients = clients
+        self._zone = zone
+
+    def kinds(self) -> dict[str, TaskKind]:
+        """The tasks of channels."""
+        return {
+            WORK_OUT: TaskKind(self.work_out, most_seconds=120.0),
+            PUSH: TaskKind(self.push, max_at_once=16, most_seconds=120.0),
+        }
+
+    async def work_out(self, task: Task) -> None:
+        """Compares what the channel is to know with catalogue and stock as they are."""
+        catalogue = await self._catalogues.get()
+
+        async def work(tx: AsyncConnection) -> None:
+            now = task.now()
+            channel = await channel_records.CHANNELS.get(tx, task.key)
+            today = now.astimezone(self._zone).date()
+            values = await wanted_values(
+                tx,
+                catalogue,
+                await listings_of(tx, task.key),
+                partner_id=channel.partner_id,
+                today=today,
+                now=now,
+            )
+            await run(tx, outgoing.want(task.key, values, now=now))
+            await run(tx, outgoing.end_unlisted(task.key, today=today, now=now))
+            await task.done(tx)
+            if VENDORS[channel.vendor_code].codec:  # else it fetches
+                await run(tx, enqueue(*ask(PUSH, push_keys(task.key), now), now=now))
+
+        await self._db.in_transaction(work)
+
+    async def push(self, task: Task) -> Postpone | None:
+        """Sends what waits, until nothing does."""
+        channel_code, _, word = task.key.rpartition(":")
+        what, until = Capability(word), time.monotonic() + ROUND_SECONDS
+        channel = await self._clients.get(channel_code)
+        today = task.now().astimezone(self._zone).date()
+        while channel.is_active and what in channel.vendor.capabilities:
+            async with self._db.transaction() as tx:
+                command = outgoing.pending(
+                    channel_code, what, today=today, limit=channel.vendor.batch
+                )
+                waiting = await run(tx, command)
+            if not waiting:
+                break
+            try:
+                await self._send(channel, what, waiting, task)
+            except ChannelCallError as error:
+                return Postpone(task.now() + timedelta(seconds=_wait_seconds(error)))
+            if time.monotonic() > until:
+                return Postpone(task.now())
+        await self._db.in_transaction(task.done)
+        return None
+
+    async def _send(
+        self, channel: OpenedChannel, what: Capability, waiting: list[PendingValue], task: Task
+    ) -> None:
+        """Sends a batch, and marks what was sent. Raises ChannelCallError, but REFUSED."""
+        code, faults = channel.record.channel_code, list[tuple[PendingValue, str]]()
+        entries: list[tuple[PendingValue, Entry]] = []
+        for value in waiting:
+            try:
+                entries.append((value, _entry(channel.client.codec, value)))
+            except UnmappedError as error:
+                faults.append((value, str(error)))
+        halves = [entries] if entries else []
+        while halves:
+            part = halves.pop()
+            try:
+                await channel.client.push(what, [entry for _, entry in part])
+            except ChannelCallError as error:
+                if error.kind is not FailureKind.REFUSED:
+                    await self._mark(code, [], faults, task)
+                    raise
+                if len(part) > 1:
+                    middle = len(part) // 2
+                    halves += [part[middle:], part[:middle]]
+                else:
+                    faults.append((part[0][0], str(error)[:LONGEST_FAULT]))
+            else:
+                await self._mark(code, [value for value, _ in part], [], task)
+        await self._mark(code, [], faults, task)
+
+    async def _mark(
+        self,
+        channel_code: str,
+        sent: list[PendingValue],
+        faults: list[tuple[PendingValue, str]],
+        task: Task,
+    ) -> None:
+        async def work(tx: AsyncConnection) -> None:
+            await run(tx, outgoing.mark_sent(channel_code, sent, now=task.now()))
+            await run(tx, outgoing.mark_refused(channel_code, faults))
+
+        if sent or faults:
+            await self._db.in_transaction(work)
+        for value, why in faults:
+            log.error(
+                "channel.value_refused",
+                channel=channel_code,
+                what=value.what,
+                item=value.item_id,
+                day=value.day.isoformat(),
+                why=why,
+            )
+
+
+def _entry(codec: Codec, value: PendingValue) -> Entry:
+    place: tuple[str, str, date] = (value.item_id, value.location, value.day)
+    if value.currency_code is None:
+        return codec.availability_entry(AvailabilityUpdate(*place, value.wanted))
+    return codec.price_entry(PriceUpdate(*place, Money(value.wanted, value.currency_code)))
+
+
+def _wait_seconds(error: ChannelCallError) -> int:
+    if error.kind is FailureKind.AUTHENTICATION:
+        return WITHOUT_RIGHT_SECONDS
+    if error.kind is FailureKind.RATE_LIMITED:
+        return max(error.retry_after_seconds, 1)
+    return max(error.retry_after_seconds, AGAIN_SECONDS)

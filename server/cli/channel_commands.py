@@ -1,0 +1,349 @@
+"""`deeptravel channels …`: outside channels connected, mapped, listed, tested, paused, compared."""
+
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from server.audit.records import By
+from server.platform.config import ConfigError, Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from server.platform.database import Database
+
+Work = Callable[["AsyncConnection", bytes, By], Awaitable[Any]]
+Code = Annotated[str, typer.Argument(help="The channel's code here, e.g. CTRIP-1.")]
+Kind = Annotated[str, typer.Argument(help="CATEGORY, FEATURE, FUEL, LOCATION, STATUS …")]
+Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at the most.")]
+
+
+def app(
+    settings: Callable[[], Settings], with_database: Callable[..., Any], actor: Callable[[], str]
+) -> typer.Typer:
+    """The commands, which reach the database as all others do."""
+    made = typer.Typer(
+        no_args_is_help=True,
+        help="Outside channels (Ctrip, Booking.com, Expedia …): connect, test, map, list, sync.",
+    )
+    runner = Runner(settings, with_database, actor)
+    for add in (_add_connecting, _add_words, _add_listings, _add_sync, _add_views, _add_test):
+        add(made, runner)
+    return made
+
+
+class Runner:
+    """Runs the work of a command in a transaction."""
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        with_database: Callable[..., Any],
+        actor: Callable[[], str],
+    ) -> None:
+        self.settings = settings
+        self._with_database = with_database
+        self._actor = actor
+
+    def run(self, work: Work, *, reads: bool = False) -> Any:
+        """What `work` gives."""
+        by = By(actor=self._actor(), now=datetime.now(UTC))
+
+        def with_key(db: "Database", key: bytes) -> Awaitable[Any]:
+            return db.in_transaction(lambda tx: work(tx, key, by))
+
+        return self._with_database(self.settings(), with_key, reads=reads)
+
+    def call(self, code: str) -> None:
+        """Calls a channel. Raises ChannelCallError, NOT_FOUND."""
+        from server.channels.connecting import ChannelClients
+        from server.channels.tokens import ChannelTokens
+        from server.cli import development
+        from server.platform.ratelimit import RateLimiter
+
+        settings = self.settings()
+
+        async def work(db: "Database", key: bytes) -> None:
+            with development.open_places(settings, attach=True) as found:
+                limiter = RateLimiter(found.redis_url)
+                clients = ChannelClients(db, key, ChannelTokens(found.redis_url, key), limiter)
+                try:
+                    await (await clients.get(code)).client.test()
+                finally:
+                    await clients.close()
+                    await limiter.close()
+
+        self._with_database(settings, work)
+
+
+def _add_connecting(made: typer.Typer, runner: Runner) -> None:
+    @made.command()
+    def connect(  # noqa: PLR0917 - options
+        code: Code,
+        vendor: Annotated[str, typer.Option(help="ctrip, booking_com, expedia, kayak, zuzuche.")],
+        currency: Annotated[str, typer.Option(help="Of amounts without a currency, e.g. CNY.")],
+        credentials: Annotated[
+            Path | None, typer.Option(help="A JSON file of what the vendor gave us; - is input.")
+        ] = None,
+        base_url: Annotated[str, typer.Option(help="The vendor's if empty.")] = "",
+        partner: Annotated[
+            str, typer.Option(help="Whose allotments are sold there; our own if empty.")
+        ] = "",
+        calls_per_minute: Annotated[int, typer.Option(help="The vendor's usual if 0.")] = 0,
+    ) -> None:
+        """Connect a channel. Its words begin with those that the vendor's document gives."""
+        from server.channels.channel_records import ChannelSeals, NewChannel, connect_channel
+        from server.parties.partners import PARTNERS
+
+        given = _credentials(credentials)
+
+        async def work(tx: "AsyncConnection", key: bytes, by: By) -> Any:
+            partner_id = (await PARTNERS.get(tx, partner)).partner_id if partner else 0
+            new = NewChannel(
+                channel_code=code,
+                vendor_code=vendor,
+                partner_id=partner_id,
+                base_url=base_url,
+                currency_code=currency,
+                calls_per_minute=calls_per_minute,
+            )
+            return await connect_channel(tx, ChannelSeals(key), new, given, **by)
+
+        typer.echo(f"{runner.run(work).channel_code} is connected; try `channels test {code}`")
+
+    @made.command()
+    def rotate(
+        code: Code, credentials: Annotated[Path, typer.Argument(help="A JSON file; - is input.")]
+    ) -> None:
+        """Give a channel other credentials, which count from its next call on."""
+        from server.channels.channel_records import ChannelSeals, rotate_credentials
+
+        given = _credentials(credentials)
+
+        async def work(tx: "AsyncConnection", key: bytes, by: By) -> Any:
+            return await rotate_credentials(tx, ChannelSeals(key), code, given, **by)
+
+        typer.echo(f"{code} has credentials of version {runner.run(work).credentials_version}")
+
+    @made.command()
+    def pause(code: Code) -> None:
+        """Send a channel nothing; what changes meanwhile waits."""
+        typer.echo(f"{code} is {_set_paused(runner, code, paused=True)}")
+
+    @made.command()
+    def resume(code: Code) -> None:
+        """Send a paused channel what has changed meanwhile."""
+        typer.echo(f"{code} is {_set_paused(runner, code, paused=False)}")
+
+
+def _add_words(made: typer.Typer, runner: Runner) -> None:
+    @made.command("map")
+    def map_word(code: Code, kind: Kind, ours: str, theirs: str) -> None:
+        """Say what the vendor calls a word of ours; of STATUS and ERROR_CODE, what theirs means."""
+        from server.channels import channel_records
+        from server.channels.words import WordPair
+
+        pair = WordPair(_kind(kind), ours, theirs)
+
+        async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
+            return await channel_records.map_word(tx, code, pair, **by)
+
+        runner.run(work)
+        typer.echo(f"{code}: {kind} {ours} is {theirs}; `channels sync {code}` sends what waited")
+
+    @made.command()
+    def unmap(code: Code, kind: Kind, word: str) -> None:
+        """Remove a word: theirs of STATUS and ERROR_CODE, ours of all others."""
+        from server.channels.channel_records import unmap_word
+
+        async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
+            return await unmap_word(tx, code, _kind(kind), word, **by)
+
+        runner.run(work)
+        typer.echo(f"{code}: {kind} {word} is mapped to nothing")
+
+    @made.command()
+    def words(code: Code) -> None:
+        """Show the vendor's words beside ours."""
+        from server.channels.channel_records import words_of
+
+        for pair in runner.run(lambda tx, _key, _by: words_of(tx, code), reads=True):
+            typer.echo(f"{pair.kind:20} {pair.ours:24} {pair.theirs}")
+
+
+def _add_listings(made: typer.Typer, runner: Runner) -> None:
+    @made.command("list-item")
+    def list_item(  # noqa: PLR0913, PLR0917 - options
+        code: Code,
+        item: Annotated[str, typer.Argument(help="By what id the vendor knows it.")],
+        location: Annotated[str, typer.Option(help="Our word for the place, mapped to theirs.")],
+        currency: Annotated[str, typer.Option(help="In which it is sold there.")],
+        product: Annotated[int | None, typer.Option(help="A package.")] = None,
+        timetable: Annotated[int | None, typer.Option(help="Or departures of a timetable.")] = None,
+        seat_class: Annotated[
+            int | None, typer.Option("--class", help="Index of the class.")
+        ] = None,
+        origin: Annotated[int | None, typer.Option(help="Position of the stop.")] = None,
+        destination: Annotated[int | None, typer.Option(help="Position of the stop.")] = None,
+        customer_type: Annotated[str, typer.Option(help="Whose fare.")] = "ADULT",
+        rate_millionths: Annotated[
+            int, typer.Option(help="Of the product's currency.")
+        ] = 1_000_000,
+        markup_basis_points: Annotated[int, typer.Option(help="On top, or off.")] = 0,
+        threshold: Annotated[int, typer.Option(help="So many left are sent at once.")] = 5,
+        days: Annotated[int, typer.Option(help="How far ahead.")] = 90,
+    ) -> None:
+        """List a package, or a class of a timetable's departures, under a price plan."""
+        from server.channels.listings import ChannelListing, add_listing
+
+        new = ChannelListing(
+            *(code, item, location, currency, product, timetable, seat_class, origin),
+            *(destination, customer_type, rate_millionths, markup_basis_points, threshold, days),
+        )
+
+        async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
+            await add_listing(tx, new, **by)
+            await _ask_for_sync(tx, code, by)
+
+        runner.run(work)
+        typer.echo(f"{code}: {item} is listed")
+
+    @made.command("unlist-item")
+    def unlist_item(code: Code, item: str) -> None:
+        """End a listing: the channel is sent that nothing is left of it."""
+        from server.channels.listings import remove_listing
+
+        async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
+            await remove_listing(tx, code, item, **by)
+            await _ask_for_sync(tx, code, by)
+
+        runner.run(work)
+        typer.echo(f"{code}: {item} is listed no more")
+
+
+def _add_sync(made: typer.Typer, runner: Runner) -> None:
+    @made.command()
+    def sync(
+        code: Code,
+        everything: Annotated[
+            bool, typer.Option("--all", help="Also what the channel was sent already.")
+        ] = False,
+    ) -> None:
+        """Have a running server compare and send now."""
+        from server.channels import outgoing
+        from server.channels.channel_records import CHANNELS
+        from server.platform.statements import run
+
+        async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
+            await CHANNELS.get(tx, code)
+            if everything:
+                today = by["now"].astimezone(runner.settings().zone).date()
+                await run(tx, outgoing.send_again(code, today=today, now=by["now"]))
+            await _ask_for_sync(tx, code, by)
+
+        runner.run(work)
+        typer.echo(f"{code} is compared and sent what differs, by a server that runs")
+
+
+def _add_views(made: typer.Typer, runner: Runner) -> None:
+    @made.command()
+    def log(code: Code, limit: Limit = 50) -> None:
+        """Show the last calls, the newest first."""
+        from server.channels import call_log
+        from server.platform.statements import run
+
+        async def work(tx: "AsyncConnection", _key: bytes, _by: By) -> Any:
+            return await run(tx, call_log.newest(code, before=None, limit=limit))
+
+        for each in runner.run(work, reads=True):
+            typer.echo(
+                f"{each.create_time:%Y-%m-%d %H:%M:%S} {each.method:4} {each.endpoint:32}"
+                f" {each.http_status:3} {each.outcome:15} {each.duration_ms} ms"
+                f" {each.request_bytes}/{each.response_bytes} B {each.error}"
+            )
+
+    @made.command()
+    def drift(code: Code, limit: Limit = 50) -> None:
+        """Show how far a channel is behind; exit code 1 if values cannot be sent as they are."""
+        from server.channels import outgoing
+        from server.channels.channel_records import CHANNELS
+        from server.platform.statements import run
+
+        async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
+            await CHANNELS.get(tx, code)
+            today = by["now"].astimezone(runner.settings().zone).date()
+            found = await run(tx, outgoing.drift(code, today=today))
+            return found, await run(tx, outgoing.faults(code, limit=limit))
+
+        found, faults = runner.run(work, reads=True)
+        for each in found:
+            since = f" since {each.oldest_time:%Y-%m-%d %H:%M:%S}" if each.oldest_time else ""
+            sent = f"{each.sent_time:%Y-%m-%d %H:%M:%S}" if each.sent_time else "never"
+            typer.echo(
+                f"{each.what}: {each.known} known, {each.waiting} waiting{since}, {each.faulty}"
+                f" faulty; last sent {sent}"
+            )
+        for fault in faults:
+            typer.echo(f"{fault.what} {fault.item_id} {fault.day}: {fault.fault}", err=True)
+        raise typer.Exit(1 if faults else 0)
+
+
+def _add_test(made: typer.Typer, runner: Runner) -> None:
+    @made.command()
+    def test(code: Code) -> None:
+        """Call a channel with the credentials that it has here."""
+        from server.channels.facts import ChannelCallError
+
+        try:
+            runner.call(code)
+        except ChannelCallError as error:
+            typer.echo(f"{code}: {error}", err=True)
+            raise typer.Exit(1) from None
+        typer.echo(f"{code} answers, and knows us")
+
+
+async def _ask_for_sync(tx: "AsyncConnection", code: str, by: By) -> None:
+    from server.channels.pushing import WORK_OUT, ask
+    from server.platform.outbox import enqueue
+    from server.platform.statements import run
+
+    now = by["now"]
+    await run(tx, enqueue(*ask(WORK_OUT, [code], now), now=now))
+
+
+def _set_paused(runner: Runner, code: str, *, paused: bool) -> str:
+    from server.channels.channel_records import set_paused
+
+    async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
+        changed = await set_paused(tx, code, paused=paused, **by)
+        if not paused:
+            await _ask_for_sync(tx, code, by)
+        return changed
+
+    return str(runner.run(work).state)
+
+
+def _kind(word: str) -> Any:
+    from server.channels.facts import MappingKind
+
+    try:
+        return MappingKind(word.upper())
+    except ValueError:
+        raise ConfigError(f"{word} is none of {', '.join(MappingKind)}") from None
+
+
+def _credentials(path: Path | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    try:
+        text = typer.get_text_stream("stdin").read() if str(path) == "-" else path.read_text()
+        found = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: is no JSON file: {error}") from error
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        raise ConfigError(f"{path}: is no JSON object of texts")
+    return found

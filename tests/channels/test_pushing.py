@@ -1,0 +1,441 @@
+"""Prices and quantities reach the simulated vendors: what is wanted is what they know in the end,
+whatever goes wrong on the way.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.audit.records import By
+from server.catalog.catalogue import Catalogues
+from server.channels import call_log, channel_records, outgoing, pushing
+from server.channels.channel_records import NewChannel, connect_channel, map_word, set_paused
+from server.channels.connecting import ChannelClients
+from server.channels.facts import ChannelCallError, FailureKind, MappingKind
+from server.channels.listings import ChannelListing, add_listing, remove_listing
+from server.channels.models import channel_values, channels
+from server.channels.pushing import PUSH, WORK_OUT, Pusher, push_keys
+from server.channels.tasks import jobs
+from server.channels.tokens import ChannelTokens
+from server.channels.watching import ThresholdWatch
+from server.channels.words import WordPair
+from server.platform.change_feed import ChangeFeed
+from server.platform.config import load_settings
+from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
+from server.platform.loops import Loops
+from server.platform.outbox import Postpone, Task, outbox_tasks
+from server.platform.ratelimit import RateLimiter
+from server.platform.schedule import Progress
+from server.platform.statements import run
+from server.stock.ids import DIRECT, departure_stock_id, stock_id
+from server.stock.models import stocks
+from tests.support import timetable
+from tests.support.channel_vendors import SimulatedChannels
+from tests.support.channels import CONNECTED, LOCATION, THEIR_LOCATION
+
+SECRET_KEY = bytes(range(32))
+DAYS = 5
+PACKAGE_STOCK = stock_id(timetable.PACKAGE, DIRECT)
+
+all_vendors = pytest.mark.parametrize("vendor", CONNECTED)
+
+
+@pytest.fixture(scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedChannels]:
+    async with SimulatedChannels(tmp_path_factory.mktemp("channels")) as vendors:
+        yield vendors
+
+
+@pytest.fixture
+def vendors(running: SimulatedChannels) -> SimulatedChannels:
+    running.reset()
+    return running
+
+
+class PushingProcess:
+    """A process of ours that pushes, without its worker: a test runs the tasks itself."""
+
+    def __init__(self, db: Database, redis_url: str, vendors: SimulatedChannels) -> None:
+        self.db = db
+        self.vendors = vendors
+        self._limiter = RateLimiter(redis_url)
+        tokens = ChannelTokens(redis_url, SECRET_KEY)
+        self.clients = ChannelClients(db, SECRET_KEY, tokens, self._limiter)
+        catalogues = Catalogues(ChangeFeed(db), db)
+        self.pusher = Pusher(db, catalogues, self.clients, timetable.ZONE)
+
+    async def change(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+        by = By(actor="test", now=datetime.now(UTC))
+
+        async def change(tx: AsyncConnection) -> Any:
+            return await work(tx, *arguments, **named, **by)
+
+        return await self.db.in_transaction(change)
+
+    async def connect(self, vendor: str, *, mapped: bool = True, limit: int = 1000) -> None:
+        """A channel with the vendor's code, where a package and a train are listed."""
+        announced = self.vendors.simulator.announced()[vendor]
+        new = NewChannel(
+            channel_code=vendor,
+            vendor_code=vendor,
+            partner_id=DIRECT,
+            base_url=announced["base_url"],
+            currency_code="HKD",
+            calls_per_minute=limit,
+        )
+        credentials = dict(announced["credentials"])
+        await self.change(connect_channel, self.clients.seals, new, credentials)
+        if mapped:
+            await self.map(vendor, WordPair(MappingKind.LOCATION, LOCATION, THEIR_LOCATION))
+        package = ChannelListing(
+            vendor, "P", LOCATION, "HKD", timetable.PACKAGE, threshold=2, days_ahead=DAYS
+        )
+        train = ChannelListing(
+            *(vendor, "T", LOCATION, "JPY", None, timetable.EARLY, 0, 0, 2),
+            rate_millionths=19_500_000,
+            markup_basis_points=1_000,
+            days_ahead=DAYS,
+        )
+        for listing in (package, train):
+            await self.change(add_listing, listing)
+
+    async def map(self, channel: str, pair: WordPair) -> None:
+        await self.change(map_word, channel, pair)
+
+    async def work_out(self, channel: str) -> None:
+        await self.run(WORK_OUT, channel)
+
+    async def push(self, channel: str) -> list[Postpone | None]:
+        return [await self.run(PUSH, key) for key in push_keys(channel)]
+
+    async def run(self, kind: str, key: str) -> Postpone | None:
+        """Does a task that nobody has asked for."""
+        return await self.pusher.kinds()[kind].handle(_Asked(kind, key))
+
+    async def job(self, name: str) -> Progress | bool:
+        (job,) = [each for each in jobs(load_settings()) if each.name == name]
+        return await self.db.in_transaction(lambda tx: job.work(tx, datetime.now(UTC)))
+
+    async def watch(self) -> int:
+        watch = ThresholdWatch(self.db, timetable.ZONE, Loops())
+        return await self.db.in_transaction(watch.look)
+
+    async def drift(self, channel: str) -> dict[str, outgoing.Drift]:
+        async with self.db.transaction() as tx:
+            found = await run(tx, outgoing.drift(channel, today=timetable.today()))
+        return {each.what: each for each in found}
+
+    async def left(self, stock: int, total: int) -> None:
+        async with self.db.transaction() as tx:
+            await tx.execute(update(stocks).where(stocks.c.stock_id == stock).values(total=total))
+
+    def known(self, channel: str, kind: str) -> dict[tuple[str, str], dict[str, Any]]:
+        """What the vendor knows, by item and day."""
+        found = self.vendors.simulator.books.pushed(channel, kind)
+        return {(each.item, each.day): each.content for each in found}
+
+    async def close(self) -> None:
+        await self.clients.close()
+        await self._limiter.close()
+
+
+class _Asked(Task):
+    """A task in hand that ends without a row."""
+
+    def __init__(self, kind: str, key: str) -> None:
+        now = datetime.now(UTC)
+        super().__init__(
+            *(None, kind, key, {}, 1, now, now),  # type: ignore[arg-type]
+            now=lambda: datetime.now(UTC),
+        )
+
+    async def done(self, tx: AsyncConnection) -> None:
+        self.is_settled = True
+
+
+@asynccontextmanager
+async def a_process(
+    url: str, redis_url: str, vendors: SimulatedChannels
+) -> AsyncIterator[PushingProcess]:
+    async with timetable.database(url) as db:
+        made = PushingProcess(db, redis_url, vendors)
+        try:
+            yield made
+        finally:
+            await made.close()
+
+
+@pytest.fixture
+async def process(
+    timetable_url: str, redis_url: str, vendors: SimulatedChannels
+) -> AsyncIterator[PushingProcess]:
+    async with a_process(timetable_url, redis_url, vendors) as made:
+        yield made
+
+
+def quantity(content: dict[str, Any]) -> int:
+    found = content.get("quantity", content.get("count"))
+    assert isinstance(found, int)
+    return found
+
+
+def price(content: dict[str, Any]) -> str:
+    rate = content.get("base_rate") or content.get("baseRate")
+    return str(rate["amount"] if rate else content["basePrice"])
+
+
+@all_vendors
+async def test_prices_by_plan_and_quantities_are_pushed(
+    process: PushingProcess, vendor: str
+) -> None:
+    await process.connect(vendor)
+    await process.work_out(vendor)
+    assert await process.push(vendor) == [None, None]
+    day = str(timetable.tomorrow())
+    prices, left = process.known(vendor, "prices"), process.known(vendor, "availability")
+    assert price(prices["P", day]) == "300.00"
+    assert price(prices["T", day]) == "4290"  # 200 HKD at 19.5 JPY, and 10 % on top
+    assert len(left) == 2 * DAYS
+    async with process.db.transaction() as tx:
+        query = select(stocks.c.total - stocks.c.held - stocks.c.sold)
+        seats = departure_stock_id(timetable.departure(timetable.EARLY, timetable.tomorrow()), 0, 0)
+        for item, stock in (("P", PACKAGE_STOCK), ("T", seats)):
+            assert quantity(left[item, day]) == await tx.scalar(
+                query.where(stocks.c.stock_id == stock)
+            )
+    found = await process.drift(vendor)
+    assert {each.waiting + each.faulty for each in found.values()} == {0}
+    assert not process.vendors.faults(vendor)
+
+
+async def test_what_has_not_changed_is_not_sent_again(process: PushingProcess) -> None:
+    await process.connect("expedia")
+    await process.work_out("expedia")
+    await process.push("expedia")
+    before = process.vendors.count("expedia", "prices")
+    await process.work_out("expedia")
+    await process.push("expedia")
+    assert process.vendors.count("expedia", "prices") == before
+    await process.job("send-channels-everything")
+    await process.push("expedia")
+    assert process.vendors.count("expedia", "prices") == before + 1
+
+
+@all_vendors
+async def test_the_last_piece_sold_stops_the_sale_at_once(
+    process: PushingProcess, vendor: str
+) -> None:
+    await process.connect(vendor)
+    await process.work_out(vendor)
+    await process.push(vendor)
+    await process.left(PACKAGE_STOCK, 1_999)
+    assert await process.watch() == 0
+    for left in (0, 3):  # sold out, and back
+        await process.left(PACKAGE_STOCK, left)
+        assert await process.watch() == DAYS
+        await process.run(PUSH, f"{vendor}:AVAILABILITY")
+        known = process.known(vendor, "availability")
+        assert {quantity(c) for (item, _), c in known.items() if item == "P"} == {left}
+    assert not process.vendors.faults(vendor)
+
+
+async def test_a_newer_value_takes_the_place_of_one_that_waits(process: PushingProcess) -> None:
+    await process.connect("booking_com")
+    await process.work_out("booking_com")
+    for left in (1, 0, 2):
+        await process.left(PACKAGE_STOCK, left)
+        await process.work_out("booking_com")
+    await process.push("booking_com")
+    assert process.vendors.count("booking_com", "availability") == 1
+    known = process.known("booking_com", "availability")
+    assert {quantity(c) for (item, _), c in known.items() if item == "P"} == {2}
+
+
+async def test_a_value_that_changes_while_it_is_sent_waits_again(
+    process: PushingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await process.connect("expedia")
+    await process.work_out("expedia")
+    changed = False
+
+    async def pending_then_change() -> None:
+        await process.left(PACKAGE_STOCK, 1)
+        await process.work_out("expedia")
+
+    send = process.pusher._send
+
+    async def send_slowly(*arguments: Any) -> None:
+        nonlocal changed
+        if not changed:
+            changed = True
+            await pending_then_change()
+        await send(*arguments)
+
+    monkeypatch.setattr(process.pusher, "_send", send_slowly)
+    await process.push("expedia")
+    known = process.known("expedia", "availability")
+    assert {quantity(c) for (item, _), c in known.items() if item == "P"} == {1}
+    assert process.vendors.count("expedia", "availability") == 2
+
+
+@all_vendors
+@pytest.mark.parametrize("fault", ["down", "limited", "lost_answers", "garbled_answers"])
+async def test_nothing_is_lost_while_a_channel_is_away(
+    process: PushingProcess, vendor: str, fault: str
+) -> None:
+    await process.connect(vendor)
+    await process.work_out(vendor)
+    process.vendors.switch(**{fault: {f"{vendor}:availability": 2}}, retry_after_seconds=9)
+    for _ in range(2):
+        postponed = await process.run(PUSH, f"{vendor}:AVAILABILITY")
+        assert isinstance(postponed, Postpone)
+        wait = (postponed.due - datetime.now(UTC)).total_seconds()
+        assert 5 < wait <= (9 if fault == "limited" else pushing.AGAIN_SECONDS)
+    assert (await process.drift(vendor))["AVAILABILITY"].waiting == 2 * DAYS
+    assert await process.push(vendor) == [None, None]
+    assert {each.waiting for each in (await process.drift(vendor)).values()} == {0}
+
+
+async def test_a_word_that_is_mapped_to_nothing_keeps_back_its_entries(
+    process: PushingProcess,
+) -> None:
+    await process.connect("ctrip", mapped=False)
+    await process.work_out("ctrip")
+    await process.push("ctrip")
+    assert process.known("ctrip", "prices") == {}
+    found = await process.drift("ctrip")
+    assert (found["PRICES"].faulty, found["PRICES"].waiting) == (found["PRICES"].known, 0)
+    async with process.db.transaction() as tx:
+        faults = await run(tx, outgoing.faults("ctrip", limit=1))
+    assert "LOCATION" in faults[0].fault
+    await process.map("ctrip", WordPair(MappingKind.LOCATION, LOCATION, THEIR_LOCATION))
+    await process.work_out("ctrip")
+    await process.push("ctrip")
+    assert {each.faulty for each in (await process.drift("ctrip")).values()} == {0}
+    assert process.known("ctrip", "prices")
+
+
+@all_vendors
+async def test_one_entry_that_is_refused_holds_up_no_other(
+    process: PushingProcess, vendor: str
+) -> None:
+    await process.connect(vendor)
+    await process.work_out(vendor)
+    # a whole batch, its first half, a quarter …, at the end an entry
+    process.vendors.switch(refused={f"{vendor}:prices": 4})
+    await process.run(PUSH, f"{vendor}:PRICES")
+    found = (await process.drift(vendor))["PRICES"]
+    assert (found.faulty, found.waiting) == (1, 0)
+    assert len(process.known(vendor, "prices")) == found.known - 1
+
+
+async def test_a_paused_channel_is_sent_nothing(process: PushingProcess) -> None:
+    await process.connect("ctrip")
+    await process.work_out("ctrip")
+    await process.change(set_paused, "ctrip", paused=True)
+    await process.push("ctrip")
+    assert process.vendors.count("ctrip", "prices") == 0
+    await process.change(set_paused, "ctrip", paused=False)
+    await process.push("ctrip")
+    assert process.vendors.count("ctrip", "prices") == 1
+
+
+async def test_what_is_listed_no_more_is_sold_out(process: PushingProcess) -> None:
+    await process.connect("expedia")
+    await process.work_out("expedia")
+    await process.push("expedia")
+    await process.change(remove_listing, "expedia", "P")
+    await process.work_out("expedia")
+    await process.push("expedia")
+    known = process.known("expedia", "availability")
+    assert {quantity(c) for (item, _), c in known.items() if item == "P"} == {0}
+
+
+@all_vendors
+async def test_credentials_are_rotated_while_it_runs(process: PushingProcess, vendor: str) -> None:
+    await process.connect(vendor)
+    await (await process.clients.get(vendor)).client.test()
+    fresh = dict(process.vendors.simulator.rotate(vendor))
+    with pytest.raises(ChannelCallError) as raised:
+        await (await process.clients.get(vendor)).client.test()
+    assert raised.value.kind is FailureKind.AUTHENTICATION
+    await process.change(channel_records.rotate_credentials, process.clients.seals, vendor, fresh)
+    await (await process.clients.get(vendor)).client.test()
+    async with process.db.transaction() as tx:
+        calls = await run(tx, call_log.newest(vendor, before=None, limit=10))
+        sealed = await tx.scalar(select(channels.c.sealed_credentials))
+    assert calls[0].outcome == "OK"
+    assert {each.outcome for each in calls} >= {"OK", "AUTHENTICATION"}
+    assert sealed is not None
+    assert not any(secret.encode() in sealed for secret in fresh.values())
+    assert not any(secret in json.dumps(calls, default=str) for secret in fresh.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"vendor_code": "nobody"}, "vendor_code"),
+        ({"base_url": "http://example.com/v1"}, "base_url"),
+        ({"base_url": "file:///etc"}, "base_url"),
+        ({"credentials": {"app_key": "a"}}, "credentials"),
+    ],
+)
+async def test_a_channel_that_cannot_be(
+    process: PushingProcess, changes: dict[str, Any], field: str
+) -> None:
+    credentials = changes.pop(
+        "credentials", dict.fromkeys(("app_key", "app_secret", "partner_id"), "x")
+    )
+    new: Any = {
+        "channel_code": "X",
+        "vendor_code": "ctrip",
+        "partner_id": 0,
+        "base_url": "",
+        "currency_code": "CNY",
+        "calls_per_minute": 0,
+        **changes,
+    }
+    with pytest.raises(DomainError) as raised:
+        await process.change(connect_channel, process.clients.seals, new, credentials)
+    assert raised.value.reason is Reason.INVALID_FIELD
+    assert raised.value.args[0].startswith(field)
+
+
+async def test_a_vendor_that_fetches_is_never_called(process: PushingProcess) -> None:
+    new: Any = {
+        "channel_code": "K",
+        "vendor_code": "kayak",
+        "partner_id": 0,
+        "base_url": "",
+        "currency_code": "HKD",
+        "calls_per_minute": 0,
+    }
+    await process.change(connect_channel, process.clients.seals, new, {})
+    listing = ChannelListing("K", "P", LOCATION, "HKD", timetable.PACKAGE, days_ahead=DAYS)
+    await process.change(add_listing, listing)
+    await process.work_out("K")
+    async with process.db.transaction() as tx:
+        query = select(outbox_tasks.c.key).where(outbox_tasks.c.kind == PUSH)
+        assert list(await tx.scalars(query)) == []
+    assert (await process.drift("K"))["PRICES"].known > 0
+    with pytest.raises(DomainError):
+        await process.clients.get("K")
+
+
+async def test_days_that_are_over_are_forgotten(process: PushingProcess) -> None:
+    await process.connect("ctrip")
+    await process.work_out("ctrip")
+    async with process.db.transaction() as tx:
+        await tx.execute(
+            update(channel_values)
+            .where(channel_values.c.item_id == "P")
+            .values(day=channel_values.c.day - timedelta(days=30))
+        )
+    assert (await process.job("purge-channel-values")) == Progress(more=False, items=2 * DAYS)
