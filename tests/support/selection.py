@@ -17,7 +17,6 @@ STARTERS = (
     "tests.support.http_server",
     "tests.support.redis_cluster",
     "tests.support.server_process",
-    "tests.support.channel_vendors",
     "tests.support.wechat",
     "tools.dev.embedded",
 )
