@@ -261,7 +261,6 @@ def _stock_in_use(day: FleetDay, total: int) -> DomainError:
         Reason.STOCK_IN_USE,
         f"on {day.use_date} {day.held} are held and {day.sold} sold of {day.total}; there cannot be"
         f" {total}",
-        use_date=str(day.use_date),
         held=day.held,
         sold=day.sold,
         total=day.total,

@@ -47,6 +47,9 @@ def offer(offer_id: str, **given: Any) -> Any:
         "fares": {("ADULT", "weekday"): 10_000, ("CHILD", "weekday"): 5_000},
         "day_type": "weekday",
         "tiers": (),
+        "rental": None,
+        "day_types": (),
+        "charges": (),
         "documents_required": True,
         "unavailable": lambda now: "",
         # TR-7-… is a leg of departure 7
