@@ -1,0 +1,107 @@
+"""`deeptravel channels …`: a channel connected, tested, mapped, listed, paused, and what is said of
+it.
+"""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from typer.testing import CliRunner, Result
+
+from server.__main__ import app
+from server.audit import trail
+from server.audit.models import audit_events
+from server.channels.pushing import WORK_OUT
+from server.platform import logs
+from server.platform.outbox import outbox_tasks
+from tests.support import timetable
+from tests.support.channel_vendors import SimulatedChannels
+
+SECRET = bytes(range(32))
+
+
+@pytest.fixture
+async def vendors(tmp_path: Path) -> AsyncIterator[SimulatedChannels]:
+    async with SimulatedChannels(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def places(timetable_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trail, "_seals", trail.seals(SECRET))
+    monkeypatch.setattr(logs, "configure", lambda **_: None)  # of this process
+    monkeypatch.setenv("DEEPTRAVEL_DATABASE_URL", timetable_url)
+    monkeypatch.setenv("DEEPTRAVEL_REDIS_URL", redis_url)
+    monkeypatch.setenv("DEEPTRAVEL_SECRET_KEY", base64.b64encode(SECRET).decode())
+
+
+async def command(*words: str, given: str = "") -> Result:
+    return await asyncio.to_thread(CliRunner().invoke, app, ["channels", *words], input=given)
+
+
+async def done(*words: str, given: str = "") -> str:
+    result = await command(*words, given=given)
+    assert result.exit_code == 0, result.output
+    return str(result.output)
+
+
+async def test_a_channel_from_its_connection_on(
+    vendors: SimulatedChannels, timetable_url: str
+) -> None:
+    announced = vendors.simulator.announced()["expedia"]
+    credentials = json.dumps(announced["credentials"])
+    connect = ["connect", "EXP", "--vendor", "expedia", "--currency", "USD"]
+    connect += ["--base-url", announced["base_url"], "--credentials", "-"]
+    await done(*connect, given=credentials)
+    refused = await command(*connect, given=credentials)
+    assert refused.exit_code == 1
+    assert "knows us" in await done("test", "EXP")
+    fresh = json.dumps(dict(vendors.simulator.rotate("expedia")))
+    failed = await command("test", "EXP")
+    assert failed.exit_code == 1
+    assert "AUTHENTICATION" in failed.output
+    assert "version 2" in await done("rotate", "EXP", "-", given=fresh)
+    await done("test", "EXP")
+    await done("map", "EXP", "LOCATION", "HKG", "4711")
+    await done("map", "EXP", "status", "CONFIRMED", "Confirmed")
+    assert "4711" in await done("words", "EXP")
+    await done("unmap", "EXP", "STATUS", "Confirmed")
+    item = ["list-item", "EXP", "106", "--product", "106", "--location", "HKG"]
+    await done(*item, "--currency", "HKD")
+    await done("sync", "EXP", "--all")
+    await done("unlist-item", "EXP", "106")
+    assert "PAUSED" in await done("pause", "EXP")
+    assert "ACTIVE" in await done("resume", "EXP")
+    calls = await done("log", "EXP")
+    assert calls.count("bookings") == 3
+    assert "AUTHENTICATION" in calls
+    await done("drift", "EXP")
+    async with timetable.database(timetable_url) as db, db.transaction() as tx:
+        tasks = select(outbox_tasks.c.key).where(outbox_tasks.c.kind == WORK_OUT)
+        assert list(await tx.scalars(tasks)) == ["EXP"]
+        names = await tx.scalars(
+            select(audit_events.c.action).where(audit_events.c.resource.startswith("channel"))
+        )
+        assert set(names) == {
+            *("create", "rotate", "map", "unmap", "delete", "pause", "resume"),
+        }
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["test", "NONE"], "there is no channel"),
+        (["map", "NONE", "COLOUR", "a", "b"], "is none of"),
+        (["connect", "X", "--vendor", "nobody", "--currency", "CNY"], "vendor_code"),
+        (["connect", "X", "--vendor", "ctrip", "--currency", "CNY"], "app_key"),
+        (["connect", "X", "--vendor", "ctrip", "--currency", "CNY", "--credentials", "/x"], "JSON"),
+    ],
+)
+async def test_what_is_wrong_is_said(words: list[str], said: str) -> None:
+    result = await command(*words)
+    assert result.exit_code != 0
+    assert said in f"{result.output}{result.exception}"
