@@ -180,6 +180,7 @@ JOBS = [
     "job expire-tickets",
     "job index-orders",
     "job make-departures",
+    "job make-rental-days",
     "job purge-answers",
     "job purge-changes",
     "job purge-channel-calls",

@@ -1,0 +1,59 @@
+"""A server that runs sends channels what changes: nobody asks it to.
+
+Seen red without the start of the watch in `server/domain.py`.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+
+import pytest
+
+from server.channels.pushing import WORK_OUT, ask
+from server.platform import clock
+from server.platform.outbox import enqueue
+from server.platform.statements import run
+from tests.support.channel_process import (
+    DAYS,
+    PACKAGE_STOCK,
+    PushingProcess,
+    a_process,
+    quantity,
+)
+from tests.support.channel_vendors import SimulatedChannels
+from tests.support.gate_server import gate_server
+from tests.support.rpc_server import SECRET_KEY
+from tests.support.waiting import until
+
+
+@pytest.fixture
+async def process(
+    timetable_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[PushingProcess]:
+    """Administrators' work beside a server that runs."""
+    folder = tmp_path_factory.mktemp("channels")
+    async with (
+        SimulatedChannels(folder) as vendors,
+        a_process(timetable_url, redis_url, vendors, secret_key=SECRET_KEY) as made,
+        gate_server(timetable_url, redis_url),
+    ):
+        yield made
+
+
+async def test_a_sale_at_the_threshold_reaches_the_channel(process: PushingProcess) -> None:
+    await process.connect("booking_com")
+    now = clock.now()
+    async with process.db.transaction() as tx:
+        await run(tx, enqueue(*ask(WORK_OUT, ["booking_com"], now), now=now))
+
+    def left() -> set[int]:
+        known = process.known("booking_com", "availability")
+        return {quantity(each) for (item, _), each in known.items() if item == "P"}
+
+    await until(lambda: len(process.known("booking_com", "availability")) == 2 * DAYS)
+    for quantity_left in (1, 0):
+        await process.left(PACKAGE_STOCK, quantity_left)
+        await until(partial(_is, left, {quantity_left}))
+
+
+def _is(found: Callable[[], set[int]], wanted: set[int]) -> bool:
+    return found() == wanted
