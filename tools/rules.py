@@ -7,8 +7,8 @@ Each rule yields the places that break it; there are none.
 import ast
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -67,6 +67,7 @@ _COMPUTED = re.compile(r"\b(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)\s
 _NO_TABLES = {"set", "skip", "nothing", "of"}
 _PRAGMA = re.compile(r"(?:\s+# (?:type: ignore|noqa|fmt: skip)\S*(?: [A-Z]+\d+(?:, )?)*)+$")
 _SPACE = re.compile(r"\s+")
+_WORD = re.compile(r"\w+")
 _STATEMENTS = {"Statement"}
 
 
@@ -81,6 +82,16 @@ class Source:
     def tree(self) -> ast.Module:
         """Its syntax tree."""
         return ast.parse(self.text)
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All of the tree; most rules look at all of them."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
+    def words(self) -> Counter[str]:
+        """How often each word stands in it."""
+        return Counter(_WORD.findall(self.text))
 
     @property
     def room(self) -> str:
@@ -131,8 +142,10 @@ def long_files(found: list[Source]) -> Iterator[str]:
 def long_functions(found: list[Source]) -> Iterator[str]:
     """A function has at most 70 lines."""
     for source in found:
-        for node, lines in _functions(source.tree):
-            if lines > FUNCTION_LINES and not source.path.startswith("tests/"):
+        if source.path.startswith("tests/"):
+            continue
+        for node, lines in _functions(source.nodes):
+            if lines > FUNCTION_LINES:
                 yield source.at(node.lineno, f"{node.name} has {lines} lines")
 
 
@@ -149,10 +162,10 @@ def thick_servicers(found: list[Source]) -> Iterator[str]:
     for source in found:
         if not source.path.startswith("server/api/"):
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if not isinstance(node, ast.ClassDef) or "servicer" not in source.path:
                 continue
-            for method, lines in _functions(node):
+            for method, lines in _functions(ast.walk(node)):
                 if lines > SERVICER_METHOD_LINES and method.name != "__init__":
                     yield source.at(method.lineno, f"{method.name} has {lines} lines")
 
@@ -162,7 +175,7 @@ def tables_in_the_api(found: list[Source]) -> Iterator[str]:
     for source in found:
         if not source.path.startswith("server/api/"):
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.ImportFrom) and (node.module or "").endswith("models"):
                 yield source.at(node.lineno, f"imports {node.module}")
         for line, table in _written_tables(source, set()):
@@ -173,7 +186,7 @@ def deciding_servicers(found: list[Source]) -> Iterator[str]:
     """A method of a servicer decides nothing: it has no `if` of its own."""
     for source in found:
         if source.path.startswith("server/api/") and "servicer" in source.path:
-            for method, _ in _functions(source.tree):
+            for method, _ in _functions(source.nodes):
                 if method.name[0].isupper():  # as the contract names them
                     for node in ast.walk(method):
                         if isinstance(node, ast.If | ast.Match):
@@ -184,7 +197,7 @@ def untyped_servicers(found: list[Source]) -> Iterator[str]:
     """A servicer says no `Any`."""
     for source in found:
         if source.path.startswith("server/api/") and "servicer" in source.path:
-            for node in ast.walk(source.tree):
+            for node in source.nodes:
                 if isinstance(node, ast.Name) and node.id == "Any":
                     yield source.at(node.lineno, "Any")
 
@@ -202,7 +215,7 @@ def committers(found: list[Source]) -> Iterator[str]:
     for source in found:
         if not source.is_product or source.path in COMMITTERS:
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 engine = isinstance(node.func.value, ast.Name | ast.Attribute)
                 name = node.func.attr
@@ -217,7 +230,7 @@ def aborters(found: list[Source]) -> Iterator[str]:
     for source in found:
         if not source.is_product or source.path in ABORTERS:
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 owner = ast.unparse(node.func.value)
                 if node.func.attr in {"abort", "abort_with_status", "set_code"} and (
@@ -232,7 +245,7 @@ def statements_twice(found: list[Source]) -> Iterator[str]:
     for source in found:
         if not source.is_product:
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if (
                 isinstance(node, ast.Call)
                 and ast.unparse(node.func).split("[")[0] in _STATEMENTS
@@ -253,10 +266,9 @@ def idle_rules(found: list[Source]) -> Iterator[str]:
             continue
         for node in source.tree.body:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
-                word = re.compile(rf"\b{node.name}\b")
-                inside = len(word.findall(source.text)) > 1
+                inside = source.words[node.name] > 1
                 if not inside and not any(
-                    word.search(other.text) for other in product if other is not source
+                    node.name in other.words for other in product if other is not source
                 ):
                     yield source.at(node.lineno, f"nobody in the server calls {node.name}")
 
@@ -281,7 +293,7 @@ def clocks_in_rules(found: list[Source]) -> Iterator[str]:
     for source in found:
         if source.is_product and Path(source.path).stem in PURE:
             origins = _origins(source)
-            for node in ast.walk(source.tree):
+            for node in source.nodes:
                 if isinstance(node, ast.Attribute | ast.Name):
                     name = _resolved(node, origins)
                     if name in CLOCKS:
@@ -293,7 +305,7 @@ def clients_in_transactions(found: list[Source]) -> Iterator[str]:
     for source in found:
         if not source.is_product:
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.AsyncFunctionDef):
                 arguments = {a.arg for a in (*node.args.args, *node.args.kwonlyargs)}
                 inside = node.body if "tx" in arguments else []
@@ -379,9 +391,9 @@ def numbered_migrations(found: list[Source]) -> Iterator[str]:
 
 
 def _functions(
-    tree: ast.AST,
+    nodes: Iterable[ast.AST],
 ) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node, (node.end_lineno or node.lineno) - node.lineno + 1
 
@@ -391,7 +403,7 @@ def _module(source: Source) -> str:
 
 
 def _imports(source: Source, product: dict[str, Source]) -> Iterator[str]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
             for name in node.names:
                 module = f"{node.module}.{name.name}"
@@ -425,7 +437,7 @@ def _origins(source: Source) -> dict[str, str]:
     `datetime.datetime`.
     """
     origins: dict[str, str] = {}
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
             for name in node.names:
                 origins[name.asname or name.name] = f"{node.module}.{name.name}"
@@ -434,7 +446,7 @@ def _origins(source: Source) -> dict[str, str]:
                 origins[name.asname or name.name.split(".")[0]] = (
                     name.name if name.asname else name.name.split(".")[0]
                 )
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name | ast.Attribute):
             value = _resolved(node.value, origins)
             for target in node.targets:
@@ -451,7 +463,7 @@ def _resolved(node: ast.expr, origins: dict[str, str]) -> str:
 
 def _computed_tables(source: Source) -> Iterator[int]:
     """Lines of f-strings that write a table which the text does not name."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.JoinedStr):
             for part, following in pairwise(node.values):
                 if (
@@ -476,7 +488,7 @@ def _written_tables(source: Source, tables: set[str]) -> Iterator[tuple[int, str
             return last
         return None
 
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             for match in _WRITES.finditer(node.value):
                 table = match[1] or match[2] or match[3]
