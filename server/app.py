@@ -302,7 +302,7 @@ class App:
         admin = AdminServicer(
             *(db, domain.identity, repeats, pages),
             zone=zone,
-            seals=domain.seals,
+            changes=domain.ticketing.change_handler,
             wechat=wechat,
             jobs=platform.jobs.table,
         )

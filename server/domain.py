@@ -115,7 +115,6 @@ class Domain(NamedTuple):
     ticketing: TicketingDomain
     webhooks: Webhooks
     catalogues: Catalogues
-    seals: PassengerSeals
     wechat: WechatClient | None
     task_kinds: dict[str, TaskKind]
 
@@ -177,7 +176,6 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         ),
         webhooks=webhooks,
         catalogues=orders.catalogues,
-        seals=seals,
         wechat=wechat,
         task_kinds={
             **aftersales_tasks.kinds(db),

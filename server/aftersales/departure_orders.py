@@ -91,6 +91,14 @@ class AffectedDeparture(NamedTuple):
         return self.refunds == AT_ONCE or now >= self.departure_time
 
 
+class GivenBack(NamedTuple):
+    """The refund in which a ticket is given back, and what it gives back."""
+
+    order_id: int
+    refund_no: int
+    amount_minor: int
+
+
 async def read(tx: AsyncConnection, departure_id: int) -> AffectedDeparture | None:
     """The departure as it is now; None if there is none."""
     row = (await tx.execute(_READ, {"departure_id": departure_id})).one_or_none()
@@ -155,7 +163,7 @@ async def follow_cancellation(
     Each ticket gives back what is unused of it, whole and without a fee. What is blocked, used or
     boarded with stays; a refund that the traveller asked for before is not topped up.
     """
-    found = (await _locked(tx, order_ids)).tickets
+    found = (await locked(tx, order_ids)).tickets
     mine = [each for each in of_departure(found, departure.departure_id) if each.state in LIVE]
     informed = await _informed(tx, order_ids)
     moves = [
@@ -165,7 +173,7 @@ async def follow_cancellation(
     ]
     await events.record(tx, moves, now=now)
     if departure.refunds_now(now):
-        await _give_back(tx, found, mine, now=now)
+        await give_back(tx, found, mine, cause="DEPARTURE_CANCELLED", actor=SYSTEM, now=now)
 
 
 async def follow_move(
@@ -175,9 +183,9 @@ async def follow_move(
     stay.
     """
     shifted, moves = [], []
-    locked = await _locked(tx, order_ids)
+    held = await locked(tx, order_ids)
     of_orders = set(order_ids)
-    for ticket in locked.tickets:
+    for ticket in held.tickets:
         by = ticket.moved - (ticket.reference_time - ticket.offer.reference_time)
         is_over = ticket.state not in LIVE and ticket.state != "USED"
         is_theirs = ticket.departure_id == departure_id and ticket.order_id in of_orders
@@ -201,11 +209,11 @@ async def follow_move(
     )
     await events.record(tx, moves, now=now)
     # what is shared lasts as long as the latest of its tickets, changed ones included
-    await shared_tickets.follow(tx, locked.shared, actor=SYSTEM, now=now)
+    await shared_tickets.follow(tx, held.shared, actor=SYSTEM, now=now)
 
 
 @dataclass(frozen=True, slots=True)
-class _Locked:
+class LockedTickets:
     """The tickets of orders, and what they share with those of others, all locked, and the orders
     with them.
     """
@@ -214,11 +222,12 @@ class _Locked:
     shared: Sequence[Shared]
 
 
-async def _locked(tx: AsyncConnection, order_ids: Sequence[int]) -> _Locked:
+async def locked(tx: AsyncConnection, order_ids: Sequence[int]) -> LockedTickets:
+    """Locks the tickets of orders, then the orders, and reads them."""
     ids = (await tx.execute(_TICKET_IDS, {"order_ids": list(order_ids)})).scalars().all()
     shared = await shared_tickets.lock(tx, ids)
     await orders.lock_orders(tx, {*order_ids, *(each.order_id for each in shared)})
-    return _Locked(await travel_tickets.of_orders(tx, order_ids), shared)
+    return LockedTickets(await travel_tickets.of_orders(tx, order_ids), shared)
 
 
 async def _informed(tx: AsyncConnection, order_ids: Sequence[int]) -> set[int | None]:
@@ -268,15 +277,18 @@ async def offers(
     return found
 
 
-async def _give_back(
+async def give_back(
     tx: AsyncConnection,
     found: Sequence[TravelTicket],
     mine: Sequence[TravelTicket],
     *,
+    cause: refunds.Cause,
+    actor: str,
     now: datetime,
-) -> None:
-    """Asks for the money of tickets, each order's in a refund of its own; what they share goes with
-    the last of them when the refund settles.
+) -> dict[int, GivenBack]:
+    """Asks for the money of those of `mine` that give anything back, each order's in a refund of
+    its own; by ticket, what that is. `found` are all tickets of their orders. What they share goes
+    with the last of them when the refund settles.
     """
     by_order: dict[int, list[TravelTicket]] = {}
     for ticket in found:
@@ -291,11 +303,16 @@ async def _give_back(
             for ticket, offer in await offers(tx, by_order[order_id], of_order, now=now)
         ]
         if given_back:
-            asked.append(refunds.Asked(order_id, "DEPARTURE_CANCELLED", given_back))
+            asked.append(refunds.Asked(order_id, cause, given_back))
     await refund_requests.start(
-        tx, [(ask.order_id, ticket) for ask in asked for ticket in ask.tickets], SYSTEM, now=now
+        tx, [(ask.order_id, ticket) for ask in asked for ticket in ask.tickets], actor, now=now
     )
-    await refunds.ask_all(tx, asked, now=now)
+    numbers = await refunds.ask_all(tx, asked, now=now)
+    return {
+        ticket.ticket_id: GivenBack(ask.order_id, numbers[ask.order_id], ticket.amount_minor)
+        for ask in asked
+        for ticket in ask.tickets
+    }
 
 
 def delay(departure: AffectedDeparture, now: datetime) -> timedelta:

@@ -23,7 +23,7 @@ from server.orders import travel_tickets
 from server.orders.travel_tickets import TravelTicket
 from server.platform.crypto import fingerprint
 from server.platform.errors import DomainError, Reason, invalid
-from server.platform.statements import Statement, run_together
+from server.platform.statements import Statement, run, run_together
 
 ORDERS_AT_ONCE = 200
 MOST_ALTERNATIVES = 20
@@ -146,6 +146,23 @@ SELECT
 )
 
 
+_EXPIRED = Statement(
+    """
+SELECT CASE WHEN bool_or(c.is_open) THEN 0 ELSE count(*) FILTER (WHERE NOT c.is_open)::int END
+FROM departures d CROSS JOIN LATERAL (
+  SELECT t.state <> 'EXPIRED' AS is_open FROM ticket_sales s JOIN tickets t USING (ticket_id)
+  WHERE s.departure_id = d.departure_id AND s.passenger_index >= 0
+    AND t.state IN ('EXPIRED', 'ACTIVE', 'PARTIALLY_REDEEMED', 'CHANGING', 'REFUNDING')
+  UNION ALL
+  SELECT t.state <> 'EXPIRED' FROM departure_tickets s JOIN tickets t USING (ticket_id)
+  WHERE s.departure_id = d.departure_id
+    AND t.state IN ('EXPIRED', 'PRE_GENERATED', 'ACTIVE', 'PARTIALLY_REDEEMED')) c
+WHERE d.departure_id = $1::bigint AND d.state <> 'CANCELLED'
+""",
+    int,
+)
+
+
 class Action(NamedTuple):
     """To move a departure to a time, or to cancel it with refunds AT_ONCE, AFTER_CHOICE or, if
     empty, as its product says.
@@ -245,10 +262,13 @@ async def preview(
 ) -> DisruptionPreview:
     """Works out what an action would do now; with `lock` under the departure's lock.
 
-    Raises NOT_FOUND, DEPARTURE_CANCELLED (to be moved), INVALID_FIELD.
+    Raises NOT_FOUND, DEPARTURE_CANCELLED (to be moved), DEPARTURE_OVER (to be cancelled),
+    INVALID_FIELD.
     """
     number = action.departure_id
     await departures.require_change(tx, number, action.departure_time, now=now, lock=lock)
+    if action.departure_time is None:
+        await require_in_time(tx, number)
     found, order_ids, of_partners, reserved, alternatives, (around,) = await run_together(
         tx,
         _DEPARTURE(number),
@@ -277,6 +297,22 @@ async def preview(
         alternatives,
         around,
     )
+
+
+async def require_in_time(tx: AsyncConnection, departure_id: int) -> None:
+    """Raises DEPARTURE_OVER if tickets of a departure that is not cancelled are EXPIRED, which is
+    final, and none is left that a cancellation would give back.
+    """
+    (expired,) = await run(tx, _EXPIRED(departure_id))
+    if expired:
+        raise DomainError(
+            Reason.DEPARTURE_OVER,
+            f"departure {departure_id} is over: {expired} tickets of it are EXPIRED, for good, and"
+            " none is left that would be given back; give the money back by hand, by the payments"
+            " of the orders",
+            departure_id=departure_id,
+            expired=expired,
+        )
 
 
 async def require(tx: AsyncConnection, action: Action, preview_id: str, *, now: datetime) -> None:

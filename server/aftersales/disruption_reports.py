@@ -33,9 +33,11 @@ SELECT k.ticket_id, k.ticket_code, coalesce(o.order_code, '') AS order_code,
     ELSE '' END AS reason,
   CASE WHEN w.outcome <> 'FAILED' THEN '' WHEN k.failure IS NULL THEN 'FINANCE'
     ELSE 'ADMINISTRATOR' END AS who_acts,
-  k.paid_minor, CASE WHEN w.outcome IN ('REFUNDED', 'REFUNDING', 'FAILED')
-    THEN coalesce(r.amount_minor, l.amount_minor, 0) ELSE 0 END::bigint AS refund_minor,
-  k.currency_code, coalesce(r.refund_no, 0) AS refund_no,
+  k.paid_minor, CASE WHEN w.outcome IN ('REFUNDED', 'REFUNDING', 'FAILED', 'REBOOKED')
+    THEN coalesce(r.amount_minor, c.refund_minor, l.amount_minor, 0) ELSE 0 END::bigint
+    AS refund_minor,
+  k.currency_code, CASE WHEN c.refund_no IS NULL THEN coalesce(k.order_id, 0) ELSE c.order_id END
+    AS refund_order_id, coalesce(r.refund_no, c.refund_no, 0) AS refund_no,
   coalesce(r.waiver_code, c.waiver_code, '') AS waiver_code,
   coalesce(c.ticket_code, '') AS new_code,
   CASE WHEN k.order_id IS NULL OR k.partner_id > 0 OR e.occurred_time IS NULL THEN 'NONE'
@@ -56,8 +58,11 @@ LEFT JOIN LATERAL (
   ORDER BY r.refund_no DESC LIMIT 1) r ON k.partner_id = 0
 CROSS JOIN LATERAL (SELECT coalesce(r.create_time < d.create_time, false)) AS before (asked)
 LEFT JOIN LATERAL (
-  SELECT new.ticket_code, change.content #>> '{change,waiver_code}' AS waiver_code
+  SELECT new.ticket_code, change.content #>> '{change,waiver_code}' AS waiver_code,
+    change.order_id, back.refund_no, back.amount_minor AS refund_minor
   FROM orders change LEFT JOIN tickets new ON new.order_id = change.order_id
+  LEFT JOIN refunds back ON back.order_id = change.order_id AND back.cause = 'CHANGE'
+    AND back.state <> 'CLOSED'
   WHERE change.first_order_id = coalesce(o.first_order_id, o.order_id)
     AND change.changes_ticket_id = k.ticket_id AND change.state <> 'CANCELLED'
   ORDER BY change.order_id DESC LIMIT 1) c ON t.state IN ('CHANGED', 'CHANGING')
@@ -126,6 +131,7 @@ class DisruptedTicket(NamedTuple):
     paid_minor: int
     refund_minor: int
     currency_code: str
+    refund_order_id: int
     refund_no: int
     waiver_code: str
     new_code: str
@@ -170,6 +176,26 @@ class Ended(NamedTuple):
     reservations_open: int
 
 
+class RefundTotal(NamedTuple):
+    """Refunds of a state in a currency: how many, what they give back, and what of it is for
+    tickets of the report.
+    """
+
+    state: str
+    currency_code: str
+    refunds: int
+    amount_minor: int
+    tickets_minor: int
+
+
+class ReportedRefund(NamedTuple):
+    """A refund, and what of it is for tickets of a report."""
+
+    order_id: int
+    refund_no: int
+    tickets_minor: int
+
+
 class NoticeCount(NamedTuple):
     """How many tickets' travellers were notified, by what became of that."""
 
@@ -185,6 +211,7 @@ class DisruptionReport(NamedTuple):
     notices: Sequence[NoticeCount]
     partners: Sequence[PartnerNotice]
     ended: Ended
+    refunds: Sequence[RefundTotal]
 
     @property
     def state(self) -> str:
@@ -224,6 +251,31 @@ _NOTICES = Statement(
 SELECT notified, count(*)::int FROM ({_ROWS}) r GROUP BY 1 ORDER BY 1
 """,  # noqa: S608
     NoticeCount,
+)
+_GIVEN_BACK = f"""
+SELECT r.refund_order_id AS order_id, r.refund_no, sum(r.refund_minor)::bigint AS tickets_minor
+FROM ({_ROWS}) r WHERE r.refund_no > 0 AND r.refund_minor > 0 GROUP BY 1, 2
+"""  # noqa: S608
+_REFUNDS = Statement(
+    f"""
+SELECT * FROM ({_GIVEN_BACK}) g
+WHERE (g.order_id, g.refund_no) > ($3::bigint, $4::int)
+ORDER BY g.order_id, g.refund_no LIMIT $5::int
+""",  # noqa: S608
+    ReportedRefund,
+)
+_REFUND_TOTALS = Statement(
+    f"""
+SELECT b.state, b.currency_code, count(*)::int, sum(b.amount_minor)::bigint,
+  sum(g.tickets_minor)::bigint
+FROM ({_GIVEN_BACK}) g JOIN refunds b USING (order_id, refund_no)
+GROUP BY 1, 2 ORDER BY 1, 2
+""",  # noqa: S608
+    RefundTotal,
+)
+_WAITING = Statement(
+    f"SELECT count(*)::int FROM ({_ROWS}) r WHERE r.outcome = 'AWAITING_CHOICE'",  # noqa: S608
+    int,
 )
 _GET = Statement(
     f"SELECT {_COLUMNS} FROM disruptions WHERE disruption_id = $1::uuid",  # noqa: S608
@@ -271,17 +323,18 @@ FROM disruptions d WHERE d.disruption_id = $1::uuid
 
 async def get(tx: AsyncConnection, disruption_id: UUID, *, now: datetime) -> DisruptionReport:
     """A report, as it is now. Raises NOT_FOUND."""
-    found, totals, notices, partners, ended = await run_together(
+    found, totals, notices, partners, ended, given_back = await run_together(
         tx,
         _GET(disruption_id),
         _TOTALS(disruption_id, now),
         _NOTICES(disruption_id, now),
         _PARTNERS(disruption_id),
         _ENDED(disruption_id),
+        _REFUND_TOTALS(disruption_id, now),
     )
     if not found:
         raise not_found("disruption", disruption_id)
-    return DisruptionReport(found[0], totals, notices, partners, ended[0])
+    return DisruptionReport(found[0], totals, notices, partners, ended[0], given_back)
 
 
 async def page(
@@ -307,6 +360,37 @@ async def tickets(
     if not found:
         raise not_found("disruption", disruption_id)
     return rows
+
+
+async def refunds(
+    tx: AsyncConnection,
+    disruption_id: UUID,
+    *,
+    after: tuple[int, int],
+    limit: int,
+    now: datetime,
+) -> list[ReportedRefund]:
+    """Refunds of a report after one (order_id, refund_no). Raises NOT_FOUND."""
+    found, rows = await run_together(
+        tx, _GET(disruption_id), _REFUNDS(disruption_id, now, *after, limit)
+    )
+    if not found:
+        raise not_found("disruption", disruption_id)
+    return rows
+
+
+async def find(tx: AsyncConnection, disruption_id: UUID) -> Disruption:
+    """What was done. Raises NOT_FOUND."""
+    found = await run(tx, _GET(disruption_id))
+    if not found:
+        raise not_found("disruption", disruption_id)
+    return found[0]
+
+
+async def count_waiting(tx: AsyncConnection, disruption_id: UUID, *, now: datetime) -> int:
+    """How many tickets of a report are AWAITING_CHOICE."""
+    (count,) = await run(tx, _WAITING(disruption_id, now))
+    return count
 
 
 async def every_ticket(

@@ -100,11 +100,14 @@ async def cancel(
 ) -> CarriedOut:
     """Cancels a departure, see `departures.cancel_departure`.
 
-    Raises what that raises, and PREVIEW_OUTDATED if not everything is as in the preview.
+    Raises what that raises, DEPARTURE_OVER if that comes too late for its tickets, and
+    PREVIEW_OUTDATED if not everything is as in the preview.
     """
     action = Action(departure_id, None, refunds)
     if preview_id:
         await previews.require(tx, action, preview_id, now=by["now"])
+    else:
+        await previews.require_in_time(tx, departure_id)
     changed = await departures.cancel_departure(
         tx, departure_id, refunds=refunds, comment=comment, waiver_code=waiver_code, **by
     )

@@ -111,11 +111,15 @@ class ChangeHandler:
         quote_seconds: int,
     ) -> None:
         self._holder = holder
-        self._seals = seals
+        self.seals = seals
         self._quotes = signer
         self._settlement = settlement
         self._quote_seconds = quote_seconds
         self._numbers = OrderNumbers(db, zone)
+
+    async def prices(self) -> Prices:
+        """The prices of now. Raises DATABASE_UNAVAILABLE."""
+        return await self._holder.prices()
 
     async def quote(
         self,
@@ -167,21 +171,50 @@ class ChangeHandler:
         # under both locks: as the gates, refunds and other changes have left it
         ticket = await travel_tickets.get(tx, traveller.traveller_id, ticket_code)
         terms = await _terms(tx, ticket, offer_id, prices, now)
-        cost = terms.offer
-        if _quoted(cost) != quoted:
+        if _quoted(terms.offer) != quoted:
             raise quotes.invalid("holds no more: the price is another now")
+        return await self._make(tx, terms, actor=traveller.key, now=now)
+
+    async def rebook(
+        self,
+        tx: AsyncConnection,
+        ticket: TravelTicket,
+        offer_id: str,
+        *,
+        prices: Prices,
+        actor: str,
+        now: datetime,
+    ) -> TicketChange:
+        """Changes a ticket whose departure the operator cancelled or moved, for a traveller who was
+        asked; it and its order are locked. What the offer is dearer by the operator bears.
+
+        Raises as `change` does, but for quotes.
+        """
+        terms = await _terms(tx, ticket, offer_id, prices, now, operator_bears=True)
+        made = await self._make(tx, terms, actor=actor, now=now)
+        assert made.ticket, "nothing is left to be paid"
+        rebooked = events.Move(
+            made.order.order_id, events.TICKET_REBOOKED, actor, ticket_id=made.ticket.ticket_id
+        )
+        await events.record(tx, [rebooked], now=now)
+        return made
+
+    async def _make(
+        self, tx: AsyncConnection, terms: QuotedTerms, *, actor: str, now: datetime
+    ) -> TicketChange:
+        ticket, cost = terms.ticket, terms.offer
         moved = await tickets.move(
             tx,
-            [ticket_id],
+            [ticket.ticket_id],
             ("ACTIVE",),
             "CHANGING",
             action="changing",
-            actor=traveller.key,
+            actor=actor,
             now=now,
         )
         assert moved, "nobody moves a ticket that is locked"
         begun = events.Move(
-            ticket.order_id, events.TICKET_CHANGING, traveller.key, ticket_id=ticket_id
+            ticket.order_id, events.TICKET_CHANGING, actor, ticket_id=ticket.ticket_id
         )
         await events.record(tx, [begun], now=now)
         paid = await refund_sources.payments_of(tx, ticket.order_id) if cost.refund_minor else []
@@ -189,7 +222,7 @@ class ChangeHandler:
         order = await self._hold(tx, terms, now=now)
         if cost.pay_minor:
             return TicketChange(order, None, None)
-        await self._settlement.settle_order(tx, order, pay_time=now, now=now, actor=traveller.key)
+        await self._settlement.settle_order(tx, order, pay_time=now, now=now, actor=actor)
         refund = None
         if cost.refund_minor:
             refund_no = await refunds.ask(
@@ -209,12 +242,12 @@ class ChangeHandler:
         """The new order, PENDING, with its seat held."""
         old, cost, offer = terms.ticket, terms.offer, terms.item.offer
         (order_id,) = await self._numbers.take(1, now)
-        party = self._seals.open_party(old.order_id, old.order.passengers_sealed)
+        party = self.seals.open_party(old.order_id, old.order.passengers_sealed)
         passenger = party.passengers[old.passenger_index]
         await _check_passenger(tx, old, offer, passenger)
         document = None
         if offer.journey and passenger.document_number:
-            document = old.place.document or self._seals.document_hash(passenger)
+            document = old.place.document or self.seals.document_hash(passenger)
         seat_index = _kept_place(old, offer)
         replaced = _replaced(old, offer, seat_index)
         wanted = _take(order_id, old, offer, replaced, seat_index=seat_index, document=document)
@@ -249,7 +282,7 @@ class ChangeHandler:
             content=Content(
                 (_item(terms.item, place),), change=_change_terms(cost), replaces=replaced
             ),
-            passengers_sealed=self._seals.seal(
+            passengers_sealed=self.seals.seal(
                 order_id, reached.passengers, contact_phone=reached.contact_phone
             ),
             amount_minor=amount_minor,
@@ -346,9 +379,18 @@ def _quoted(cost: policy.ChangeOffer) -> list[int]:
 
 
 async def _terms(
-    tx: AsyncConnection, ticket: TravelTicket, offer_id: str, prices: Prices, now: datetime
+    tx: AsyncConnection,
+    ticket: TravelTicket,
+    offer_id: str,
+    prices: Prices,
+    now: datetime,
+    *,
+    operator_bears: bool = False,
 ) -> QuotedTerms:
-    """Raises CHANGE_REFUSED, NOT_FOUND (offer), OFFER_NOT_AVAILABLE."""
+    """Raises CHANGE_REFUSED, NOT_FOUND (offer), OFFER_NOT_AVAILABLE.
+
+    With `operator_bears` the new price is no more than what the ticket is worth.
+    """
     if ticket.is_shared:
         raise refused(ticket, "NOT_CHANGEABLE", "it is shared by the whole order")
     standing, rules = ticket.standing, ticket.policy
@@ -381,11 +423,14 @@ async def _terms(
     party = (await travel_parties.read(tx, await travel_tickets.of_order(tx, ticket.order_id)))[
         ticket.item_index
     ]
+    worth = party.credit_minor(ticket.ticket_id)
+    if operator_bears:
+        item = item._replace(price=item.price.waived_to(worth))
     cost = policy.change(
-        replace(standing, paid_minor=party.credit_minor(ticket.ticket_id)),
+        replace(standing, paid_minor=worth),
         rules,
         changes_made=ticket.changes_made,
-        new_price_minor=priced.total_minor,
+        new_price_minor=item.price.total_minor,
         now=now,
     )
     assert isinstance(cost, policy.ChangeOffer), "the price decides nothing"

@@ -8,7 +8,7 @@ unit and never below zero.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, Self
@@ -19,9 +19,9 @@ WEEKDAY, WEEKEND, HOLIDAY = "weekday", "weekend", "holiday"
 FALLBACKS = {HOLIDAY: WEEKEND, WEEKEND: WEEKDAY}
 """Whose fare a day type has that has none of its own."""
 
-FARE, TIER, PROMOTION = "FARE", "TIER", "PROMOTION"
+FARE, TIER, PROMOTION, WAIVER = "FARE", "TIER", "PROMOTION", "WAIVER"
 YOUNG_DRIVER, ONE_WAY, EXTRA = "YOUNG_DRIVER", "ONE_WAY", "EXTRA"
-"""Kinds of line; the latter three of charges."""
+"""Kinds of line; the second row are those of a rental's charges."""
 
 DAY_NAMES = {
     WEEKDAY: ("Weekday", "平日"),
@@ -163,6 +163,16 @@ class Price:
     _content: list[dict[str, Any]] = field(
         default_factory=list, init=False, compare=False, repr=False
     )
+
+    def waived_to(self, total_minor: int) -> "Price":
+        """The price of one ticket, of which the operator bears what is above a total."""
+        off_minor = total_minor - self.total_minor
+        if off_minor >= 0:
+            return self
+        line = PriceLine(WAIVER, self.lines[0].customer_type, 1, off_minor, off_minor)
+        return replace(
+            self, total_minor=total_minor, lines=(*self.lines, line), ticket_minor=(total_minor,)
+        )
 
     def content(self) -> dict[str, Any]:
         """The price as it is stored in JSON, as a snapshot; not to be changed: many orders have

@@ -37,6 +37,7 @@ PLACEHOLDERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         rules.DEPARTURE_MOVED: _EVERY
         | _TICKET
         | {"former_time": "when it was to leave until now; empty if that is not known"},
+        rules.TICKET_REBOOKED: _EVERY | _TICKET,
     }
 )
 """What the texts of each kind may name, and what it is."""
@@ -168,6 +169,19 @@ _SHIPPED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
             (
                 "{service} ({journey}) now leaves at {time}. The tickets of order {order_code} stay"
                 " valid."
+            ),
+        ),
+    ),
+    rules.TICKET_REBOOKED: (
+        (
+            "已为您改签",
+            "已为您免费改签至 {time} 的 {service}（{journey}），新订单 {order_code}，票号 {ticket_code}。",
+        ),
+        (
+            "Ticket rebooked",
+            (
+                "We have rebooked you, free of charge, on {service} ({journey}) at {time}: order"
+                " {order_code}, ticket {ticket_code}."
             ),
         ),
     ),

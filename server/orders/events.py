@@ -31,6 +31,7 @@ PAYMENT_REFUNDED = "payment.refunded"
 TICKET_EXPIRING = "ticket.expiring"
 DEPARTURE_CANCELLED = "departure.cancelled"
 DEPARTURE_MOVED = "departure.moved"
+TICKET_REBOOKED = "ticket.rebooked"
 
 
 @dataclass(frozen=True, slots=True)

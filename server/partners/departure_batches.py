@@ -27,7 +27,7 @@ from server.partners.reservations import Reservation
 from server.platform.errors import DomainError, invalid
 from server.platform.statements import run
 from server.stock import holds, partner_seats
-from server.stock.ids import CHANNEL_BITS, CLASS_BITS
+from server.stock.ids import class_index
 from server.stock.inventory import not_on_sale, sold_out
 from server.tickets import departure_tickets
 from server.tickets.departure_tickets import DepartureTicket
@@ -54,8 +54,8 @@ async def leg(
         raise departure_cancelled(departure.departure_id, "no tickets are made of it")
     if departure.departure_time <= now:
         raise departure_left(departure.departure_time)
-    class_index = reserved.stock_id >> CHANNEL_BITS & (1 << CLASS_BITS) - 1
-    offer = catalogue.leg(departure.departure_id, class_index, origin, destination)
+    index = class_index(reserved.stock_id)
+    offer = catalogue.leg(departure.departure_id, index, origin, destination)
     if offer is None and (origin or destination):
         field = "origin_stop_code" if origin else "destination_stop_code"
         raise invalid(field, "the departure does not go from there to there; name two of its stops")

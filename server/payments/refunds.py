@@ -187,6 +187,13 @@ async def find(tx: AsyncConnection, order_id: int, refund_no: int) -> Refund | N
     return _refund(row) if row else None
 
 
+async def of_numbers(tx: AsyncConnection, named: Sequence[tuple[int, int]]) -> list[Refund]:
+    """Refunds, each named as (order_id, refund_no), in the order of these."""
+    key = refunds.c.order_id, refunds.c.refund_no
+    rows = await tx.execute(_REFUNDS.where(tuple_(*key).in_(named)).order_by(*key))
+    return [_refund(row) for row in rows]
+
+
 async def of_order(tx: AsyncConnection, order_id: int, *, after: int, limit: int) -> list[Refund]:
     """Up to `limit` of an order's refunds after a number, the oldest first."""
     query = _REFUNDS.where(refunds.c.order_id == order_id, refunds.c.refund_no > after)
@@ -250,9 +257,9 @@ async def ask(
     return refund_no
 
 
-async def ask_all(tx: AsyncConnection, asked: Sequence[Asked], *, now: datetime) -> None:
+async def ask_all(tx: AsyncConnection, asked: Sequence[Asked], *, now: datetime) -> dict[int, int]:
     """`ask` for orders that are locked, of whatever payments paid for their tickets; each order
-    once.
+    once. By order, the number of its refund.
     """
     paid = await refund_sources.payments_of_all(tx, [each.order_id for each in asked])
     drawn: set[tuple[int, int]] = set()
@@ -263,9 +270,12 @@ async def ask_all(tx: AsyncConnection, asked: Sequence[Asked], *, now: datetime)
         # what another order draws on too has less left by then
         (alone if names & drawn else together).append(each)
         drawn |= names
-    await _ask(tx, [(each, paid[each.order_id]) for each in together], now=now)
+    numbers = await _ask(tx, [(each, paid[each.order_id]) for each in together], now=now)
     for each in alone:
-        await _ask(tx, [(each, await refund_sources.payments_of(tx, each.order_id))], now=now)
+        sources = await refund_sources.payments_of(tx, each.order_id)
+        numbers += await _ask(tx, [(each, sources)], now=now)
+    orders_asked = [each.order_id for each in (*together, *alone)]
+    return dict(zip(orders_asked, numbers, strict=True))
 
 
 async def _ask(

@@ -71,6 +71,7 @@ class Reason(StrEnum):
     JOB_RUNNING = "JOB_RUNNING"
     SECOND_FACTOR_REQUIRED = "SECOND_FACTOR_REQUIRED"
     PREVIEW_OUTDATED = "PREVIEW_OUTDATED"
+    DEPARTURE_OVER = "DEPARTURE_OVER"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -136,6 +137,7 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.JOB_RUNNING: "FAILED_PRECONDITION",
     Reason.SECOND_FACTOR_REQUIRED: "PERMISSION_DENIED",
     Reason.PREVIEW_OUTDATED: "FAILED_PRECONDITION",
+    Reason.DEPARTURE_OVER: "FAILED_PRECONDITION",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's
 comments.

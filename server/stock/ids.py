@@ -70,6 +70,11 @@ def departure_stock_id(departure: int, class_index: int, partner_id: int) -> int
     )
 
 
+def class_index(departure_stock: int) -> int:
+    """The class of a departure that a stock is of."""
+    return departure_stock >> CHANNEL_BITS & (1 << CLASS_BITS) - 1
+
+
 def day_stock_id(product_id: int, use_date: date, partner_id: int) -> int:
     """The key of a channel's allotment of a product for one day of use.
 

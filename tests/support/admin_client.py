@@ -31,7 +31,6 @@ from server.catalog.timetables import create_timetables
 from server.identity.models import accounts, travellers
 from server.identity.one_time_codes import STEP_SECONDS, totp_of
 from server.orders.models import orders
-from server.orders.passengers import PassengerSeals
 from server.parties.models import partners
 from server.payments.models import payment_incidents, payments
 from server.payments.refund_models import refund_parts, refunds
@@ -42,8 +41,8 @@ from server.platform.outbox import outbox_tasks
 from server.stock.ids import departure_id
 from server.tickets.models import tickets
 from server.tickets.rules import Number
-from tests.support import cached, catalogue_calls, notification_calls, timetable
-from tests.support.rpc_server import SECRET_KEY, Node, Offer, Refusal, refusal, refusal_or_none
+from tests.support import cached, catalogue_calls, disruption_calls, notification_calls, timetable
+from tests.support.rpc_server import Node, Offer, Refusal, refusal, refusal_or_none
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -58,13 +57,14 @@ CHANGING = [
     if "request_id" in method.input_type.fields_by_name and name not in ASKING_WECHAT
 ]
 
+
 ADMIN_SERVICE = Offer(
     SERVICE,
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
     lambda node: AdminServicer(
         *(node.db, node.identity, node.repeats, node.pages),
         zone=node.settings.zone,
-        seals=PassengerSeals(SECRET_KEY),
+        changes=disruption_calls.ticket_changes(node),
         jobs={job.name: job for job in jobs(node.settings)},
     ),
 )
@@ -311,7 +311,6 @@ VALID: dict[str, dict[str, Any]] = {
     },
     "CancelDeparture": {"departure_id": DEPARTURE, "comment": "typhoon"},
     "GetDeparture": {"departure_id": DEPARTURE},
-    "PreviewDisruption": {"departure_id": DEPARTURE},
     "GetRefund": {"refund_id": REFUND},
     "GetOrder": {"order_code": REFUND.removesuffix("-R1")},
     "GetTicket": {"ticket_code": TICKET},
@@ -327,6 +326,7 @@ VALID: dict[str, dict[str, Any]] = {
     "ExportAuditEvents": {"format": 1},
     "AdminLogin": {"username": "root", "password": PASSWORD},
     **catalogue_calls.VALID,
+    **disruption_calls.calls(DEPARTURE),
 }
 """A request that succeeds on a seeded server, for every method whose empty request does not."""
 
@@ -448,7 +448,7 @@ async def add_ticket(node: Node, partner_code: str, sequence: int) -> str:
 
 
 async def add_incident_and_dead_task(node: Node) -> None:
-    """INCIDENT and DEAD_TASK."""
+    """INCIDENT, DEAD_TASK and a disruption."""
     now = datetime.now(UTC)
     async with node.db.transaction() as tx:
         await tx.execute(
@@ -456,6 +456,8 @@ async def add_incident_and_dead_task(node: Node) -> None:
                 incident_id=UUID(INCIDENT), kind="UNKNOWN_ORDER", facts={}, create_time=now
             )
         )
+        late = departure_id(timetable.LATE, DEPARTURE_DAY)
+        await disruption_calls.add_disruption(tx, late, now)
         await tx.execute(
             insert(outbox_tasks).values(
                 task_id=UUID(DEAD_TASK),

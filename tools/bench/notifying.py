@@ -8,9 +8,6 @@ many of its messages were with the sender within a second of the redemption.
 """
 
 import asyncio
-import json
-import subprocess
-import sys
 import time
 from base64 import b64encode
 from pathlib import Path
@@ -32,6 +29,7 @@ from tests.support.staff import Staff, hire, valid_now
 from tests.support.traveller import TravellerClient, World, a_world, party
 from tools.bench.figures import Figures, open_loop, percentile
 from tools.bench.redemption import admitted
+from tools.bench.wechat import Simulated, simulator
 from tools.dev.embedded.services import EmbeddedServices
 
 RATE = 500
@@ -94,7 +92,7 @@ async def scans(world: World) -> list[tuple[str, str, str]]:
 
 
 async def run(
-    url: str, server: ServerProcess, wechat: dict[str, Any], world: World, seconds: int
+    url: str, server: ServerProcess, wechat: Simulated, world: World, seconds: int
 ) -> tuple[list[float], list[float], int]:
     """Milliseconds of redemptions, from redemption to message, and how many messages are
     missing.
@@ -102,7 +100,7 @@ async def run(
     import grpc
 
     await sell(url, server, world, RATE * seconds // len(FUNCTIONS))
-    await world.sql("UPDATE travellers SET app_id = %s", wechat["settings"]["wechat_app_id"])
+    await world.sql("UPDATE travellers SET app_id = %s", wechat.settings["wechat_app_id"])
     await world.sql(PUBLISH, TEMPLATE)
     await world.sql(CONSENT, TEMPLATE)
     await world.sql("INSERT INTO change_feed DEFAULT VALUES")
@@ -120,7 +118,7 @@ async def run(
         latencies, errors = await open_loop(redeem, asked[1:], RATE)
     assert errors == 0, "every redemption is admitted"
     sent: dict[tuple[str, str], float] = {}
-    async with httpx2.AsyncClient(trust_env=False, base_url=wechat["url"]) as http:
+    async with httpx2.AsyncClient(trust_env=False, base_url=wechat.url) as http:
         until = time.monotonic() + 60
         while time.monotonic() < until and not began.keys() <= sent.keys():
             await asyncio.sleep(0.5)
@@ -145,36 +143,18 @@ def measure(services: EmbeddedServices, figures: Figures, options: Any) -> None:
     url = databases.renamed(services.database_url, "bench_notifying")
     databases.execute(services.database_url, "CREATE DATABASE bench_notifying")
     migrate(url)
-    with TemporaryDirectory() as folder:
-        ready = Path(folder) / "ready.json"
-        simulator = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tools.dev.wechat_simulator", "serve", "--port", "0"),
-                *("--folder", f"{folder}/wechat", "--ready-file", ready, "--until-input-ends"),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            while not ready.exists():
-                time.sleep(0.05)
-            uvloop.run(_measure(services, url, json.loads(ready.read_text()), figures, options))
-        finally:
-            assert simulator.stdin
-            simulator.stdin.close()
-            simulator.wait()
+    with TemporaryDirectory() as folder, simulator(Path(folder)) as wechat:
+        uvloop.run(_measure(services, url, wechat, figures, options))
 
 
 async def _measure(
-    services: EmbeddedServices, url: str, wechat: dict[str, Any], figures: Figures, options: Any
+    services: EmbeddedServices, url: str, wechat: Simulated, figures: Figures, options: Any
 ) -> None:
-    settings = {f"DEEPTRAVEL_{name.upper()}": value for name, value in wechat["settings"].items()}
-    environment = settings | {
+    environment = wechat.environment("http://127.0.0.1:9") | {
         "DEEPTRAVEL_DATABASE_URL": url,
         "DEEPTRAVEL_REDIS_URL": services.redis_url,
         "DEEPTRAVEL_SECRET_KEY": b64encode(SECRET_KEY).decode(),
         "DEEPTRAVEL_MAX_CALLS_PER_ADDRESS": "0",
-        "DEEPTRAVEL_WECHAT_NOTIFY_URL": "http://127.0.0.1:9",
     }
     async with a_world(url, packages=1_000_000) as world:
         with TemporaryDirectory() as folder:

@@ -3,22 +3,32 @@
 from collections.abc import Iterable
 
 from deeptravel.admin.v1 import disruption_pb2
+from deeptravel.ticketing.v1 import refund_pb2
 
+from server.aftersales.disruption_actions import TicketAction
 from server.aftersales.disruption_previews import (
     Alternative,
     DisruptionPreview,
     DisruptionTotal,
     PreviewedTicket,
 )
-from server.aftersales.disruption_reports import DisruptedTicket, Disruption, DisruptionReport
+from server.aftersales.disruption_reports import (
+    DisruptedTicket,
+    Disruption,
+    DisruptionReport,
+    ReportedRefund,
+)
 from server.api import convert
 from server.api.admin.catalog_messages import REFUNDS
 from server.api.convert import timestamp
+from server.api.ticketing.refunds import STATES as REFUND_STATES
 from server.orders.orders import order_code
+from server.payments.refunds import refund_code
 
 KIND = convert.enum_numbers(disruption_pb2.DisruptionKind)
 OUTCOME = convert.enum_numbers(disruption_pb2.DisruptionOutcome)
 OUTCOME_NAME = convert.enum_names(disruption_pb2.DisruptionOutcome)
+ACTION_STATE = convert.enum_numbers(disruption_pb2.DisruptionActionState)
 STATE = convert.enum_numbers(disruption_pb2.DisruptionState)
 NOTICE = convert.enum_numbers(disruption_pb2.DisruptionNotice)
 ASSIGNEE = convert.enum_numbers(disruption_pb2.DisruptionAssignee)
@@ -135,6 +145,16 @@ def report(found: DisruptionReport) -> disruption_pb2.GetDisruptionResponse:
         orders_left=found.ended.orders_waiting,
         reservations=found.ended.reservations,
         reservations_left=found.ended.reservations_open,
+        refunds=[
+            disruption_pb2.DisruptionRefundTotal(
+                state=REFUND_STATES[each.state],
+                currency_code=each.currency_code,
+                refunds=each.refunds,
+                amount_minor=each.amount_minor,
+                tickets_minor=each.tickets_minor,
+            )
+            for each in found.refunds
+        ],
     )
 
 
@@ -158,6 +178,27 @@ def ticket(each: DisruptedTicket) -> disruption_pb2.DisruptionTicket:
     )
 
 
+def reported_refund(
+    refund: refund_pb2.Refund, of_report: ReportedRefund
+) -> disruption_pb2.DisruptionRefund:
+    """A refund of a report."""
+    return disruption_pb2.DisruptionRefund(refund=refund, tickets_minor=of_report.tickets_minor)
+
+
+def action(each: TicketAction) -> disruption_pb2.DisruptionAction:
+    """What was done to a ticket."""
+    return disruption_pb2.DisruptionAction(
+        ticket_code=each.ticket_code,
+        state=ACTION_STATE[each.state],
+        reason=each.reason,
+        message=each.message,
+        new_ticket_code=each.new_code,
+        refund_id=each.refund_id,
+        refund_minor=each.refund_minor,
+        currency_code=each.currency_code,
+    )
+
+
 def cells(each: DisruptedTicket) -> tuple[object, ...]:
     """A row of the file, as COLUMNS say."""
     return (
@@ -168,6 +209,4 @@ def cells(each: DisruptedTicket) -> tuple[object, ...]:
 
 
 def _refund_id(each: DisruptedTicket) -> str:
-    if not each.refund_no:
-        return ""
-    return f"{each.order_code}-R{each.refund_no}"
+    return refund_code(each.refund_order_id, each.refund_no) if each.refund_no else ""

@@ -16,6 +16,7 @@ from deeptravel.admin.v1 import (
     traveller_pb2,
 )
 
+from server.aftersales.ticket_changes import ChangeHandler
 from server.api import calls, paging, requests
 from server.api import repeats as repeats_module
 from server.api.admin import messages
@@ -48,7 +49,6 @@ from server.identity.callers import Admin
 from server.identity.second_factors import SecondFactors
 from server.identity.service import Identity
 from server.orders import ticket_blocks
-from server.orders.passengers import PassengerSeals
 from server.partners import sandboxes
 from server.platform import clock
 from server.platform.database import Database
@@ -87,7 +87,7 @@ class AdminServicer(
         pages: paging.PageTokens,
         *,
         zone: ZoneInfo,
-        seals: PassengerSeals,
+        changes: ChangeHandler,
         wechat: WechatClient | None = None,
         jobs: JobTable | None = None,
     ) -> None:
@@ -97,7 +97,7 @@ class AdminServicer(
         self._repeats = repeats
         self._pages = pages
         self._zone = zone
-        self._seals = seals
+        self._changes, self._seals = changes, changes.seals
         self._wechat = wechat
         self._dashboards = Recent(DASHBOARD_SECONDS)
         self._jobs = jobs or {}

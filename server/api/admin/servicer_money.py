@@ -34,7 +34,7 @@ ApplyContext = Context[
 ACCOUNT_NAMES = convert.enum_names(refund_pb2.AbnormalRefundAccount)
 
 
-async def _with_parts(
+async def with_parts(
     tx: AsyncConnection, found: Sequence[Refund]
 ) -> list[refund_messages_pb2.Refund]:
     """Refunds with the parts that only administrators see."""
@@ -43,7 +43,7 @@ async def _with_parts(
 
 
 async def _full(tx: AsyncConnection, found: Refund) -> refund_messages_pb2.Refund:
-    (message,) = await _with_parts(tx, [found])
+    (message,) = await with_parts(tx, [found])
     return message
 
 
@@ -62,7 +62,7 @@ class MoneyMethods(AdminMethods):
             state = STATE_NAMES[request.state]
             found = await of_state(tx, state, before=page.after, limit=page.size + 1)
             shown = page.cut(found, lambda last: (last.create_time, last.order_id, last.refund_no))
-            return refund_pb2.ListRefundsResponse(refunds=await _with_parts(tx, shown))
+            return refund_pb2.ListRefundsResponse(refunds=await with_parts(tx, shown))
 
     async def GetRefund(
         self,

@@ -15,7 +15,7 @@ from server.catalog.catalogue import PACKAGE, TRANSPORT, Catalogue
 from server.catalog.listed import CatalogueCity, ListedProduct
 from server.catalog.offers import Offer, OfferJourney
 from server.catalog.policy import Policy, Summary, summary
-from server.catalog.pricing import EXTRA, FARE, PROMOTION, Price, PriceLine
+from server.catalog.pricing import EXTRA, FARE, PROMOTION, WAIVER, Price, PriceLine
 from server.search.listing import Query
 from server.search.rentals import ListedRental
 from server.search.search import Found, OfferDay
@@ -269,6 +269,8 @@ def _line_names(line: PriceLine) -> tuple[str, str]:
     name_en, name_zh = _TRAVELLER_NAMES[line.customer_type or "ADULT"]
     if line.kind == FARE:
         return f"{name_en} fare", f"{name_zh}票"
+    if line.kind == WAIVER:
+        return "Borne by the operator", "由营运方承担"
     return f"Group discount {line.percent}%", f"多人优惠 {line.percent}%"
 
 

@@ -314,3 +314,8 @@ class Reason(StrEnum):
     wait for payment, reservations or amounts; `changed` says what, with the numbers before and now.
     Metadata: `departure_id`, `changed`. Remedy: look at a new preview, and act on that one.
     """
+    DEPARTURE_OVER = "DEPARTURE_OVER"
+    """FAILED_PRECONDITION. The departure is cancelled too late: `expired` tickets of it are EXPIRED,
+    which is final, and none is left that would be given back. Metadata: `departure_id`, `expired`.
+    Remedy: give the money back by hand, by the payments of the orders.
+    """

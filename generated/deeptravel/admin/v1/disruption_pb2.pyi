@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from deeptravel.admin.v1 import catalog_pb2 as _catalog_pb2
+from deeptravel.ticketing.v1 import refund_pb2 as _refund_pb2
 from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -201,6 +202,58 @@ DISRUPTION_ASSIGNEE_ADMINISTRATOR: DisruptionAssignee.ValueType  # 2
 is a dead letter (ListDeadTasks).
 """
 Global___DisruptionAssignee: _TypeAlias = DisruptionAssignee  # noqa: Y015
+
+class _DisruptionBulk:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DisruptionBulkEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DisruptionBulk.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISRUPTION_BULK_UNSPECIFIED: _DisruptionBulk.ValueType  # 0
+    """As THOSE_THAT_FIT."""
+    DISRUPTION_BULK_THOSE_THAT_FIT: _DisruptionBulk.ValueType  # 1
+    """Each that can be, the others stay as they are."""
+    DISRUPTION_BULK_ALL_OR_NONE: _DisruptionBulk.ValueType  # 2
+    """All of them, or none."""
+
+class DisruptionBulk(_DisruptionBulk, metaclass=_DisruptionBulkEnumTypeWrapper):
+    """How tickets are taken when not all of them can be."""
+
+DISRUPTION_BULK_UNSPECIFIED: DisruptionBulk.ValueType  # 0
+"""As THOSE_THAT_FIT."""
+DISRUPTION_BULK_THOSE_THAT_FIT: DisruptionBulk.ValueType  # 1
+"""Each that can be, the others stay as they are."""
+DISRUPTION_BULK_ALL_OR_NONE: DisruptionBulk.ValueType  # 2
+"""All of them, or none."""
+Global___DisruptionBulk: _TypeAlias = DisruptionBulk  # noqa: Y015
+
+class _DisruptionActionState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DisruptionActionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DisruptionActionState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISRUPTION_ACTION_STATE_UNSPECIFIED: _DisruptionActionState.ValueType  # 0
+    """Not used."""
+    DISRUPTION_ACTION_STATE_DONE: _DisruptionActionState.ValueType  # 1
+    """It was rebooked, or its refund is asked for."""
+    DISRUPTION_ACTION_STATE_REFUSED: _DisruptionActionState.ValueType  # 2
+    """It could not be; the reason says why. It is as it was."""
+    DISRUPTION_ACTION_STATE_NOT_DONE: _DisruptionActionState.ValueType  # 3
+    """It could have been, but others could not, and it was to be all or none. It is as it was."""
+
+class DisruptionActionState(_DisruptionActionState, metaclass=_DisruptionActionStateEnumTypeWrapper):
+    """What was done to a ticket."""
+
+DISRUPTION_ACTION_STATE_UNSPECIFIED: DisruptionActionState.ValueType  # 0
+"""Not used."""
+DISRUPTION_ACTION_STATE_DONE: DisruptionActionState.ValueType  # 1
+"""It was rebooked, or its refund is asked for."""
+DISRUPTION_ACTION_STATE_REFUSED: DisruptionActionState.ValueType  # 2
+"""It could not be; the reason says why. It is as it was."""
+DISRUPTION_ACTION_STATE_NOT_DONE: DisruptionActionState.ValueType  # 3
+"""It could have been, but others could not, and it was to be all or none. It is as it was."""
+Global___DisruptionActionState: _TypeAlias = DisruptionActionState  # noqa: Y015
 
 @_typing.final
 class PreviewDisruptionRequest(_message.Message):
@@ -625,6 +678,46 @@ class GetDisruptionRequest(_message.Message):
 Global___GetDisruptionRequest: _TypeAlias = GetDisruptionRequest  # noqa: Y015
 
 @_typing.final
+class DisruptionRefundTotal(_message.Message):
+    """Refunds of one state in one currency, of which something is for the tickets of a report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    REFUNDS_FIELD_NUMBER: _builtins.int
+    AMOUNT_MINOR_FIELD_NUMBER: _builtins.int
+    TICKETS_MINOR_FIELD_NUMBER: _builtins.int
+    state: _refund_pb2.RefundState.ValueType
+    """Their state."""
+    currency_code: _builtins.str
+    """Currency of the amounts, ISO 4217."""
+    refunds: _builtins.int
+    """How many refunds."""
+    amount_minor: _builtins.int
+    """What they give back, in minor units; other tickets of the same orders may be in it."""
+    tickets_minor: _builtins.int
+    """What of it is for tickets of the report, in minor units. Of all states it is together what the
+    report's totals say of our own channel.
+    """
+    def __init__(
+        self,
+        *,
+        state: _refund_pb2.RefundState.ValueType = ...,
+        currency_code: _builtins.str = ...,
+        refunds: _builtins.int = ...,
+        amount_minor: _builtins.int = ...,
+        tickets_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "currency_code", b"currency_code", "refunds", b"refunds", "state", b"state", "tickets_minor", b"tickets_minor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisruptionRefundTotal: _TypeAlias = DisruptionRefundTotal  # noqa: Y015
+
+@_typing.final
 class GetDisruptionResponse(_message.Message):
     """A report as it is now."""
 
@@ -639,6 +732,7 @@ class GetDisruptionResponse(_message.Message):
     ORDERS_LEFT_FIELD_NUMBER: _builtins.int
     RESERVATIONS_FIELD_NUMBER: _builtins.int
     RESERVATIONS_LEFT_FIELD_NUMBER: _builtins.int
+    REFUNDS_FIELD_NUMBER: _builtins.int
     state: Global___DisruptionState.ValueType
     """How far it is."""
     waiting_orders: _builtins.int
@@ -665,6 +759,10 @@ class GetDisruptionResponse(_message.Message):
     def partners(self) -> _containers.RepeatedCompositeFieldContainer[Global___DisruptionPartner]:
         """Partners that have the event."""
 
+    @_builtins.property
+    def refunds(self) -> _containers.RepeatedCompositeFieldContainer[Global___DisruptionRefundTotal]:
+        """The sums of its refunds (ListDisruptionRefunds)."""
+
     def __init__(
         self,
         *,
@@ -677,10 +775,11 @@ class GetDisruptionResponse(_message.Message):
         orders_left: _builtins.int = ...,
         reservations: _builtins.int = ...,
         reservations_left: _builtins.int = ...,
+        refunds: _abc.Iterable[Global___DisruptionRefundTotal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["disruption", b"disruption"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["disruption", b"disruption", "notices", b"notices", "orders_left", b"orders_left", "partners", b"partners", "reservations", b"reservations", "reservations_left", b"reservations_left", "state", b"state", "totals", b"totals", "waiting_orders", b"waiting_orders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disruption", b"disruption", "notices", b"notices", "orders_left", b"orders_left", "partners", b"partners", "refunds", b"refunds", "reservations", b"reservations", "reservations_left", b"reservations_left", "state", b"state", "totals", b"totals", "waiting_orders", b"waiting_orders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -781,11 +880,13 @@ class DisruptionTicket(_message.Message):
     paid_minor: _builtins.int
     """Paid for it, in minor units."""
     refund_minor: _builtins.int
-    """What went back or does, in minor units."""
+    """What went back or does, in minor units; of one that was changed what the new one is cheaper by."""
     currency_code: _builtins.str
     """Currency of the amounts, ISO 4217; empty of one that was not sold."""
     refund_id: _builtins.str
-    """Its refund, e.g. `ORD-DT-20261121-000001-R1`; empty if there is none."""
+    """Its refund, e.g. `ORD-DT-20261121-000001-R1`, which is of the new order if it was changed; empty
+    if there is none.
+    """
     waiver_code: _builtins.str
     """The code by which its refund or change is free; empty if there is none, or it was not free."""
     new_ticket_code: _builtins.str
@@ -929,3 +1030,284 @@ class DownloadDisruptionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DownloadDisruptionResponse: _TypeAlias = DownloadDisruptionResponse  # noqa: Y015
+
+@_typing.final
+class ListDisruptionRefundsRequest(_message.Message):
+    """Asks for the refunds of a report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISRUPTION_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    disruption_id: _builtins.str
+    """The disruption, a UUID."""
+    page_size: _builtins.int
+    """How many a page, 1 to 200; 50 if 0."""
+    page_token: _builtins.str
+    """Token of the page, from the answer before; all filters must be the same."""
+    def __init__(
+        self,
+        *,
+        disruption_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["disruption_id", b"disruption_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDisruptionRefundsRequest: _TypeAlias = ListDisruptionRefundsRequest  # noqa: Y015
+
+@_typing.final
+class DisruptionRefund(_message.Message):
+    """A refund of a report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUND_FIELD_NUMBER: _builtins.int
+    TICKETS_MINOR_FIELD_NUMBER: _builtins.int
+    tickets_minor: _builtins.int
+    """What of it is for tickets of the report, in minor units."""
+    @_builtins.property
+    def refund(self) -> _refund_pb2.Refund:
+        """The refund; its parts say what is given back of which payment, by which refund number, and how
+        far that is.
+        """
+
+    def __init__(
+        self,
+        *,
+        refund: _refund_pb2.Refund | None = ...,
+        tickets_minor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refund", b"refund", "tickets_minor", b"tickets_minor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisruptionRefund: _TypeAlias = DisruptionRefund  # noqa: Y015
+
+@_typing.final
+class ListDisruptionRefundsResponse(_message.Message):
+    """A page of refunds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFUNDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def refunds(self) -> _containers.RepeatedCompositeFieldContainer[Global___DisruptionRefund]:
+        """In the order of their orders and numbers; each refund once."""
+
+    def __init__(
+        self,
+        *,
+        refunds: _abc.Iterable[Global___DisruptionRefund] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "refunds", b"refunds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDisruptionRefundsResponse: _TypeAlias = ListDisruptionRefundsResponse  # noqa: Y015
+
+@_typing.final
+class DisruptionAction(_message.Message):
+    """What an administrator did to a ticket of a report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_CODE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    NEW_TICKET_CODE_FIELD_NUMBER: _builtins.int
+    REFUND_ID_FIELD_NUMBER: _builtins.int
+    REFUND_MINOR_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    ticket_code: _builtins.str
+    """Its code."""
+    state: Global___DisruptionActionState.ValueType
+    """What was done."""
+    reason: _builtins.str
+    """Of one that was REFUSED: a reason as of ChangeTicket or RequestRefund, e.g. SOLD_OUT,
+    CHANGE_REFUSED; NOT_FOUND if it is none of the report; TICKET_STATE_REFUSES if it is not
+    waiting, or not free by what was done to its departure.
+    """
+    message: _builtins.str
+    """The same in words."""
+    new_ticket_code: _builtins.str
+    """The ticket it was changed into; empty if it was not."""
+    refund_id: _builtins.str
+    """Its refund, of the difference if it was changed; empty if there is none."""
+    refund_minor: _builtins.int
+    """What goes back, in minor units."""
+    currency_code: _builtins.str
+    """Currency of the amount, ISO 4217; empty if nothing was done."""
+    def __init__(
+        self,
+        *,
+        ticket_code: _builtins.str = ...,
+        state: Global___DisruptionActionState.ValueType = ...,
+        reason: _builtins.str = ...,
+        message: _builtins.str = ...,
+        new_ticket_code: _builtins.str = ...,
+        refund_id: _builtins.str = ...,
+        refund_minor: _builtins.int = ...,
+        currency_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "message", b"message", "new_ticket_code", b"new_ticket_code", "reason", b"reason", "refund_id", b"refund_id", "refund_minor", b"refund_minor", "state", b"state", "ticket_code", b"ticket_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisruptionAction: _TypeAlias = DisruptionAction  # noqa: Y015
+
+@_typing.final
+class RebookDisruptionTicketsRequest(_message.Message):
+    """Has tickets of a disruption changed to another departure, for nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISRUPTION_ID_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    CLASS_CODE_FIELD_NUMBER: _builtins.int
+    TICKET_CODES_FIELD_NUMBER: _builtins.int
+    BULK_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    disruption_id: _builtins.str
+    """The disruption, a UUID."""
+    departure_id: _builtins.str
+    """The departure to go on, of the same product (`alternatives` of PreviewDisruption)."""
+    class_code: _builtins.str
+    """The class there; empty: that of each ticket."""
+    bulk: Global___DisruptionBulk.ValueType
+    """What is done if not all of them can be."""
+    comment: _builtins.str
+    """Why, in words, 1 to 200 characters; for the audit trail."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    @_builtins.property
+    def ticket_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The tickets; none: the next 100 that are AWAITING_CHOICE, in the order of their numbers."""
+
+    def __init__(
+        self,
+        *,
+        disruption_id: _builtins.str = ...,
+        departure_id: _builtins.str = ...,
+        class_code: _builtins.str = ...,
+        ticket_codes: _abc.Iterable[_builtins.str] | None = ...,
+        bulk: Global___DisruptionBulk.ValueType = ...,
+        comment: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulk", b"bulk", "class_code", b"class_code", "comment", b"comment", "departure_id", b"departure_id", "disruption_id", b"disruption_id", "request_id", b"request_id", "ticket_codes", b"ticket_codes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebookDisruptionTicketsRequest: _TypeAlias = RebookDisruptionTicketsRequest  # noqa: Y015
+
+@_typing.final
+class RebookDisruptionTicketsResponse(_message.Message):
+    """What was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    TICKETS_LEFT_FIELD_NUMBER: _builtins.int
+    tickets_left: _builtins.int
+    """How many tickets of the disruption are AWAITING_CHOICE now."""
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[Global___DisruptionAction]:
+        """Each ticket, in the order of their numbers; those that are none of the report first."""
+
+    def __init__(
+        self,
+        *,
+        actions: _abc.Iterable[Global___DisruptionAction] | None = ...,
+        tickets_left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "tickets_left", b"tickets_left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebookDisruptionTicketsResponse: _TypeAlias = RebookDisruptionTicketsResponse  # noqa: Y015
+
+@_typing.final
+class RefundDisruptionTicketsRequest(_message.Message):
+    """Has tickets of a disruption refunded, whole and without a fee."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISRUPTION_ID_FIELD_NUMBER: _builtins.int
+    TICKET_CODES_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    disruption_id: _builtins.str
+    """The disruption, a UUID."""
+    comment: _builtins.str
+    """Why, in words, 1 to 200 characters; for the audit trail."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    @_builtins.property
+    def ticket_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The tickets; none: the next 100 that are AWAITING_CHOICE, in the order of their numbers."""
+
+    def __init__(
+        self,
+        *,
+        disruption_id: _builtins.str = ...,
+        ticket_codes: _abc.Iterable[_builtins.str] | None = ...,
+        comment: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "disruption_id", b"disruption_id", "request_id", b"request_id", "ticket_codes", b"ticket_codes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundDisruptionTicketsRequest: _TypeAlias = RefundDisruptionTicketsRequest  # noqa: Y015
+
+@_typing.final
+class RefundDisruptionTicketsResponse(_message.Message):
+    """What was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    TICKETS_LEFT_FIELD_NUMBER: _builtins.int
+    tickets_left: _builtins.int
+    """How many tickets of the disruption are AWAITING_CHOICE now."""
+    @_builtins.property
+    def actions(self) -> _containers.RepeatedCompositeFieldContainer[Global___DisruptionAction]:
+        """Each ticket, in the order of their numbers; those that are none of the report first."""
+
+    def __init__(
+        self,
+        *,
+        actions: _abc.Iterable[Global___DisruptionAction] | None = ...,
+        tickets_left: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "tickets_left", b"tickets_left"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefundDisruptionTicketsResponse: _TypeAlias = RefundDisruptionTicketsResponse  # noqa: Y015

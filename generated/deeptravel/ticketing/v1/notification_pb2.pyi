@@ -47,6 +47,8 @@ class _NotificationKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Noti
     """The operator cancelled a departure."""
     NOTIFICATION_KIND_DEPARTURE_MOVED: _NotificationKind.ValueType  # 8
     """The operator moved a departure."""
+    NOTIFICATION_KIND_TICKET_REBOOKED: _NotificationKind.ValueType  # 9
+    """The operator has changed a ticket of a cancelled or moved departure to another one."""
 
 class NotificationKind(_NotificationKind, metaclass=_NotificationKindEnumTypeWrapper):
     """What a traveller is notified of."""
@@ -71,6 +73,8 @@ NOTIFICATION_KIND_DEPARTURE_CANCELLED: NotificationKind.ValueType  # 7
 """The operator cancelled a departure."""
 NOTIFICATION_KIND_DEPARTURE_MOVED: NotificationKind.ValueType  # 8
 """The operator moved a departure."""
+NOTIFICATION_KIND_TICKET_REBOOKED: NotificationKind.ValueType  # 9
+"""The operator has changed a ticket of a cancelled or moved departure to another one."""
 Global___NotificationKind: _TypeAlias = NotificationKind  # noqa: Y015
 
 class _NotificationLanguage:

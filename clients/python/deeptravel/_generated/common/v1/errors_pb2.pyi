@@ -330,6 +330,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     wait for payment, reservations or amounts; `changed` says what, with the numbers before and now.
     Metadata: `departure_id`, `changed`. Remedy: look at a new preview, and act on that one.
     """
+    ERROR_REASON_DEPARTURE_OVER: _ErrorReason.ValueType  # 63
+    """FAILED_PRECONDITION. The departure is cancelled too late: `expired` tickets of it are EXPIRED,
+    which is final, and none is left that would be given back. Metadata: `departure_id`, `expired`.
+    Remedy: give the money back by hand, by the payments of the orders.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -644,5 +649,10 @@ ERROR_REASON_PREVIEW_OUTDATED: ErrorReason.ValueType  # 62
 """FAILED_PRECONDITION. Something that the preview counted is another now: tickets, orders that
 wait for payment, reservations or amounts; `changed` says what, with the numbers before and now.
 Metadata: `departure_id`, `changed`. Remedy: look at a new preview, and act on that one.
+"""
+ERROR_REASON_DEPARTURE_OVER: ErrorReason.ValueType  # 63
+"""FAILED_PRECONDITION. The departure is cancelled too late: `expired` tickets of it are EXPIRED,
+which is final, and none is left that would be given back. Metadata: `departure_id`, `expired`.
+Remedy: give the money back by hand, by the payments of the orders.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -790,8 +790,8 @@ class WatchOrderResponse(_message.Message):
     event: _builtins.str
     """What happened, e.g. `order.created`, `order.paid`, `ticket.refunding`, `ticket.refunded`,
     `ticket.changed`, `ticket.expiring` (some days before its validity is over), `ticket.expired`
-    (within a minute after that), `order.completed`; by the operator `departure.cancelled` and `departure.moved`, one for each
-    ticket concerned.
+    (within a minute after that), `order.completed`; by the operator `departure.cancelled` and
+    `departure.moved`, one for each ticket concerned, and `ticket.rebooked` of the new ticket.
     """
     ticket_code: _builtins.str
     """The ticket it is about; empty for moves of the order."""
