@@ -5,7 +5,8 @@ What it finishes: an order that is PAID though all its tickets are final is comp
 is CHANGING though no order waits to change it, and none did, is ACTIVE again; a payment whose time
 is long over is asked about, or closed, once more. What it notes: orders that are PENDING long after
 their hold, paid orders without tickets, tickets that are REFUNDING without a refund under way,
-tasks that nobody runs. Money it never moves by itself.
+tasks that nobody runs, stock that is held by nothing that waits. Money and stock it never moves by
+itself.
 
 A chunk of orders at a time, in the order of their numbers, each a short transaction. Whoever has an
 order locked is passed over. A run that was cut off begins anew. (DOMAIN: States, Operations.)
@@ -35,7 +36,10 @@ GRACE = timedelta(minutes=5)
 LONG_OVER = timedelta(hours=1)
 """Changes, payments and tasks last longer, with all that may come in between."""
 ACTOR = "system"
-KINDS = ("overdue-order", "paid-order-without-tickets", "refunding-ticket", "idle-task")
+KINDS = (
+    *("overdue-order", "paid-order-without-tickets", "refunding-ticket", "idle-task"),
+    "stock-without-order",
+)
 
 log = structlog.get_logger()
 
@@ -133,6 +137,35 @@ ORDER BY due_time LIMIT 200
 )
 
 
+# What is held and what holds it change in one transaction: one statement sees them agree. What of
+# it is sold, the doctor counts, which looks at every ticket.
+_UNHELD = Statement(
+    """
+WITH held AS (
+  SELECT (i.item ->> 'stock_id')::bigint AS stock_id,
+    jsonb_array_length(i.item -> 'places') AS places
+  FROM orders o, jsonb_array_elements(o.content -> 'items') AS i (item)
+  WHERE o.state = 'PENDING'
+    AND o.content #>> '{replaces,stock_id}' IS DISTINCT FROM i.item ->> 'stock_id'
+  UNION ALL
+  SELECT c.stock_id::bigint, 1 FROM orders o,
+    jsonb_array_elements_text(o.content -> 'capped_stock_ids') AS c (stock_id)
+  WHERE o.state = 'PENDING'
+  UNION ALL
+  SELECT stock_id, quantity - activated FROM reservations WHERE state = 'OPEN'
+), counted AS (
+  SELECT stock_id, sum(places) AS places FROM held GROUP BY 1
+)
+SELECT 'stock-without-order', s.stock_id::text,
+  format('%s held, of which waiting orders and open reservations hold %s', s.held,
+    coalesce(c.places, 0))
+FROM stocks s LEFT JOIN counted c USING (stock_id)
+WHERE s.held > coalesce(c.places, 0) ORDER BY s.stock_id LIMIT 200
+""",
+    _Found,
+)
+
+
 class Sweeper:
     """The work of the job `sweep-stuck`: each call looks at a chunk of orders."""
 
@@ -158,8 +191,8 @@ class Sweeper:
         if last is not None and orders == self._chunk_orders:
             self._began, self._after = began, last
             return Progress(more=True, items=finished)
-        idle = await run(tx, _IDLE(now - LONG_OVER))
-        await stuck.note(tx, idle, now=now)
+        idle, unheld = await run_together(tx, _IDLE(now - LONG_OVER), _UNHELD())
+        await stuck.note(tx, [*idle, *unheld], now=now)
         await stuck.forget(tx, KINDS, before=began)
         return Progress(more=False, items=finished)
 

@@ -132,3 +132,19 @@ async def test_what_nobody_can_finish_is_noted_until_it_is_seen_to(
     await world.sql("UPDATE outbox_tasks SET state = 'DONE' WHERE kind = 'no.such'")
     await sweeps.sweep()
     assert {kind for kind, _ in await sweeps.found()} == {"paid-order-without-tickets"}
+
+
+async def test_stock_that_nothing_holds_is_noted(
+    world: World, server: GateServer, sweeps: Sweeps
+) -> None:
+    """Beside what an order that waits holds. Seen red without its statement."""
+    await TravellerClient.of(server.channel, 1).order(world.package())
+    await sweeps.sweep()
+    assert await sweeps.found() == []
+    lost = "UPDATE stocks SET held = held + %s WHERE held > 0 RETURNING stock_id::text"
+    ((stock,),) = await world.sql(lost, 1)
+    await sweeps.sweep()
+    assert await sweeps.found() == [("stock-without-order", stock)]
+    await world.sql(lost, -1)
+    await sweeps.sweep()
+    assert await sweeps.found() == []

@@ -1,5 +1,6 @@
 """Alert rules and the Grafana dashboard name what a server exports, and the runbook has every
-alert. promtool tries the rules where it is installed.
+alert. The expressions are parsed as Prometheus does; promtool tries the rules where it is
+installed.
 """
 
 import json
@@ -9,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 
 import httpx2
+import promql_parser
 import pytest
 from prometheus_client import Gauge, Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -47,6 +49,14 @@ def own(name: str) -> Gauge | None:
         plain = plain.removesuffix(suffix)
     found = [each for each in vars(metrics).values() if getattr(each, "_name", None) == plain]
     return found[0] if found else None
+
+
+@pytest.mark.parametrize(("place", "expression"), list(expressions()))
+def test_prometheus_understands_the_expressions(place: str, expression: str) -> None:
+    """Syntax and types, e.g. a rate of a range alone. Seen red with `rate(x)` and with a bracket
+    too few.
+    """
+    assert promql_parser.parse(expression.replace("$__rate_interval", "5m")), place
 
 
 def test_a_server_exports_what_rules_and_panels_name(served: ServerProcess) -> None:

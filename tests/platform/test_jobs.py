@@ -175,6 +175,27 @@ async def test_asked_for_run_is_made_within_the_cadence_and_of_a_paused_job(db: 
     assert by_the_clock.asked_by is None
 
 
+async def test_run_is_refused_while_one_is_under_way(db: Database) -> None:
+    """Named is the one that is. Seen red without the look at the run under way in `ask`: another
+    was asked for.
+    """
+    refused: list[DomainError] = []
+
+    async def work(tx: AsyncConnection, now: datetime) -> bool:
+        async with db.transaction() as other:
+            with pytest.raises(DomainError) as caught:
+                await ask(other, "slow", UUID(int=9), by="admin:root", now=datetime.now(UTC))
+        refused.append(caught.value)
+        return False
+
+    await Jobs(db, []).run_if_due(Job("slow", timedelta(hours=1), work))
+    async with db.transaction() as tx:
+        (ended,) = await history(tx, limit=9)
+    (error,) = refused
+    assert error.reason == Reason.JOB_RUNNING
+    assert error.metadata["run_id"] == str(ended.run_id)
+
+
 async def test_quiet_job_leaves_a_row_only_if_it_did_something(db: Database) -> None:
     found = iter([Progress(more=False), Progress(more=False, items=3)])
 

@@ -503,7 +503,9 @@ class Stuck(_message.Message):
     FIRST_TIME_FIELD_NUMBER: _builtins.int
     SEEN_TIME_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """What is wrong: overdue-order, paid-order-without-tickets, refunding-ticket or idle-task."""
+    """What is wrong: overdue-order, paid-order-without-tickets, refunding-ticket, idle-task or
+    stock-without-order.
+    """
     subject: _builtins.str
     """With which: the code of an order or ticket, the id of a task."""
     found: _builtins.str
