@@ -56,7 +56,10 @@ def test_prometheus_understands_the_expressions(place: str, expression: str) -> 
     """Syntax and types, e.g. a rate of a range alone. Seen red with `rate(x)` and with a bracket
     too few.
     """
-    assert promql_parser.parse(expression.replace("$__rate_interval", "5m")), place
+    try:
+        promql_parser.parse(expression.replace("$__rate_interval", "5m"))
+    except ValueError as error:
+        pytest.fail(f"{place}: {error}")
 
 
 def test_a_server_exports_what_rules_and_panels_name(served: ServerProcess) -> None:
