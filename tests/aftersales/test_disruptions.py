@@ -255,7 +255,10 @@ async def _over_json(manager: Manager, server: GateServer, disruption: str, coun
 async def test_an_outdated_preview_is_refused(
     world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
-    """With what has changed, and nothing is done."""
+    """With what has changed, and nothing is done. Seen red without the comparison, without what
+    each ticket is in the digest, and without the action in it: then a departure was moved on the
+    preview of another time.
+    """
     await scenario.sell(client, world.seat(), passengers=party(1))
     number, later = world.departure_id(), await leaves(world) + timedelta(hours=3)
     actions: list[tuple[str, dict[str, Any]]] = [
@@ -277,9 +280,12 @@ async def test_an_outdated_preview_is_refused(
         assert refused.reason == Reason.PREVIEW_OUTDATED
         await world.sql("UPDATE tickets SET blocked = false")
     of_another_action = (await preview(manager, world)).preview_id
+    another_time = later + timedelta(hours=1)
+    of_another_time = (await preview(manager, world, departure_time=another_time)).preview_id
     for text, reason in (
         ("P1-nonsense", Reason.INVALID_FIELD),
         (of_another_action, Reason.PREVIEW_OUTDATED),
+        (of_another_time, Reason.PREVIEW_OUTDATED),
     ):
         moved = carry_out(manager, "MoveDeparture", number, departure_time=later, preview_id=text)
         assert (await refusal(moved)).reason == reason
@@ -349,7 +355,8 @@ async def test_a_move_is_reported(
     world: World, client: TravellerClient, scenario: OrderScenario, manager: Manager
 ) -> None:
     """Beyond the tolerance refund and change are offered for nothing; the second move has a report
-    of its own.
+    of its own. Seen red with a repeat that begins a report, and, once it was moved back, without
+    the look whether a later move came.
     """
     await scenario.sell(client, world.seat(), passengers=party(2))
     later = await leaves(world) + timedelta(hours=3)
@@ -371,6 +378,10 @@ async def test_a_move_is_reported(
     second = await carry_out(manager, "MoveDeparture", number, departure_time=again)
     await followed(world)
     assert sums((await report(manager, second)).totals)["KEPT", "tickets"] == 2
+    assert (await report(manager, first)).totals == done.totals
+    # back at the time it was sold for, as it was before the first move
+    await carry_out(manager, "MoveDeparture", number, departure_time=later - timedelta(hours=3))
+    await followed(world)
     assert (await report(manager, first)).totals == done.totals
 
 

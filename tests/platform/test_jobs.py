@@ -18,6 +18,7 @@ from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.idempotency import idempotency_records
 from server.platform.job_runs import (
+    DONE,
     STOPPED,
     JobState,
     ask,
@@ -27,7 +28,7 @@ from server.platform.job_runs import (
     resume,
     states,
 )
-from server.platform.schedule import Job, Jobs, Progress, lag_seconds
+from server.platform.schedule import Job, JobEnd, Jobs, Progress, lag_seconds
 
 
 @pytest.fixture
@@ -116,6 +117,45 @@ async def test_stop_waits_for_the_piece_under_way(db: Database) -> None:
     async with running(db, Job("slow", timedelta(hours=1), slow)):
         await begun.wait()
     assert ended.is_set()
+
+
+async def test_others_go_on_while_the_schedule_is_started_again(db: Database) -> None:
+    """After an error that one job lets out: the run under way ends as it would have, and what is
+    due runs again. Seen red with a schedule that cancels what runs when it ends, and with one that
+    is not started again.
+    """
+    begun, finish, failed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    often, hour = Counted(), timedelta(hours=1)
+
+    async def slow(tx: AsyncConnection, now: datetime) -> bool:
+        begun.set()
+        await finish.wait()
+        return False
+
+    async def broken(tx: AsyncConnection, now: datetime) -> bool:
+        raise ValueError("it cannot")
+
+    async def heard(tx: AsyncConnection, end: JobEnd) -> None:
+        if end.job_name == "broken" and not failed.is_set():
+            failed.set()
+            raise RuntimeError("nor can this be noted")
+
+    table = [Job("slow", hour, slow), Job("broken", hour, broken)]
+    process = Jobs(db, [*table, Job("often", timedelta(), often.work)], on_end=heard)
+    process.start()
+    try:
+        async with asyncio.timeout(30):
+            await begun.wait()
+            await failed.wait()
+            before = often.runs
+            while often.runs < before + 2:  # noqa: ASYNC110 - of the process
+                await asyncio.sleep(0.02)
+    finally:
+        finish.set()
+        await process.stop()
+    async with db.transaction() as tx:
+        outcomes = {each.job_name: each.outcome for each in await history(tx, limit=50)}
+    assert outcomes["slow"] == DONE
 
 
 async def test_run_that_another_has_taken_over_is_left_to_it(db: Database) -> None:
