@@ -153,7 +153,7 @@ class Catalogue:
             return known
         if offer_id.startswith(RENTAL_OFFER):  # of many, each for few: not worth remembering
             return self.rental(RentalKey.parse(offer_id))
-        offer = self._make(offer_id)
+        offer = self.make(offer_id)
         if offer is not None:
             if len(self._offers) >= MAX_OFFERS:
                 self._offers.clear()
@@ -189,6 +189,20 @@ class Catalogue:
         boards = codes.index(origin) if origin else 0
         leaves = codes.index(destination) if destination else len(codes) - 1
         return self.offer(f"TR-{departure_id}-{class_index}-{boards}-{leaves}")
+
+    def offers_of(self, departure_id: int) -> list[str]:
+        """The offers of a departure: from each of its stops to each later one, in each class."""
+        timetable = self._timetables.get(departure_id >> DAY_BITS)
+        if timetable is None:
+            return []
+        route = self._routes[timetable.route_id]
+        stops = range(len(route.calls))
+        return [
+            f"TR-{departure_id}-{index}-{origin}-{destination}"
+            for index in route.classes
+            for origin in stops
+            for destination in stops[origin + 1 :]
+        ]
 
     def promotion(self, code: str) -> pricing.Promotion | None:
         """The promotion with that code."""
@@ -272,11 +286,6 @@ class Catalogue:
         packages = (self.products[each] for each in product_ids if each in self.products)
         return found | {("", p.city_code) for p in packages if p.kind == PACKAGE and p.city_code}
 
-    def product_of_route(self, route_id: int) -> int | None:
-        """What a route is sold as; None if it is not on sale."""
-        route = self._routes.get(route_id)
-        return route.product.product_id if route else None
-
     def sale_from(self, origin_city: str, destination_city: str, day: date) -> datetime | None:
         """From when on something that goes on that day will be sold, though there may be no
         departure yet.
@@ -318,7 +327,8 @@ class Catalogue:
                     found.append(departure_number(timetable.timetable_id, travel_date))
         return found
 
-    def _make(self, offer_id: str) -> Offer | None:
+    def make(self, offer_id: str) -> Offer | None:
+        """As `offer`, made anew and not remembered."""
         kind, *numbers = offer_id.split("-")
         written = all(number.isascii() and number.isdigit() for number in numbers)
         if not written or len(offer_id) > MAX_ID_LENGTH:

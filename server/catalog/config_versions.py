@@ -5,7 +5,9 @@ Each object has numbered versions, each with all of its content:
     DRAFT → SCHEDULED → PUBLISHED → SUPERSEDED, or DISCARDED
 
 The object's own row, which all that sells reads, has the content of the PUBLISHED one; this is its
-history, and what is to come. A plain update of an object writes a version, too. What another way
+history, and what is to come. Versions of several objects may be published together, as a change
+set: all of it takes effect at one moment, or none. A plain update of an object writes a version,
+too. What another way
 has changed (by SQL, or before there were versions) is kept as one the next time anything of the
 object is looked at here.
 
@@ -27,7 +29,7 @@ from server.audit.trail import AuditedChange, audit
 from server.catalog import pricing
 from server.catalog.models import config_versions
 from server.catalog.policy import Policy
-from server.platform.errors import DomainError, Reason, not_found
+from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import run
 
 PRODUCT, ROUTE_FARES, PROMOTION = "PRODUCT", "ROUTE_FARES", "PROMOTION"
@@ -46,6 +48,13 @@ class ConfigSubject(NamedTuple):
 
     object_type: str
     object_id: int
+
+
+class VersionName(NamedTuple):
+    """Which version of which object; in the order in which several objects are locked."""
+
+    subject: ConfigSubject
+    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +76,17 @@ class ConfigVersion:
     publish_time: datetime | None
     force_comment: str
     fault: str
+    change_set_id: str
 
     @property
     def subject(self) -> ConfigSubject:
         """Whose version it is."""
         return ConfigSubject(self.object_type, self.object_id)
+
+    @property
+    def name(self) -> VersionName:
+        """Which it is."""
+        return VersionName(self.subject, self.version)
 
     @property
     def version_id(self) -> str:
@@ -84,10 +99,23 @@ def version_id(subject: ConfigSubject, version: int) -> str:
     return f"{subject.object_type.lower()}-{subject.object_id}-{version}"
 
 
-def parsed_id(written: str) -> tuple[ConfigSubject, int]:
+def parsed_id(written: str) -> VersionName:
     """What a name names, which is written as the contract's pattern says."""
     object_type, object_id, version = written.rsplit("-", 2)
-    return ConfigSubject(object_type.upper(), int(object_id)), int(version)
+    return VersionName(ConfigSubject(object_type.upper(), int(object_id)), int(version))
+
+
+def refuse_two_of_one(names: Iterable[VersionName]) -> None:
+    """Raises INVALID_FIELD for two versions of one object among those to take effect together."""
+    found: dict[ConfigSubject, int] = {}
+    for index, name in enumerate(names):
+        if name.subject in found:
+            raise invalid(
+                f"version_ids[{index}]",
+                f"{version_id(*name)} is of the same object as"
+                f" {version_id(name.subject, found[name.subject])}; send one of them",
+            )
+        found[name.subject] = name.version
 
 
 def normal(content: ConfigContent) -> dict[str, Any]:
@@ -283,6 +311,7 @@ async def page(
     object_type: str,
     object_id: int,
     state: str,
+    change_set_id: str = "",
     after: tuple[str, int, int] | None,
     limit: int,
 ) -> list[ConfigVersion]:
@@ -291,13 +320,25 @@ async def page(
     """
     columns = config_versions.c
     query = _QUERY.order_by(columns.object_type, columns.object_id, columns.version.desc())
-    for column, value in (("object_type", object_type), ("object_id", object_id), ("state", state)):
+    filters = {"object_type": object_type, "object_id": object_id, "state": state}
+    for column, value in {**filters, "change_set_id": change_set_id}.items():
         if value:
             query = query.where(columns[column] == value)
     if after is not None:
         place = tuple_(columns.object_type, columns.object_id, -columns.version)
         query = query.where(place > tuple_(after[0], after[1], -after[2]))
     return [ConfigVersion(**row) for row in (await tx.execute(query.limit(limit))).mappings()]
+
+
+async def members(tx: AsyncConnection, change_set_id: str) -> list[ConfigVersion]:
+    """The versions of a change set, in the order in which their objects are locked. Raises
+    NOT_FOUND.
+    """
+    query = _QUERY.where(config_versions.c.change_set_id == change_set_id)
+    rows = (await tx.execute(query)).mappings().all()
+    if not rows:
+        raise not_found("change set", change_set_id)
+    return sorted((ConfigVersion(**row) for row in rows), key=lambda each: each.name)
 
 
 async def due(tx: AsyncConnection, now: datetime, *, limit: int) -> list[ConfigVersion]:

@@ -430,6 +430,8 @@ config_versions = Table(
     Column("force_comment", Text, nullable=False, server_default=""),
     # of a draft: why it did not take effect when it was to
     Column("fault", Text, nullable=False, server_default=""),
+    # with what it is or was published together, all or nothing; empty: alone
+    Column("change_set_id", Text, nullable=False, server_default=""),
     CheckConstraint("object_type IN ('PRODUCT', 'ROUTE_FARES', 'PROMOTION')", name="object_type"),
     CheckConstraint(
         "state IN ('DRAFT', 'SCHEDULED', 'PUBLISHED', 'SUPERSEDED', 'DISCARDED')", name="state"
@@ -442,6 +444,15 @@ config_versions = Table(
         "state <> 'SCHEDULED' OR (effective_time IS NOT NULL AND publisher IS NOT NULL)",
         name="scheduled",
     ),
+    CheckConstraint(
+        "change_set_id = '' OR state IN ('SCHEDULED', 'PUBLISHED', 'SUPERSEDED')",
+        name="change_set",
+    ),
+)
+Index(
+    "ix_config_versions_change_set_id",
+    config_versions.c.change_set_id,
+    postgresql_where=config_versions.c.change_set_id != "",
 )
 Index(
     "uq_config_versions_published",

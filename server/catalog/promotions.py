@@ -98,7 +98,6 @@ async def create_promotion(
     await _refuse_products(tx, promotion)
     await _refuse_taken_code(tx, promotion)
     await create(tx, promotions, "promotion", [promotion], **by)
-    await config_versions.record(tx, _subject(promotion), None, content_of(promotion), **by)
     if promotion.capped:
         created = await inventory.create(
             tx,
@@ -109,40 +108,43 @@ async def create_promotion(
             now=by["now"],
         )
         assert created, "a new promotion has no cap yet"
-    return await PROMOTIONS.get(tx, promotion.promotion_id)
+    kept = await PROMOTIONS.get(tx, promotion.promotion_id)
+    await config_versions.record(tx, _subject(promotion), None, content_of(kept), **by)
+    return kept
 
 
 async def update_promotion(
     tx: AsyncConnection, promotion_id: int, values: Mapping[str, Any], **by: Unpack[By]
 ) -> KeptPromotion:
-    """Changes the given fields, for orders from now on; `cap` is set as by `set_promotion_cap`.
+    """Changes the given fields, for orders from now on. Whether its uses are counted is for good.
 
-    Whether its uses are counted is for good. Raises INVALID_FIELD, NOT_FOUND, ARCHIVED,
-    ALREADY_EXISTS (the code), STOCK_IN_USE (the cap).
+    Raises INVALID_FIELD, NOT_FOUND, ARCHIVED, ALREADY_EXISTS (the code), STOCK_IN_USE (the cap).
     """
     before = await PROMOTIONS.lock(tx, promotion_id)
     refuse_archived("promotion", promotion_id, before)
-    given = dict(values)
-    cap = given.pop("cap", None)
-    after = await checked_promotion(tx, before, given)
-    given = {name: getattr(after, name) for name in given}
-    changed = await changes.change(tx, PROMOTIONS, before, given, **by)
-    contents = content_of(before), content_of(changed)
-    await config_versions.record(tx, _subject(before), *contents, **by)
-    if cap is not None and cap != before.cap:
-        await set_promotion_cap(tx, promotion_id, cap, **by)
-    return await PROMOTIONS.get(tx, promotion_id)
+    after = await checked_promotion(tx, before, values)
+    given = {name: getattr(after, name) for name in values if name != "cap"}
+    await changes.change(tx, PROMOTIONS, before, given, **by)
+    if after.cap != before.cap:
+        await _set_cap(tx, promotion_id, after.cap, **by)
+    kept = await PROMOTIONS.get(tx, promotion_id)
+    await config_versions.record(tx, _subject(before), content_of(before), content_of(kept), **by)
+    return kept
 
 
 async def checked_promotion(
     tx: AsyncConnection, before: KeptPromotion, values: Mapping[str, Any]
 ) -> KeptPromotion:
-    """The promotion with these fields. Raises INVALID_FIELD, ALREADY_EXISTS (the code)."""
-    given = dict(values)
+    """The promotion with these fields; a `cap` of None is as it was. Raises INVALID_FIELD,
+    ALREADY_EXISTS (the code), STOCK_IN_USE (the cap).
+    """
+    given = {name: each for name, each in values.items() if name != "cap" or each is not None}
     if given.get("code"):
         given["code"] = read_code(given["code"])
     after = with_names(replace(before, **given))
-    refuse(list(_faults(after)))
+    refuse([*_faults(after), *(_cap_faults(after.cap) if after.cap != before.cap else ())])
+    if after.cap != before.cap:
+        _refuse_cap(before, after.cap)
     await _refuse_products(tx, after)
     if after.code != before.code:
         await _refuse_taken_code(tx, after)
@@ -154,14 +156,13 @@ VERSIONED = (
     *("currency_code", "begin_time", "end_time", "min_party", "product_ids", "stackable"),
     "max_per_traveller",
 )
-"""The fields that a version of a promotion has: all that can be changed but its cap, which is
-stock.
-"""
+"""The fields that a version of a promotion has beside its cap: all that can be changed."""
 
 
-def content_of(promotion: PromotionRecord) -> ConfigContent:
-    """What a version of a promotion has."""
+def content_of(promotion: KeptPromotion) -> ConfigContent:
+    """What a version of a promotion has; `cap` is None if its uses are not counted."""
     content = {name: getattr(promotion, name) for name in VERSIONED}
+    content["cap"] = promotion.cap if promotion.capped else None
     return content | {name: moment_text(content[name]) for name in ("begin_time", "end_time")}
 
 
@@ -169,28 +170,31 @@ def _subject(promotion: PromotionRecord) -> ConfigSubject:
     return ConfigSubject(config_versions.PROMOTION, promotion.promotion_id)
 
 
-async def set_promotion_cap(
-    tx: AsyncConnection, promotion_id: int, cap: int, **by: Unpack[By]
-) -> None:
-    """For how many orders a capped promotion is. Raises INVALID_FIELD, NOT_FOUND, STOCK_IN_USE."""
-    refuse(list(_cap_faults(cap)))
-    stock_id = promotion_stock_id(promotion_id)
-    row = await inventory.lock_level(tx, stock_id)
-    if row is None:
-        await PROMOTIONS.get(tx, promotion_id)
-        raise invalid("cap", "its uses are not counted, for good; create another promotion")
-    if not await inventory.set_total(tx, stock_id, cap, now=by["now"]):
-        raise DomainError(
-            Reason.STOCK_IN_USE,
-            f"cap: {row.held} uses are held and {row.sold} sold; it cannot be {cap}",
-            held=row.held,
-            sold=row.sold,
-            total=row.total,
-        )
+async def _set_cap(tx: AsyncConnection, promotion_id: int, cap: int, **by: Unpack[By]) -> None:
+    before = await PROMOTIONS.get(tx, promotion_id)
+    if not await inventory.set_total(tx, promotion_stock_id(promotion_id), cap, now=by["now"]):
+        raise _cap_in_use(await PROMOTIONS.get(tx, promotion_id), cap)
     this = promotions.c.promotion_id == promotion_id
     await tx.execute(update(promotions).where(this).values(version=promotions.c.version + 1))
-    before, after = {"cap": row.total}, {"cap": cap}
-    await trace(tx, "update", "promotion", promotion_id, before=before, after=after, **by)
+    values = {"before": {"cap": before.cap}, "after": {"cap": cap}}
+    await trace(tx, "update", "promotion", promotion_id, **values, **by)
+
+
+def _refuse_cap(promotion: KeptPromotion, cap: int) -> None:
+    if not promotion.capped:
+        raise invalid("cap", "its uses are not counted, for good; create another promotion")
+    if cap < promotion.held + promotion.used:
+        raise _cap_in_use(promotion, cap)
+
+
+def _cap_in_use(promotion: KeptPromotion, cap: int) -> DomainError:
+    return DomainError(
+        Reason.STOCK_IN_USE,
+        f"cap: {promotion.held} uses are held and {promotion.used} sold; it cannot be {cap}",
+        held=promotion.held,
+        sold=promotion.used,
+        total=promotion.cap,
+    )
 
 
 async def archive_promotion(

@@ -49,10 +49,16 @@ class Departure:
 
 
 async def set_departure_total(
-    tx: AsyncConnection, departure: int, fare_class: str, total: int, **by: Unpack[By]
+    tx: AsyncConnection,
+    departure: int,
+    fare_class: str,
+    total: int,
+    *,
+    was_total: int | None = None,
+    **by: Unpack[By],
 ) -> None:
-    """Our own seats of a class. Raises INVALID_FIELD, NOT_FOUND, STOCK_IN_USE if fewer than are
-    held and sold.
+    """Our own seats of a class. Raises INVALID_FIELD, NOT_FOUND, VERSION_MISMATCH if there are not
+    `was_total` any more, STOCK_IN_USE if fewer than are held and sold.
     """
     timetable_id, _ = departure_parts(departure)
     route_id = await tx.scalar(
@@ -69,6 +75,14 @@ async def set_departure_total(
     row = await inventory.lock_level(tx, stock_id)
     if row is None:
         raise not_found("departure", departure)
+    if was_total not in (None, row.total):
+        raise DomainError(
+            Reason.VERSION_MISMATCH,
+            f"was_total: there are {row.total} now, not {was_total}; look at the departure again",
+            resource="departure",
+            name=f"{departure}/{fare_class}",
+            version=row.total,
+        )
     if not await inventory.set_total(tx, stock_id, total, now=by["now"]):
         raise DomainError(
             Reason.STOCK_IN_USE,

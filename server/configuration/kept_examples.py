@@ -1,5 +1,6 @@
 """Examples that are kept with a product, and tried before anything of it is published."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Unpack
 
@@ -33,7 +34,7 @@ async def set_examples(
     if content:
         try:
             examples = read_examples(content)
-            try_all(examples, await _terms(tx, product, None))
+            try_all(examples, await _terms(tx, product, ()))
         except ExampleError as error:
             raise invalid("content", str(error)) from None
     values = {"content": content, "update_time": by["now"]}
@@ -59,15 +60,26 @@ async def get_examples(tx: AsyncConnection, product_id: int) -> tuple[str, datet
     return (row.content, row.update_time) if row else ("", None)
 
 
-async def require(tx: AsyncConnection, version: ConfigVersion) -> None:
-    """Tries the examples of its product against a version. Raises CONFIG_EXAMPLE_FAILED."""
-    product_id = await _product_of(tx, version)
-    if product_id is None:
-        return
+async def require(tx: AsyncConnection, versions: Sequence[ConfigVersion]) -> None:
+    """Tries the examples of their products against versions that take effect together. Raises
+    CONFIG_EXAMPLE_FAILED.
+    """
+    tried: dict[int, ConfigVersion] = {}
+    for version in versions:
+        product_id = await _product_of(tx, version)
+        if product_id is not None:
+            tried.setdefault(product_id, version)
+    for product_id, version in tried.items():
+        await _require_of(tx, product_id, version, versions)
+
+
+async def _require_of(
+    tx: AsyncConnection, product_id: int, version: ConfigVersion, versions: Sequence[ConfigVersion]
+) -> None:
     content, _ = await get_examples(tx, product_id)
     if not content:
         return
-    terms = await _terms(tx, await PRODUCTS.get(tx, product_id), version)
+    terms = await _terms(tx, await PRODUCTS.get(tx, product_id), versions)
     try:
         failures = try_all(read_examples(content), terms)
     except ExampleError as error:
@@ -103,16 +115,17 @@ async def _product_of(tx: AsyncConnection, version: ConfigVersion) -> int | None
 
 
 async def _terms(
-    tx: AsyncConnection, product: Product, version: ConfigVersion | None
+    tx: AsyncConnection, product: Product, versions: Sequence[ConfigVersion]
 ) -> ExampleTerms:
-    """A product with the fares of its routes, as they would be under a version."""
+    """A product with the fares of its routes, as they would be under these versions."""
     query = select(routes.c.route_id, routes.c.fares).where(
         routes.c.product_id == product.product_id, routes.c.state == "ACTIVE"
     )
     fares = {row.route_id: row.fares for row in await tx.execute(query)}
     content = {**products.content_of(product), "currency_code": product.currency_code}
-    if version and version.object_type == PRODUCT:
-        content |= config_versions.normal(version.content)
-    elif version:
-        fares[version.object_id] = version.content["fares"]
+    for version in versions:
+        if version.subject == (PRODUCT, product.product_id):
+            content |= config_versions.normal(version.content)
+        elif version.object_type == ROUTE_FARES and version.object_id in fares:
+            fares[version.object_id] = version.content["fares"]
     return ExampleTerms(content, fares)

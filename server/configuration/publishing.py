@@ -1,11 +1,13 @@
-"""A version takes effect: now, or at its time, once however many processes run.
+"""A version takes effect, alone or with all of a change set: now, or at its time, once however
+many processes run.
 
-All of it is one transaction, with the object's row locked: whoever is killed meanwhile leaves
+All of it is one transaction, with the rows of the objects locked: whoever is killed meanwhile leaves
 things as they were. Every process looks for versions whose time has come a few times a second, and
 before it begins to serve; those that look at the same moment wait for each other, and find it done.
 What does not apply any more is a draft again, with what is wrong: nothing of it takes effect.
 """
 
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Unpack
 
@@ -16,9 +18,11 @@ from server.audit.records import By
 from server.catalog import config_objects, config_versions
 from server.catalog.config_versions import (
     DRAFT,
+    PUBLISHED,
     SCHEDULED,
     ConfigSubject,
     ConfigVersion,
+    VersionName,
 )
 from server.configuration import drafts, kept_examples
 from server.configuration.drafts import outdated
@@ -47,12 +51,13 @@ async def publish(
 ) -> ConfigVersion:
     """Has a draft, or what is scheduled, take effect now.
 
-    Raises NOT_FOUND, PRODUCT_NOT_ON_SALE, ARCHIVED, CONFIG_VERSION_STATE_REFUSES,
-    CONFIG_VERSION_OUTDATED if something else is published than what it was made from,
-    CONFIG_EXAMPLE_FAILED unless there is a `force_comment`, INVALID_FIELD if its object cannot have
-    its content any more.
+    Raises NOT_FOUND, PRODUCT_NOT_ON_SALE, ARCHIVED, CONFIG_VERSION_STATE_REFUSES (also for one of
+    a change set, which is scheduled), CONFIG_VERSION_OUTDATED if something else is published than
+    what it was made from, CONFIG_EXAMPLE_FAILED unless there is a `force_comment`, INVALID_FIELD if
+    its object cannot have its content any more.
     """
-    draft = await _ready(tx, subject, version, (DRAFT, SCHEDULED), force_comment, **by)
+    name = VersionName(subject, version)
+    (draft,) = await _ready(tx, [name], (DRAFT, SCHEDULED), force_comment, **by)
     return await _take_effect(
         tx, draft, {"force_comment": force_comment, "publisher": by["actor"]}, **by
     )
@@ -71,7 +76,7 @@ async def roll_back(
     `at_once`. Raises as `drafts.roll_back` and `publish` do.
     """
     draft = await drafts.roll_back(tx, subject, to_version, comment=comment, **by)
-    return await publish(tx, subject, draft.version, **by) if at_once else draft
+    return await publish(tx, *draft.name, **by) if at_once else draft
 
 
 async def schedule(
@@ -88,66 +93,109 @@ async def schedule(
     Raises as `publish` does, and INVALID_FIELD for a time that is over, too far ahead, or not after
     that of the scheduled version it was made from.
     """
-    if not by["now"] < effective_time <= by["now"] + MAX_AHEAD:
-        raise invalid(
-            "effective_time", f"is not within {MAX_AHEAD.days} days from now; send a time to come"
-        )
-    draft = await _ready(tx, subject, version, (DRAFT,), force_comment, **by)
-    assert draft.base_version is not None, "a draft is made from something"
-    base = await config_versions.get(tx, subject, draft.base_version)
-    if base.effective_time and base.state == SCHEDULED and effective_time <= base.effective_time:
-        raise invalid(
-            "effective_time",
-            f"is not after {base.effective_time.isoformat()}, when the version takes effect that it"
-            " was made from",
-        )
-    values = {
-        "state": SCHEDULED,
-        "effective_time": effective_time,
-        "publisher": by["actor"],
-        "force_comment": force_comment,
-        "fault": "",
-    }
-    return await config_versions.move(tx, draft, (DRAFT,), values, action="schedule", **by)
+    _require_to_come(effective_time, by["now"])
+    (draft,) = await _ready(tx, [VersionName(subject, version)], (DRAFT,), force_comment, **by)
+    return await _schedule(tx, draft, effective_time, {"force_comment": force_comment}, **by)
 
 
 async def cancel_scheduled(
     tx: AsyncConnection, subject: ConfigSubject, version: int, **by: Unpack[By]
 ) -> ConfigVersion:
-    """Makes a scheduled version a draft again.
+    """Makes a scheduled version a draft again, with all others of its change set.
 
     Raises NOT_FOUND, CONFIG_VERSION_STATE_REFUSES.
     """
-    before = await config_versions.get(tx, subject, version, lock=True)
-    values = {"state": DRAFT, "effective_time": None, "publisher": None}
-    return await config_versions.move(
-        tx, before, (SCHEDULED,), values, action="cancel_schedule", **by
+    name = VersionName(subject, version)
+    cancelled = await _back_to_drafts(
+        tx, name, {"effective_time": None, "publisher": None}, action="cancel_schedule", **by
     )
+    return cancelled[name]
+
+
+# Change sets
+
+
+async def publish_together(
+    tx: AsyncConnection,
+    names: Collection[VersionName],
+    *,
+    effective_time: datetime | None = None,
+    force_comment: str = "",
+    **by: Unpack[By],
+) -> list[ConfigVersion]:
+    """Has drafts of several objects take effect at one moment, now or at a time to come: all of
+    them, or none.
+
+    Raises as `publish` and `schedule` do, with the version's name before what is wrong with it; and
+    INVALID_FIELD for two versions of one object.
+    """
+    if effective_time:
+        _require_to_come(effective_time, by["now"])
+    config_versions.refuse_two_of_one(names)
+    ready = await _ready(tx, names, (DRAFT,), force_comment, **by)
+    values = {
+        "change_set_id": f"set-{ready[0].version_id}",
+        "publisher": by["actor"],
+        "force_comment": force_comment,
+    }
+    if effective_time:
+        return [await _schedule(tx, each, effective_time, values, **by) for each in ready]
+    return [await _take_effect(tx, each, values, **by) for each in ready]
+
+
+async def roll_back_together(
+    tx: AsyncConnection, change_set_id: str, *, at_once: bool, comment: str, **by: Unpack[By]
+) -> list[ConfigVersion]:
+    """Drafts with what each object of a change set had before it; published together `at_once`.
+
+    Raises NOT_FOUND, CONFIG_VERSION_STATE_REFUSES while it is scheduled, CONFIG_VERSION_OUTDATED if
+    anything of it was changed since, and as `publish_together` does.
+    """
+    made = []
+    for member in await config_versions.members(tx, change_set_id):
+        now_sold = await config_objects.lock(tx, *member.subject)
+        if member.state == SCHEDULED:
+            raise config_versions.state_refuses(member, (PUBLISHED,))
+        current = await config_versions.published(tx, member.subject, now_sold, now=by["now"])
+        if current.version != member.version:
+            raise outdated(member.subject, member, current)
+        assert member.base_version, "it was published instead of something"
+        to = VersionName(member.subject, member.base_version)
+        made.append(await drafts.roll_back(tx, *to, comment=comment, **by))
+    if not at_once:
+        return made
+    return await publish_together(tx, [each.name for each in made], **by)
+
+
+# At its time
 
 
 async def apply_due(db: Database, moment: datetime) -> int:
-    """Has up to DUE_AT_ONCE take effect whose time has come; how many there were. Raises
-    DATABASE_UNAVAILABLE.
+    """Has up to DUE_AT_ONCE take effect whose time has come, with all of their change sets; how
+    many there were. Raises DATABASE_UNAVAILABLE.
     """
     async with db.transaction() as tx:
         found = await config_versions.due(tx, moment, limit=DUE_AT_ONCE)
+    seen: set[str] = set()
     for version in found:
-        await _apply_one(db, version, moment)
+        if not version.change_set_id or version.change_set_id not in seen:
+            await _apply_one(db, version, moment)
+        seen.add(version.change_set_id)
     return len(found)
 
 
 async def _apply_one(db: Database, version: ConfigVersion, moment: datetime) -> None:
+    """A version that was due, or all of its change set."""
     by = By(actor=config_versions.SYSTEM, now=moment)
 
     async def work(tx: AsyncConnection) -> bool:
-        await config_objects.lock(tx, *version.subject)
-        found = await config_versions.get(tx, version.subject, version.version)
-        if found.state != SCHEDULED or not _is_due(found, moment):
+        together = await _locked(tx, version.name)
+        if not all(_is_due(each, moment) for each in together):
             return False  # another process was first, or it was cancelled
-        ready = await _ready(
-            tx, version.subject, version.version, (SCHEDULED,), found.force_comment, **by
-        )
-        await _take_effect(tx, ready, {}, **by)
+        names = [each.name for each in together]
+        ready = await _ready(tx, names, (SCHEDULED,), together[0].force_comment, **by)
+        for each in ready:
+            await _take_effect(tx, each, {}, **by)
         return True
 
     try:
@@ -165,15 +213,15 @@ async def _apply_one(db: Database, version: ConfigVersion, moment: datetime) -> 
 
 
 async def _report(db: Database, version: ConfigVersion, fault: str, moment: datetime) -> None:
-    """What could not take effect is a draft again, with why."""
+    """What could not take effect is a draft again, with why, and so is all of its change set."""
     by = By(actor=config_versions.SYSTEM, now=moment)
-    values = {"state": DRAFT, "fault": fault}
 
     async def work(tx: AsyncConnection) -> bool:
-        found = await config_versions.get(tx, version.subject, version.version, lock=True)
-        if found.state != SCHEDULED or not _is_due(found, moment):
+        found = await config_versions.get(tx, *version.name, lock=True)
+        if not _is_due(found, moment):
             return False
-        await config_versions.move(tx, found, (SCHEDULED,), values, action="refuse_publish", **by)
+        values = {"fault": fault}
+        await _back_to_drafts(tx, version.name, values, action="refuse_publish", **by)
         return True
 
     if await db.in_transaction(work):
@@ -181,36 +229,139 @@ async def _report(db: Database, version: ConfigVersion, fault: str, moment: date
 
 
 def _is_due(version: ConfigVersion, moment: datetime) -> bool:
-    return version.effective_time is not None and version.effective_time <= moment
+    at = version.effective_time
+    return version.state == SCHEDULED and at is not None and at <= moment
+
+
+# What all of these do
+
+
+def _require_to_come(effective_time: datetime, now: datetime) -> None:
+    if not now < effective_time <= now + MAX_AHEAD:
+        raise invalid(
+            "effective_time", f"is not within {MAX_AHEAD.days} days from now; send a time to come"
+        )
+
+
+async def _together(tx: AsyncConnection, version: ConfigVersion) -> list[ConfigVersion]:
+    """A version and the others of its change set."""
+    if not version.change_set_id:
+        return [version]
+    return await config_versions.members(tx, version.change_set_id)
+
+
+async def _locked(tx: AsyncConnection, name: VersionName) -> list[ConfigVersion]:
+    """A version and the others of its change set as they are now, with their objects locked."""
+    together = await _together(tx, await config_versions.get(tx, *name))
+    for each in together:
+        await config_objects.lock(tx, *each.subject)
+    return [await config_versions.get(tx, *each.name, lock=True) for each in together]
+
+
+async def _back_to_drafts(
+    tx: AsyncConnection,
+    name: VersionName,
+    values: Mapping[str, Any],
+    *,
+    action: str,
+    **by: Unpack[By],
+) -> dict[VersionName, ConfigVersion]:
+    """Makes a scheduled version, and all of its change set, drafts again."""
+    together = await _together(tx, await config_versions.get(tx, *name))
+    given = {"state": DRAFT, "change_set_id": "", **values}
+    moved = [
+        await config_versions.move(tx, each, (SCHEDULED,), given, action=action, **by)
+        for each in together
+    ]
+    return {each.name: each for each in moved}
 
 
 async def _ready(
     tx: AsyncConnection,
-    subject: ConfigSubject,
-    version: int,
+    names: Collection[VersionName],
     states: tuple[str, ...],
     force_comment: str,
     **by: Unpack[By],
+) -> list[ConfigVersion]:
+    """Versions that may take effect together, or be scheduled, with their objects locked; in the
+    order of their names, as everybody locks several.
+    """
+    ready = []
+    for name in sorted(names):
+        try:
+            ready.append(await _ready_one(tx, name, states, **by))
+        except DomainError as error:
+            raise error if len(names) == 1 else _named(name, error) from None
+    for each in ready:
+        if not {member.name for member in await _together(tx, each)} <= set(names):
+            raise _not_alone(each)
+    if not force_comment:
+        await kept_examples.require(tx, ready)
+    return ready
+
+
+def _not_alone(version: ConfigVersion) -> DomainError:
+    return DomainError(
+        Reason.CONFIG_VERSION_STATE_REFUSES,
+        f"{version.version_id} is scheduled with all of {version.change_set_id}, and does not take"
+        " effect alone: cancel it, which makes drafts of all of them, and publish these",
+        version_id=version.version_id,
+        state=version.state,
+    )
+
+
+def _named(name: VersionName, error: DomainError) -> DomainError:
+    """What is wrong with one of several."""
+    message = f"{config_versions.version_id(*name)}: {error.message}"
+    found = DomainError(error.reason, message, violations=error.violations)
+    found.metadata = error.metadata
+    return found
+
+
+async def _ready_one(
+    tx: AsyncConnection, name: VersionName, states: tuple[str, ...], **by: Unpack[By]
 ) -> ConfigVersion:
-    """A version that may take effect, or be scheduled, with its object locked."""
-    now_sold = await config_objects.lock(tx, *subject)
-    current = await config_versions.published(tx, subject, now_sold, now=by["now"])
-    draft = await config_versions.get(tx, subject, version, lock=True)
+    now_sold = await config_objects.lock(tx, *name.subject)
+    current = await config_versions.published(tx, name.subject, now_sold, now=by["now"])
+    draft = await config_versions.get(tx, *name, lock=True)
     if draft.state not in states:
         raise config_versions.state_refuses(draft, states)
     assert draft.base_version is not None, "a draft is made from something"
     if draft.base_version != current.version:
-        base = await config_versions.get(tx, subject, draft.base_version)
+        base = await config_versions.get(tx, name.subject, draft.base_version)
         if base.state != SCHEDULED or SCHEDULED in states:
-            raise outdated(subject, base, current)
-    await config_objects.check(tx, *subject, draft.content)
-    if not force_comment:
-        await kept_examples.require(tx, draft)
+            raise outdated(name.subject, base, current)
+    await config_objects.check(tx, *name.subject, draft.content)
     return draft
 
 
+async def _schedule(
+    tx: AsyncConnection,
+    draft: ConfigVersion,
+    effective_time: datetime,
+    values: Mapping[str, Any],
+    **by: Unpack[By],
+) -> ConfigVersion:
+    assert draft.base_version is not None, "a draft is made from something"
+    base = await config_versions.get(tx, draft.subject, draft.base_version)
+    if base.effective_time and base.state == SCHEDULED and effective_time <= base.effective_time:
+        raise invalid(
+            "effective_time",
+            f"is not after {base.effective_time.isoformat()}, when the version takes effect that"
+            f" {draft.version_id} was made from",
+        )
+    given = {
+        "state": SCHEDULED,
+        "effective_time": effective_time,
+        "publisher": by["actor"],
+        "fault": "",
+        **values,
+    }
+    return await config_versions.move(tx, draft, (DRAFT,), given, action="schedule", **by)
+
+
 async def _take_effect(
-    tx: AsyncConnection, draft: ConfigVersion, values: dict[str, Any], **by: Unpack[By]
+    tx: AsyncConnection, draft: ConfigVersion, values: Mapping[str, Any], **by: Unpack[By]
 ) -> ConfigVersion:
     now_sold = await config_objects.lock(tx, *draft.subject)
     made = await config_versions.publish(tx, draft, values, **by)

@@ -69,6 +69,7 @@ NAMES = {
     "CancelScheduledVersion": "config version",
     "RollBackConfig": "config version",
     "PreviewConfigVersion": "config version",
+    "RollBackChangeSet": "change set",
     "SetProductExamples": "product",
     "GetProductExamples": "product",
     "ResetSecondFactor": "administrator",

@@ -215,6 +215,9 @@ async def test_departure_state_and_total(db: Database) -> None:
     total = transport.set_departure_total
     assert await reason(db, total, number, "FIRST", 4) is Reason.STOCK_IN_USE
     await do(db, total, number, "FIRST", 5)
+    stale = reason(db, total, number, "FIRST", 6, was_total=4)
+    assert await stale is Reason.VERSION_MISMATCH
+    await do(db, total, number, "FIRST", 5, was_total=5)
     assert await scalar(db, select(stocks.c.total).where(stocks.c.stock_id == stock)) == 5
     assert await faults(db, total, number, "SECOND", 101) == ("total",)
     assert await faults(db, total, number, "THIRD", 1) == ("fare_class",)
@@ -292,8 +295,8 @@ async def test_promotions_and_their_caps(db: Database) -> None:
     cap = stocks.c.promotion_id == 9
     async with db.transaction() as tx:
         await tx.execute(update(stocks).where(cap).values(sold=2))
-    assert await reason(db, promotions.set_promotion_cap, 9, 1) is Reason.STOCK_IN_USE
-    await do(db, promotions.set_promotion_cap, 9, 2)
+    assert await reason(db, promotions.update_promotion, 9, {"cap": 1}) is Reason.STOCK_IN_USE
+    await do(db, promotions.update_promotion, 9, {"cap": 2})
     assert await scalar(db, select(stocks.c.total).where(cap)) == 2
     catalogue = await a_catalogue(db)
     assert catalogue.capped == {9}
@@ -320,7 +323,7 @@ async def test_promotions_and_their_caps(db: Database) -> None:
     await do(db, promotions.archive_promotion, 9)
     assert (await a_catalogue(db)).promotion("NINE") is None
     assert await reason(db, promotions.archive_promotion, 8) is Reason.NOT_FOUND
-    assert await reason(db, promotions.set_promotion_cap, 8, 1) is Reason.NOT_FOUND
+    assert await reason(db, promotions.update_promotion, 8, {"cap": 1}) is Reason.NOT_FOUND
 
 
 async def a_catalogue(db: Database) -> Catalogue:

@@ -1,5 +1,6 @@
 """The dry run equals what then happens."""
 
+import itertools
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -11,9 +12,21 @@ from deeptravel.ticketing.v1 import offer_pb2, order_pb2
 
 from server.api.ticketing.offers import UNAVAILABLE_REASONS, price_message
 from server.catalog import config_versions, promotions
+from server.catalog.cities import Stop, create_stops
 from server.catalog.config_versions import PRODUCT, PROMOTION, ROUTE_FARES, ConfigSubject
-from server.configuration import publishing
-from server.configuration.preview import DryRun, OfferChange, PreviewQuery, kind_of, preview
+from server.catalog.routes import Route, create_route
+from server.catalog.timetables import create_timetables
+from server.configuration import preview, publishing
+from server.configuration.preview import (
+    OFFERS_AT_ONCE,
+    START,
+    DryRun,
+    OfferChange,
+    PreviewCursor,
+    PreviewQuery,
+    kind_of,
+    read_preview,
+)
 from server.configuration.preview_texts import texts
 from server.platform.database import Database
 from server.platform.errors import Reason
@@ -49,11 +62,26 @@ async def traveller(timetable_url: str, module_redis_url: str) -> AsyncIterator[
         yield Traveller(server.channel)
 
 
-async def look(db: Database, version: Any, days: int = DAYS, **fields: Any) -> DryRun:
-    query = PreviewQuery(days, PARTY, **fields)
+async def look(
+    db: Database,
+    *versions: Any,
+    days: int = DAYS,
+    after: PreviewCursor = START,
+    party: tuple[str, ...] = PARTY,
+    limit: int = 10_000,
+) -> DryRun:
+    query, names = PreviewQuery(days, party), [each.name for each in versions]
     async with db.transaction() as tx:
-        named = version.subject, version.version
-        return await preview(tx, *named, query, zone=ZONE, now=datetime.now(UTC))
+        read = await read_preview(tx, names, query, zone=ZONE, now=datetime.now(UTC))
+    return await read.look(after, limit=limit)
+
+
+async def pages(db: Database, version: Any, **fields: Any) -> list[DryRun]:
+    """All pages."""
+    found = [await look(db, version, **fields)]
+    while found[-1].following:
+        found.append(await look(db, version, after=found[-1].following, **fields))
+    return found
 
 
 async def searched(traveller: Traveller) -> Seen:
@@ -203,25 +231,97 @@ async def buy_one(
     held[order.order_id] = total
 
 
-async def test_a_preview_is_summed_up_in_words_and_pages(db: Database) -> None:
+async def test_a_preview_is_summed_up_in_words(db: Database) -> None:
     subject = ConfigSubject(ROUTE_FARES, world.TRAIN_ROUTE)
     fares = [{**fare, "amount_minor": fare["amount_minor"] + 1} for fare in world.TRAIN_FARES]
     dearer = await look(db, await draft(db, subject, fares=fares))
-    assert (dearer.count("dearer"), dearer.count("cheaper")) == (len(dearer.changes), 0)
+    assert (dearer.counts.dearer, dearer.counts.cheaper) == (len(dearer.changes), 0)
     assert dearer.changed == ["fares"]
     gone = await look(db, await draft(db, subject, fares=[]))
     assert {kind_of(each) for each in gone.changes if each.before.sells} == {"closed"}
-    assert len(gone.closed_departures) >= 2 * (DAYS - 1)
+    closed = gone.counts.departures
+    assert closed == len(set(gone.closed_departures)) >= 2 * (DAYS - 1)
     english, chinese = texts(gone)
-    assert f"of {len(gone.closed_departures)} departures nothing can be bought" in english
-    assert f"{len(gone.closed_departures)}个班次将无票可售" in chinese
-    first = gone.changes_after(None, limit=3)
-    last = first[-1]
-    rest = gone.changes_after((last.travel_date, last.offer.offer_id), limit=10_000)
-    assert [*first, *rest] == gone.changes
+    assert f"of {closed} departures nothing can be bought" in english
+    assert f"{closed}个班次将无票可售" in chinese
     await do(db, publishing.publish, subject, 2)
     outdated = await look(db, (await draft_of(db, subject, 3)))
     assert outdated.faults[0].startswith("CONFIG_VERSION_OUTDATED: ")
+
+
+async def test_a_departure_of_which_something_is_left_is_not_closed(db: Database) -> None:
+    subject = ConfigSubject(ROUTE_FARES, world.TRAIN_ROUTE)
+    first = [fare for fare in world.TRAIN_FARES if fare["class_code"] == "FIRST"]
+    found = await look(db, await draft(db, subject, fares=first))
+    assert found.counts.closed > 0
+    assert found.closed_departures == []
+
+
+async def test_a_package_that_is_used_in_no_city_any_more_is_closed(db: Database) -> None:
+    found = await look(db, await draft(db, ConfigSubject(PRODUCT, world.PACKAGE), city_code=None))
+    assert {each.offer.product_id for each in found.changes} == {world.PACKAGE}
+    assert found.counts.closed == found.counts.offers == DAYS
+
+
+@pytest.mark.parametrize(("limit", "at_once"), [(3, 5000), (3, 7), (200, 7), (1, 1)])
+async def test_pages_and_stretches_are_the_whole(
+    db: Database, monkeypatch: pytest.MonkeyPatch, limit: int, at_once: int
+) -> None:
+    """However it is cut: each change once, in order, the last sums those of one look, and sums on
+    the way that only grow.
+    """
+    subject = ConfigSubject(ROUTE_FARES, world.TRAIN_ROUTE)
+    fares = [each for each in world.TRAIN_FARES if each["origin"] == "IZQ"]
+    made = await draft(db, subject, fares=fares)
+    whole = await look(db, made)
+    assert whole.is_complete
+    assert whole.following is None
+    assert whole.counts.offers > len(whole.changes) > 8
+    monkeypatch.setattr(preview, "OFFERS_AT_ONCE", at_once)
+    found = await pages(db, made, limit=limit)
+    assert [change for page in found for change in page.changes] == whole.changes
+    assert found[-1].counts == whole.counts
+    closed = [each for page in found for each in page.closed_departures]
+    assert sorted(closed) == sorted(whole.closed_departures)
+    for before, after in itertools.pairwise(found):
+        assert before.counts.offers <= after.counts.offers <= before.counts.offers + at_once
+        assert before.until <= after.until
+        assert len(before.changes) <= limit
+    if at_once < whole.counts.offers:
+        assert not found[0].is_complete
+        assert texts(found[0])[0].startswith("So far")
+
+
+async def test_more_offers_than_one_look_counts_are_all_counted(db: Database) -> None:
+    """One service of many stops; nothing is kept of what does not change."""
+    route, days = await many_offers(db)
+    one = {**route.fares[-1], "amount_minor": 1}
+    made = await draft(
+        db, ConfigSubject(ROUTE_FARES, route.route_id), fares=[*route.fares[:-1], one]
+    )
+    first, last = await pages(db, made, days=days, party=("ADULT",))
+    assert first.counts.offers == OFFERS_AT_ONCE
+    assert not first.is_complete
+    assert last.counts.offers >= len(route.fares) * days > OFFERS_AT_ONCE
+    assert last.counts.changes == last.counts.cheaper == days
+    assert len(first.changes) + len(last.changes) == days
+
+
+async def many_offers(db: Database) -> tuple[Route, int]:
+    """A route with more than OFFERS_AT_ONCE offers in so many days."""
+    codes, days = [f"X{number:02}" for number in range(28)], 15
+    calls = [world.call(code, 2 * at, 2 * at) for at, code in enumerate(codes)]
+    fares = [world.fare("SECOND", *leg, "ADULT", 500) for leg in itertools.combinations(codes, 2)]
+    route = Route(77, world.FERRY, "FERRY", calls, [world.fare_class("SECOND", 0)], fares)
+    by: Any = world.by()
+    stops = [Stop(code, "HKG", code, code, 22_300_000, 114_000_000) for code in codes]
+    more = {"sale_days": 60, "last_date": world.today() + timedelta(days=days)}
+    runs = world.timetable(771, 77, "12:00", {"SECOND": 5}, **more)
+    async with db.transaction() as tx:
+        await create_stops(tx, stops, **by)
+        await create_route(tx, route, **by)
+        await create_timetables(tx, [runs], **by)
+    return route, days
 
 
 async def draft_of(db: Database, subject: ConfigSubject, number: int) -> Any:

@@ -5,9 +5,15 @@ quoted as before.
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from server.catalog.config_versions import PRODUCT, PUBLISHED, SUPERSEDED, ConfigSubject
+from server.catalog.config_versions import (
+    PRODUCT,
+    PUBLISHED,
+    SUPERSEDED,
+    ConfigSubject,
+    VersionName,
+)
 from server.configuration import publishing
-from server.configuration.preview import PreviewQuery, preview
+from server.configuration.preview import PreviewQuery, read_preview
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason
@@ -41,9 +47,12 @@ async def test_a_policy_that_is_published_touches_no_ticket_that_was_sold(
             named = made.subject, made.version
             query = PreviewQuery(30, ("ADULT",))
             now = datetime.now(UTC)
-            found = await preview(tx, *named, query, zone=ZoneInfo("Asia/Hong_Kong"), now=now)
+            read = await read_preview(
+                tx, [VersionName(*named)], query, zone=ZoneInfo("Asia/Hong_Kong"), now=now
+            )
+        found = await read.look(limit=99)
         assert (found.kept.live_tickets, found.kept.waiting_orders) == (2, 1)
-        assert found.count("terms") == len(found.changes) == 2
+        assert found.counts.terms == len(found.changes) == 2
         assert {each.terms for each in found.changes} == {("policy",)}
         await do(db, publishing.publish, *named)
         await changes_are_seen()

@@ -30,6 +30,7 @@ from server.catalog.routes import ROUTES
 from server.configuration import drafts, publishing
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
+from server.stock.models import stocks
 from tests.support import timetable as world
 
 TRAIN = ConfigSubject(PRODUCT, world.TRAIN)
@@ -205,6 +206,34 @@ async def test_promotions_and_fares(db: Database) -> None:
     await do(db, publishing.publish, FARES, 2)
     async with db.transaction() as tx:
         assert (await ROUTES.get(tx, world.TRAIN_ROUTE)).fares == fares
+
+
+async def test_a_cap_is_part_of_a_version(db: Database) -> None:
+    """It is checked again when it takes effect; of a content without one it stays."""
+    now = datetime.now(UTC)
+    deal = promotions.PromotionRecord(
+        *(5, "TEN", "Winter", "冬季", 1000, 0, now, now + timedelta(days=9), 1, [], True, True)
+    )
+    await do(db, promotions.create_promotion, deal, cap=3)
+    made = await draft(db, DEAL, cap=7)
+    assert (await do(db, publishing.publish, DEAL, made.version)).content["cap"] == 7
+    async with db.transaction() as tx:
+        assert (await PROMOTIONS.get(tx, 5)).cap == 7
+        await tx.execute(update(stocks).where(stocks.c.promotion_id == 5).values(sold=5))
+    assert await states(db, DEAL) == [SUPERSEDED, PUBLISHED]  # and no other one for the cap
+    back = await refused(db, drafts.roll_back, DEAL, 1, comment="r")
+    assert (back.reason, back.metadata["sold"]) == (Reason.STOCK_IN_USE, "5")
+    less = await draft(db, DEAL, cap=6)
+    await scheduled(db, DEAL, less.version, SOON)
+    async with db.transaction() as tx:
+        await tx.execute(update(stocks).where(stocks.c.promotion_id == 5).values(sold=7))
+    await at(db, 2 * SOON)
+    assert (await version(db, DEAL, less.version)).fault.startswith("STOCK_IN_USE: cap: ")
+    without = {name: value for name, value in made.content.items() if name != "cap"}
+    kept = await do(db, drafts.create_draft, DEAL, base_version=0, content=without, comment="r")
+    assert kept.content["cap"] == 7
+    await do(db, promotions.update_promotion, 5, {"cap": 9})
+    assert (await states(db, DEAL))[-1] == PUBLISHED
 
 
 # At its time

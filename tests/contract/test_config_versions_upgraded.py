@@ -1,5 +1,6 @@
 """What sells has a version 1 after the upgrade: what it was sold as before."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 from alembic import command
@@ -25,11 +26,14 @@ async def test_version_one_is_what_there_was(timetable_url: str) -> None:
             *(False, "HKD"),
         )
         await promotions.create_promotion(tx, deal, actor="test", now=now)
+        capped = dataclasses.replace(deal, promotion_id=6, code="TEN", capped=True)
+        await promotions.create_promotion(tx, capped, cap=4, actor="test", now=now)
         await tx.execute(delete(table))
     with connected(timetable_url) as connection:
         run(connection, command.downgrade, BEFORE)
         run(connection, command.upgrade, "head")
     subjects = [(PRODUCT, world.TRAIN), (ROUTE_FARES, world.TRAIN_ROUTE), (PROMOTION, 5)]
+    subjects.append((PROMOTION, 6))
     async with world.database(timetable_url) as db, db.transaction() as tx:
         for subject in [ConfigSubject(*each) for each in subjects]:
             content = await config_objects.lock(tx, *subject)

@@ -178,6 +178,7 @@ INCIDENT = "5b0e9d1e-0000-4000-8000-000000000001"
 DEAD_TASK = "5b0e9d1e-0000-4000-8000-000000000002"
 
 DRAFT, SCHEDULED = "product-106-2", "product-106-3"
+FARES, CHANGE_SET = "route_fares-11-2", "set-route_fares-11-2"
 A_JOB = "purge-logins"
 """One that no server of a test runs of its own accord."""
 
@@ -298,6 +299,9 @@ VALID: dict[str, dict[str, Any]] = {
     "CancelScheduledVersion": {"version_id": SCHEDULED},
     "RollBackConfig": {"version_id": "product-106-1", "comment": "a slip"},
     "PreviewConfigVersion": {"version_id": DRAFT},
+    "PublishChangeSet": {"version_ids": [DRAFT]},
+    "PreviewChangeSet": {"version_ids": [DRAFT, FARES]},
+    "RollBackChangeSet": {"change_set_id": CHANGE_SET, "comment": "a slip"},
     "SetProductExamples": {"product_id": 106, "content": ""},
     "GetProductExamples": {"product_id": 106},
     "SetDepartureState": {
@@ -384,6 +388,9 @@ async def seed(node: Node) -> AdminClient:
     at = datetime.now(UTC) + timedelta(days=700)
     await admin_client.do("PublishConfigVersion", version_id=SCHEDULED, effective_time=at)
     await add_departure(node, admin_client)
+    fares = {"object_type": 2, "object_id": 11, "comment": "the same"}
+    await admin_client.do("CreateConfigDraft", **fares)
+    await admin_client.do("PublishChangeSet", version_ids=[FARES])
     for sequence in (1, 2):
         await add_ticket(node, "CP", sequence)
     for traveller_id in (TRAVELLER, BLOCKED_TRAVELLER):

@@ -47,6 +47,7 @@ def version_message(version: ConfigVersion) -> config_version_pb2.ConfigVersion:
         publish_time=convert.timestamp(version.publish_time),
         force_comment=version.force_comment,
         fault=version.fault,
+        change_set_id=version.change_set_id,
     )
 
 
@@ -108,6 +109,7 @@ def _promotion(message: config_version_pb2.PromotionContent) -> dict[str, Any]:
         "product_ids": list(message.product_ids),
         "stackable": message.stackable,
         "max_per_traveller": message.max_per_traveller or None,
+        **({"cap": message.cap} if message.HasField("cap") else {}),
     }
 
 
@@ -145,6 +147,7 @@ def _promotion_message(content: ConfigContent) -> config_version_pb2.PromotionCo
         currency_code=content["currency_code"] or "",
         promotion_code=content["code"] or "",
         max_per_traveller=content["max_per_traveller"] or 0,
+        cap=content.get("cap"),
         begin_time=_timestamp(content, "begin_time"),
         end_time=_timestamp(content, "end_time"),
     )

@@ -1,17 +1,47 @@
 """Previews of versions as protobuf messages."""
 
+from datetime import date
+
 from deeptravel.admin.v1 import config_version_pb2
 
 from server.api import convert
 from server.api.admin.product_messages import customer_types
 from server.api.ticketing.offers import UNAVAILABLE_REASONS, price_message
-from server.configuration.preview import DryRun, OfferChange, PreviewQuery, PreviewSide
+from server.configuration.preview import (
+    START,
+    DryRun,
+    OfferChange,
+    OfferCounts,
+    OfferPlace,
+    PreviewCursor,
+    PreviewQuery,
+    PreviewSide,
+)
 from server.configuration.preview_texts import texts
 
 DEFAULT_DAYS = 14
 
 
-def preview_query(request: config_version_pb2.PreviewConfigVersionRequest) -> PreviewQuery:
+PreviewRequest = (
+    config_version_pb2.PreviewConfigVersionRequest | config_version_pb2.PreviewChangeSetRequest
+)
+PreviewToken = tuple[date, str, date, str, int, int, int, int, int, int, int]
+"""What a page's token has of a cursor."""
+
+
+def token_of(cursor: PreviewCursor) -> PreviewToken:
+    """A cursor as it is written into a token."""
+    return (*cursor.shown, *cursor.counted, *cursor.counts)
+
+
+def cursor_of(token: PreviewToken | None) -> PreviewCursor:
+    """The cursor of a token; that of the first page without one."""
+    if token is None:
+        return START
+    return PreviewCursor(OfferPlace(*token[:2]), OfferPlace(*token[2:4]), OfferCounts(*token[4:]))
+
+
+def preview_query(request: PreviewRequest) -> PreviewQuery:
     """What is to be looked at."""
     party = tuple(customer_types(request.party)) or ("ADULT",)
     return PreviewQuery(request.days or DEFAULT_DAYS, party, tuple(request.promotion_codes))
@@ -20,16 +50,19 @@ def preview_query(request: config_version_pb2.PreviewConfigVersionRequest) -> Pr
 def summary_message(found: DryRun) -> config_version_pb2.PreviewSummary:
     """A preview, summed up."""
     text_en, text_zh = texts(found)
+    counts = found.counts
     return config_version_pb2.PreviewSummary(
         changed_fields=found.changed,
         effective_time=convert.timestamp(found.at),
         until_date=found.until.isoformat(),
-        offers=found.looked_at,
-        cheaper_offers=found.count("cheaper"),
-        dearer_offers=found.count("dearer"),
-        closed_offers=found.count("closed"),
-        opened_offers=found.count("opened"),
-        other_terms_offers=found.count("terms"),
+        complete=found.is_complete,
+        offers=counts.offers,
+        cheaper_offers=counts.cheaper,
+        dearer_offers=counts.dearer,
+        closed_offers=counts.closed,
+        opened_offers=counts.opened,
+        other_terms_offers=counts.terms,
+        closed_departures=counts.departures,
         closed_departure_ids=map(str, found.closed_departures),
         faults=found.faults,
         text_en=text_en,

@@ -122,8 +122,10 @@ class CatalogMethods(AdminMethods):
         self, request: catalog_pb2.SetDepartureStockRequest, call: ChangingCall[Admin]
     ) -> catalog_pb2.SetDepartureStockResponse:
         departure = int(request.departure_id)
+        was_total = request.was_total if request.HasField("was_total") else None
+        named = departure, request.class_code
         await transport.set_departure_total(
-            call.tx, departure, request.class_code, request.total, **by(call)
+            call.tx, *named, request.total, was_total=was_total, **by(call)
         )
         found = await transport.get_departure(call.tx, departure)
         return catalog_pb2.SetDepartureStockResponse(departure=departure_message(found))

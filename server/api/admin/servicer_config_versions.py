@@ -1,6 +1,7 @@
 """The methods of AdminService that are about versions of what sells."""
 
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from deeptravel.admin.v1 import config_version_pb2
@@ -13,15 +14,21 @@ from server.api.admin.config_version_messages import (
     content,
     version_message,
 )
+from server.api.admin.preview_messages import (
+    PreviewRequest,
+    PreviewToken,
+    cursor_of,
+    token_of,
+)
 from server.api.admin.table import AdminMethods, by
 from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
 from server.catalog import config_versions
-from server.catalog.config_versions import ConfigSubject, parsed_id
+from server.catalog.config_versions import ConfigSubject, VersionName, parsed_id
 from server.catalog.products import PRODUCTS
 from server.configuration import drafts, kept_examples, publishing
-from server.configuration.preview import preview
+from server.configuration.preview import DryRun, read_preview
 from server.identity.callers import Admin
 from server.platform import clock
 
@@ -93,6 +100,7 @@ class ConfigVersionMethods(AdminMethods):
                 object_type=TYPE_NAME[request.object_type],
                 object_id=request.object_id,
                 state=STATE_NAME[request.state],
+                change_set_id=request.change_set_id,
                 after=page.after,
                 limit=page.size + 1,
             )
@@ -104,18 +112,38 @@ class ConfigVersionMethods(AdminMethods):
     async def PreviewConfigVersion(
         self,
         request: config_version_pb2.PreviewConfigVersionRequest,
-        page: Page[Admin, tuple[date, str]],
+        page: Page[Admin, PreviewToken],
     ) -> config_version_pb2.PreviewConfigVersionResponse:
-        asked = preview_messages.preview_query(request)
-        async with self._db.report(page.caller.key) as tx:
-            named = parsed_id(request.version_id)
-            found = await preview(tx, *named, asked, zone=self._zone, now=clock.now())
-        changes = found.changes_after(page.after, limit=page.size + 1)
-        shown = page.cut(changes, lambda last: (last.travel_date, last.offer.offer_id))
+        found = await self._preview([parsed_id(request.version_id)], request, page)
         return config_version_pb2.PreviewConfigVersionResponse(
             summary=preview_messages.summary_message(found),
-            offer_changes=map(preview_messages.change_message, shown),
+            offer_changes=map(preview_messages.change_message, found.changes),
         )
+
+    @paged
+    async def PreviewChangeSet(
+        self,
+        request: config_version_pb2.PreviewChangeSetRequest,
+        page: Page[Admin, PreviewToken],
+    ) -> config_version_pb2.PreviewChangeSetResponse:
+        found = await self._preview([*map(parsed_id, request.version_ids)], request, page)
+        return config_version_pb2.PreviewChangeSetResponse(
+            summary=preview_messages.summary_message(found),
+            offer_changes=map(preview_messages.change_message, found.changes),
+        )
+
+    async def _preview(
+        self,
+        names: Sequence[VersionName],
+        request: PreviewRequest,
+        page: Page[Admin, PreviewToken],
+    ) -> DryRun:
+        asked, after = preview_messages.preview_query(request), cursor_of(page.after)
+        async with self._db.report(page.caller.key) as tx:
+            read = await read_preview(tx, names, asked, zone=self._zone, now=clock.now())
+        found = await read.look(after, limit=page.size)
+        page.next_after = token_of(found.following) if found.following else None
+        return found
 
     async def PublishConfigVersion(
         self,
@@ -167,6 +195,49 @@ class ConfigVersionMethods(AdminMethods):
             **by(call),
         )
         return config_version_pb2.RollBackConfigResponse(config_version=version_message(made))
+
+    async def PublishChangeSet(
+        self,
+        request: config_version_pb2.PublishChangeSetRequest,
+        context: Context[
+            config_version_pb2.PublishChangeSetRequest, config_version_pb2.PublishChangeSetResponse
+        ],
+    ) -> config_version_pb2.PublishChangeSetResponse:
+        at = convert.moment(request, "effective_time")
+        return await self._publish_change_set(request, context, at)
+
+    @changing
+    async def _publish_change_set(
+        self,
+        request: config_version_pb2.PublishChangeSetRequest,
+        call: ChangingCall[Admin],
+        at: datetime | None,
+    ) -> config_version_pb2.PublishChangeSetResponse:
+        made = await publishing.publish_together(
+            call.tx,
+            [*map(parsed_id, request.version_ids)],
+            effective_time=at,
+            force_comment=request.force_comment,
+            **by(call),
+        )
+        return config_version_pb2.PublishChangeSetResponse(
+            change_set_id=made[0].change_set_id, config_versions=map(version_message, made)
+        )
+
+    @changing
+    async def RollBackChangeSet(
+        self, request: config_version_pb2.RollBackChangeSetRequest, call: ChangingCall[Admin]
+    ) -> config_version_pb2.RollBackChangeSetResponse:
+        made = await publishing.roll_back_together(
+            call.tx,
+            request.change_set_id,
+            at_once=request.publish,
+            comment=request.comment,
+            **by(call),
+        )
+        return config_version_pb2.RollBackChangeSetResponse(
+            change_set_id=made[0].change_set_id, config_versions=map(version_message, made)
+        )
 
     @changing
     async def SetProductExamples(

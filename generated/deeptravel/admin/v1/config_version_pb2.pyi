@@ -37,7 +37,7 @@ class _ConfigObjectTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Conf
     CONFIG_OBJECT_TYPE_ROUTE_FARES: _ConfigObjectType.ValueType  # 2
     """The fares of a route."""
     CONFIG_OBJECT_TYPE_PROMOTION: _ConfigObjectType.ValueType  # 3
-    """A promotion, without its cap, which is stock."""
+    """A promotion, with its cap."""
 
 class ConfigObjectType(_ConfigObjectType, metaclass=_ConfigObjectTypeEnumTypeWrapper):
     """What has versions."""
@@ -49,7 +49,7 @@ CONFIG_OBJECT_TYPE_PRODUCT: ConfigObjectType.ValueType  # 1
 CONFIG_OBJECT_TYPE_ROUTE_FARES: ConfigObjectType.ValueType  # 2
 """The fares of a route."""
 CONFIG_OBJECT_TYPE_PROMOTION: ConfigObjectType.ValueType  # 3
-"""A promotion, without its cap, which is stock."""
+"""A promotion, with its cap."""
 Global___ConfigObjectType: _TypeAlias = ConfigObjectType  # noqa: Y015
 
 class _ConfigVersionState:
@@ -220,6 +220,7 @@ class PromotionContent(_message.Message):
     STACKABLE_FIELD_NUMBER: _builtins.int
     MAX_PER_TRAVELLER_FIELD_NUMBER: _builtins.int
     PROMOTION_CODE_FIELD_NUMBER: _builtins.int
+    CAP_FIELD_NUMBER: _builtins.int
     display_name_en: _builtins.str
     """Name in English, 1 to 100 characters."""
     display_name_zh: _builtins.str
@@ -238,6 +239,10 @@ class PromotionContent(_message.Message):
     """In how many orders that are held or paid one traveller may use it, 0 to 1,000; any number if 0."""
     promotion_code: _builtins.str
     """What is typed in for it, up to 32 characters; applies by itself if empty."""
+    cap: _builtins.int
+    """For how many orders it is, 0 to 1,000,000,000, if they are counted, which is so for good; as it
+    is if absent. When it takes effect not less than have it then.
+    """
     @_builtins.property
     def begin_time(self) -> _timestamp_pb2.Timestamp:
         """From when on it is given."""
@@ -265,12 +270,15 @@ class PromotionContent(_message.Message):
         stackable: _builtins.bool = ...,
         max_per_traveller: _builtins.int = ...,
         promotion_code: _builtins.str = ...,
+        cap: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap", b"_cap", "begin_time", b"begin_time", "cap", b"cap", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_off_minor", b"amount_off_minor", "basis_points_off", b"basis_points_off", "begin_time", b"begin_time", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "end_time", b"end_time", "max_per_traveller", b"max_per_traveller", "min_party", b"min_party", "product_ids", b"product_ids", "promotion_code", b"promotion_code", "stackable", b"stackable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap", b"_cap", "amount_off_minor", b"amount_off_minor", "basis_points_off", b"basis_points_off", "begin_time", b"begin_time", "cap", b"cap", "currency_code", b"currency_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "end_time", b"end_time", "max_per_traveller", b"max_per_traveller", "min_party", b"min_party", "product_ids", b"product_ids", "promotion_code", b"promotion_code", "stackable", b"stackable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__cap: _TypeAlias = _typing.Literal["cap"]  # noqa: Y015
+    _WhichOneofArgType__cap: _TypeAlias = _typing.Literal["_cap", b"_cap"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cap) -> _WhichOneofReturnType__cap | None: ...
 
 Global___PromotionContent: _TypeAlias = PromotionContent  # noqa: Y015
 
@@ -334,6 +342,7 @@ class ConfigVersion(_message.Message):
     PUBLISH_TIME_FIELD_NUMBER: _builtins.int
     FORCE_COMMENT_FIELD_NUMBER: _builtins.int
     FAULT_FIELD_NUMBER: _builtins.int
+    CHANGE_SET_ID_FIELD_NUMBER: _builtins.int
     version_id: _builtins.str
     """Its name: the object's type and number, and `version`, e.g. `product-106-3`."""
     object_type: Global___ConfigObjectType.ValueType
@@ -358,6 +367,8 @@ class ConfigVersion(_message.Message):
     """Of a draft: why it did not take effect at its time, e.g. that something else was published
     meanwhile; empty if there is nothing.
     """
+    change_set_id: _builtins.str
+    """The change set that it is or was published with (PublishChangeSet); empty: alone."""
     @_builtins.property
     def content(self) -> Global___ConfigContent:
         """All of it."""
@@ -397,10 +408,11 @@ class ConfigVersion(_message.Message):
         publish_time: _timestamp_pb2.Timestamp | None = ...,
         force_comment: _builtins.str = ...,
         fault: _builtins.str = ...,
+        change_set_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "create_time", b"create_time", "effective_time", b"effective_time", "publish_time", b"publish_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "base_version", b"base_version", "comment", b"comment", "content", b"content", "create_time", b"create_time", "effective_time", b"effective_time", "fault", b"fault", "force_comment", b"force_comment", "object_id", b"object_id", "object_type", b"object_type", "publish_time", b"publish_time", "publisher", b"publisher", "state", b"state", "update_time", b"update_time", "version", b"version", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "base_version", b"base_version", "change_set_id", b"change_set_id", "comment", b"comment", "content", b"content", "create_time", b"create_time", "effective_time", b"effective_time", "fault", b"fault", "force_comment", b"force_comment", "object_id", b"object_id", "object_type", b"object_type", "publish_time", b"publish_time", "publisher", b"publisher", "state", b"state", "update_time", b"update_time", "version", b"version", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -643,6 +655,7 @@ class ListConfigVersionsRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CHANGE_SET_ID_FIELD_NUMBER: _builtins.int
     object_type: Global___ConfigObjectType.ValueType
     """Only of this type."""
     object_id: _builtins.int
@@ -653,6 +666,8 @@ class ListConfigVersionsRequest(_message.Message):
     """How many a page, 1 to 200; 50 if 0."""
     page_token: _builtins.str
     """Token of the page, from the answer before; all filters must be the same."""
+    change_set_id: _builtins.str
+    """Only of this change set."""
     def __init__(
         self,
         *,
@@ -661,10 +676,11 @@ class ListConfigVersionsRequest(_message.Message):
         state: Global___ConfigVersionState.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        change_set_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["object_id", b"object_id", "object_type", b"object_type", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set_id", b"change_set_id", "object_id", b"object_id", "object_type", b"object_type", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1160,12 +1176,12 @@ class PreviewSummary(_message.Message):
     FAULTS_FIELD_NUMBER: _builtins.int
     TEXT_EN_FIELD_NUMBER: _builtins.int
     TEXT_ZH_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    CLOSED_DEPARTURES_FIELD_NUMBER: _builtins.int
     until_date: _builtins.str
-    """The last day that was looked at, YYYY-MM-DD; earlier than asked for if there are more than
-    20,000 offers until then.
-    """
+    """The day that was counted up to, YYYY-MM-DD; earlier than asked for until it is `complete`."""
     offers: _builtins.int
-    """Offers that were looked at."""
+    """Offers that were counted, on the pages before too; so are all numbers of offers."""
     cheaper_offers: _builtins.int
     """Of these, the ones that cost less."""
     dearer_offers: _builtins.int
@@ -1194,9 +1210,17 @@ class PreviewSummary(_message.Message):
     """All of it in sentences, in English."""
     text_zh: _builtins.str
     """The same in Chinese."""
+    complete: _builtins.bool
+    """Whether everything that was asked for is counted. A page counts up to 5,000 offers more than
+    the one before, so that of many the sums grow from page to page.
+    """
+    closed_departures: _builtins.int
+    """Departures of which the party can buy nothing any more, also those of pages before."""
     @_builtins.property
     def changed_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The fields of the object that change."""
+        """The fields of the object that change; of several objects with their names, e.g.
+        `product-106.policy`.
+        """
 
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
@@ -1204,7 +1228,9 @@ class PreviewSummary(_message.Message):
 
     @_builtins.property
     def closed_departure_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Departures of which the party can buy nothing any more."""
+        """Departures of which the party can buy nothing any more, that were counted for this page; each
+        is named on one page.
+        """
 
     @_builtins.property
     def faults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1233,10 +1259,12 @@ class PreviewSummary(_message.Message):
         faults: _abc.Iterable[_builtins.str] | None = ...,
         text_en: _builtins.str = ...,
         text_zh: _builtins.str = ...,
+        complete: _builtins.bool = ...,
+        closed_departures: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allotments", b"allotments", "allotted", b"allotted", "batches", b"batches", "changed_fields", b"changed_fields", "cheaper_offers", b"cheaper_offers", "closed_departure_ids", b"closed_departure_ids", "closed_offers", b"closed_offers", "dearer_offers", b"dearer_offers", "effective_time", b"effective_time", "faults", b"faults", "live_tickets", b"live_tickets", "offers", b"offers", "opened_offers", b"opened_offers", "other_terms_offers", b"other_terms_offers", "reservations", b"reservations", "text_en", b"text_en", "text_zh", b"text_zh", "unsold_tickets", b"unsold_tickets", "until_date", b"until_date", "waiting_orders", b"waiting_orders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allotments", b"allotments", "allotted", b"allotted", "batches", b"batches", "changed_fields", b"changed_fields", "cheaper_offers", b"cheaper_offers", "closed_departure_ids", b"closed_departure_ids", "closed_departures", b"closed_departures", "closed_offers", b"closed_offers", "complete", b"complete", "dearer_offers", b"dearer_offers", "effective_time", b"effective_time", "faults", b"faults", "live_tickets", b"live_tickets", "offers", b"offers", "opened_offers", b"opened_offers", "other_terms_offers", b"other_terms_offers", "reservations", b"reservations", "text_en", b"text_en", "text_zh", b"text_zh", "unsold_tickets", b"unsold_tickets", "until_date", b"until_date", "waiting_orders", b"waiting_orders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1255,11 +1283,11 @@ class PreviewConfigVersionResponse(_message.Message):
     """Token of the next page; empty at the end."""
     @_builtins.property
     def summary(self) -> Global___PreviewSummary:
-        """Summed up, the same on each page."""
+        """Summed up."""
 
     @_builtins.property
     def offer_changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OfferChange]:
-        """The offers that change, by day and offer."""
+        """The offers that change, by day and offer; a page may have none, though others follow."""
 
     def __init__(
         self,
@@ -1275,3 +1303,219 @@ class PreviewConfigVersionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PreviewConfigVersionResponse: _TypeAlias = PreviewConfigVersionResponse  # noqa: Y015
+
+@_typing.final
+class PublishChangeSetRequest(_message.Message):
+    """Publishes drafts of several objects together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_IDS_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    FORCE_COMMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    force_comment: _builtins.str
+    """Why they are to take effect though an example fails, up to 200 characters; if empty, all are
+    refused then.
+    """
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    @_builtins.property
+    def version_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The drafts, 1 to 50, of an object one."""
+
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """When all of them take effect, at most 730 days ahead; now if absent."""
+
+    def __init__(
+        self,
+        *,
+        version_ids: _abc.Iterable[_builtins.str] | None = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+        force_comment: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "force_comment", b"force_comment", "request_id", b"request_id", "version_ids", b"version_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishChangeSetRequest: _TypeAlias = PublishChangeSetRequest  # noqa: Y015
+
+@_typing.final
+class PublishChangeSetResponse(_message.Message):
+    """What is published or scheduled together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_SET_ID_FIELD_NUMBER: _builtins.int
+    CONFIG_VERSIONS_FIELD_NUMBER: _builtins.int
+    change_set_id: _builtins.str
+    """Its name, e.g. `set-product-106-3`, by which ListConfigVersions shows it."""
+    @_builtins.property
+    def config_versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConfigVersion]:
+        """All of it, as it is now."""
+
+    def __init__(
+        self,
+        *,
+        change_set_id: _builtins.str = ...,
+        config_versions: _abc.Iterable[Global___ConfigVersion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set_id", b"change_set_id", "config_versions", b"config_versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishChangeSetResponse: _TypeAlias = PublishChangeSetResponse  # noqa: Y015
+
+@_typing.final
+class RollBackChangeSetRequest(_message.Message):
+    """Goes back to what there was before a change set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_SET_ID_FIELD_NUMBER: _builtins.int
+    PUBLISH_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    change_set_id: _builtins.str
+    """The change set, which is published."""
+    publish: _builtins.bool
+    """Whether what there was takes effect at once, together; if not, the new versions are drafts, to
+    be previewed first.
+    """
+    comment: _builtins.str
+    """Why, 1 to 200 characters."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        change_set_id: _builtins.str = ...,
+        publish: _builtins.bool = ...,
+        comment: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set_id", b"change_set_id", "comment", b"comment", "publish", b"publish", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollBackChangeSetRequest: _TypeAlias = RollBackChangeSetRequest  # noqa: Y015
+
+@_typing.final
+class RollBackChangeSetResponse(_message.Message):
+    """New versions with what the objects had before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_SET_ID_FIELD_NUMBER: _builtins.int
+    CONFIG_VERSIONS_FIELD_NUMBER: _builtins.int
+    change_set_id: _builtins.str
+    """The new change set; empty as long as they are drafts."""
+    @_builtins.property
+    def config_versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConfigVersion]:
+        """As they are now."""
+
+    def __init__(
+        self,
+        *,
+        change_set_id: _builtins.str = ...,
+        config_versions: _abc.Iterable[Global___ConfigVersion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change_set_id", b"change_set_id", "config_versions", b"config_versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollBackChangeSetResponse: _TypeAlias = RollBackChangeSetResponse  # noqa: Y015
+
+@_typing.final
+class PreviewChangeSetRequest(_message.Message):
+    """Asks what versions would do together. Nothing is changed by that."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_IDS_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
+    PROMOTION_CODES_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """The offers of so many days are looked at, from today on or from the day they take effect, 1 to
+    60; 14 if 0.
+    """
+    page_size: _builtins.int
+    """How many offers a page, 1 to 200; 50 if 0."""
+    page_token: _builtins.str
+    """Token of the page, from the answer before; all else must be the same."""
+    @_builtins.property
+    def version_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The versions, 1 to 50, of an object one."""
+
+    @_builtins.property
+    def party(self) -> _containers.RepeatedScalarFieldContainer[_ticket_pb2.CustomerType.ValueType]:
+        """Whom each offer is priced for, at most 20; one adult if empty."""
+
+    @_builtins.property
+    def promotion_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes that are typed in, at most 5."""
+
+    def __init__(
+        self,
+        *,
+        version_ids: _abc.Iterable[_builtins.str] | None = ...,
+        days: _builtins.int = ...,
+        party: _abc.Iterable[_ticket_pb2.CustomerType.ValueType] | None = ...,
+        promotion_codes: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "page_size", b"page_size", "page_token", b"page_token", "party", b"party", "promotion_codes", b"promotion_codes", "version_ids", b"version_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewChangeSetRequest: _TypeAlias = PreviewChangeSetRequest  # noqa: Y015
+
+@_typing.final
+class PreviewChangeSetResponse(_message.Message):
+    """What versions would do together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    OFFER_CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def summary(self) -> Global___PreviewSummary:
+        """Summed up."""
+
+    @_builtins.property
+    def offer_changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___OfferChange]:
+        """The offers that change, by day and offer; a page may have none, though others follow."""
+
+    def __init__(
+        self,
+        *,
+        summary: Global___PreviewSummary | None = ...,
+        offer_changes: _abc.Iterable[Global___OfferChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "offer_changes", b"offer_changes", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewChangeSetResponse: _TypeAlias = PreviewChangeSetResponse  # noqa: Y015

@@ -865,6 +865,7 @@ class SetDepartureStockRequest(_message.Message):
     CLASS_CODE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WAS_TOTAL_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """The departure."""
     class_code: _builtins.str
@@ -875,6 +876,10 @@ class SetDepartureStockRequest(_message.Message):
     """
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    was_total: _builtins.int
+    """How many there were when this was decided: refused as VERSION_MISMATCH if there are others now.
+    Absent: whatever there are.
+    """
     def __init__(
         self,
         *,
@@ -882,14 +887,20 @@ class SetDepartureStockRequest(_message.Message):
         class_code: _builtins.str = ...,
         total: _builtins.int | None = ...,
         request_id: _builtins.str = ...,
+        was_total: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "total", b"total"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "_was_total", b"_was_total", "total", b"total", "was_total", b"was_total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "class_code", b"class_code", "departure_id", b"departure_id", "request_id", b"request_id", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "_was_total", b"_was_total", "class_code", b"class_code", "departure_id", b"departure_id", "request_id", b"request_id", "total", b"total", "was_total", b"was_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__total: _TypeAlias = _typing.Literal["total"]  # noqa: Y015
     _WhichOneofArgType__total: _TypeAlias = _typing.Literal["_total", b"_total"]  # noqa: Y015
+    _WhichOneofReturnType__was_total: _TypeAlias = _typing.Literal["was_total"]  # noqa: Y015
+    _WhichOneofArgType__was_total: _TypeAlias = _typing.Literal["_was_total", b"_was_total"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__total) -> _WhichOneofReturnType__total | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__was_total) -> _WhichOneofReturnType__was_total | None: ...
 
 Global___SetDepartureStockRequest: _TypeAlias = SetDepartureStockRequest  # noqa: Y015
 
