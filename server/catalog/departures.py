@@ -5,8 +5,8 @@ Here the departure changes, in one transaction, with its stocks locked; orders a
 at once, as work of tasks of the outbox (server/aftersales/tasks.py).
 """
 
-from collections.abc import Collection
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy import Row, select, update
@@ -57,15 +57,21 @@ async def cancel_departure(
     refunds: str,
     comment: str,
     waiver_code: str = "",
+    withdrawn: bool = False,
     **by: Unpack[By],
 ) -> ChangedDeparture | None:
-    """Cancels a departure for good. Its tickets are refunded AT_ONCE or AFTER_CHOICE; empty: as its
+    """Cancels a departure for good, unless it is only `withdrawn`, of which nothing is held or
+    sold: `reinstate` has that run again. Its tickets are refunded AT_ONCE or AFTER_CHOICE; empty: as its
     product says. Without a `waiver_code` one is made.
 
     A repeat changes nothing, and gives None; but one that says AT_ONCE ends the waiting for
     choices. Raises NOT_FOUND.
     """
     was = await _locked(tx, departure)
+    if was.withdrawn and not withdrawn:
+        await tx.execute(
+            update(departures).where(departures.c.departure_id == departure).values(withdrawn=False)
+        )
     if was.cancel_refunds is not None and (refunds != AT_ONCE or was.cancel_refunds == AT_ONCE):
         return None
     is_first = was.state != CANCELLED
@@ -75,6 +81,7 @@ async def cancel_departure(
         "state": CANCELLED,
         "cancel_refunds": refunds or await refunds_of_product(tx, departure),
         "waiver_code": waiver_code,
+        "withdrawn": withdrawn,
     }
     this = departures.c.departure_id == departure
     await tx.execute(
@@ -89,6 +96,33 @@ async def cancel_departure(
     if is_first:
         await _tell_partners(tx, DEPARTURE_CANCELLED, departure, was.departure_time, by["now"])
     return ChangedDeparture(was.departure_time, is_first, waiver_code)
+
+
+async def reinstate(
+    tx: AsyncConnection, timetable_id: int, leaving: Mapping[date, datetime], **by: Unpack[By]
+) -> int:
+    """Has those departures of a timetable run again that were withdrawn, as they leave now by their
+    days, with the seats that they had; those that are over stay. How many there were. Partners with
+    an allotment are told as of a move.
+    """
+    query = select(departures.c.departure_id, departures.c.travel_date).where(
+        departures.c.timetable_id == timetable_id,
+        departures.c.travel_date.in_([day for day, at in leaving.items() if at > by["now"]]),
+        departures.c.withdrawn,
+    )
+    rows = (await tx.execute(query.order_by(departures.c.departure_id).with_for_update())).all()
+    running = {"state": "SCHEDULED", "withdrawn": False, "planned_time": None, "cancel_time": None}
+    running |= {"cancel_refunds": None, "waiver_code": None}
+    for number, day in rows:
+        after = {**running, "departure_time": leaving[day]}
+        this = departures.c.departure_id == number
+        await tx.execute(update(departures).where(this).values(**after))
+        await inventory.lock_departure(tx, number)
+        await inventory.open_departure(tx, number, now=by["now"])
+        before = {"state": CANCELLED, "withdrawn": True}
+        await trace(tx, "reinstate", "departure", number, before=before, after=after, **by)
+        await _tell_partners(tx, DEPARTURE_MOVED, number, leaving[day], by["now"])
+    return len(rows)
 
 
 async def move_departure(
@@ -257,6 +291,7 @@ async def _locked(
         departures.c.cancel_time,
         departures.c.cancel_refunds,
         departures.c.waiver_code,
+        departures.c.withdrawn,
     )
     query = query.where(departures.c.departure_id == departure)
     row = (await tx.execute(query.with_for_update() if lock else query)).one_or_none()

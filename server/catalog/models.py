@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     Time,
+    false,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -166,8 +167,11 @@ departures = Table(
     Column("travel_date", Date, nullable=False),
     # at the first stop, as it is now
     Column("departure_time", DateTime(timezone=True), nullable=False),
-    # for good when it is CANCELLED
+    # for good when it is CANCELLED, unless it is withdrawn
     Column("state", Text, nullable=False),
+    # nothing of it was sold, and the feed that it is of has its day no more: it runs again when
+    # that has it again
+    Column("withdrawn", Boolean, nullable=False, server_default=false()),
     # departure_time before it was first moved; none if it never was
     Column("planned_time", DateTime(timezone=True)),
     # when it was cancelled, and whether its tickets are refunded AT_ONCE or AFTER_CHOICE; none of

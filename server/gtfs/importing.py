@@ -21,7 +21,7 @@ from server.audit.trail import AuditedChange, audit
 from server.catalog import cities, pricing, routes, timetables
 from server.catalog.changes import ACTIVE, ARCHIVED
 from server.catalog.cities import STOPS, Stop
-from server.catalog.departures import cancel_departure
+from server.catalog.departures import cancel_departure, reinstate
 from server.catalog.holidays import list_holidays
 from server.catalog.models import cities as city_rows
 from server.catalog.models import departures
@@ -141,7 +141,7 @@ async def _import_feed(
                 report.count(outcomes.REFUSED, planned.trip_id, day)
         return report
     applied = of_routes if fares.has_fares else None
-    await _Import(tx, terms, (made, applied), report, by).run(zones)
+    await _Import(tx, terms, (made, applied), report, zones=zones, by=by).run()
     return report
 
 
@@ -169,18 +169,21 @@ class _Import:
         terms: ImportTerms,
         made: tuple[Plan, Mapping[str, list[PlannedFare]] | None],
         report: FeedReport,
+        *,
+        zones: Mapping[str, ZoneInfo],
         by: By,
     ) -> None:
         self._tx, self._terms, self._report, self._by = tx, terms, report, by
         self._plan, self._fares = made
+        self._zones = zones  # the clocks of our cities
         self._known: dict[str, dict[str, _Known]] = {STOP: {}, ROUTE: {}, TIMETABLE: {}}
         self._stop_codes: dict[str, str] = {}
         self._route_ids: dict[str, int] = {}
         self._timetable_ids: dict[str, int] = {}
         self._kept: dict[str, set[date]] = {}
 
-    async def run(self, zones: Mapping[str, ZoneInfo]) -> None:
-        """All of it; `zones` are the clocks of our cities."""
+    async def run(self) -> None:
+        """All of it."""
         rows = await self._tx.execute(
             select(gtfs_ids).where(gtfs_ids.c.feed_name == self._terms.feed_name)
         )
@@ -192,7 +195,7 @@ class _Import:
         await self._timetables()
         await self._retire_routes()
         await timetables.make_departures(self._tx, self._by["now"])
-        await self._count(zones)
+        await self._count()
         self._report.applied = True
         await self._trace()
 
@@ -345,7 +348,7 @@ class _Import:
         )
 
     async def _give_up(self, before: Timetable, *, keep: Collection[date]) -> set[date]:
-        """Cancels the departures to come of which nothing is held or sold, but on the days to
+        """Withdraws the departures to come of which nothing is held or sold, but on the days to
         keep, where any is sold; the days of those that are.
         """
         parameters = {"timetable_id": before.timetable_id, "now": self._by["now"]}
@@ -355,9 +358,8 @@ class _Import:
         if keep or sold:  # else all of it is archived
             for row in gone:
                 if not row.taken:
-                    await cancel_departure(
-                        self._tx, row.departure_id, refunds="AT_ONCE", comment=GONE, **self._by
-                    )
+                    how: Any = {"refunds": "AT_ONCE", "comment": GONE, "withdrawn": True}
+                    await cancel_departure(self._tx, row.departure_id, **how, **self._by)
         return sold
 
     async def _timetables(self) -> None:
@@ -394,6 +396,9 @@ class _Import:
         if values:
             await timetables.change_timetable(self._tx, before.timetable_id, values, **self._by)
         sold = await self._give_up(before, keep=days)
+        zone = self._zone_of(planned)
+        leaving = {day: datetime.combine(day, planned.clock, zone).astimezone(UTC) for day in days}
+        await reinstate(self._tx, before.timetable_id, leaving, **self._by)
         if sold:
             named = ", ".join(map(str, sorted(sold)[:5]))
             self._report.notes.append(
@@ -434,7 +439,7 @@ class _Import:
 
     # What is left
 
-    async def _count(self, zones: Mapping[str, ZoneInfo]) -> None:
+    async def _count(self) -> None:
         """Where each departure of the feed is now."""
         query = select(
             departures.c.timetable_id, departures.c.travel_date, departures.c.state
@@ -443,8 +448,7 @@ class _Import:
         now = self._by["now"]
         for feed_id, planned in self._plan.timetables.items():
             number = self._timetable_ids.get(feed_id, 0)
-            calls = self._plan.routes[planned.route].calls
-            zone = zones[self._plan.stops[calls[0].stop_id].city_code]
+            zone = self._zone_of(planned)
             kept = self._kept.get(feed_id.rpartition("@")[0], set())
             for travel_date, day in planned.days.items():
                 state = states.get((number, travel_date))
@@ -468,6 +472,11 @@ class _Import:
             {**counts, **self._report.departures.counts, "product_id": self._terms.product_id},
         )
         await run(self._tx, audit(change, now=self._by["now"]))
+
+    def _zone_of(self, planned: PlannedTimetable) -> ZoneInfo:
+        """The clock of its first stop."""
+        first = self._plan.routes[planned.route].calls[0]
+        return self._zones[self._plan.stops[first.stop_id].city_code]
 
     def _is_wanted(self, feed_route_id: str) -> bool:
         return not self._terms.route_ids or feed_route_id in self._terms.route_ids

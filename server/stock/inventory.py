@@ -269,6 +269,12 @@ async def close_departure(tx: AsyncConnection, departure_id: int, *, now: dateti
     await tx.execute(update(stocks).where(of_departure).values(closed=True, update_time=now))
 
 
+async def open_departure(tx: AsyncConnection, departure_id: int, *, now: datetime) -> None:
+    """Undoes `close_departure`."""
+    of_departure = stocks.c.departure_id == departure_id
+    await tx.execute(update(stocks).where(of_departure).values(closed=False, update_time=now))
+
+
 async def take_sold(
     tx: AsyncConnection, *, product_id: int, partner_id: int, quantity: int, now: datetime
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from server.api.ticketing.offers import offer_message
 from server.catalog.catalogue import Catalogues
 from server.catalog.models import departures
 from server.catalog.timetables import create_timetables
@@ -59,6 +60,14 @@ async def test_an_offer_says_that_a_service_has_no_timetable(db: Database) -> No
         if each and each.journey
     }
     assert (headways["N602"], headways["N111"]) == (630, None)
+    shown = {
+        each.journey.service_number: offer_message(each, None).journey
+        for each in found
+        if each and each.journey
+    }
+    assert shown["N602"].headway_text_en == "about every 11 minutes"
+    assert shown["N602"].headway_text_zh == "约每11分钟一班"
+    assert shown["N111"].headway_text_en == shown["N111"].headway_text_zh == ""
 
 
 @pytest.mark.parametrize(

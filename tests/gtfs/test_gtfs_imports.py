@@ -160,7 +160,29 @@ async def test_a_newer_edition_changes_what_differs(db: Database) -> None:
     again = await bring(db, newer)
     assert {what for _, what in again.objects} == {"unchanged"}
     back = await bring(db, FERRY_FEED)
-    assert back.departures.counts["cancelled"] == 5 + 1  # for good, but nobody had a ticket
+    assert dict(back.departures.counts) == ALL
+    assert await leaving(db, "F101") == [(day, "07:05") for day in DAYS]
+    assert len(await leaving(db, "N/0110")) == 2
+
+
+async def test_days_that_come_back_run_again_as_the_feed_has_them_now(db: Database) -> None:
+    """By its new clock and with the seats they had; what an administrator cancels stays so."""
+    await bring(db, FERRY_FEED)
+    (first,) = await numbers(db, "F101")
+    without = changed(FERRY_FEED, "calendar_dates.txt", "WEEK,{day1},1\nWEEK,{day2},1\n", "")
+    await bring(db, without)
+    assert [day for day, _ in await leaving(db, "F101")] == [DAYS[0]]
+    async with db.transaction() as tx:
+        cancelled = departure_id(first, DAYS[2])
+        await cancel_departure(tx, cancelled, refunds="AT_ONCE", comment="typhoon", **by())
+    newer = changed(FERRY_FEED, "stop_times.txt", "T1,7:05:00,7:05:00", "T1,7:15:00,7:15:00")
+    newer = changed(newer, "stop_times.txt", "T1,7:14:30,7:14:30", "T1,7:24:30,7:24:30")
+    await bring(db, newer)
+    assert await leaving(db, "F101") == [(day, "07:15") for day in DAYS[:2]]
+    seats = select(stocks.c.total, stocks.c.closed).where(
+        stocks.c.departure_id == departure_id(first, DAYS[1])
+    )
+    assert sorted(await rows(db, seats)) == [(10, False), (200, False)]
 
 
 async def test_a_sold_trip_that_takes_another_time_is_not_sold_twice(db: Database) -> None:

@@ -210,6 +210,8 @@ def _summary(policy: bytes, currency_code: str, departs: bool) -> Summary:
 
 
 def _journey(journey: OfferJourney, *, numbered: bool) -> offer_pb2.Journey:
+    headway_minutes = -(-(journey.headway_seconds or 0) // 60)
+    text_en, text_zh = _headway_texts(headway_minutes)
     message = offer_pb2.Journey(
         departure_id=str(journey.departure_id),
         service_number=journey.service_number,
@@ -219,11 +221,23 @@ def _journey(journey: OfferJourney, *, numbered: bool) -> offer_pb2.Journey:
         origin=_stop(journey.origin),
         destination=_stop(journey.destination),
         numbered_seats=numbered,
-        headway_minutes=-(-(journey.headway_seconds or 0) // 60),
+        headway_minutes=headway_minutes,
+        headway_text_en=text_en,
+        headway_text_zh=text_zh,
     )
     message.departure_time.FromDatetime(journey.departure_time)
     message.arrival_time.FromDatetime(journey.arrival_time)
     return message
+
+
+def _headway_texts(minutes: int) -> tuple[str, str]:
+    """How often a service without a timetable leaves, in English and Chinese; empty for one that
+    has one.
+    """
+    if not minutes:
+        return "", ""
+    often = "minute" if minutes == 1 else f"{minutes} minutes"
+    return f"about every {often}", f"约每{minutes}分钟一班"
 
 
 def _stop(stop: catalog.OfferStop) -> offer_pb2.Stop:

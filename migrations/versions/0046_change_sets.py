@@ -1,10 +1,12 @@
-"""Versions of several objects are published together, as a change set; those of promotions have the cap"""
+"""Versions of several objects are published together, as a change set; those of promotions have the
+cap; departures come back with a feed
+"""
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0045"
-down_revision = "0044"
+revision = "0046"
+down_revision = "0045"
 branch_labels = None
 depends_on = None
 
@@ -25,6 +27,10 @@ def upgrade() -> None:
         ["change_set_id"],
         postgresql_where=sa.text("change_set_id <> ''"),
     )
+    op.add_column(
+        "departures",
+        sa.Column("withdrawn", sa.Boolean, nullable=False, server_default=sa.false()),
+    )
     # of what is superseded nobody knows it: that keeps the cap when it is published again
     op.execute(
         "UPDATE config_versions v SET content = v.content || jsonb_build_object('cap', CASE WHEN"
@@ -39,6 +45,7 @@ def downgrade() -> None:
     op.execute(
         "UPDATE config_versions SET content = content - 'cap' WHERE object_type = 'PROMOTION'"
     )
+    op.drop_column("departures", "withdrawn")
     op.drop_index("ix_config_versions_change_set_id", "config_versions")
     op.drop_constraint(op.f("ck_config_versions_change_set"), "config_versions")
     op.drop_column("config_versions", "change_set_id")
