@@ -291,7 +291,9 @@ async def _ready(
         try:
             ready.append(await _ready_one(tx, name, states, **by))
         except DomainError as error:
-            raise error if len(names) == 1 else _named(name, error) from None
+            if len(names) > 1:
+                error.message = f"{config_versions.version_id(*name)}: {error.message}"
+            raise
     for each in ready:
         if not {member.name for member in await _together(tx, each)} <= set(names):
             raise _not_alone(each)
@@ -308,14 +310,6 @@ def _not_alone(version: ConfigVersion) -> DomainError:
         version_id=version.version_id,
         state=version.state,
     )
-
-
-def _named(name: VersionName, error: DomainError) -> DomainError:
-    """What is wrong with one of several."""
-    message = f"{config_versions.version_id(*name)}: {error.message}"
-    found = DomainError(error.reason, message, violations=error.violations)
-    found.metadata = error.metadata
-    return found
 
 
 async def _ready_one(
