@@ -103,7 +103,7 @@ async def reinstate(
 ) -> int:
     """Has those departures of a timetable run again that were withdrawn, as they leave now by their
     days, with the seats that they had; those that are over stay. How many there were. Partners with
-    an allotment are told as of a move.
+    an allotment hear of it as of a move.
     """
     query = select(departures.c.departure_id, departures.c.travel_date).where(
         departures.c.timetable_id == timetable_id,

@@ -177,7 +177,7 @@ async def read_preview(
     *,
     zone: ZoneInfo,
     now: datetime,
-) -> "Preview":
+) -> "PreviewFacts":
     """What is to be compared if versions took effect together, now or at their time if they are
     scheduled. All of it is read in one snapshot of the database, so it is the first in its
     transaction; the comparing needs none.
@@ -197,7 +197,7 @@ async def read_preview(
     concerned = {each for version in versions for each in _products(version, facts)}
     times = [each.effective_time for each in versions if each.state == SCHEDULED]
     at = max([now, *(each for each in times if each)])
-    return Preview(
+    return PreviewFacts(
         query=query,
         sides=(facts, proposed),
         used_up=await _used_up(tx, versions),
@@ -211,7 +211,7 @@ async def read_preview(
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
+class PreviewFacts:
     """What is compared, as it was read; `sides` are the facts of two catalogues, `used_up` the
     promotions that do not apply any more on each, `concerned` the products whose offers may change, the rest as of a DryRun.
     """
