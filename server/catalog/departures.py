@@ -61,8 +61,8 @@ async def cancel_departure(
     **by: Unpack[By],
 ) -> ChangedDeparture | None:
     """Cancels a departure for good, unless it is only `withdrawn`, of which nothing is held or
-    sold: `reinstate` has that run again. Its tickets are refunded AT_ONCE or AFTER_CHOICE; empty: as its
-    product says. Without a `waiver_code` one is made.
+    sold: `reinstate` has that run again. Its tickets are refunded AT_ONCE or AFTER_CHOICE; empty:
+    as its product says. Without a `waiver_code` one is made.
 
     A repeat changes nothing, and gives None; but one that says AT_ONCE ends the waiting for
     choices. Raises NOT_FOUND.

@@ -213,7 +213,8 @@ async def read_preview(
 @dataclass(frozen=True, slots=True)
 class PreviewFacts:
     """What is compared, as it was read; `sides` are the facts of two catalogues, `used_up` the
-    promotions that do not apply any more on each, `concerned` the products whose offers may change, the rest as of a DryRun.
+    promotions that do not apply any more on each, `concerned` the products whose offers may change,
+    the rest as of a DryRun.
     """
 
     query: PreviewQuery

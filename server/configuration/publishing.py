@@ -1,8 +1,8 @@
 """A version takes effect, alone or with all of a change set: now, or at its time, once however
 many processes run.
 
-All of it is one transaction, with the rows of the objects locked: whoever is killed meanwhile leaves
-things as they were. Every process looks for versions whose time has come a few times a second, and
+All of it is one transaction, with the rows of the objects locked: whoever is killed meanwhile
+leaves things as they were. Every process looks for versions whose time has come a few times a second, and
 before it begins to serve; those that look at the same moment wait for each other, and find it done.
 What does not apply any more is a draft again, with what is wrong: nothing of it takes effect.
 """
