@@ -17,11 +17,9 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import orjson
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import pricing
-from server.catalog.catalogue_queries import QUERIES
+from server.catalog.catalogue_queries import read_facts
 from server.catalog.listed import CatalogueCity, CatalogueHoliday, ListedProduct
 from server.catalog.offer_making import Made, fault_of_day, make_offer, midnight
 from server.catalog.offers import Offer, OfferJourney, OfferStop
@@ -44,15 +42,7 @@ MOVED_DAYS = 1
 MAX_OFFERS = 50_000
 """Offers remembered of one catalogue."""
 MAX_ID_LENGTH = 64
-PAST_KEPT = timedelta(days=2)
-"""Departures before that are not offered any more, nor looked at."""
-ENDED_PROMOTIONS_KEPT = timedelta(days=30)
-"""So long the answer to a code typed in is that it is over, not that there is none."""
 TRANSPORT, PACKAGE = "TRANSPORT", "PACKAGE"
-
-
-CatalogueFacts = dict[str, list[tuple[Any, ...]]]
-"""What a catalogue is made of: the rows of each query of catalogue_queries."""
 
 
 class _Call(NamedTuple):
@@ -469,19 +459,6 @@ class Catalogues:
 
 _CAPPED = 11
 """Where a promotion's row says whether its uses are counted."""
-
-
-async def read_facts(tx: AsyncConnection, now: datetime) -> CatalogueFacts:
-    """All that offers are made of: the rows of each query, in one snapshot of the database."""
-    await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    parameters: dict[str, dict[str, Any]] = {
-        "departures": {"epoch": EPOCH, "since": (now - PAST_KEPT).date()},
-        "promotions": {"ended_since": now - ENDED_PROMOTIONS_KEPT},
-    }
-    return {
-        name: [tuple(row) for row in await tx.execute(query, parameters.get(name, {}))]
-        for name, query in QUERIES.items()
-    }
 
 
 def _route(

@@ -1,6 +1,19 @@
 """What a catalogue is read by: a query for each kind of its facts."""
 
+from datetime import datetime, timedelta
+from typing import Any
+
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.stock.ids import EPOCH
+
+PAST_KEPT = timedelta(days=2)
+"""Departures before that are not offered any more, nor looked at."""
+ENDED_PROMOTIONS_KEPT = timedelta(days=30)
+"""So long the answer to a code typed in is that it is over, not that there is none."""
+CatalogueFacts = dict[str, list[tuple[Any, ...]]]
+"""What a catalogue is made of: the rows of each query of catalogue_queries."""
 
 QUERIES = {
     name: text(query)
@@ -65,3 +78,16 @@ QUERIES = {
         " state = 'ACTIVE' AND end_time > :ended_since ORDER BY 1",
     }.items()
 }
+
+
+async def read_facts(tx: AsyncConnection, now: datetime) -> CatalogueFacts:
+    """All that offers are made of: the rows of each query, in one snapshot of the database."""
+    await tx.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    parameters: dict[str, dict[str, Any]] = {
+        "departures": {"epoch": EPOCH, "since": (now - PAST_KEPT).date()},
+        "promotions": {"ended_since": now - ENDED_PROMOTIONS_KEPT},
+    }
+    return {
+        name: [tuple(row) for row in await tx.execute(query, parameters.get(name, {}))]
+        for name, query in QUERIES.items()
+    }

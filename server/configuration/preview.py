@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import config_objects, config_versions, pricing
-from server.catalog.catalogue import Catalogue, CatalogueFacts, read_facts
+from server.catalog.catalogue import Catalogue
+from server.catalog.catalogue_queries import CatalogueFacts, read_facts
 from server.catalog.config_versions import (
     DRAFT,
     PROMOTION,

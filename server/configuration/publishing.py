@@ -2,9 +2,10 @@
 many processes run.
 
 All of it is one transaction, with the rows of the objects locked: whoever is killed meanwhile
-leaves things as they were. Every process looks for versions whose time has come a few times a second, and
-before it begins to serve; those that look at the same moment wait for each other, and find it done.
-What does not apply any more is a draft again, with what is wrong: nothing of it takes effect.
+leaves things as they were. Every process looks for versions whose time has come a few times a
+second, and before it begins to serve; those that look at the same moment wait for each other, and
+find it done. What does not apply any more is a draft again, with what is wrong: nothing of it takes
+effect.
 """
 
 from collections.abc import Collection, Mapping

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from server.audit.models import audit_events
-from server.catalog.catalogue import read_facts as catalogue_facts
+from server.catalog.catalogue_queries import read_facts as catalogue_facts
 from server.catalog.cities import (
     City,
     Stop,
