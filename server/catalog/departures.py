@@ -283,7 +283,7 @@ def departure_cancelled(departure_id: int, remedy: str) -> DomainError:
 
 async def _locked(
     tx: AsyncConnection, departure: int, *, lock: bool = True
-) -> Row[Any, Any, Any, Any, Any, Any]:
+) -> Row[Any, Any, Any, Any, Any, Any, Any]:
     query = select(
         departures.c.state,
         departures.c.departure_time,

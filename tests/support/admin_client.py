@@ -177,8 +177,7 @@ REFUND = "ORD-DT-20260301-000001-R1"
 INCIDENT = "5b0e9d1e-0000-4000-8000-000000000001"
 DEAD_TASK = "5b0e9d1e-0000-4000-8000-000000000002"
 
-DRAFT, SCHEDULED = "product-106-2", "product-106-3"
-FARES, CHANGE_SET = "route_fares-11-2", "set-route_fares-11-2"
+DRAFT, SCHEDULED, FARES = "product-106-2", "product-106-3", "route_fares-11-2"
 A_JOB = "purge-logins"
 """One that no server of a test runs of its own accord."""
 
@@ -301,7 +300,7 @@ VALID: dict[str, dict[str, Any]] = {
     "PreviewConfigVersion": {"version_id": DRAFT},
     "PublishChangeSet": {"version_ids": [DRAFT]},
     "PreviewChangeSet": {"version_ids": [DRAFT, FARES]},
-    "RollBackChangeSet": {"change_set_id": CHANGE_SET, "comment": "a slip"},
+    "RollBackChangeSet": {"change_set_id": f"set-{FARES}", "comment": "a slip"},
     "SetProductExamples": {"product_id": 106, "content": ""},
     "GetProductExamples": {"product_id": 106},
     "SetDepartureState": {
@@ -388,8 +387,7 @@ async def seed(node: Node) -> AdminClient:
     at = datetime.now(UTC) + timedelta(days=700)
     await admin_client.do("PublishConfigVersion", version_id=SCHEDULED, effective_time=at)
     await add_departure(node, admin_client)
-    fares = {"object_type": 2, "object_id": 11, "comment": "the same"}
-    await admin_client.do("CreateConfigDraft", **fares)
+    await admin_client.do("CreateConfigDraft", object_type=2, object_id=11, comment="the same")
     await admin_client.do("PublishChangeSet", version_ids=[FARES])
     for sequence in (1, 2):
         await add_ticket(node, "CP", sequence)
