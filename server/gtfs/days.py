@@ -8,8 +8,8 @@ from server.gtfs.clocks import day_of
 from server.gtfs.tables import FeedLine, LineFault
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-MOST_DAYS = 1100
-"""Of one calendar: three years."""
+MOST_DAYS = 2200
+"""Of one calendar: six years; public feeds have services of five."""
 ADDED, REMOVED = "1", "2"
 
 

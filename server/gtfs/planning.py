@@ -24,6 +24,7 @@ from server.gtfs.trips import (
     TripFaultError,
     calls_of,
     pattern_of,
+    sold_calls,
     starts_of,
 )
 from server.platform.crypto import digest
@@ -155,6 +156,7 @@ class _Planner:
         self._stop_lines = {line["stop_id"]: line for line in feed.lines("stops")}
         self._stations = _stations(self._stop_lines)
         self._approximate: set[str] = set()
+        self._left_out: set[str] = set()
         self._rounded: set[str] = set()
 
     def plan(self, files: Collection[str]) -> Plan:
@@ -277,7 +279,8 @@ class _Planner:
             ]
         elif headway := _headway(line):
             starts = [starts[0]._replace(headway=headway)]
-        pattern = pattern_of(calls)
+        sold = sold_calls(calls)
+        pattern = pattern_of(sold)
         stops = {call.stop_id: self._stop(call.stop_id) for call in pattern}
         key = f"{route_id}@{_digest(trip.vehicle, pattern)}"
         zones = zone, self._wanted.zones[stops[pattern[0].stop_id].city_code]
@@ -289,6 +292,8 @@ class _Planner:
         self._plan.refused.pop(trip_id)
         if any(call.approximate for call in calls):
             self._approximate.add(trip_id)
+        if len(sold) < len(calls):
+            self._left_out.add(trip_id)
         if any(each % 60 for call in calls for each in (call.arrive, call.depart)) or any(
             start.seconds % 60 for start in starts
         ):
@@ -379,6 +384,8 @@ class _Planner:
             "times at some stops are approximate (none in the feed, or timepoint 0): trips": sorted(
                 self._approximate
             ),
+            "stops without a time in the feed that come to one minute with another are left out:"
+            " trips": sorted(self._left_out),
             "seconds are dropped, each time is shown at the minute it is in: trips": sorted(
                 self._rounded
             ),

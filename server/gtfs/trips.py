@@ -13,7 +13,9 @@ REGULAR, NONE = ("", "0"), "1"
 
 
 class TripCall(NamedTuple):
-    """A trip at a stop: seconds since its first departure, or since its service day's beginning."""
+    """A trip at a stop: seconds since its first departure, or since its service day's beginning;
+    `filled` if the feed has no time there.
+    """
 
     line: FeedLine
     stop_id: str
@@ -22,6 +24,7 @@ class TripCall(NamedTuple):
     approximate: bool
     boards: bool
     leaves: bool
+    filled: bool
 
 
 class PatternCall(NamedTuple):
@@ -75,10 +78,28 @@ def calls_of(lines: Sequence[FeedLine], stations: Mapping[str, str]) -> list[Tri
                 time is None or line["timepoint"] == "0",
                 line["pickup_type"] in REGULAR,
                 line["drop_off_type"] in REGULAR,
+                time is None,
             )
         )
     _in_order(calls)
     return calls
+
+
+def sold_calls(calls: Sequence[TripCall]) -> list[TripCall]:
+    """The calls without those that have no time in the feed and come to one minute with a stop
+    beside them: city buses have more stops than minutes, and say when they are at few of them.
+    """
+    kept = [calls[0]]
+    for call in calls[1:]:
+        while kept[-1].filled and not call.filled and _in_one_minute(kept[-1], call):
+            kept.pop()
+        if not (call.filled and _in_one_minute(kept[-1], call)):
+            kept.append(call)
+    return kept
+
+
+def _in_one_minute(before: TripCall, call: TripCall) -> bool:
+    return call.arrive // 60 <= before.depart // 60
 
 
 def pattern_of(calls: Sequence[TripCall]) -> tuple[PatternCall, ...]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from server.gtfs import archives
 from server.gtfs.archives import read_archive, write_archive
 from server.gtfs.clocks import clock_text, moment_of, seconds_of, service_seconds
-from server.gtfs.days import RunningDays, days_of, running_days
+from server.gtfs.days import WEEKDAYS, RunningDays, days_of, running_days
 from server.gtfs.feed_fares import FareTerms, FeedFares
 from server.gtfs.money import minor_of
 from server.gtfs.planning import Plan, Selection, plan, read_feed
@@ -140,6 +140,33 @@ def test_a_ferry_feed() -> None:
     assert "approximate" in said
     assert "every so many minutes" in said
     assert "seconds are dropped" in said
+
+
+@pytest.mark.parametrize(
+    ("arrives", "distance"),
+    [("25:11:00", "1"), ("25:50:30", "3.99")],  # with the stop before, with the one after
+)
+def test_a_stop_without_a_time_in_one_minute_with_another_is_left_out(
+    arrives: str, distance: str
+) -> None:
+    """Seen red without `sold_calls`: the trip was refused."""
+    feed = changed(FERRY_FEED, "stop_times.txt", "T2,25:50:00,25:50:00", f"T2,{arrives},{arrives}")
+    made = planned(changed(feed, "stop_times.txt", "T2,,,TST,2,1,", f"T2,,,TST,2,{distance},"))
+    assert made.faults == []
+    calls = made.routes[made.timetables["T2@@"].route].calls
+    assert [call.stop_id for call in calls] == ["CENTRAL", "DB"]
+    assert any("one minute with another are left out: trips T2" in note for note in made.notes)
+
+
+def test_a_service_of_five_years_is_read() -> None:
+    """As those of public feeds. Seen red with a limit of three years."""
+    feed = dict(FERRY_FEED) | {
+        "calendar.txt": f"service_id,{','.join(WEEKDAYS)},start_date,end_date\n"
+        "WEEK,1,1,1,1,1,1,1,20260101,20301231\n"
+    }
+    made = planned(feed)
+    assert made.faults == []
+    assert len(made.timetables["T1@@"].days) == 5 * 365 + 1
 
 
 def test_old_translations_go_by_the_text() -> None:
