@@ -24,7 +24,7 @@ class ProductForSale:
     """A product as it is sold now; `fares` and `entitlements` as they are stored.
 
     `time_zone` is that of the city where it is used, or where its first route begins; None for one
-    without a city.
+    without a city. Its calendar is known until `known_until`.
     """
 
     product_id: int
@@ -37,6 +37,7 @@ class ProductForSale:
     validity_days: int
     blackout_dates: Sequence[date]
     time_zone: str | None
+    known_until: date | None
 
     def snapshot(self) -> dict[str, Any]:
         """Price, rules and entitlements, for tickets that are sold under them (JSON)."""
@@ -64,6 +65,7 @@ SELECT p.product_id, p.kind, p.display_name_en, p.display_name_zh, p.currency_co
     (SELECT c.time_zone FROM routes r JOIN stops s ON s.stop_code = r.stops -> 0 ->> 'stop_code'
      JOIN cities c ON c.city_code = s.city_code
      WHERE r.product_id = p.product_id ORDER BY r.route_id LIMIT 1)),
+  (SELECT k.known_until FROM holiday_calendars k WHERE k.calendar_code = p.calendar_code),
   t.total - t.held - t.sold
 FROM stocks t JOIN products p ON p.product_id = t.product_id
 WHERE t.stock_id = $1::bigint AND t.product_id = $2::int AND p.state = 'ACTIVE'

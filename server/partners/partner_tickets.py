@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog import sales as catalog
 from server.catalog.catalogue import Catalogue
 from server.catalog.offers import Offer
-from server.catalog.rules import fault_of_start, valid_until
+from server.catalog.rules import fault_of_start, is_provisional, valid_until
 from server.catalog.sales import ProductForSale
 from server.identity.callers import Partner
 from server.orders.partner_orders import Sale, create_paid, order_code
@@ -257,7 +257,9 @@ async def _terms(
     if fault:
         raise invalid("valid_from_time", fault)
     until = valid_until(valid_from, product.validity_days, zone_of_use)
-    return BatchTerms(product.snapshot(), valid_from, until)
+    first_day = valid_from.astimezone(zone_of_use).date()
+    content = product.snapshot() | {"provisional": is_provisional(first_day, product.known_until)}
+    return BatchTerms(content, valid_from, until)
 
 
 def _batch_event(partner: Partner, wanted: BatchRequest, batch: NewBatch) -> PartnerEvent:

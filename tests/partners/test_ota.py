@@ -311,6 +311,7 @@ async def test_snapshot_is_what_the_batch_was_made_under(
         "entitlements",
         "blackout_dates",
         "validity_days",
+        "provisional",
         "line_of_sale",
     }
     assert (content["blackout_dates"], content["validity_days"]) == (["2026-12-25"], 30)
@@ -346,6 +347,18 @@ async def test_inventory(client: PartnerClient, other_client: PartnerClient) -> 
     }
     assert await other_client.inventory() == {106: (1000, 0, 7, 993)}
     assert await other_client.inventory(107) == {}
+
+
+async def test_a_batch_says_that_its_fares_are_provisional(
+    market: Market, client: PartnerClient
+) -> None:
+    """And stays so when the calendar is known: its price snapshot is what it was made under."""
+    batches = []
+    for day in ("2020-01-01", "2099-12-31"):
+        await market.sql(f"UPDATE holiday_calendars SET known_until = '{day}'")
+        batches.append((await client.batch(1)).batch_id)
+    found = [await client.call("GetBatch", ota.GetBatchRequest(batch_id=each)) for each in batches]
+    assert [each.provisional for each in found] == [True, False]
 
 
 async def test_a_partner_sees_only_its_own(

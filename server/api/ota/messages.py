@@ -152,7 +152,14 @@ def batch(batch: tickets.Batch) -> ota_service_pb2.GetBatchResponse:
         fares=map(fare, batch.content["fares"]),
         line_of_sale=line_of_sale(batch.content),
         departure=_departure(batch.content),
+        provisional=_provisional(batch.content),
     )
+
+
+def _provisional(content: Mapping[str, Any]) -> bool:
+    """False in what was made before that was kept."""
+    known = content.get("offer", content).get("provisional", False)
+    return bool(known)
 
 
 def _departure(content: Mapping[str, Any]) -> ota_service_pb2.BatchDeparture | None:

@@ -257,6 +257,7 @@ class GetBatchResponse(_message.Message):
     FARES_FIELD_NUMBER: _builtins.int
     LINE_OF_SALE_FIELD_NUMBER: _builtins.int
     DEPARTURE_FIELD_NUMBER: _builtins.int
+    PROVISIONAL_FIELD_NUMBER: _builtins.int
     batch_id: _builtins.str
     """Id of the batch."""
     product_id: _builtins.int
@@ -267,6 +268,11 @@ class GetBatchResponse(_message.Message):
     """The downstream distributor; empty if none was named."""
     currency_code: _builtins.str
     """ISO 4217 code of the snapshot's fares."""
+    provisional: _builtins.bool
+    """Whether the official list of holidays was not known yet, when it was made, for its departure's
+    day or its first day of use, so that other fares may be asked for that day meanwhile. Its own
+    stay as they are here.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -298,10 +304,11 @@ class GetBatchResponse(_message.Message):
         fares: _abc.Iterable[Global___Fare] | None = ...,
         line_of_sale: _abc.Iterable[_distributor_pb2.LineLevel] | None = ...,
         departure: Global___BatchDeparture | None = ...,
+        provisional: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "departure", b"departure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "currency_code", b"currency_code", "departure", b"departure", "distributor_id", b"distributor_id", "fares", b"fares", "line_of_sale", b"line_of_sale", "product_id", b"product_id", "quantity", b"quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "create_time", b"create_time", "currency_code", b"currency_code", "departure", b"departure", "distributor_id", b"distributor_id", "fares", b"fares", "line_of_sale", b"line_of_sale", "product_id", b"product_id", "provisional", b"provisional", "quantity", b"quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
