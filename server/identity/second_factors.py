@@ -117,7 +117,7 @@ class SecondFactors:
         found = await factor_of(tx, username)
         if found is None or found.confirm_time is None:
             raise not_found(RESOURCE, username)
-        # under the lock of the failures: of many who guess at once none goes on beyond the limit
+        # as at a log-in: whoever has failed too often by now goes no further, however many at once
         await self._failures.succeed(tx, _attempt(username), by["now"])
         if not await self._codes.take_step(tx, found, code, by["now"], confirmed=True):
             raise CodeRefusedError(

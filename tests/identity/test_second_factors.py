@@ -82,9 +82,7 @@ async def test_new_recovery_codes_put_those_of_before_out_of_use(
 async def test_wrong_codes_for_new_recovery_codes_lock_out_as_log_ins_do(
     admin_client: AdminClient,
 ) -> None:
-    """Also of many at once, and the right code then, too. Seen red without `succeed` under the
-    lock: more than the limit were looked at.
-    """
+    """Also of many at once, and the right code then, too. Seen red without the count."""
     second, secret, _ = await enrolled(admin_client)
     wrong = [f"{number:06}" for number in range(20) if f"{number:06}" != code_of(secret)]
     reasons = await asyncio.gather(
