@@ -18,7 +18,8 @@ from server.platform.errors import Reason
 from server.stock.ids import departure_id
 from server.stock.models import stocks
 from tests.support import timetable
-from tests.support.admin_client import DEPARTURE, DEPARTURE_DAY, METHODS, VALID, AdminClient, valid
+from tests.support.admin_client import METHODS, VALID, AdminClient, valid
+from tests.support.admin_rows import DEPARTURE, DEPARTURE_DAY
 from tests.support.catalogue_calls import FARE, SECOND, STOPS
 
 VERSIONED = [

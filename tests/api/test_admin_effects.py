@@ -24,15 +24,8 @@ from server.platform.errors import Reason
 from server.stock.models import stocks
 from server.tickets.models import ticket_events, tickets
 from tests.support import databases
-from tests.support.admin_client import (
-    BLOCKED_TICKET,
-    PASSWORD,
-    TICKET,
-    VALID,
-    AdminClient,
-    Headers,
-    valid,
-)
+from tests.support.admin_client import PASSWORD, VALID, AdminClient, Headers, valid
+from tests.support.admin_rows import BLOCKED_TICKET, TICKET
 from tests.support.waiting import becomes
 
 NEW_PASSWORD = "another twelve characters"

@@ -11,17 +11,8 @@ from server.audit.models import audit_events
 from server.identity.models import partner_keys
 from server.platform.errors import Reason
 from tests.support import timetable
-from tests.support.admin_client import (
-    ADULT,
-    BLOCKED_TRAVELLER,
-    DEPARTURE,
-    DEPARTURE_DAY,
-    OPERATOR,
-    PASSWORD,
-    TRAVELLER,
-    VALID,
-    AdminClient,
-)
+from tests.support.admin_client import ADULT, OPERATOR, PASSWORD, VALID, AdminClient
+from tests.support.admin_rows import BLOCKED_TRAVELLER, DEPARTURE, DEPARTURE_DAY, TRAVELLER
 
 NEW_PASSWORD = "another twelve characters"
 

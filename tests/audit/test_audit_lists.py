@@ -22,7 +22,8 @@ from server.audit.audit_events import HIDDEN, AuditFilter
 from server.audit.trail import AuditedChange, audit
 from server.platform.errors import Reason
 from server.platform.statements import run
-from tests.support.admin_client import BLOCKED_TRAVELLER, PASSWORD, AdminClient
+from tests.support.admin_client import PASSWORD, AdminClient
+from tests.support.admin_rows import BLOCKED_TRAVELLER
 from tests.support.rpc_server import read_refusal
 
 EXPORTED = 5_000

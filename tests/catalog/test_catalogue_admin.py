@@ -30,7 +30,8 @@ from server.platform.errors import DomainError, Reason
 from server.stock.ids import departure_id, departure_stock_id
 from server.stock.models import stocks
 from tests.support import timetable as world
-from tests.support.admin_client import DEPARTURE, ROUTE_FARE, VALID, AdminClient
+from tests.support.admin_client import ROUTE_FARE, VALID, AdminClient
+from tests.support.admin_rows import DEPARTURE
 from tests.support.rpc_server import refusal
 from tests.support.timetable import by, call, fare, fare_class, timetable
 from tools.dev import demo_catalog

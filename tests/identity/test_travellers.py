@@ -23,13 +23,8 @@ from server.identity.travellers import TravellerTokens, log_in, payer
 from server.platform import change_feed
 from server.platform.errors import DomainError, Reason
 from tests.support import databases, probe
-from tests.support.admin_client import (
-    ADMIN_SERVICE,
-    BLOCKED_TRAVELLER,
-    TRAVELLER,
-    AdminClient,
-    Headers,
-)
+from tests.support.admin_client import ADMIN_SERVICE, AdminClient, Headers
+from tests.support.admin_rows import BLOCKED_TRAVELLER, TRAVELLER
 from tests.support.identity import now
 from tests.support.probe import Backend
 from tests.support.rpc_server import SECRET_KEY, Node, Offer, refusal_or_none, running_node

@@ -23,7 +23,8 @@ from server.platform.database import Database
 from server.platform.errors import Reason
 from server.platform.schedule import Job, Jobs
 from server.stock.ids import day_stock_id
-from tests.support.admin_client import DEPARTURE, DEPARTURE_DAY, AdminClient, Headers
+from tests.support.admin_client import AdminClient, Headers
+from tests.support.admin_rows import DEPARTURE, DEPARTURE_DAY
 from tests.support.gate_server import gate_server
 from tests.support.partner_client import PartnerClient, payment
 from tests.support.rpc_server import refusal

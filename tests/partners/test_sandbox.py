@@ -24,7 +24,8 @@ from server.tickets import qr
 from server.tickets.keys import load_key_ring
 from server.tickets.rules import Number, is_test
 from tests.support import databases, timetable, webhook_examples
-from tests.support.admin_client import DEPARTURE, DEPARTURE_DAY, Headers
+from tests.support.admin_client import Headers
+from tests.support.admin_rows import DEPARTURE, DEPARTURE_DAY
 from tests.support.invariants import broken
 from tests.support.partner_client import PartnerClient
 from tests.support.rpc_server import SECRET_KEY, refusal
