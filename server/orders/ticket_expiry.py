@@ -203,9 +203,7 @@ async def _expire(tx: AsyncConnection, found: _Orders, *, now: datetime) -> int:
 
 
 async def _move(tx: AsyncConnection, ticket_ids: Collection[int], *, now: datetime) -> set[int]:
-    return await tickets.move(
-        tx, ticket_ids, OPEN, "EXPIRED", action="expired", actor=ACTOR, now=now
-    )
+    return await tickets.expire(tx, ticket_ids, OPEN, actor=ACTOR, now=now)
 
 
 async def _last_of(tx: AsyncConnection, shared: Collection[int]) -> set[int]:

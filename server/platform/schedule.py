@@ -90,7 +90,8 @@ class Job(NamedTuple):
 
     Of a `quiet` one, which is due all the time, a run that has done nothing is neither logged nor
     in the history. `oldest_due` tells how late it is; of one without, it is as late as its run is.
-    `protects_stock`: while it does not run, stock that is free is not sold.
+    `protects_stock`: while it does not run, stock that is free is not sold. Its pieces begin
+    `spacing_seconds` apart at the least: done faster than is needed, they would make calls wait.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Job(NamedTuple):
     about: About = About()
     oldest_due: OldestDue | None = None
     protects_stock: bool = False
+    spacing_seconds: float = 0.0
 
 
 class _Run(NamedTuple):
@@ -317,9 +319,11 @@ class Jobs:
         made, ended = claimed, None
         try:
             while True:
+                at = time.monotonic()
                 made, ended = await self._piece(job, made)
                 if ended:
                     break
+                await asyncio.sleep(at + job.spacing_seconds - time.monotonic())
             self._failures.pop(job.name, None)
         except Exception as error:
             count, _ = self._failures.get(job.name, (0, 0.0))

@@ -104,6 +104,10 @@ def _reader(row: Callable[..., R] | None) -> Callable[[list[tuple[Any, ...]]], l
 
 TRY_LOCK = Statement("SELECT pg_try_advisory_xact_lock($1::int, $2::int)", bool)
 """Whether the transaction has got an advisory lock, which it holds to its end."""
+LAZY_COMMIT = Statement("SELECT set_config('synchronous_commit', 'off', true)")
+"""The transaction's commit does not wait for the disk: for what is made again, just so, where a
+crash loses it. Whatever commits after it carries it to the disk too.
+"""
 
 
 async def run(tx: Transaction, command: Command[R] | None) -> list[R]:

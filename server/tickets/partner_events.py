@@ -5,9 +5,11 @@ nothing is recorded.
 from collections.abc import Iterable
 from datetime import datetime
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from server.platform.statements import Command
 from server.tickets.rules import is_direct
-from server.webhooks import events
+from server.webhooks import events, sequencing
 from server.webhooks.events import TicketEvent
 from server.webhooks.rules import TICKET_EXPIRED, TICKET_REFUNDED, TICKET_VOIDED
 
@@ -32,6 +34,14 @@ def record_move(
     kind = TYPES.get(to_state)
     if kind is None:
         return None
-    of_partners = [ticket_id for ticket_id in ticket_ids if not is_direct(ticket_id)]
     data = {"reason": reason} if reason else {}
-    return events.record_of_all(of_partners, kind, data, now=now)
+    return events.record_of_all(_of_partners(ticket_ids), kind, data, now=now)
+
+
+async def record_expired(tx: AsyncConnection, ticket_ids: Iterable[int], *, now: datetime) -> None:
+    """As `record_move` to EXPIRED, of many in a transaction that ends soon: cheaper."""
+    await sequencing.record_numbered(tx, _of_partners(ticket_ids), TICKET_EXPIRED, {}, now=now)
+
+
+def _of_partners(ticket_ids: Iterable[int]) -> list[int]:
+    return [ticket_id for ticket_id in ticket_ids if not is_direct(ticket_id)]

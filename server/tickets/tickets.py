@@ -224,9 +224,39 @@ async def move(
 
     All of them stay locked. Only moves of rules.MOVES are to be asked for.
     """
+    event = {"action": action, "actor": actor}
+    moved = await _move(tx, ticket_ids, from_states, to_state, now=now, **event)
+    await run(tx, partner_events.record_move(moved, to_state, reason=reason, now=now))
+    return set(moved)
+
+
+async def expire(
+    tx: AsyncConnection,
+    ticket_ids: Collection[int],
+    from_states: Collection[str],
+    *,
+    actor: str,
+    now: datetime,
+) -> set[int]:
+    """As `move` to EXPIRED, of many in a transaction that ends soon: cheaper."""
+    event = {"action": "expired", "actor": actor}
+    moved = await _move(tx, ticket_ids, from_states, "EXPIRED", now=now, **event)
+    await partner_events.record_expired(tx, moved, now=now)
+    return set(moved)
+
+
+async def _move(
+    tx: AsyncConnection,
+    ticket_ids: Collection[int],
+    from_states: Collection[str],
+    to_state: str,
+    *,
+    now: datetime,
+    **event: str,
+) -> list[int]:
     assert {(state, to_state) for state in from_states} <= MOVES
     if not ticket_ids:
-        return set()
+        return []
     values = {
         "ticket_ids": _array(ticket_ids),
         "from_states": "{" + ",".join(from_states) + "}",
@@ -234,9 +264,8 @@ async def move(
         "now": now,
     }
     moved = sorted((await tx.execute(MOVE, values)).scalars())
-    await record(tx, moved, now=now, action=action, state=to_state, actor=actor)
-    await run(tx, partner_events.record_move(moved, to_state, reason=reason, now=now))
-    return set(moved)
+    await record(tx, moved, now=now, state=to_state, **event)
+    return moved
 
 
 async def reassign(

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from server.platform import clock
-from server.platform.statements import Command, Statement
+from server.platform.statements import Command, Statement, Value
 from server.webhooks import models  # noqa: F401 - whoever records has the tables
 from server.webhooks.rules import EVENT_TYPES
 
@@ -74,33 +74,32 @@ LEFT JOIN sandbox_clocks c ON c.partner_id = v.partner_id
 )
 # 0 is our own channel
 _OF_TICKETS = f"""
-INSERT INTO partner_events (partner_id, event_id, type, subject, data, occurred_time)
-SELECT t.partner_id, v.event_id, v.type, t.ticket_code,
+SELECT t.partner_id, v.event_id, v.type, t.ticket_code AS subject,
   jsonb_strip_nulls(jsonb_build_object(
     'ticket_code', t.ticket_code, 'status', t.state, 'product_id', t.product_id,
     'batch_id', t.batch_id, 'distributor_id', nullif(t.distributor_id, ''),
-    'order_id', o.order_code)) || v.data,
-  {_OCCURRED}
+    'order_id', o.order_code)) || v.data AS data,
+  {_OCCURRED} AS occurred_time
 FROM {{events}}
 JOIN tickets t ON t.ticket_id = v.ticket_id AND t.partner_id <> 0
 LEFT JOIN orders o ON o.order_id = t.order_id
 LEFT JOIN sandbox_clocks c ON c.partner_id = t.partner_id
 """  # noqa: S608
+_INSERT = "INSERT INTO partner_events (partner_id, event_id, type, subject, data, occurred_time)"
 _RECORD_OF_TICKETS = Statement(
-    _OF_TICKETS.format(
+    _INSERT
+    + _OF_TICKETS.format(
         events="""unnest($3::bigint[], $4::uuid[], $5::text[], $6::jsonb[])
   AS v (ticket_id, event_id, type, data)"""
     ),
     notifies=RECORDED,
 )
-# the same of each of many
-_RECORD_OF_ALL = Statement(
-    _OF_TICKETS.format(
-        events="""(SELECT *, $5::text AS type, $6::jsonb AS data
+OF_ALL = _OF_TICKETS.format(
+    events="""(SELECT *, $5::text AS type, $6::jsonb AS data
   FROM unnest($3::bigint[], $4::uuid[]) AS u (ticket_id, event_id)) v"""
-    ),
-    notifies=RECORDED,
 )
+"""What is recorded where the same happens to many tickets: of the values of `of_all`."""
+_RECORD_OF_ALL = Statement(_INSERT + OF_ALL, notifies=RECORDED)
 
 
 _noted: ContextVar[list[UUID] | None] = ContextVar("events that are noted", default=None)
@@ -196,8 +195,15 @@ def record_of_all(
     """As `record_of_tickets`, of many to which the same has happened: cheaper by far."""
     if not ticket_ids:
         return None
+    return _RECORD_OF_ALL(*of_all(ticket_ids, event_type, data, now=now))
+
+
+def of_all(
+    ticket_ids: Sequence[int], event_type: str, data: Mapping[str, Any], *, now: datetime
+) -> list[Value]:
+    """The values of `OF_ALL`: new events, of tickets to which the same has happened."""
     event_ids = _ids_of(event_type, len(ticket_ids))
-    return _RECORD_OF_ALL(now, clock.now(), ticket_ids, event_ids, event_type, dict(data))
+    return [now, clock.now(), ticket_ids, event_ids, event_type, dict(data)]
 
 
 def first_id(recorded: datetime) -> UUID:

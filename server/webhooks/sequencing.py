@@ -10,14 +10,22 @@ move was committed, so whoever sees the second event sees the first as well, and
 which both have from the database's clock while they held the lock, puts them in order.
 
 What is to be delivered to the partner's webhook endpoints is written with the number.
+
+Whoever has the sequencer's lock until its own commit may give its own events their numbers before
+that, as the expiry of many tickets does (`record_numbered`).
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform import clock
 from server.platform.database import Database
 from server.platform.loops import Loops, Polling
 from server.platform.statements import TRY_LOCK, Statement, commit_with, run
+from server.webhooks import events
 from server.webhooks.events import RECORDED
 
 POLL_SECONDS = 0.5
@@ -38,29 +46,23 @@ class _Sequenced(NamedTuple):
     events: int
 
 
-# In a statement after the lock: it sees all that the sequencer before it did. What waits for one of
-# its subject, or for its batch's, that has failed for a while is not looked at before that.
-_SEQUENCE = Statement(
-    """
-WITH found AS MATERIALIZED (
-  SELECT partner_id, event_id, record_time FROM partner_events
-  WHERE sequence IS NULL ORDER BY record_time, event_id LIMIT $1::int),
-placed AS MATERIALIZED (
-  SELECT partner_id, event_id,
-    row_number() OVER (PARTITION BY partner_id ORDER BY record_time, event_id) AS place
-  FROM found),
+# The numbers of the events in `placed`, each at a place among those of its partner.
+_FEEDS = """
 counted AS MATERIALIZED (SELECT partner_id, max(place) AS events FROM placed GROUP BY partner_id),
 feeds AS (
   INSERT INTO partner_feeds AS f (partner_id, last_sequence)
   SELECT partner_id, events FROM counted ORDER BY partner_id
   ON CONFLICT (partner_id) DO UPDATE SET last_sequence = f.last_sequence + excluded.last_sequence
-  RETURNING partner_id, last_sequence),
-numbered AS (
-  UPDATE partner_events e SET sequence = feeds.last_sequence - counted.events + placed.place
-  FROM placed JOIN counted USING (partner_id) JOIN feeds USING (partner_id)
-  WHERE e.partner_id = placed.partner_id AND e.event_id = placed.event_id
-  RETURNING e.partner_id, e.event_id, e.sequence, e.type, e.subject, e.occurred_time,
-    CASE WHEN e.type LIKE 'ticket.%' THEN e.data ->> 'batch_id' END AS batch),
+  RETURNING partner_id, last_sequence)
+"""
+_NUMBER = "feeds.last_sequence - counted.events + placed.place"
+_NUMBERED = """
+e.partner_id, e.event_id, e.sequence, e.type, e.subject, e.occurred_time,
+  CASE WHEN e.type LIKE 'ticket.%' THEN e.data ->> 'batch_id' END AS batch
+"""
+# What waits for one of its subject, or for its batch's, that has failed for a while is not looked
+# at before that. `$2` is now.
+_SENT = """
 sent AS (
   INSERT INTO webhook_deliveries (partner_id, endpoint_id, event_id, sequence, type, subject,
     occurred_time, state, due_time, attempts, create_time, update_time, batch)
@@ -74,9 +76,54 @@ sent AS (
   FROM numbered n JOIN webhook_endpoints p ON p.partner_id = n.partner_id
     AND p.state = 'ENABLED' AND (cardinality(p.types) = 0 OR n.type = ANY(p.types)))
 SELECT partner_id, count(*)::int FROM numbered GROUP BY partner_id
-""",
+"""
+# In a statement after the lock: it sees all that the sequencer before it did.
+_SEQUENCE = Statement(
+    f"""
+WITH found AS MATERIALIZED (
+  SELECT partner_id, event_id, record_time FROM partner_events
+  WHERE sequence IS NULL ORDER BY record_time, event_id LIMIT $1::int),
+placed AS MATERIALIZED (
+  SELECT partner_id, event_id,
+    row_number() OVER (PARTITION BY partner_id ORDER BY record_time, event_id) AS place
+  FROM found),
+{_FEEDS},
+numbered AS (
+  UPDATE partner_events e SET sequence = {_NUMBER}
+  FROM placed JOIN counted USING (partner_id) JOIN feeds USING (partner_id)
+  WHERE e.partner_id = placed.partner_id AND e.event_id = placed.event_id
+  RETURNING {_NUMBERED}),
+{_SENT}
+""",  # noqa: S608 - our own
     _Sequenced,
     notifies=SEQUENCED,
+)
+_RECORD_NUMBERED = Statement(
+    f"""
+WITH made AS MATERIALIZED ({events.OF_ALL}),
+placed AS MATERIALIZED (
+  SELECT *, row_number() OVER (PARTITION BY partner_id ORDER BY event_id) AS place FROM made),
+{_FEEDS},
+numbered AS (
+  INSERT INTO partner_events AS e
+    (partner_id, event_id, type, subject, data, occurred_time, sequence)
+  SELECT partner_id, event_id, type, subject, data, occurred_time, {_NUMBER}
+  FROM placed JOIN counted USING (partner_id) JOIN feeds USING (partner_id)
+  RETURNING {_NUMBERED}),
+{_SENT}
+""",  # noqa: S608
+    _Sequenced,
+    notifies=SEQUENCED,
+)
+# by key whatever the tables have when it is planned, as those of pipelines are (PLANS_BY_KEY)
+_TRY_LOCK_BY_KEY = Statement(
+    """
+SELECT pg_try_advisory_xact_lock($1::int, $2::int)
+  AND set_config('enable_seqscan', 'off', true) IS NOT NULL
+  AND set_config('enable_hashjoin', 'off', true) IS NOT NULL
+  AND set_config('enable_mergejoin', 'off', true) IS NOT NULL
+""",
+    bool,
 )
 
 
@@ -122,3 +169,29 @@ async def sequence(db: Database) -> int | None:
             pipeline, [_SEQUENCE(SEQUENCED_AT_ONCE, clock.now())] if is_ours else [None]
         )
     return sum(row.events for row in rows) if is_ours else None
+
+
+async def record_numbered(
+    tx: AsyncConnection,
+    ticket_ids: Sequence[int],
+    event_type: str,
+    data: Mapping[str, Any],
+    *,
+    now: datetime,
+) -> None:
+    """As `events.record_of_all`, with numbers at once, so that each event is written only once; for
+    a transaction that ends soon, since no other event gets a number until then.
+
+    What is committed and has no number gets one first: it may be of the same tickets. Where another
+    process is giving numbers, or more have none, these are left to the sequencer as all others are.
+    """
+    if not ticket_ids:
+        return
+    (is_ours,) = await run(tx, _TRY_LOCK_BY_KEY(*LOCK))
+    if is_ours:
+        rows = await run(tx, _SEQUENCE(SEQUENCED_AT_ONCE, clock.now()))
+        if sum(row.events for row in rows) < SEQUENCED_AT_ONCE:
+            values = events.of_all(ticket_ids, event_type, data, now=now)
+            await run(tx, _RECORD_NUMBERED(*values))
+            return
+    await run(tx, events.record_of_all(ticket_ids, event_type, data, now=now))

@@ -1,5 +1,6 @@
 """Partner events: one for each move of a partner's ticket, listed in order, and acknowledged."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,13 +9,15 @@ import pytest
 from deeptravel.ota.v1 import event_pb2
 from deeptravel.redemption.v1 import redemption_pb2
 from deeptravel.tickets.v1 import ticket_pb2
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason
-from server.platform.statements import run
+from server.platform.statements import TRY_LOCK, run
 from server.tickets import blocks, tickets
-from server.webhooks import feed, rules
+from server.webhooks import feed, rules, sequencing
 from server.webhooks.events import PartnerEvent, record
 from tests.support import described, gate
 from tests.support.gate_server import gate_server
@@ -22,6 +25,11 @@ from tests.support.partner_client import FARE_MINOR, HK, Market, PartnerClient
 from tests.support.rpc_server import refusal
 
 NONE_WAITS = "SELECT count(*) = 0 FROM partner_events WHERE sequence IS NULL"
+WRITTEN = text(
+    "SELECT n_tup_ins, n_tup_upd FROM pg_stat_xact_user_tables"
+    " WHERE relid = 'public.partner_events'::regclass"
+)
+"""Rows of events that the transaction has inserted and updated."""
 HK_ID = 2
 
 
@@ -107,6 +115,58 @@ async def test_what_happens_to_a_batch_and_its_tickets_is_listed_in_order(
     assert [event.data.ticket_code for event in only] == [two]
     others = await listed(PartnerClient(client.stub, HK.api_key), after_cursor=0)
     assert not {event.data.ticket_code for event in others} & {one, two, three}
+
+
+async def activated(market: Market, client: PartnerClient, count: int) -> list[int]:
+    """The numbers of tickets that are sold, of which all that happened has a number."""
+    codes = [ticket.ticket_code for ticket in (await client.batch(count)).tickets]
+    for code in codes:
+        await client.activate(code)
+    await market.until(NONE_WAITS)
+    rows = await market.sql("SELECT ticket_code, ticket_id FROM tickets")
+    ids: dict[str, int] = {row[0]: row[1] for row in rows}
+    return [ids[code] for code in codes]
+
+
+async def lock_sequencer(tx: AsyncConnection) -> None:
+    while await run(tx, TRY_LOCK(*sequencing.LOCK)) != [True]:  # noqa: ASYNC110 - the server's
+        await asyncio.sleep(0.01)
+
+
+async def test_many_that_expire_have_their_numbers_with_the_move(
+    market: Market, client: PartnerClient, db: Database
+) -> None:
+    """After what happened to them before, and each event is written once: of four, in the one
+    transaction, only that without a number is updated.
+
+    Seen red without the numbering of those first: none was updated.
+    """
+    one, two, three = await activated(market, client, 3)
+    before, now = await end(client, market), datetime.now(UTC)
+    async with db.transaction() as tx:
+        await lock_sequencer(tx)
+        await blocks.set_blocked(tx, {one: "ACTIVE"}, blocked=True, actor="admin:a", now=now)
+        ids = [one, two, three]
+        assert await tickets.expire(tx, ids, ["ACTIVE"], actor="system", now=now) == set(ids)
+        assert tuple((await tx.execute(WRITTEN)).one()) == (4, 1)
+    found = await listed(client, after_cursor=before)
+    assert [event.type for event in found] == [rules.TICKET_BLOCKED, *[rules.TICKET_EXPIRED] * 3]
+    assert [event.cursor for event in found] == [*range(before + 1, before + 5)]
+
+
+async def test_they_wait_for_the_sequencer_where_it_is_at_work(
+    market: Market, client: PartnerClient, db: Database
+) -> None:
+    (ticket_id,) = await activated(market, client, 1)
+    before, now = await end(client, market), datetime.now(UTC)
+    async with db.transaction() as at_work:
+        await lock_sequencer(at_work)
+        async with db.transaction() as tx:
+            await tickets.expire(tx, [ticket_id], ["ACTIVE"], actor="system", now=now)
+        assert not await market.value(NONE_WAITS)
+    await market.until(NONE_WAITS)
+    (event,) = await listed(client, after_cursor=before)
+    assert (event.type, event.cursor) == (rules.TICKET_EXPIRED, before + 1)
 
 
 async def test_a_redemption_and_its_reversal_are_events_of_the_partners_ticket_alone(

@@ -12,6 +12,10 @@ The CPU that a ticket takes of the server and of PostgreSQL, which others on the
 little, is printed twice: until all are EXPIRED, and until all that follows is done too (events
 numbered and in the ledger, the index of those to expire emptied). What both took in the quiet time
 is taken off; compare it with `--rate 0`, since a redemption costs less while the server is busy.
+
+Each slice of five seconds has a line: how many tickets are expired, and p50 / p99 of redemptions,
+of the server's event loop and of this driver's. At the end stand what the sessions of PostgreSQL
+waited for, what each ticket wrote, and the statements by their time.
 """
 
 import argparse
@@ -21,7 +25,8 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +35,7 @@ import psycopg
 import uvloop
 from deeptravel.ota.v1 import ota_service_pb2_grpc
 from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from server.tickets.rules import SEQUENCE_BITS
 from tests.support.rpc_server import SECRET_KEY
@@ -37,11 +43,13 @@ from tests.support.server_process import ServerProcess
 from tools.bench import redemption
 from tools.bench.figures import Figures, open_loop, percentile
 from tools.bench.metering import Meter, Noise, cpu_seconds, postmaster
+from tools.bench.watching import Waits, Written
 from tools.dev.embedded.services import EmbeddedServices
 
 JOB = "expire-tickets"
 SLICE_SECONDS = 5
 """Redemptions are sent and reported by slices of so many seconds."""
+PROBE_SECONDS = 0.05
 MOST_SECONDS = 900
 
 # Copies of one order of two, and of its tickets, on a day that no other has: their numbers are free
@@ -102,10 +110,11 @@ SELECT (SELECT count(*) FROM tickets WHERE state = 'EXPIRED' AND customer_name =
     WHERE customer_name = 'BENCH'),
   (SELECT count(*) FROM job_history WHERE job_name = 'expire-tickets' AND outcome = 'FAILED')
 """
+_ITEMS = "SELECT items FROM job_runs WHERE job_name = 'expire-tickets'"
 _STATEMENTS = """
 SELECT calls, round(total_exec_time)::int, round(mean_exec_time::numeric, 2)::float, rows,
-  left(regexp_replace(query, '\\s+', ' ', 'g'), 110)
-FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 14
+  wal_bytes::bigint, left(regexp_replace(query, '\\s+', ' ', 'g'), 110)
+FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 16
 """
 
 
@@ -123,17 +132,48 @@ def fill(url: str, tickets: int) -> None:
         pg.execute("CHECKPOINT")
 
 
+class Loops:
+    """How long event loops are held: the server's, by health checks, which need no database, and
+    this driver's own, by a sleep of a millisecond.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._health: Any = health_pb2_grpc.HealthStub(channel)
+        self._checks: list[float] = []
+        self._own: list[float] = []
+
+    async def probe(self) -> None:
+        """Looks until it is cancelled."""
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.001)
+            slept = time.perf_counter()
+            await self._health.Check(health_pb2.HealthCheckRequest())
+            self._own.append((slept - began) * 1000)
+            self._checks.append((time.perf_counter() - slept) * 1000)
+            await asyncio.sleep(PROBE_SECONDS)
+
+    def take(self) -> tuple[list[float], list[float]]:
+        """Milliseconds of the health checks and the own sleeps since the last time."""
+        taken = self._checks, self._own
+        self._checks, self._own = [], []
+        return taken
+
+
 class Midnight:
     """The steady redemptions, slice by slice, until they are to stop."""
 
-    def __init__(self, gate: redemption.Gate, tokens: redemption.Tickets, rate: int) -> None:
+    def __init__(
+        self, gate: redemption.Gate, tokens: redemption.Tickets, rate: int, loops: Loops
+    ) -> None:
         self._gate, self._tokens, self._rate = gate, tokens, rate
+        self.loops = loops
         self.errors = 0
 
     async def slice(self, seconds: int = SLICE_SECONDS) -> list[float]:
         """Milliseconds of so many seconds' redemptions."""
         if not self._rate:
-            await asyncio.sleep(1)
+            await asyncio.sleep(seconds)
             return []
         scans = [
             self._gate.scan(token, "ferry") for token in self._tokens.take(self._rate * seconds)
@@ -143,6 +183,28 @@ class Midnight:
         )
         self.errors += errors
         return latencies
+
+    async def slices(
+        self, pg: psycopg.AsyncConnection[Any], seconds: float, until: Callable[[], bool]
+    ) -> list[float]:
+        """Slices for so long, or until then, each with a line of its own."""
+        began = time.perf_counter()
+        all_latencies: list[float] = []
+        self.loops.take()
+        while not until() and time.perf_counter() - began < seconds:
+            latencies = await self.slice()
+            all_latencies += latencies
+            expired = await _value(pg, _ITEMS) or 0
+            line = f"  {time.perf_counter() - began:6.1f} s, {expired:,} expired so far"
+            for what, found in zip(
+                ("redemptions", "server's loop", "driver's loop"),
+                (latencies, *self.loops.take()),
+                strict=True,
+            ):
+                if found:
+                    line += ", {} {:.1f} / {:.1f} ms".format(what, *_p(found))
+            print(line, flush=True)
+        return all_latencies
 
 
 def _p(latencies: Sequence[float]) -> tuple[float, float]:
@@ -196,7 +258,7 @@ async def _midnight(server: ServerProcess, options: Any, figures: Figures) -> Mi
     )
     bearer = (("authorization", f"Bearer {login.access_token}"),)
     gate = redemption.Gate(stub, Meter(server.process.pid, 0), {}, bearer, device)
-    return Midnight(gate, tokens, options.rate)
+    return Midnight(gate, tokens, options.rate, Loops(channel))
 
 
 async def measure(
@@ -205,6 +267,7 @@ async def measure(
     """Fills, waits for the quiet time, lets the midnight come."""
     midnight = await _midnight(server, options, figures)
     url = services.database_url
+    waits = Waits(url)
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as pg:
         await pg.execute(_PAUSE, (JOB,))
         await asyncio.sleep(4)  # every process has seen it
@@ -213,35 +276,43 @@ async def measure(
         figures.add("tickets made", time.perf_counter() - began, "s")
         await midnight.slice()  # warm-up
         metered = Metered(server.process.pid, options.postgres)
-        quiet: list[float] = []
-        until = time.perf_counter() + options.quiet
-        while time.perf_counter() < until:
-            quiet += await midnight.slice()
-        metered.end_quiet()
-        await _statistics(pg, "SELECT pg_stat_statements_reset()")
-        await pg.execute(_GO, (JOB,))
-        began = time.perf_counter()
-        busy: list[float] = []
-        done = asyncio.create_task(_done(pg))
-        while not done.done() and time.perf_counter() - began < options.most:
-            busy += await midnight.slice()
-        seconds = await done - began
-        metered.report(figures, "expired", options.tickets)
-        figures.add("expired within", seconds, "s")
-        figures.add("a million would take", seconds / options.tickets * 1_000_000, "s")
-        _report_redemptions(figures, quiet, busy)
+        with _beside(midnight.loops.probe()):
+            quiet = await midnight.slices(pg, options.quiet, lambda: False)
+            metered.end_quiet()
+            written = await Written.now(pg)
+            await _statistics(pg, "SELECT pg_stat_statements_reset()")
+            await pg.execute(_GO, (JOB,))
+            began = time.perf_counter()
+            with _beside(waits.sample()):
+                done = asyncio.create_task(_done(pg))
+                busy = await midnight.slices(pg, options.most, done.done)
+                seconds = await done - began
+            metered.report(figures, "expired", options.tickets)
+            figures.add("expired within", seconds, "s")
+            figures.add("a million would take", seconds / options.tickets * 1_000_000, "s")
+            _report_redemptions(figures, quiet, busy)
+            while time.perf_counter() - began < options.most and await _value(pg, _FOLLOWS):
+                await midnight.slice(1)
+            figures.add("all that follows is done within", time.perf_counter() - began, "s")
         figures.add("redemptions not admitted", midnight.errors, "calls")
-        while time.perf_counter() - began < options.most:
-            if not await _value(pg, _FOLLOWS):
-                break
-            await asyncio.sleep(1)
-        figures.add("all that follows is done within", time.perf_counter() - began, "s")
-        if not options.rate:  # the redemptions have ended by now
-            metered.report(figures, "all done", options.tickets)
+        metered.report(figures, "all done", options.tickets)
         row = await (await pg.execute(_OUTCOME)).fetchone()
         print("expired, completed orders, events, ledger entries, failed runs:", row)
+        print("calls | ms | ms each | rows | bytes of log | statement")
         for found in await _statistics(pg, _STATEMENTS):
             print(*found, sep=" | ")
+        since = (await Written.now(pg)).since(written, options.tickets)
+        print("A ticket, with all that follows and the redemptions beside it:", *since, sep="\n  ")
+        print("Sessions at once until all were expired:", *waits.lines(), sep="\n  ")
+
+
+@contextmanager
+def _beside(work: Coroutine[Any, Any, None]) -> Iterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 def _report_redemptions(figures: Figures, quiet: list[float], busy: list[float]) -> None:
