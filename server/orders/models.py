@@ -15,6 +15,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
@@ -67,7 +68,11 @@ orders = Table(
     CheckConstraint("amount_minor >= 0", name="amount_minor"),
     CheckConstraint("credit_minor BETWEEN 0 AND amount_minor", name="credit_minor"),
     CheckConstraint("(traveller_id IS NULL) = (content IS NULL)", name="content_of_travellers"),
-    CheckConstraint("state <> 'PENDING' OR hold_expire_time IS NOT NULL", name="hold_of_pending"),
+    CheckConstraint(
+        "state <> 'PENDING' OR hold_expire_time IS NOT NULL AND pay_time IS NULL"
+        " AND cancel_reason IS NULL",
+        name="hold_of_pending",
+    ),
     CheckConstraint(
         "(changes_order_id IS NULL) = (first_order_id IS NULL)"
         " AND (first_order_id IS NULL) = (first_item_index IS NULL)",
@@ -79,10 +84,14 @@ orders = Table(
     ),
     postgresql_with={"fillfactor": 85},
 )
+# those that are PENDING, which has no part in it: an order is COMPLETED on its page then, and in no
+# index anew
 Index(
-    "ix_orders_hold_expire_time",
+    "ix_orders_pending_hold",
     orders.c.hold_expire_time,
-    postgresql_where=orders.c.state == "PENDING",
+    postgresql_where=text(
+        "hold_expire_time IS NOT NULL AND pay_time IS NULL AND cancel_reason IS NULL"
+    ),
 )
 Index(
     "ix_orders_payment_reference",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import events
@@ -49,11 +49,16 @@ _COLUMNS = (
     orders.c.first_item_index,
 )
 _THEIRS = orders.c.traveller_id.is_not(None)
+# as the index of their holds has it
+_PENDING = and_(
+    orders.c.state == "PENDING", orders.c.pay_time.is_(None), orders.c.cancel_reason.is_(None)
+)
 
 _EXPIRED = Statement(
     """
 SELECT order_id FROM orders
-WHERE state = 'PENDING' AND hold_expire_time <= $1::timestamptz AND traveller_id IS NOT NULL
+WHERE state = 'PENDING' AND pay_time IS NULL AND cancel_reason IS NULL
+  AND hold_expire_time <= $1::timestamptz AND traveller_id IS NOT NULL
 LIMIT 1
 """,
     int,
@@ -332,7 +337,7 @@ async def oldest_expired(tx: AsyncConnection, now: datetime) -> datetime | None:
     """Since when the time of the oldest PENDING order is over."""
     query = (
         select(orders.c.hold_expire_time)
-        .where(orders.c.state == "PENDING", orders.c.hold_expire_time <= now, _THEIRS)
+        .where(_PENDING, orders.c.hold_expire_time <= now, _THEIRS)
         .order_by(orders.c.hold_expire_time)
         .limit(1)
     )
@@ -345,7 +350,7 @@ async def lock_expired(tx: AsyncConnection, *, now: datetime, limit: int) -> lis
     """
     query = (
         select(*_COLUMNS)
-        .where(orders.c.state == "PENDING", orders.c.hold_expire_time <= now, _THEIRS)
+        .where(_PENDING, orders.c.hold_expire_time <= now, _THEIRS)
         .order_by(orders.c.hold_expire_time)
         .limit(limit)
         .with_for_update(key_share=True, skip_locked=True)

@@ -105,7 +105,7 @@ WHERE o.order_id IS NULL OR o.sequence <> coalesce(m.moves, 0) + 1
         "an order that was not paid in time does not hold its stock any more",
         f"""
 SELECT order_code, format('PENDING, though its hold was over at %s', hold_expire_time)
-FROM orders WHERE state = 'PENDING'
+FROM orders WHERE state = 'PENDING' AND pay_time IS NULL AND cancel_reason IS NULL
   AND hold_expire_time < now() - interval '{GRACE_SECONDS} seconds'
 """,
     ),
