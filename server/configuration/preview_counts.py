@@ -37,7 +37,8 @@ FROM (SELECT count(*) AS live, count(*) FILTER (WHERE state = 'PRE_GENERATED') A
     AND partner_id < {SANDBOX_BIT} AND product_id = ANY($1::int[]) AND state IN (
       'PRE_GENERATED', 'ACTIVE', 'PARTIALLY_REDEEMED', 'REFUNDING', 'CHANGING')) t,
   (SELECT count(*) AS waiting FROM orders WHERE state = 'PENDING' AND content IS NOT NULL
-    AND pay_time IS NULL AND cancel_reason IS NULL AND hold_expire_time > $2::timestamptz AND EXISTS (
+    AND pay_time IS NULL AND cancel_reason IS NULL AND hold_expire_time > $2::timestamptz
+    AND EXISTS (
       SELECT 1 FROM jsonb_array_elements(content -> 'items') item
       JOIN snapshots n ON n.snapshot_id = (item ->> 'snapshot_id')::uuid
       WHERE n.product_id = ANY($1::int[]))) o,
