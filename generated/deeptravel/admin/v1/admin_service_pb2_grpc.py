@@ -570,6 +570,21 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.DownloadDisruptionRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.DownloadDisruptionResponse.FromString,
                 _registered_method=True)
+        self.ListDisruptionRefunds = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListDisruptionRefunds',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionRefundsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionRefundsResponse.FromString,
+                _registered_method=True)
+        self.RebookDisruptionTickets = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RebookDisruptionTickets',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RebookDisruptionTicketsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RebookDisruptionTicketsResponse.FromString,
+                _registered_method=True)
+        self.RefundDisruptionTickets = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RefundDisruptionTickets',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RefundDisruptionTicketsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RefundDisruptionTicketsResponse.FromString,
+                _registered_method=True)
         self.SetDepartureState = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/SetDepartureState',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStateRequest.SerializeToString,
@@ -619,6 +634,21 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/CancelScheduledVersion',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionResponse.FromString,
+                _registered_method=True)
+        self.PublishChangeSet = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/PublishChangeSet',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishChangeSetRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishChangeSetResponse.FromString,
+                _registered_method=True)
+        self.PreviewChangeSet = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/PreviewChangeSet',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewChangeSetRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewChangeSetResponse.FromString,
+                _registered_method=True)
+        self.RollBackChangeSet = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RollBackChangeSet',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackChangeSetRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackChangeSetResponse.FromString,
                 _registered_method=True)
         self.RollBackConfig = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/RollBackConfig',
@@ -1877,16 +1907,19 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelDeparture(self, request, context):
-        """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches
-        show it within a second. Orders that wait for payment are cancelled, their payments closed at
+        """Cancels a departure, for good. It has no versions as what sells has: it was sold to people who
+        are refunded and notified, so it is previewed by PreviewDisruption, whose `preview_id` is the
+        version check. From then on nothing is sold of it, in every process; searches show it within a
+        second. Orders that wait for payment are cancelled, their payments closed at
         WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
         DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
         at once, or when the departure would have left, so that the traveller may ask for the refund or
         a free change before. Tickets that are blocked follow when they are unblocked; those used,
         boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
         Travellers are notified and read `departure.cancelled` in the events of their orders. What
-        became of each ticket is in the report (GetDisruption). Audited with the comment. Reasons:
-        NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        became of each ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when
+        tickets of it are EXPIRED, which is final, and none is left that it would give back. Audited
+        with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1911,7 +1944,8 @@ class AdminServiceServicer:
         end, and where there are seats instead; worked out by the rules that the work goes by. Nothing
         is done. To carry out what was previewed, send its `preview_id` with CancelDeparture or
         MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        DEPARTURE_CANCELLED (it is to be moved), DEPARTURE_OVER (it is to be cancelled),
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1948,9 +1982,42 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDisruptionRefunds(self, request, context):
+        """The refunds of a report, each once, by page: what is given back of which payment, by which
+        refund number, and how far that is. What of them is for its tickets is together what the report
+        says. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RebookDisruptionTickets(self, request, context):
+        """Has tickets of a cancelled or moved departure changed to another one of the product, for
+        travellers who were asked: those named, or the next that are AWAITING_CHOICE. It costs them
+        nothing: what the new one is dearer by the operator bears, what it is cheaper by goes back. Each
+        has an outcome of its own; each traveller is notified. A ticket that is changed or refunded
+        meanwhile is refused, not changed twice. Partners' tickets are theirs to change. Audited with
+        the comment. Reasons: NOT_FOUND, INVALID_FIELD, DEPARTURE_CANCELLED (of the one to go on),
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefundDisruptionTickets(self, request, context):
+        """Has tickets of a cancelled or moved departure refunded, whole and without a fee, for travellers
+        who were asked: those named, or the next that are AWAITING_CHOICE. To refund all that wait, call
+        CancelDeparture again with refunds AT_ONCE. Each has an outcome of its own; each traveller is
+        notified when the refund is over. Audited with the comment. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetDepartureState(self, request, context):
         """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1958,7 +2025,8 @@ class AdminServiceServicer:
 
     def SetDepartureStock(self, request, context):
         """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
-        STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
+        STOCK_IN_USE (fewer than are held and sold), VERSION_MISMATCH (not `was_total` any more),
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2027,8 +2095,38 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelScheduledVersion(self, request, context):
-        """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
-        IDEMPOTENCY_MISMATCH.
+        """Makes a scheduled version a draft again, with all others of its change set. Reasons: NOT_FOUND,
+        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishChangeSet(self, request, context):
+        """Has drafts of several objects take effect together, now or at a time to come: new fares with the
+        refund policy and the promotion that belong to them, say. It is one change set: all of it takes
+        effect at one moment, or nothing of it, as in PublishConfigVersion. Examples are tried against
+        all of it. What is wrong names the version. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED (unless there is a
+        `force_comment`), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewChangeSet(self, request, context):
+        """The dry run of several versions that take effect together, see PreviewConfigVersion. Reasons:
+        NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollBackChangeSet(self, request, context):
+        """Makes new versions of all objects of a change set with what they had before it: drafts, or
+        published at once as another change set. Refused if any of them was changed since. Reasons:
+        NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_VERSION_STATE_REFUSES (it is scheduled),
+        CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -3335,6 +3433,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.DownloadDisruptionRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.DownloadDisruptionResponse.SerializeToString,
             ),
+            'ListDisruptionRefunds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDisruptionRefunds,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionRefundsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionRefundsResponse.SerializeToString,
+            ),
+            'RebookDisruptionTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.RebookDisruptionTickets,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RebookDisruptionTicketsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RebookDisruptionTicketsResponse.SerializeToString,
+            ),
+            'RefundDisruptionTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefundDisruptionTickets,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RefundDisruptionTicketsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RefundDisruptionTicketsResponse.SerializeToString,
+            ),
             'SetDepartureState': grpc.unary_unary_rpc_method_handler(
                     servicer.SetDepartureState,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_catalog__pb2.SetDepartureStateRequest.FromString,
@@ -3384,6 +3497,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CancelScheduledVersion,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionResponse.SerializeToString,
+            ),
+            'PublishChangeSet': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishChangeSet,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishChangeSetRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishChangeSetResponse.SerializeToString,
+            ),
+            'PreviewChangeSet': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewChangeSet,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewChangeSetRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewChangeSetResponse.SerializeToString,
+            ),
+            'RollBackChangeSet': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollBackChangeSet,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackChangeSetRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackChangeSetResponse.SerializeToString,
             ),
             'RollBackConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.RollBackConfig,
@@ -6575,6 +6703,87 @@ class AdminService:
             _registered_method=True)
 
     @staticmethod
+    def ListDisruptionRefunds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListDisruptionRefunds',
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionRefundsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.ListDisruptionRefundsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RebookDisruptionTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RebookDisruptionTickets',
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RebookDisruptionTicketsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RebookDisruptionTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefundDisruptionTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RefundDisruptionTickets',
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RefundDisruptionTicketsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_disruption__pb2.RefundDisruptionTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SetDepartureState(request,
             target,
             options=(),
@@ -6834,6 +7043,87 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/CancelScheduledVersion',
             deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_config__version__pb2.CancelScheduledVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishChangeSet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/PublishChangeSet',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishChangeSetRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PublishChangeSetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewChangeSet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/PreviewChangeSet',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewChangeSetRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.PreviewChangeSetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollBackChangeSet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RollBackChangeSet',
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackChangeSetRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_config__version__pb2.RollBackChangeSetResponse.FromString,
             options,
             channel_credentials,
             insecure,

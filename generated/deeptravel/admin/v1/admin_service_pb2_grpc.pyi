@@ -424,16 +424,19 @@ class AdminServiceStub:
     GetDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.GetDepartureRequest, _catalog_pb2.GetDepartureResponse]
     """Reads a departure with our own seats. Reasons: NOT_FOUND."""
     CancelDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.CancelDepartureRequest, _catalog_pb2.CancelDepartureResponse]
-    """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches
-    show it within a second. Orders that wait for payment are cancelled, their payments closed at
+    """Cancels a departure, for good. It has no versions as what sells has: it was sold to people who
+    are refunded and notified, so it is previewed by PreviewDisruption, whose `preview_id` is the
+    version check. From then on nothing is sold of it, in every process; searches show it within a
+    second. Orders that wait for payment are cancelled, their payments closed at
     WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
     DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
     at once, or when the departure would have left, so that the traveller may ask for the refund or
     a free change before. Tickets that are blocked follow when they are unblocked; those used,
     boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
     Travellers are notified and read `departure.cancelled` in the events of their orders. What
-    became of each ticket is in the report (GetDisruption). Audited with the comment. Reasons:
-    NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+    became of each ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when
+    tickets of it are EXPIRED, which is final, and none is left that it would give back. Audited
+    with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
     """
     MoveDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]
     """Has a departure leave at another time, also on another day. The times of sold tickets follow
@@ -450,7 +453,8 @@ class AdminServiceStub:
     end, and where there are seats instead; worked out by the rules that the work goes by. Nothing
     is done. To carry out what was previewed, send its `preview_id` with CancelDeparture or
     MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
-    DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    DEPARTURE_CANCELLED (it is to be moved), DEPARTURE_OVER (it is to be cancelled),
+    PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
     """
     ListDisruptions: _grpc.UnaryUnaryMultiCallable[_disruption_pb2.ListDisruptionsRequest, _disruption_pb2.ListDisruptionsResponse]
     """Lists what was done to departures, the newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -466,13 +470,35 @@ class AdminServiceStub:
     """Downloads the tickets of a report as CSV: UTF-8 with a byte order mark, amounts in minor units.
     Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
     """
+    ListDisruptionRefunds: _grpc.UnaryUnaryMultiCallable[_disruption_pb2.ListDisruptionRefundsRequest, _disruption_pb2.ListDisruptionRefundsResponse]
+    """The refunds of a report, each once, by page: what is given back of which payment, by which
+    refund number, and how far that is. What of them is for its tickets is together what the report
+    says. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    RebookDisruptionTickets: _grpc.UnaryUnaryMultiCallable[_disruption_pb2.RebookDisruptionTicketsRequest, _disruption_pb2.RebookDisruptionTicketsResponse]
+    """Has tickets of a cancelled or moved departure changed to another one of the product, for
+    travellers who were asked: those named, or the next that are AWAITING_CHOICE. It costs them
+    nothing: what the new one is dearer by the operator bears, what it is cheaper by goes back. Each
+    has an outcome of its own; each traveller is notified. A ticket that is changed or refunded
+    meanwhile is refused, not changed twice. Partners' tickets are theirs to change. Audited with
+    the comment. Reasons: NOT_FOUND, INVALID_FIELD, DEPARTURE_CANCELLED (of the one to go on),
+    IDEMPOTENCY_MISMATCH.
+    """
+    RefundDisruptionTickets: _grpc.UnaryUnaryMultiCallable[_disruption_pb2.RefundDisruptionTicketsRequest, _disruption_pb2.RefundDisruptionTicketsResponse]
+    """Has tickets of a cancelled or moved departure refunded, whole and without a fee, for travellers
+    who were asked: those named, or the next that are AWAITING_CHOICE. To refund all that wait, call
+    CancelDeparture again with refunds AT_ONCE. Each has an outcome of its own; each traveller is
+    notified when the refund is over. Audited with the comment. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
     SetDepartureState: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]
     """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-    DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
+    DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
     """
     SetDepartureStock: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStockRequest, _catalog_pb2.SetDepartureStockResponse]
     """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
-    STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
+    STOCK_IN_USE (fewer than are held and sold), VERSION_MISMATCH (not `was_total` any more),
+    IDEMPOTENCY_MISMATCH.
     """
     CreateConfigDraft: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.CreateConfigDraftRequest, _config_version_pb2.CreateConfigDraftResponse]
     """Makes a draft of a product, of a route's fares or of a promotion: nothing is sold under it until
@@ -507,8 +533,26 @@ class AdminServiceStub:
     `force_comment`), IDEMPOTENCY_MISMATCH.
     """
     CancelScheduledVersion: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.CancelScheduledVersionRequest, _config_version_pb2.CancelScheduledVersionResponse]
-    """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
-    IDEMPOTENCY_MISMATCH.
+    """Makes a scheduled version a draft again, with all others of its change set. Reasons: NOT_FOUND,
+    CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+    """
+    PublishChangeSet: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.PublishChangeSetRequest, _config_version_pb2.PublishChangeSetResponse]
+    """Has drafts of several objects take effect together, now or at a time to come: new fares with the
+    refund policy and the promotion that belong to them, say. It is one change set: all of it takes
+    effect at one moment, or nothing of it, as in PublishConfigVersion. Examples are tried against
+    all of it. What is wrong names the version. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED (unless there is a
+    `force_comment`), IDEMPOTENCY_MISMATCH.
+    """
+    PreviewChangeSet: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.PreviewChangeSetRequest, _config_version_pb2.PreviewChangeSetResponse]
+    """The dry run of several versions that take effect together, see PreviewConfigVersion. Reasons:
+    NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, PAGE_TOKEN_INVALID.
+    """
+    RollBackChangeSet: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.RollBackChangeSetRequest, _config_version_pb2.RollBackChangeSetResponse]
+    """Makes new versions of all objects of a change set with what they had before it: drafts, or
+    published at once as another change set. Refused if any of them was changed since. Reasons:
+    NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_VERSION_STATE_REFUSES (it is scheduled),
+    CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED, IDEMPOTENCY_MISMATCH.
     """
     RollBackConfig: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.RollBackConfigRequest, _config_version_pb2.RollBackConfigResponse]
     """Makes a new version with the content of one that was published before: a draft, or published at
@@ -1254,16 +1298,19 @@ class AdminServiceAsyncStub(AdminServiceStub):
     GetDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.GetDepartureRequest, _catalog_pb2.GetDepartureResponse]  # type: ignore[assignment]
     """Reads a departure with our own seats. Reasons: NOT_FOUND."""
     CancelDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.CancelDepartureRequest, _catalog_pb2.CancelDepartureResponse]  # type: ignore[assignment]
-    """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches
-    show it within a second. Orders that wait for payment are cancelled, their payments closed at
+    """Cancels a departure, for good. It has no versions as what sells has: it was sold to people who
+    are refunded and notified, so it is previewed by PreviewDisruption, whose `preview_id` is the
+    version check. From then on nothing is sold of it, in every process; searches show it within a
+    second. Orders that wait for payment are cancelled, their payments closed at
     WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
     DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
     at once, or when the departure would have left, so that the traveller may ask for the refund or
     a free change before. Tickets that are blocked follow when they are unblocked; those used,
     boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
     Travellers are notified and read `departure.cancelled` in the events of their orders. What
-    became of each ticket is in the report (GetDisruption). Audited with the comment. Reasons:
-    NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+    became of each ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when
+    tickets of it are EXPIRED, which is final, and none is left that it would give back. Audited
+    with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
     """
     MoveDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]  # type: ignore[assignment]
     """Has a departure leave at another time, also on another day. The times of sold tickets follow
@@ -1280,7 +1327,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     end, and where there are seats instead; worked out by the rules that the work goes by. Nothing
     is done. To carry out what was previewed, send its `preview_id` with CancelDeparture or
     MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
-    DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    DEPARTURE_CANCELLED (it is to be moved), DEPARTURE_OVER (it is to be cancelled),
+    PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
     """
     ListDisruptions: _aio.UnaryUnaryMultiCallable[_disruption_pb2.ListDisruptionsRequest, _disruption_pb2.ListDisruptionsResponse]  # type: ignore[assignment]
     """Lists what was done to departures, the newest first, by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -1296,13 +1344,35 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Downloads the tickets of a report as CSV: UTF-8 with a byte order mark, amounts in minor units.
     Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
     """
+    ListDisruptionRefunds: _aio.UnaryUnaryMultiCallable[_disruption_pb2.ListDisruptionRefundsRequest, _disruption_pb2.ListDisruptionRefundsResponse]  # type: ignore[assignment]
+    """The refunds of a report, each once, by page: what is given back of which payment, by which
+    refund number, and how far that is. What of them is for its tickets is together what the report
+    says. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    RebookDisruptionTickets: _aio.UnaryUnaryMultiCallable[_disruption_pb2.RebookDisruptionTicketsRequest, _disruption_pb2.RebookDisruptionTicketsResponse]  # type: ignore[assignment]
+    """Has tickets of a cancelled or moved departure changed to another one of the product, for
+    travellers who were asked: those named, or the next that are AWAITING_CHOICE. It costs them
+    nothing: what the new one is dearer by the operator bears, what it is cheaper by goes back. Each
+    has an outcome of its own; each traveller is notified. A ticket that is changed or refunded
+    meanwhile is refused, not changed twice. Partners' tickets are theirs to change. Audited with
+    the comment. Reasons: NOT_FOUND, INVALID_FIELD, DEPARTURE_CANCELLED (of the one to go on),
+    IDEMPOTENCY_MISMATCH.
+    """
+    RefundDisruptionTickets: _aio.UnaryUnaryMultiCallable[_disruption_pb2.RefundDisruptionTicketsRequest, _disruption_pb2.RefundDisruptionTicketsResponse]  # type: ignore[assignment]
+    """Has tickets of a cancelled or moved departure refunded, whole and without a fee, for travellers
+    who were asked: those named, or the next that are AWAITING_CHOICE. To refund all that wait, call
+    CancelDeparture again with refunds AT_ONCE. Each has an outcome of its own; each traveller is
+    notified when the refund is over. Audited with the comment. Reasons: NOT_FOUND,
+    IDEMPOTENCY_MISMATCH.
+    """
     SetDepartureState: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]  # type: ignore[assignment]
     """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-    DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
+    DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
     """
     SetDepartureStock: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStockRequest, _catalog_pb2.SetDepartureStockResponse]  # type: ignore[assignment]
     """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
-    STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
+    STOCK_IN_USE (fewer than are held and sold), VERSION_MISMATCH (not `was_total` any more),
+    IDEMPOTENCY_MISMATCH.
     """
     CreateConfigDraft: _aio.UnaryUnaryMultiCallable[_config_version_pb2.CreateConfigDraftRequest, _config_version_pb2.CreateConfigDraftResponse]  # type: ignore[assignment]
     """Makes a draft of a product, of a route's fares or of a promotion: nothing is sold under it until
@@ -1337,8 +1407,26 @@ class AdminServiceAsyncStub(AdminServiceStub):
     `force_comment`), IDEMPOTENCY_MISMATCH.
     """
     CancelScheduledVersion: _aio.UnaryUnaryMultiCallable[_config_version_pb2.CancelScheduledVersionRequest, _config_version_pb2.CancelScheduledVersionResponse]  # type: ignore[assignment]
-    """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
-    IDEMPOTENCY_MISMATCH.
+    """Makes a scheduled version a draft again, with all others of its change set. Reasons: NOT_FOUND,
+    CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+    """
+    PublishChangeSet: _aio.UnaryUnaryMultiCallable[_config_version_pb2.PublishChangeSetRequest, _config_version_pb2.PublishChangeSetResponse]  # type: ignore[assignment]
+    """Has drafts of several objects take effect together, now or at a time to come: new fares with the
+    refund policy and the promotion that belong to them, say. It is one change set: all of it takes
+    effect at one moment, or nothing of it, as in PublishConfigVersion. Examples are tried against
+    all of it. What is wrong names the version. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+    CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED (unless there is a
+    `force_comment`), IDEMPOTENCY_MISMATCH.
+    """
+    PreviewChangeSet: _aio.UnaryUnaryMultiCallable[_config_version_pb2.PreviewChangeSetRequest, _config_version_pb2.PreviewChangeSetResponse]  # type: ignore[assignment]
+    """The dry run of several versions that take effect together, see PreviewConfigVersion. Reasons:
+    NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, PAGE_TOKEN_INVALID.
+    """
+    RollBackChangeSet: _aio.UnaryUnaryMultiCallable[_config_version_pb2.RollBackChangeSetRequest, _config_version_pb2.RollBackChangeSetResponse]  # type: ignore[assignment]
+    """Makes new versions of all objects of a change set with what they had before it: drafts, or
+    published at once as another change set. Refused if any of them was changed since. Reasons:
+    NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_VERSION_STATE_REFUSES (it is scheduled),
+    CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED, IDEMPOTENCY_MISMATCH.
     """
     RollBackConfig: _aio.UnaryUnaryMultiCallable[_config_version_pb2.RollBackConfigRequest, _config_version_pb2.RollBackConfigResponse]  # type: ignore[assignment]
     """Makes a new version with the content of one that was published before: a draft, or published at
@@ -2639,16 +2727,19 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_pb2.CancelDepartureRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.CancelDepartureResponse, _abc.Awaitable[_catalog_pb2.CancelDepartureResponse]]:
-        """Cancels a departure, for good. From then on nothing is sold of it, in every process; searches
-        show it within a second. Orders that wait for payment are cancelled, their payments closed at
+        """Cancels a departure, for good. It has no versions as what sells has: it was sold to people who
+        are refunded and notified, so it is previewed by PreviewDisruption, whose `preview_id` is the
+        version check. From then on nothing is sold of it, in every process; searches show it within a
+        second. Orders that wait for payment are cancelled, their payments closed at
         WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
         DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
         at once, or when the departure would have left, so that the traveller may ask for the refund or
         a free change before. Tickets that are blocked follow when they are unblocked; those used,
         boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
         Travellers are notified and read `departure.cancelled` in the events of their orders. What
-        became of each ticket is in the report (GetDisruption). Audited with the comment. Reasons:
-        NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        became of each ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when
+        tickets of it are EXPIRED, which is final, and none is left that it would give back. Audited
+        with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2677,7 +2768,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         end, and where there are seats instead; worked out by the rules that the work goes by. Nothing
         is done. To carry out what was previewed, send its `preview_id` with CancelDeparture or
         MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        DEPARTURE_CANCELLED (it is to be moved), DEPARTURE_OVER (it is to be cancelled),
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod
@@ -2719,13 +2811,52 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListDisruptionRefunds(
+        self,
+        request: _disruption_pb2.ListDisruptionRefundsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_disruption_pb2.ListDisruptionRefundsResponse, _abc.Awaitable[_disruption_pb2.ListDisruptionRefundsResponse]]:
+        """The refunds of a report, each once, by page: what is given back of which payment, by which
+        refund number, and how far that is. What of them is for its tickets is together what the report
+        says. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def RebookDisruptionTickets(
+        self,
+        request: _disruption_pb2.RebookDisruptionTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_disruption_pb2.RebookDisruptionTicketsResponse, _abc.Awaitable[_disruption_pb2.RebookDisruptionTicketsResponse]]:
+        """Has tickets of a cancelled or moved departure changed to another one of the product, for
+        travellers who were asked: those named, or the next that are AWAITING_CHOICE. It costs them
+        nothing: what the new one is dearer by the operator bears, what it is cheaper by goes back. Each
+        has an outcome of its own; each traveller is notified. A ticket that is changed or refunded
+        meanwhile is refused, not changed twice. Partners' tickets are theirs to change. Audited with
+        the comment. Reasons: NOT_FOUND, INVALID_FIELD, DEPARTURE_CANCELLED (of the one to go on),
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def RefundDisruptionTickets(
+        self,
+        request: _disruption_pb2.RefundDisruptionTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_disruption_pb2.RefundDisruptionTicketsResponse, _abc.Awaitable[_disruption_pb2.RefundDisruptionTicketsResponse]]:
+        """Has tickets of a cancelled or moved departure refunded, whole and without a fee, for travellers
+        who were asked: those named, or the next that are AWAITING_CHOICE. To refund all that wait, call
+        CancelDeparture again with refunds AT_ONCE. Each has an outcome of its own; each traveller is
+        notified when the refund is over. Audited with the comment. Reasons: NOT_FOUND,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
     def SetDepartureState(
         self,
         request: _catalog_pb2.SetDepartureStateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.SetDepartureStateResponse, _abc.Awaitable[_catalog_pb2.SetDepartureStateResponse]]:
         """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2735,7 +2866,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.SetDepartureStockResponse, _abc.Awaitable[_catalog_pb2.SetDepartureStockResponse]]:
         """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
-        STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
+        STOCK_IN_USE (fewer than are held and sold), VERSION_MISMATCH (not `was_total` any more),
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2818,8 +2950,44 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _config_version_pb2.CancelScheduledVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_config_version_pb2.CancelScheduledVersionResponse, _abc.Awaitable[_config_version_pb2.CancelScheduledVersionResponse]]:
-        """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
-        IDEMPOTENCY_MISMATCH.
+        """Makes a scheduled version a draft again, with all others of its change set. Reasons: NOT_FOUND,
+        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def PublishChangeSet(
+        self,
+        request: _config_version_pb2.PublishChangeSetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.PublishChangeSetResponse, _abc.Awaitable[_config_version_pb2.PublishChangeSetResponse]]:
+        """Has drafts of several objects take effect together, now or at a time to come: new fares with the
+        refund policy and the promotion that belong to them, say. It is one change set: all of it takes
+        effect at one moment, or nothing of it, as in PublishConfigVersion. Examples are tried against
+        all of it. What is wrong names the version. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
+        CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED (unless there is a
+        `force_comment`), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewChangeSet(
+        self,
+        request: _config_version_pb2.PreviewChangeSetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.PreviewChangeSetResponse, _abc.Awaitable[_config_version_pb2.PreviewChangeSetResponse]]:
+        """The dry run of several versions that take effect together, see PreviewConfigVersion. Reasons:
+        NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def RollBackChangeSet(
+        self,
+        request: _config_version_pb2.RollBackChangeSetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_version_pb2.RollBackChangeSetResponse, _abc.Awaitable[_config_version_pb2.RollBackChangeSetResponse]]:
+        """Makes new versions of all objects of a change set with what they had before it: drafts, or
+        published at once as another change set. Refused if any of them was changed since. Reasons:
+        NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_VERSION_STATE_REFUSES (it is scheduled),
+        CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

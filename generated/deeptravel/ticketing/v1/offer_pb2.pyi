@@ -165,6 +165,8 @@ class _PriceLineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PriceLi
     """That a car is returned elsewhere."""
     PRICE_LINE_KIND_EXTRA: _PriceLineKind.ValueType  # 6
     """An extra of a rental."""
+    PRICE_LINE_KIND_WAIVER: _PriceLineKind.ValueType  # 7
+    """What the operator bears, of a ticket that it has rebooked for nothing."""
 
 class PriceLineKind(_PriceLineKind, metaclass=_PriceLineKindEnumTypeWrapper):
     """What a line of a price is."""
@@ -183,6 +185,8 @@ PRICE_LINE_KIND_ONE_WAY: PriceLineKind.ValueType  # 5
 """That a car is returned elsewhere."""
 PRICE_LINE_KIND_EXTRA: PriceLineKind.ValueType  # 6
 """An extra of a rental."""
+PRICE_LINE_KIND_WAIVER: PriceLineKind.ValueType  # 7
+"""What the operator bears, of a ticket that it has rebooked for nothing."""
 Global___PriceLineKind: _TypeAlias = PriceLineKind  # noqa: Y015
 
 class _Transmission:
@@ -528,6 +532,8 @@ class Journey(_message.Message):
     ARRIVAL_TIME_FIELD_NUMBER: _builtins.int
     NUMBERED_SEATS_FIELD_NUMBER: _builtins.int
     HEADWAY_MINUTES_FIELD_NUMBER: _builtins.int
+    HEADWAY_TEXT_EN_FIELD_NUMBER: _builtins.int
+    HEADWAY_TEXT_ZH_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """Its number, e.g. `335872`."""
     service_number: _builtins.str
@@ -545,6 +551,10 @@ class Journey(_message.Message):
     every 10 minutes" (约每10分钟一班), and `departure_time` as the earliest. 0: it leaves at
     `departure_time`.
     """
+    headway_text_en: _builtins.str
+    """The same in English, e.g. `about every 10 minutes`; empty if it leaves at `departure_time`."""
+    headway_text_zh: _builtins.str
+    """The same in Chinese, e.g. `约每10分钟一班`."""
     @_builtins.property
     def origin(self) -> Global___Stop:
         """Where the party boards."""
@@ -575,10 +585,12 @@ class Journey(_message.Message):
         arrival_time: _timestamp_pb2.Timestamp | None = ...,
         numbered_seats: _builtins.bool = ...,
         headway_minutes: _builtins.int = ...,
+        headway_text_en: _builtins.str = ...,
+        headway_text_zh: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["arrival_time", b"arrival_time", "departure_time", b"departure_time", "destination", b"destination", "origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_time", b"arrival_time", "departure_id", b"departure_id", "departure_time", b"departure_time", "destination", b"destination", "fare_class", b"fare_class", "fare_class_name_en", b"fare_class_name_en", "fare_class_name_zh", b"fare_class_name_zh", "headway_minutes", b"headway_minutes", "numbered_seats", b"numbered_seats", "origin", b"origin", "service_number", b"service_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrival_time", b"arrival_time", "departure_id", b"departure_id", "departure_time", b"departure_time", "destination", b"destination", "fare_class", b"fare_class", "fare_class_name_en", b"fare_class_name_en", "fare_class_name_zh", b"fare_class_name_zh", "headway_minutes", b"headway_minutes", "headway_text_en", b"headway_text_en", "headway_text_zh", b"headway_text_zh", "numbered_seats", b"numbered_seats", "origin", b"origin", "service_number", b"service_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -631,6 +631,25 @@ _DOWNLOAD_DISRUPTION = Method(
     admin.DownloadDisruptionResponse,
     safe=True,
 )
+_LIST_DISRUPTION_REFUNDS = Method(
+    "/deeptravel.admin.v1.AdminService/ListDisruptionRefunds",
+    admin.ListDisruptionRefundsRequest,
+    admin.ListDisruptionRefundsResponse,
+    safe=True,
+    items="refunds",
+)
+_REBOOK_DISRUPTION_TICKETS = Method(
+    "/deeptravel.admin.v1.AdminService/RebookDisruptionTickets",
+    admin.RebookDisruptionTicketsRequest,
+    admin.RebookDisruptionTicketsResponse,
+    safe=False,
+)
+_REFUND_DISRUPTION_TICKETS = Method(
+    "/deeptravel.admin.v1.AdminService/RefundDisruptionTickets",
+    admin.RefundDisruptionTicketsRequest,
+    admin.RefundDisruptionTicketsResponse,
+    safe=False,
+)
 _SET_DEPARTURE_STATE = Method(
     "/deeptravel.admin.v1.AdminService/SetDepartureState",
     admin.SetDepartureStateRequest,
@@ -691,6 +710,25 @@ _CANCEL_SCHEDULED_VERSION = Method(
     "/deeptravel.admin.v1.AdminService/CancelScheduledVersion",
     admin.CancelScheduledVersionRequest,
     admin.CancelScheduledVersionResponse,
+    safe=False,
+)
+_PUBLISH_CHANGE_SET = Method(
+    "/deeptravel.admin.v1.AdminService/PublishChangeSet",
+    admin.PublishChangeSetRequest,
+    admin.PublishChangeSetResponse,
+    safe=False,
+)
+_PREVIEW_CHANGE_SET = Method(
+    "/deeptravel.admin.v1.AdminService/PreviewChangeSet",
+    admin.PreviewChangeSetRequest,
+    admin.PreviewChangeSetResponse,
+    safe=True,
+    items="offer_changes",
+)
+_ROLL_BACK_CHANGE_SET = Method(
+    "/deeptravel.admin.v1.AdminService/RollBackChangeSet",
+    admin.RollBackChangeSetRequest,
+    admin.RollBackChangeSetResponse,
     safe=False,
 )
 _ROLL_BACK_CONFIG = Method(
@@ -2867,16 +2905,20 @@ class AdminService:
         preview_id: str = "",
         timeout: float | None = None,
     ) -> admin.CancelDepartureResponse:
-        """Cancels a departure, for good. From then on nothing is sold of it, in every process;
-        searches show it within a second. Orders that wait for payment are cancelled, their payments
-        closed at WeChat, and money that comes anyway goes back whole. Sold tickets are refused at
-        the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a
-        fee, by itself: at once, or when the departure would have left, so that the traveller may
-        ask for the refund or a free change before. Tickets that are blocked follow when they are
-        unblocked; those used, boarded with, or EXPIRED before stay; a refund that was asked for
-        before keeps its amount. Travellers are notified and read `departure.cancelled` in the
-        events of their orders. What became of each ticket is in the report (GetDisruption). Audited
-        with the comment. Reasons: NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        """Cancels a departure, for good. It has no versions as what sells has: it was sold to people
+        who are refunded and notified, so it is previewed by PreviewDisruption, whose `preview_id`
+        is the version check. From then on nothing is sold of it, in every process; searches show it
+        within a second. Orders that wait for payment are cancelled, their payments closed at
+        WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
+        DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by
+        itself: at once, or when the departure would have left, so that the traveller may ask for
+        the refund or a free change before. Tickets that are blocked follow when they are unblocked;
+        those used, boarded with, or EXPIRED before stay; a refund that was asked for before keeps
+        its amount. Travellers are notified and read `departure.cancelled` in the events of their
+        orders. What became of each ticket is in the report (GetDisruption). It is refused as
+        DEPARTURE_OVER when tickets of it are EXPIRED, which is final, and none is left that it
+        would give back. Audited with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER,
+        PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id), timeout)
 
@@ -2916,7 +2958,8 @@ class AdminService:
         holds end, and where there are seats instead; worked out by the rules that the work goes by.
         Nothing is done. To carry out what was previewed, send its `preview_id` with CancelDeparture
         or MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        DEPARTURE_CANCELLED (it is to be moved), DEPARTURE_OVER (it is to be cancelled),
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
         """
         return self._calls.unary(_PREVIEW_DISRUPTION, admin.PreviewDisruptionRequest(departure_id=departure_id, departure_time=timestamp(departure_time), refunds=refunds, page_size=page_size, page_token=page_token), timeout)
 
@@ -3001,6 +3044,69 @@ class AdminService:
         """
         return self._calls.stream(_DOWNLOAD_DISRUPTION, admin.DownloadDisruptionRequest(disruption_id=disruption_id), timeout)
 
+    def list_disruption_refunds(
+        self,
+        *,
+        disruption_id: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListDisruptionRefundsResponse:
+        """The refunds of a report, each once, by page: what is given back of which payment, by which
+        refund number, and how far that is. What of them is for its tickets is together what the
+        report says. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return self._calls.unary(_LIST_DISRUPTION_REFUNDS, admin.ListDisruptionRefundsRequest(disruption_id=disruption_id, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_disruption_refunds(
+        self,
+        *,
+        disruption_id: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.DisruptionRefund]:
+        """All `refunds` of list_disruption_refunds, page after page."""
+        return self._calls.pages(_LIST_DISRUPTION_REFUNDS, admin.ListDisruptionRefundsRequest(disruption_id=disruption_id, page_size=page_size), timeout)
+
+    def rebook_disruption_tickets(
+        self,
+        *,
+        disruption_id: str,
+        departure_id: str,
+        comment: str,
+        class_code: str = "",
+        ticket_codes: Iterable[str] = (),
+        bulk: admin.DisruptionBulk.ValueType = admin.DISRUPTION_BULK_UNSPECIFIED,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RebookDisruptionTicketsResponse:
+        """Has tickets of a cancelled or moved departure changed to another one of the product, for
+        travellers who were asked: those named, or the next that are AWAITING_CHOICE. It costs them
+        nothing: what the new one is dearer by the operator bears, what it is cheaper by goes back.
+        Each has an outcome of its own; each traveller is notified. A ticket that is changed or
+        refunded meanwhile is refused, not changed twice. Partners' tickets are theirs to change.
+        Audited with the comment. Reasons: NOT_FOUND, INVALID_FIELD, DEPARTURE_CANCELLED (of the one
+        to go on), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REBOOK_DISRUPTION_TICKETS, admin.RebookDisruptionTicketsRequest(disruption_id=disruption_id, departure_id=departure_id, comment=comment, class_code=class_code, ticket_codes=ticket_codes, bulk=bulk, request_id=request_id), timeout)
+
+    def refund_disruption_tickets(
+        self,
+        *,
+        disruption_id: str,
+        comment: str,
+        ticket_codes: Iterable[str] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RefundDisruptionTicketsResponse:
+        """Has tickets of a cancelled or moved departure refunded, whole and without a fee, for
+        travellers who were asked: those named, or the next that are AWAITING_CHOICE. To refund all
+        that wait, call CancelDeparture again with refunds AT_ONCE. Each has an outcome of its own;
+        each traveller is notified when the refund is over. Audited with the comment. Reasons:
+        NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REFUND_DISRUPTION_TICKETS, admin.RefundDisruptionTicketsRequest(disruption_id=disruption_id, comment=comment, ticket_codes=ticket_codes, request_id=request_id), timeout)
+
     def set_departure_state(
         self,
         *,
@@ -3010,7 +3116,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.SetDepartureStateResponse:
         """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_SET_DEPARTURE_STATE, admin.SetDepartureStateRequest(departure_id=departure_id, state=state, request_id=request_id), timeout)
 
@@ -3021,12 +3127,14 @@ class AdminService:
         class_code: str,
         total: int,
         request_id: str = "",
+        was_total: int | None = None,
         timeout: float | None = None,
     ) -> admin.SetDepartureStockResponse:
         """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
-        STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
+        STOCK_IN_USE (fewer than are held and sold), VERSION_MISMATCH (not `was_total` any more),
+        IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id), timeout)
+        return self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id, was_total=was_total), timeout)
 
     def create_config_draft(
         self,
@@ -3088,10 +3196,11 @@ class AdminService:
         state: admin.ConfigVersionState.ValueType = admin.CONFIG_VERSION_STATE_UNSPECIFIED,
         page_size: int = 0,
         page_token: str = "",
+        change_set_id: str = "",
         timeout: float | None = None,
     ) -> admin.ListConfigVersionsResponse:
         """Lists versions by page. Reasons: PAGE_TOKEN_INVALID."""
-        return self._calls.unary(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size, page_token=page_token), timeout)
+        return self._calls.unary(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size, page_token=page_token, change_set_id=change_set_id), timeout)
 
     def iter_config_versions(
         self,
@@ -3100,10 +3209,11 @@ class AdminService:
         object_id: int = 0,
         state: admin.ConfigVersionState.ValueType = admin.CONFIG_VERSION_STATE_UNSPECIFIED,
         page_size: int = 0,
+        change_set_id: str = "",
         timeout: float | None = None,
     ) -> Iterator[admin.ConfigVersion]:
         """All `config_versions` of list_config_versions, page after page."""
-        return self._calls.pages(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size), timeout)
+        return self._calls.pages(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size, change_set_id=change_set_id), timeout)
 
     def preview_config_version(
         self,
@@ -3162,10 +3272,73 @@ class AdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.CancelScheduledVersionResponse:
-        """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
-        IDEMPOTENCY_MISMATCH.
+        """Makes a scheduled version a draft again, with all others of its change set. Reasons:
+        NOT_FOUND, CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_CANCEL_SCHEDULED_VERSION, admin.CancelScheduledVersionRequest(version_id=version_id, request_id=request_id), timeout)
+
+    def publish_change_set(
+        self,
+        *,
+        version_ids: Iterable[str],
+        effective_time: Moment | None = None,
+        force_comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.PublishChangeSetResponse:
+        """Has drafts of several objects take effect together, now or at a time to come: new fares with
+        the refund policy and the promotion that belong to them, say. It is one change set: all of
+        it takes effect at one moment, or nothing of it, as in PublishConfigVersion. Examples are
+        tried against all of it. What is wrong names the version. Reasons: NOT_FOUND,
+        PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED,
+        CONFIG_EXAMPLE_FAILED (unless there is a `force_comment`), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_PUBLISH_CHANGE_SET, admin.PublishChangeSetRequest(version_ids=version_ids, effective_time=timestamp(effective_time), force_comment=force_comment, request_id=request_id), timeout)
+
+    def preview_change_set(
+        self,
+        *,
+        version_ids: Iterable[str],
+        days: int = 0,
+        party: Iterable[tickets.CustomerType.ValueType] = (),
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.PreviewChangeSetResponse:
+        """The dry run of several versions that take effect together, see PreviewConfigVersion.
+        Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_PREVIEW_CHANGE_SET, admin.PreviewChangeSetRequest(version_ids=version_ids, days=days, party=party, promotion_codes=promotion_codes, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_change_set_offer_changes(
+        self,
+        *,
+        version_ids: Iterable[str],
+        days: int = 0,
+        party: Iterable[tickets.CustomerType.ValueType] = (),
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.OfferChange]:
+        """All `offer_changes` of preview_change_set, page after page."""
+        return self._calls.pages(_PREVIEW_CHANGE_SET, admin.PreviewChangeSetRequest(version_ids=version_ids, days=days, party=party, promotion_codes=promotion_codes, page_size=page_size), timeout)
+
+    def roll_back_change_set(
+        self,
+        *,
+        change_set_id: str,
+        comment: str,
+        publish: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RollBackChangeSetResponse:
+        """Makes new versions of all objects of a change set with what they had before it: drafts, or
+        published at once as another change set. Refused if any of them was changed since. Reasons:
+        NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_VERSION_STATE_REFUSES (it is scheduled),
+        CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ROLL_BACK_CHANGE_SET, admin.RollBackChangeSetRequest(change_set_id=change_set_id, comment=comment, publish=publish, request_id=request_id), timeout)
 
     def roll_back_config(
         self,
@@ -6483,16 +6656,20 @@ class AsyncAdminService:
         preview_id: str = "",
         timeout: float | None = None,
     ) -> admin.CancelDepartureResponse:
-        """Cancels a departure, for good. From then on nothing is sold of it, in every process;
-        searches show it within a second. Orders that wait for payment are cancelled, their payments
-        closed at WeChat, and money that comes anyway goes back whole. Sold tickets are refused at
-        the gate as DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a
-        fee, by itself: at once, or when the departure would have left, so that the traveller may
-        ask for the refund or a free change before. Tickets that are blocked follow when they are
-        unblocked; those used, boarded with, or EXPIRED before stay; a refund that was asked for
-        before keeps its amount. Travellers are notified and read `departure.cancelled` in the
-        events of their orders. What became of each ticket is in the report (GetDisruption). Audited
-        with the comment. Reasons: NOT_FOUND, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        """Cancels a departure, for good. It has no versions as what sells has: it was sold to people
+        who are refunded and notified, so it is previewed by PreviewDisruption, whose `preview_id`
+        is the version check. From then on nothing is sold of it, in every process; searches show it
+        within a second. Orders that wait for payment are cancelled, their payments closed at
+        WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
+        DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by
+        itself: at once, or when the departure would have left, so that the traveller may ask for
+        the refund or a free change before. Tickets that are blocked follow when they are unblocked;
+        those used, boarded with, or EXPIRED before stay; a refund that was asked for before keeps
+        its amount. Travellers are notified and read `departure.cancelled` in the events of their
+        orders. What became of each ticket is in the report (GetDisruption). It is refused as
+        DEPARTURE_OVER when tickets of it are EXPIRED, which is final, and none is left that it
+        would give back. Audited with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER,
+        PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id), timeout)
 
@@ -6532,7 +6709,8 @@ class AsyncAdminService:
         holds end, and where there are seats instead; worked out by the rules that the work goes by.
         Nothing is done. To carry out what was previewed, send its `preview_id` with CancelDeparture
         or MoveDeparture. Of thousands of tickets it takes seconds. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it is to be moved), PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        DEPARTURE_CANCELLED (it is to be moved), DEPARTURE_OVER (it is to be cancelled),
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
         """
         return await self._calls.unary(_PREVIEW_DISRUPTION, admin.PreviewDisruptionRequest(departure_id=departure_id, departure_time=timestamp(departure_time), refunds=refunds, page_size=page_size, page_token=page_token), timeout)
 
@@ -6617,6 +6795,69 @@ class AsyncAdminService:
         """
         return self._calls.stream(_DOWNLOAD_DISRUPTION, admin.DownloadDisruptionRequest(disruption_id=disruption_id), timeout)
 
+    async def list_disruption_refunds(
+        self,
+        *,
+        disruption_id: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListDisruptionRefundsResponse:
+        """The refunds of a report, each once, by page: what is given back of which payment, by which
+        refund number, and how far that is. What of them is for its tickets is together what the
+        report says. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return await self._calls.unary(_LIST_DISRUPTION_REFUNDS, admin.ListDisruptionRefundsRequest(disruption_id=disruption_id, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_disruption_refunds(
+        self,
+        *,
+        disruption_id: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.DisruptionRefund]:
+        """All `refunds` of list_disruption_refunds, page after page."""
+        return self._calls.pages(_LIST_DISRUPTION_REFUNDS, admin.ListDisruptionRefundsRequest(disruption_id=disruption_id, page_size=page_size), timeout)
+
+    async def rebook_disruption_tickets(
+        self,
+        *,
+        disruption_id: str,
+        departure_id: str,
+        comment: str,
+        class_code: str = "",
+        ticket_codes: Iterable[str] = (),
+        bulk: admin.DisruptionBulk.ValueType = admin.DISRUPTION_BULK_UNSPECIFIED,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RebookDisruptionTicketsResponse:
+        """Has tickets of a cancelled or moved departure changed to another one of the product, for
+        travellers who were asked: those named, or the next that are AWAITING_CHOICE. It costs them
+        nothing: what the new one is dearer by the operator bears, what it is cheaper by goes back.
+        Each has an outcome of its own; each traveller is notified. A ticket that is changed or
+        refunded meanwhile is refused, not changed twice. Partners' tickets are theirs to change.
+        Audited with the comment. Reasons: NOT_FOUND, INVALID_FIELD, DEPARTURE_CANCELLED (of the one
+        to go on), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REBOOK_DISRUPTION_TICKETS, admin.RebookDisruptionTicketsRequest(disruption_id=disruption_id, departure_id=departure_id, comment=comment, class_code=class_code, ticket_codes=ticket_codes, bulk=bulk, request_id=request_id), timeout)
+
+    async def refund_disruption_tickets(
+        self,
+        *,
+        disruption_id: str,
+        comment: str,
+        ticket_codes: Iterable[str] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RefundDisruptionTicketsResponse:
+        """Has tickets of a cancelled or moved departure refunded, whole and without a fee, for
+        travellers who were asked: those named, or the next that are AWAITING_CHOICE. To refund all
+        that wait, call CancelDeparture again with refunds AT_ONCE. Each has an outcome of its own;
+        each traveller is notified when the refund is over. Audited with the comment. Reasons:
+        NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REFUND_DISRUPTION_TICKETS, admin.RefundDisruptionTicketsRequest(disruption_id=disruption_id, comment=comment, ticket_codes=ticket_codes, request_id=request_id), timeout)
+
     async def set_departure_state(
         self,
         *,
@@ -6626,7 +6867,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.SetDepartureStateResponse:
         """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it cannot run after all), IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SET_DEPARTURE_STATE, admin.SetDepartureStateRequest(departure_id=departure_id, state=state, request_id=request_id), timeout)
 
@@ -6637,12 +6878,14 @@ class AsyncAdminService:
         class_code: str,
         total: int,
         request_id: str = "",
+        was_total: int | None = None,
         timeout: float | None = None,
     ) -> admin.SetDepartureStockResponse:
         """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
-        STOCK_IN_USE (fewer than are held and sold), IDEMPOTENCY_MISMATCH.
+        STOCK_IN_USE (fewer than are held and sold), VERSION_MISMATCH (not `was_total` any more),
+        IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id), timeout)
+        return await self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id, was_total=was_total), timeout)
 
     async def create_config_draft(
         self,
@@ -6704,10 +6947,11 @@ class AsyncAdminService:
         state: admin.ConfigVersionState.ValueType = admin.CONFIG_VERSION_STATE_UNSPECIFIED,
         page_size: int = 0,
         page_token: str = "",
+        change_set_id: str = "",
         timeout: float | None = None,
     ) -> admin.ListConfigVersionsResponse:
         """Lists versions by page. Reasons: PAGE_TOKEN_INVALID."""
-        return await self._calls.unary(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size, page_token=page_token), timeout)
+        return await self._calls.unary(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size, page_token=page_token, change_set_id=change_set_id), timeout)
 
     def iter_config_versions(
         self,
@@ -6716,10 +6960,11 @@ class AsyncAdminService:
         object_id: int = 0,
         state: admin.ConfigVersionState.ValueType = admin.CONFIG_VERSION_STATE_UNSPECIFIED,
         page_size: int = 0,
+        change_set_id: str = "",
         timeout: float | None = None,
     ) -> AsyncIterator[admin.ConfigVersion]:
         """All `config_versions` of list_config_versions, page after page."""
-        return self._calls.pages(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size), timeout)
+        return self._calls.pages(_LIST_CONFIG_VERSIONS, admin.ListConfigVersionsRequest(object_type=object_type, object_id=object_id, state=state, page_size=page_size, change_set_id=change_set_id), timeout)
 
     async def preview_config_version(
         self,
@@ -6778,10 +7023,73 @@ class AsyncAdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.CancelScheduledVersionResponse:
-        """Makes a scheduled version a draft again. Reasons: NOT_FOUND, CONFIG_VERSION_STATE_REFUSES,
-        IDEMPOTENCY_MISMATCH.
+        """Makes a scheduled version a draft again, with all others of its change set. Reasons:
+        NOT_FOUND, CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_CANCEL_SCHEDULED_VERSION, admin.CancelScheduledVersionRequest(version_id=version_id, request_id=request_id), timeout)
+
+    async def publish_change_set(
+        self,
+        *,
+        version_ids: Iterable[str],
+        effective_time: Moment | None = None,
+        force_comment: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.PublishChangeSetResponse:
+        """Has drafts of several objects take effect together, now or at a time to come: new fares with
+        the refund policy and the promotion that belong to them, say. It is one change set: all of
+        it takes effect at one moment, or nothing of it, as in PublishConfigVersion. Examples are
+        tried against all of it. What is wrong names the version. Reasons: NOT_FOUND,
+        PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_VERSION_STATE_REFUSES, CONFIG_VERSION_OUTDATED,
+        CONFIG_EXAMPLE_FAILED (unless there is a `force_comment`), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_PUBLISH_CHANGE_SET, admin.PublishChangeSetRequest(version_ids=version_ids, effective_time=timestamp(effective_time), force_comment=force_comment, request_id=request_id), timeout)
+
+    async def preview_change_set(
+        self,
+        *,
+        version_ids: Iterable[str],
+        days: int = 0,
+        party: Iterable[tickets.CustomerType.ValueType] = (),
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.PreviewChangeSetResponse:
+        """The dry run of several versions that take effect together, see PreviewConfigVersion.
+        Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_PREVIEW_CHANGE_SET, admin.PreviewChangeSetRequest(version_ids=version_ids, days=days, party=party, promotion_codes=promotion_codes, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_change_set_offer_changes(
+        self,
+        *,
+        version_ids: Iterable[str],
+        days: int = 0,
+        party: Iterable[tickets.CustomerType.ValueType] = (),
+        promotion_codes: Iterable[str] = (),
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.OfferChange]:
+        """All `offer_changes` of preview_change_set, page after page."""
+        return self._calls.pages(_PREVIEW_CHANGE_SET, admin.PreviewChangeSetRequest(version_ids=version_ids, days=days, party=party, promotion_codes=promotion_codes, page_size=page_size), timeout)
+
+    async def roll_back_change_set(
+        self,
+        *,
+        change_set_id: str,
+        comment: str,
+        publish: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RollBackChangeSetResponse:
+        """Makes new versions of all objects of a change set with what they had before it: drafts, or
+        published at once as another change set. Refused if any of them was changed since. Reasons:
+        NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED, CONFIG_VERSION_STATE_REFUSES (it is scheduled),
+        CONFIG_VERSION_OUTDATED, CONFIG_EXAMPLE_FAILED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ROLL_BACK_CHANGE_SET, admin.RollBackChangeSetRequest(change_set_id=change_set_id, comment=comment, publish=publish, request_id=request_id), timeout)
 
     async def roll_back_config(
         self,
