@@ -58,6 +58,7 @@ VALUES: dict[str, Any] = {
     "transmission": "TRANSMISSION_AUTOMATIC",
     "weekday": 1,
     "change_quote": "the-quote-of-QuoteChange",
+    "change_set_id": "set-product-106-3",
     "channel": "CP",
     "city_code": "HKG",
     "class_code": "SECOND",

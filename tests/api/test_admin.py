@@ -156,7 +156,7 @@ async def test_repeats_at_once_do_the_work_once(admin_client: AdminClient, metho
 async def test_request_id_is_required(admin_client: AdminClient, subtests: pytest.Subtests) -> None:
     for method in CHANGING:
         with subtests.test(method=method):
-            fields = await valid(admin_client, method) | {"request_id": ""}
+            fields = await valid(admin_client, method, refused=True) | {"request_id": ""}
             refused = await admin_client.refused(method, **fields)
             assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("request_id",))
 
@@ -184,7 +184,7 @@ async def test_only_administrators_may_call(
         ),
     }
     for method in METHODS.keys() - {"AdminLogin"}:
-        fields = await valid(admin_client, method)
+        fields = await valid(admin_client, method, refused=True)
         for who, (caller, reason) in callers.items():
             with subtests.test(method=method, who=who):
                 assert await caller.reason(method, **fields) == reason
@@ -206,7 +206,7 @@ async def test_log_in(admin_client: AdminClient) -> None:
 async def test_unknown_name(admin_client: AdminClient, subtests: pytest.Subtests) -> None:
     for method, resource in NAMES.items():
         with subtests.test(method=method):
-            fields = renamed(method, await valid(admin_client, method))
+            fields = renamed(method, await valid(admin_client, method, refused=True))
             refused = await admin_client.refused(method, **fields)
             name = str(fields[METHODS[method].input_type.fields[0].name])
             assert refused.reason == Reason.NOT_FOUND
@@ -217,7 +217,7 @@ async def test_unknown_reference(admin_client: AdminClient, subtests: pytest.Sub
     for method, wrong, resource, name in UNKNOWN:
         with subtests.test(method=method, wrong=wrong):
             refused = await admin_client.refused(
-                method, **await valid(admin_client, method) | wrong
+                method, **await valid(admin_client, method, refused=True) | wrong
             )
             assert (refused.reason, refused.metadata["resource"]) == (Reason.NOT_FOUND, resource)
             assert name is None or refused.metadata["name"] == name

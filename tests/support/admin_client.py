@@ -421,14 +421,17 @@ async def add_departure(node: Node, admin_client: AdminClient) -> None:
         await tx.execute(text(notification_calls.PAUSE))
 
 
-async def valid(admin_client: AdminClient, method: str) -> dict[str, Any]:
-    """The method's valid request on the seeded server."""
+async def valid(admin_client: AdminClient, method: str, *, refused: bool = False) -> dict[str, Any]:
+    """The method's valid request on the seeded server. Where the call is `refused` whatever it
+    says, nothing is archived for it: others after it would miss that.
+    """
     fields = dict(VALID.get(method, {}))
     if fields.get("key_id"):
         fields["key_id"] = (await admin_client.do("CreatePartnerKey", partner_code="CP")).key.key_id
     if method in ("RunJob", "PauseJob", "ResumeJob"):
         await set_up_job(admin_client.node, is_paused=method == "ResumeJob")
-    if method.startswith("Unarchive") and method not in catalogue_calls.VALID:
+    archived = method.startswith("Unarchive") and method not in catalogue_calls.VALID
+    if archived and not refused:
         await admin_client.do(method.replace("Unarchive", "Archive"), **fields)
     if method in ("ConfirmSecondFactor", "RenewRecoveryCodes"):
         secret = (await admin_client.do("EnrolSecondFactor")).secret

@@ -157,10 +157,16 @@ class Example:
             setattr(message, first.name, value + b" ")
         elif isinstance(value, httpbody_pb2.HttpBody):
             value.data += b" "
-        else:
-            others = "QZ" if value.isalpha() and value.isupper() else "98"  # a code of letters
-            setattr(message, first.name, value[:-1] + others[value[-1] == others[0]])
+        elif isinstance(value, str):
+            setattr(message, first.name, _another_code(value))
+        else:  # several codes
+            value[-1] = _another_code(value[-1])
         return message
+
+
+def _another_code(value: str) -> str:
+    others = "QZ" if value.isalpha() and value.isupper() else "98"  # a code of letters
+    return value[:-1] + others[value[-1] == others[0]]
 
 
 async def rows(database_url: str) -> dict[str, tuple[int, str]]:

@@ -2505,8 +2505,8 @@ class AdminServiceServicer:
 
     def SetRentalStock(self, request, context):
         """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
-        that have no stock yet get it. Partners' cars come from these by AdjustAllotment. Reasons:
-        INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+        that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
+        NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -722,8 +722,8 @@ class AdminServiceStub:
     """
     SetRentalStock: _grpc.UnaryUnaryMultiCallable[_rental_fleet_pb2.SetRentalStockRequest, _rental_fleet_pb2.SetRentalStockResponse]
     """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
-    that have no stock yet get it. Partners' cars come from these by AdjustAllotment. Reasons:
-    INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+    that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
+    NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
     """
     CreateRoute: _grpc.UnaryUnaryMultiCallable[_route_pb2.CreateRouteRequest, _route_pb2.CreateRouteResponse]
     """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
@@ -1596,8 +1596,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     SetRentalStock: _aio.UnaryUnaryMultiCallable[_rental_fleet_pb2.SetRentalStockRequest, _rental_fleet_pb2.SetRentalStockResponse]  # type: ignore[assignment]
     """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
-    that have no stock yet get it. Partners' cars come from these by AdjustAllotment. Reasons:
-    INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+    that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
+    NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
     """
     CreateRoute: _aio.UnaryUnaryMultiCallable[_route_pb2.CreateRouteRequest, _route_pb2.CreateRouteResponse]  # type: ignore[assignment]
     """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
@@ -3445,8 +3445,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_rental_fleet_pb2.SetRentalStockResponse, _abc.Awaitable[_rental_fleet_pb2.SetRentalStockResponse]]:
         """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
-        that have no stock yet get it. Partners' cars come from these by AdjustAllotment. Reasons:
-        INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+        that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
+        NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

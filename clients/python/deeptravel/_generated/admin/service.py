@@ -4193,8 +4193,8 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.SetRentalStockResponse:
         """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none;
-        days that have no stock yet get it. Partners' cars come from these by AdjustAllotment.
-        Reasons: INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+        days that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
+        NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_SET_RENTAL_STOCK, admin.SetRentalStockRequest(fleet_id=fleet_id, first_date=first_date, last_date=last_date, total=total, request_id=request_id), timeout)
 
@@ -7944,8 +7944,8 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.SetRentalStockResponse:
         """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none;
-        days that have no stock yet get it. Partners' cars come from these by AdjustAllotment.
-        Reasons: INVALID_FIELD, NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+        days that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
+        NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SET_RENTAL_STOCK, admin.SetRentalStockRequest(fleet_id=fleet_id, first_date=first_date, last_date=last_date, total=total, request_id=request_id), timeout)
 

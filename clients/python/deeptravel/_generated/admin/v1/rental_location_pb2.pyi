@@ -97,7 +97,9 @@ class RentalLocation(_message.Message):
     drop_off: _builtins.bool
     """Whether cars are returned there."""
     venue_code: _builtins.str
-    """The venue at whose terminals its vouchers are redeemed; empty: any."""
+    """The venue where its vouchers are redeemed, empty if it has none. Terminals of other venues
+    that redeem `pickup` are not kept from it.
+    """
     state: _state_pb2.CatalogueState.ValueType
     """Whether it is archived."""
     version: _builtins.int
@@ -191,8 +193,8 @@ class CreateRentalLocationRequest(_message.Message):
     drop_off: _builtins.bool
     """Whether cars are returned there; they are if absent."""
     venue_code: _builtins.str
-    """The venue at whose terminals its vouchers are redeemed; empty: at any that redeems `pickup` and
-    `return`.
+    """The venue where its vouchers are redeemed, empty if it has none. Terminals of other venues
+    that redeem `pickup` are not kept from it.
     """
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
@@ -425,8 +427,8 @@ class UpdateRentalLocationRequest(_message.Message):
     drop_off: _builtins.bool
     """Whether cars are returned there; they are if absent."""
     venue_code: _builtins.str
-    """The venue at whose terminals its vouchers are redeemed; empty: at any that redeems `pickup` and
-    `return`.
+    """The venue where its vouchers are redeemed, empty if it has none. Terminals of other venues
+    that redeem `pickup` are not kept from it.
     """
     version: _builtins.int
     """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
