@@ -26,7 +26,10 @@ PROTOS = PROJECT.parents[1] / "protos"
 BUILD_SECONDS = 500
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 """Maven's colours, which begin the first line of what it runs."""
-UNRESOLVED = re.compile(r"Could not (?:resolve|transfer)|Cannot access .* in offline mode")
+UNRESOLVED = re.compile(
+    r"Could not (?:resolve|transfer)|Cannot access .* in offline mode|No plugin found for prefix"
+)
+"""What Maven says offline of what it has not fetched yet, whatever that is."""
 TESTS = 26
 """The least; fewer means that they were not found."""
 
