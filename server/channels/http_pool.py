@@ -5,11 +5,13 @@ Redirects are not followed, proxies of the environment not used, cookies not kep
 """
 
 import asyncio
-
-import aiohttp
-from yarl import URL
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from server.channels.wire import WireAnswer, WireRequest
+
+if TYPE_CHECKING:  # loaded for the first call to a channel
+    import aiohttp
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
@@ -42,19 +44,24 @@ class HttpPool:
     def __init__(self, base_url: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.base_url = base_url
         self._answer_seconds = answer_seconds
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS),
-            headers={"user-agent": USER_AGENT, "accept": "application/json"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS),
-        )
+        self._session: aiohttp.ClientSession | None = None
 
     async def send(self, request: WireRequest) -> WireAnswer:
         """Sends the request once, and reads the whole answer. Raises NoVendorAnswerError."""
-        where = URL(f"{self.base_url}/{request.target}", encoded=True)
+        if self._session is None:
+            await asyncio.to_thread(import_module, "aiohttp")  # takes 0.1 s, others are served
+        import aiohttp
+
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS),
+                headers={"user-agent": USER_AGENT, "accept": "application/json"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS),
+            )
         try:
             async with asyncio.timeout(self._answer_seconds):
-                return await self._send(request, where)
+                return await self._send(self._session, request)
         except TimeoutError:
             why = f"no answer within {self._answer_seconds:.0f} s"
             raise NoVendorAnswerError(why, was_sent=True) from None
@@ -66,12 +73,15 @@ class HttpPool:
 
     async def close(self) -> None:
         """Closes them."""
-        await self._session.close()
+        if self._session is not None:
+            await self._session.close()
 
-    async def _send(self, request: WireRequest, where: URL) -> WireAnswer:
-        async with self._session.request(
+    async def _send(self, session: "aiohttp.ClientSession", request: WireRequest) -> WireAnswer:
+        from yarl import URL
+
+        async with session.request(
             request.method,
-            where,
+            URL(f"{self.base_url}/{request.target}", encoded=True),
             headers=request.headers,
             data=request.body or None,
             allow_redirects=False,

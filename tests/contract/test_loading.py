@@ -17,7 +17,7 @@ ONLY_WHEN_NEEDED = {
     *("markdown_it", "fpdf", "icalendar"),  # a page of the documentation, a statement, an entry
     "aiosmtplib",  # an e-mail
     "opentelemetry",  # a collector
-    *("server.webhooks.sending", "aiohttp"),  # a partner's endpoint
+    *("server.webhooks.sending", "aiohttp"),  # a partner's endpoint, a channel
     "psutil",  # a PostgreSQL left over by a kill
     *("rich.traceback", "pygments"),  # structlog's tracebacks, if they were not text
     "sqlalchemy.orm",  # nothing: the tables are asked for rows
