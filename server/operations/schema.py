@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 import server.aftersales.disruption_models
 import server.audit.models
 import server.catalog.models
+import server.channels.models
 import server.gtfs.models
 import server.identity.models
 import server.notifications.models
