@@ -68,12 +68,15 @@ class ChannelTokens:
                     break
                 is_late = asyncio.get_running_loop().time() > until
                 if is_late or await self._lock(name):
-                    return await self._fetch(name, known, fetch)
+                    return await self._fetch(name, known, fetch, refused)
                 await asyncio.sleep(LOOK_SECONDS)
             return found
 
-    async def _fetch(self, name: str, known: _Known, fetch: Fetch) -> str:
+    async def _fetch(self, name: str, known: _Known, fetch: Fetch, refused: str) -> str:
         try:
+            await self._read(name, known)  # who had the lock may have left it since we looked
+            if found := known.good(refused, clock.now()):
+                return found
             issued = await fetch()
             life = max(issued.expires_in_seconds, 0)
             seconds = max(life - MARGIN_SECONDS, life // 2)

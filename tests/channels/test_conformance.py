@@ -24,7 +24,7 @@ from server.channels.facts import (
 from server.channels.http_pool import HttpPool
 from server.channels.registry import VENDORS
 from server.channels.tokens import ChannelTokens
-from server.channels.wire import Cancellation
+from server.channels.wire import Cancellation, IssuedToken
 from server.channels.words import WordPair
 from server.platform import clock
 from server.platform.ratelimit import RateLimiter
@@ -284,6 +284,35 @@ async def test_one_token_for_all_processes(
         vendors.simulator.books.revoke_tokens(vendor)
         await asyncio.gather(*(push_prices(client) for client in clients * 4))
         assert vendors.count(vendor, "token") == 2
+
+
+async def test_a_token_that_came_before_the_lock_is_taken(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another fetched it, and left the lock, after this one had looked for a token. Seen red."""
+    one, other = (ChannelTokens(redis_url, SECRET_KEY) for _ in range(2))
+    fetched = 0
+
+    async def fetch() -> IssuedToken:
+        nonlocal fetched
+        fetched += 1
+        return IssuedToken(f"token-{fetched}", 3600)
+
+    lock = other._lock
+
+    async def lock_after_the_other(name: str) -> bool:
+        await one.get(name, fetch, refused)
+        return await lock(name)
+
+    monkeypatch.setattr(other, "_lock", lock_after_the_other)
+    try:
+        for refused, wanted in (("", "token-1"), ("token-1", "token-2")):
+            assert await other.get("channel:1", fetch, refused) == wanted
+        assert fetched == 2
+        assert await lock("channel:1")  # it was left
+    finally:
+        await one.close()
+        await other.close()
 
 
 @pytest.mark.parametrize("vendor", WITH_TOKENS)
