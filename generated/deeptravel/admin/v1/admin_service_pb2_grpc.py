@@ -2863,8 +2863,9 @@ class AdminServiceServicer:
 
     def ExportCatalogue(self, request, context):
         """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes the
-        same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
-        apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
+        same catalogue, without car categories, rental locations, extras and fleets, which files do not
+        have. Cells of CSV that a spreadsheet program would take for formulas have an apostrophe before
+        them, which the import takes away. Reasons: SERVER_BUSY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -897,8 +897,9 @@ class AdminServiceStub:
     """
     ExportCatalogue: _grpc.UnaryStreamMultiCallable[_catalogue_file_pb2.ExportCatalogueRequest, _catalogue_file_pb2.ExportCatalogueResponse]
     """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes the
-    same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
-    apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
+    same catalogue, without car categories, rental locations, extras and fleets, which files do not
+    have. Cells of CSV that a spreadsheet program would take for formulas have an apostrophe before
+    them, which the import takes away. Reasons: SERVER_BUSY.
     """
     ListNotificationTemplates: _grpc.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationTemplatesRequest, _notification_pb2.ListNotificationTemplatesResponse]
     """Lists the templates of messages in force, by page: those that were published, else those that are
@@ -1771,8 +1772,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     ExportCatalogue: _aio.UnaryStreamMultiCallable[_catalogue_file_pb2.ExportCatalogueRequest, _catalogue_file_pb2.ExportCatalogueResponse]  # type: ignore[assignment]
     """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes the
-    same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
-    apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
+    same catalogue, without car categories, rental locations, extras and fleets, which files do not
+    have. Cells of CSV that a spreadsheet program would take for formulas have an apostrophe before
+    them, which the import takes away. Reasons: SERVER_BUSY.
     """
     ListNotificationTemplates: _aio.UnaryUnaryMultiCallable[_notification_pb2.ListNotificationTemplatesRequest, _notification_pb2.ListNotificationTemplatesResponse]  # type: ignore[assignment]
     """Lists the templates of messages in force, by page: those that were published, else those that are
@@ -3878,8 +3880,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_catalogue_file_pb2.ExportCatalogueResponse], _abc.AsyncIterator[_catalogue_file_pb2.ExportCatalogueResponse]]:
         """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes the
-        same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
-        apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
+        same catalogue, without car categories, rental locations, extras and fleets, which files do not
+        have. Cells of CSV that a spreadsheet program would take for formulas have an apostrophe before
+        them, which the import takes away. Reasons: SERVER_BUSY.
         """
 
     @_abc_1.abstractmethod

@@ -4940,7 +4940,8 @@ class AdminService:
         timeout: float | None = None,
     ) -> Iterator[admin.ExportCatalogueResponse]:
         """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes
-        the same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
+        the same catalogue, without car categories, rental locations, extras and fleets, which files
+        do not have. Cells of CSV that a spreadsheet program would take for formulas have an
         apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
         """
         return self._calls.stream(_EXPORT_CATALOGUE, admin.ExportCatalogueRequest(format=format), timeout)
@@ -8691,7 +8692,8 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> AsyncIterator[admin.ExportCatalogueResponse]:
         """Exports the catalogue as a file that ImportCatalogue takes: into an empty database it makes
-        the same catalogue. Cells of CSV that a spreadsheet program would take for formulas have an
+        the same catalogue, without car categories, rental locations, extras and fleets, which files
+        do not have. Cells of CSV that a spreadsheet program would take for formulas have an
         apostrophe before them, which the import takes away. Reasons: SERVER_BUSY.
         """
         return self._calls.stream(_EXPORT_CATALOGUE, admin.ExportCatalogueRequest(format=format), timeout)
