@@ -212,7 +212,13 @@ UPDATE order_events SET state = 'COMPLETED' WHERE order_id = <paid>
 """,
     ),
     ("order-states", "UPDATE orders SET pay_time = NULL WHERE order_id = <paid>"),
-    ("order-states", "UPDATE orders SET pay_time = now() WHERE order_id = <waits>"),
+    (
+        "order-states",
+        """
+ALTER TABLE orders DROP CONSTRAINT ck_orders_hold_of_pending;
+UPDATE orders SET pay_time = now() WHERE order_id = <waits>
+""",
+    ),
     ("order-events", "UPDATE orders SET sequence = 7 WHERE order_id = <waits>"),
     ("order-events", "DELETE FROM order_events WHERE order_id = <cancelled>"),
     (
