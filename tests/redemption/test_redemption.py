@@ -423,7 +423,7 @@ async def test_look_up_needs_one_name_that_exists(world: World, terminal: Termin
     for fields in ({}, {"order_id": order.code, "encrypted_data": order.qr}):
         refused = await refusal(look_up(terminal, **fields))
         assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("encrypted_data",))
-    for unknown in ("ORD-CP-20261121-000009", "ORD-XX-20261121-000001", "garbage"):
+    for unknown in ("ORD-CP-20261121-999999", "ORD-XX-20261121-000001", "garbage"):
         assert (await refusal(look_up(terminal, order_id=unknown))).reason == Reason.NOT_FOUND
 
 
