@@ -203,11 +203,12 @@ class Content(NamedTuple):
 
 
 def _dump(replaced: Counterpart) -> dict[str, Any]:
+    days = {"day_stock_ids": list(replaced.day_stock_ids)} if replaced.day_stock_ids else {}
     return {
         "offer_id": replaced.offer_id,
         "departure_id": replaced.departure_id,
         "stock_id": replaced.stock_id,
-        "day_stock_ids": list(replaced.day_stock_ids),
+        **days,
     }
 
 
