@@ -1,11 +1,12 @@
 """A process that has loaded the server's modules, and forks itself for each process that a test
-starts: `python -m tests.support.fork_server FD`, started by `tests.support.forking`.
+starts: `python -m tests.support.fork_server FD MODULE…`, started by `tests.support.forking`.
 
-It makes no connection, thread, event loop or gRPC object before it forks. A request comes on a
-connection of its own to the listening socket FD: one line of JSON, and the child's three standard
-streams. It is answered twice, by an `ANSWER` of the child when it is what it shall be, and by one
-when it has ended. The server ends when its standard input does, that is with whoever started it,
-and the kernel then interrupts (SIGINT) its children, on Linux.
+It makes no connection, thread, event loop or gRPC object before it forks. On the socket FD it is
+given a connection for each request: one line of JSON, and the child's three standard streams. It
+answers there twice, by an `ANSWER` of the child when it is what it shall be, and by one when it has
+ended. The server ends when FD's other end is closed, that is with whoever started it, and the
+kernel then sends SIGTERM to its children, on Linux: SIGINT may be ignored, as all do that a shell
+starts in the background.
 """
 
 import atexit
@@ -26,13 +27,6 @@ from typing import TypedDict
 
 from tools.dev.embedded.become import PR_SET_PDEATHSIG
 
-LOADED = (
-    # in the order of `server.__main__`, which itself is run anew in each child
-    *("typer", "server.cli.audit_commands", "server.cli.gtfs_feeds"),
-    *("server.cli.development", "server.operations.data_folder", "server.platform.ports"),
-    *("tools.dev.demo_data", "server.operations.preparation", "server.cli.serving"),
-    *("server.cli.welcome", "server.operations.doctor", "alembic.command", "psutil"),
-)
 ANSWER = struct.Struct("!ii")
 """Process id, and exit code (negative: the signal); 0 while it runs."""
 STREAMS = 3
@@ -52,8 +46,8 @@ class Request(TypedDict):
 class Server:
     """Forks, and says how the children ended."""
 
-    def __init__(self, listener: socket.socket) -> None:
-        self._listener = listener
+    def __init__(self, asked: socket.socket) -> None:
+        self._asked = asked
         self._children: dict[int, socket.socket] = {}
         self._woken, self._waking = socket.socketpair()
         self._waking.setblocking(False)
@@ -63,20 +57,22 @@ class Server:
     def run(self) -> Request | None:
         """Returns in each child, with what it shall be, and at the end with None."""
         with selectors.DefaultSelector() as selector:
-            for source in (sys.stdin.fileno(), self._listener, self._woken):
+            for source in (self._asked, self._woken):
                 selector.register(source, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select():
                     if key.fileobj is self._woken:
                         self._woken.recv(MOST_BYTES)
                         self._bury()
-                    elif key.fileobj is not self._listener:
+                        continue
+                    _, given, _, _ = socket.recv_fds(self._asked, 1, 1)
+                    if not given:
                         return None
-                    elif (request := self._fork()) is not None:
+                    request = self._fork(socket.socket(fileno=given[0]))
+                    if request is not None:
                         return request
 
-    def _fork(self) -> Request | None:
-        connection, _ = self._listener.accept()
+    def _fork(self, connection: socket.socket) -> Request | None:
         content, streams, _, _ = socket.recv_fds(connection, MOST_BYTES, STREAMS)
         while not content.endswith(b"\n"):
             content += connection.recv(MOST_BYTES)
@@ -98,7 +94,7 @@ class Server:
         """A child has nothing of ours."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for each in (self._listener, self._woken, self._waking, *self._children.values()):
+        for each in (self._asked, self._woken, self._waking, *self._children.values()):
             each.close()
 
     def _bury(self) -> None:
@@ -113,7 +109,7 @@ class Server:
 def _become(request: Request, streams: list[int], parent: int) -> None:
     os.setsid()
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:  # it died before the kernel knew our wish
             sys.exit(1)
     for number, stream in enumerate(streams):
@@ -147,7 +143,7 @@ def main() -> None:
     """Runs until the tests end; in a child all that it does, too."""
     quick_end = _QuickEnd()
     gc.disable()
-    for name in LOADED:
+    for name in sys.argv[2:]:
         importlib.import_module(name)
     gc.freeze()
     request = Server(socket.socket(fileno=int(sys.argv[1]))).run()

@@ -2,7 +2,7 @@
 (`tests.support.fork_server`): a start costs a twentieth of the CPU.
 
 Each is a process of its own, with its own id, session, standard streams, environment, working
-folder, signals and exit code, and is interrupted when the tests end, however they do. MODULE itself
+folder, signals and exit code, and is sent SIGTERM when the tests end, however they do. MODULE itself
 is run as `python -m` runs it. What differs from a real start:
 
 - the modules are loaded already, in one order, and some that the command might never load; so a
@@ -40,6 +40,13 @@ from tests.support.fork_server import ANSWER, Request
 ROOT = Path(__file__).parents[2]
 READ_AT_START = ("PYTHON", "LC_", "LANG", "LD_")
 """What variables begin with that a process reads before it runs anything of ours."""
+LOADED = (
+    # in the order of `server.__main__`, which itself is run anew in each process
+    *("typer", "server.cli.audit_commands", "server.cli.gtfs_feeds"),
+    *("server.cli.development", "server.operations.data_folder", "server.platform.ports"),
+    *("tools.dev.demo_data", "server.operations.preparation", "server.cli.serving"),
+    *("server.cli.welcome", "server.operations.doctor", "alembic.command", "psutil"),
+)
 LOAD_SECONDS = 90.0
 
 
@@ -159,40 +166,39 @@ class _Loaded:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._address = ""
+        self._asking: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def address(self) -> str:
+    def ask(self, connection: socket.socket) -> None:
+        """Gives it the other end of a connection, on which it takes a request."""
         with self._lock:
-            if self._process is None:
-                folder = tempfile.mkdtemp(prefix="forks-")
-                self._address = f"{folder}/socket"
-                atexit.register(self._end)
-                with socket.socket(socket.AF_UNIX) as listener:
-                    listener.bind(self._address)
-                    listener.listen(64)
-                    number = listener.fileno()
+            if self._asking is None:
+                self._asking, theirs = socket.socketpair()
+                with theirs:
+                    number = theirs.fileno()
                     self._process = subprocess.Popen(
-                        [sys.executable, "-m", "tests.support.fork_server", str(number)],
+                        [sys.executable, "-m", "tests.support.fork_server", str(number), *LOADED],
                         cwd=ROOT,
-                        stdin=subprocess.PIPE,
+                        stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
                         pass_fds=[number],
                         start_new_session=True,
                     )
-            return self._address
+                atexit.register(self._end)
+            socket.send_fds(self._asking, [b"\n"], [connection.fileno()])
 
     def _end(self) -> None:
+        assert self._asking
         assert self._process
-        self._process.communicate()
-        Path(self._address).unlink()
-        Path(self._address).parent.rmdir()
+        self._asking.close()
+        self._process.wait()
 
 
 _loaded = _Loaded()
 
 
 def _connect() -> socket.socket:
-    connection = socket.socket(socket.AF_UNIX)
-    connection.connect(_loaded.address())
-    return connection
+    ours, theirs = socket.socketpair()
+    with theirs:
+        _loaded.ask(theirs)
+    return ours

@@ -61,11 +61,16 @@ def test_what_python_reads_at_its_start_is_refused(name: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's wish for a parent's death")
-def test_it_ends_with_the_tests_however_they_end() -> None:
-    """Seen red without PR_SET_PDEATHSIG."""
+def test_it_ends_with_the_tests_however_they_end(tmp_path: Path) -> None:
+    """Even if they, as what a shell starts in the background, ignore SIGINT; and leave no file.
+
+    Seen red without PR_SET_PDEATHSIG, and with SIGINT as its signal.
+    """
     program = (
-        "import os, sys\n"
+        "import os, signal, sys\n"
         "from tests.support import forking\n"
+        "forking.LOADED = ()\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "with open(os.devnull, 'wb') as said:\n"
         f"    process = forking.Forked(*{HTTP}, env=os.environ, stdout=said, stderr=said)\n"
         "print(process.pid, flush=True)\n"
@@ -74,11 +79,13 @@ def test_it_ends_with_the_tests_however_they_end() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=forking.ROOT,
+        env=environment() | {"TMPDIR": str(tmp_path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as tests:
         assert tests.stdout
         forked = psutil.Process(int(tests.stdout.readline()))
         tests.kill()
-    psutil.wait_procs([forked], timeout=WAIT_SECONDS)
-    assert not forked.is_running()
+    _, running = psutil.wait_procs([forked], timeout=WAIT_SECONDS)
+    assert not running
+    assert not list(tmp_path.iterdir())
