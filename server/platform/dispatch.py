@@ -116,7 +116,10 @@ class Dispatch(Generic[O]):
 
     async def _attempt(self, attempt: Coroutine[object, object, O]) -> None:
         try:
-            self._outcomes.append(await attempt)
+            outcome = await attempt
+            self._outcomes.append(
+                outcome
+            )  # the list of now: others may have been written meanwhile
         finally:
             self._settling.wake()
 
