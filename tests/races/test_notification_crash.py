@@ -6,12 +6,14 @@ it was taken: what a killed process had in hand never went out.
 """
 
 import asyncio
+import contextlib
 import random
 from pathlib import Path
 
 import psycopg
 
 from tests.support.gate_server import gate_process
+from tests.support.waiting import WAIT_SECONDS
 from tests.support.wechat import WechatSimulator
 
 ORDERS = 60
@@ -43,6 +45,15 @@ LEASES_END = (
     " WHERE state = 'PENDING'"
 )
 
+NOBODY_ELSE = """
+SELECT count(*) = 0, array_agg(query) FROM pg_stat_activity
+WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
+ALL_SENT = f"""
+SELECT count(*) FILTER (WHERE state = 'SENT') = {ORDERS}, array_agg(DISTINCT (state, reason)::text)
+FROM notification_deliveries
+"""
+
 
 async def test_killed_servers_lose_no_message_and_double_none_with_a_consent(
     database_url: str, redis_url: str, tmp_path: Path
@@ -68,23 +79,23 @@ async def test_killed_servers_lose_no_message_and_double_none_with_a_consent(
                 if kill < KILLS:
                     await asyncio.sleep(rng.uniform(0.02, 0.4))
                     one.crash()
+                    await _until(pg, NOBODY_ELSE)  # what it had asked for is done, or never is
                     await pg.execute(LEASES_END.encode())
                 else:
-                    await _all_ended(pg)
+                    await _until(pg, ALL_SENT)
         query = b"SELECT count(*), count(DISTINCT order_id) FROM notifications"
         assert await (await pg.execute(query)).fetchone() == (ORDERS, ORDERS)
         sent = [message["touser"] for message in wechat.simulator.messages.sent]
         assert sorted(sent) == sorted(f"o-{number}" for number in range(1, ORDERS + 1))
 
 
-async def _all_ended(pg: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
-    query = b"""
-SELECT count(*) FILTER (WHERE state = 'SENT') = %s, count(*) FILTER (WHERE state = 'PENDING')
-FROM notification_deliveries"""
+async def _until(pg: psycopg.AsyncConnection[tuple[object, ...]], query: str) -> None:
+    """Waits for a query's first column to be true."""
     row = None
-    for _ in range(1500):
-        row = await (await pg.execute(query, [ORDERS])).fetchone()
-        if row and row[0]:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(row)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not (row and row[0]):
+                await asyncio.sleep(0.02)
+                row = await (await pg.execute(query.encode())).fetchone()
+    assert row
+    assert row[0], row
