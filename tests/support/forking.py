@@ -2,8 +2,8 @@
 (`tests.support.fork_server`): a start costs a twentieth of the CPU.
 
 Each is a process of its own, with its own id, session, standard streams, environment, working
-folder, signals and exit code, and is sent SIGTERM when the tests end, however they do. MODULE itself
-is run as `python -m` runs it. What differs from a real start:
+folder, signals and exit code, and is sent SIGTERM when the tests end, however they do. MODULE
+itself is run as `python -m` runs it. What differs from a real start:
 
 - the modules are loaded already, in one order, and some that the command might never load; so a
   test of what is loaded, in which order, or how long it takes starts for real;
