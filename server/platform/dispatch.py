@@ -117,9 +117,8 @@ class Dispatch(Generic[O]):
     async def _attempt(self, attempt: Coroutine[object, object, O]) -> None:
         try:
             outcome = await attempt
-            self._outcomes.append(
-                outcome
-            )  # the list of now: others may have been written meanwhile
+            # to the list of now: that of before the attempt may have been written meanwhile
+            self._outcomes.append(outcome)
         finally:
             self._settling.wake()
 
