@@ -27,8 +27,10 @@ FORCED_EVERY = timedelta(seconds=30)
 """A token that is called invalid before its end is replaced by force: WeChat does that after 30 s
 again, and 20 times a day.
 """
-FETCH_SECONDS = 15.0
-"""Who fetches has so long; then another does."""
+FETCH_SECONDS = 5.0
+"""Who fetches has so long; then another does: well before the attempts that wait for it end (12 s),
+of which nobody would know whether they had sent anything.
+"""
 WAIT_SECONDS = 0.1
 """Between two looks whether another has fetched it."""
 

@@ -355,4 +355,4 @@ def test_the_worst_body_takes_little(what: str) -> None:
     begin = time.process_time()
     with suppress(protojson.MalformedJsonError):
         read(protojson.loads(WORST[what]))
-    assert time.process_time() - begin < 0.25
+    assert time.process_time() - begin < 0.7
