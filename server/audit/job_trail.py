@@ -4,17 +4,15 @@ to each order, ticket or reservation stands in their own events.
 
 from datetime import UTC, datetime
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from server.audit.origins import NOWHERE
 from server.audit.trail import AuditedChange, audit
 from server.platform.schedule import JobEnd
-from server.platform.statements import run
+from server.platform.statements import Transaction, run
 
 DAEMON = "daemon"
 
 
-async def note_run(tx: AsyncConnection, end: JobEnd) -> None:
+async def note_run(tx: Transaction, end: JobEnd) -> None:
     """Writes down a run that did something, failed or was asked for."""
     facts: dict[str, object] = {"run_id": end.run_id, "outcome": end.outcome, "items": end.items}
     if end.error:

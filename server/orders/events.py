@@ -106,8 +106,14 @@ async def record(tx: AsyncConnection, moves: Iterable[Move], *, now: datetime) -
     """
     moves = list(moves)
     if moves:
-        standings = await run(tx, _LOCK({move.order_id for move in moves}))
+        standings = await run(tx, lock(move.order_id for move in moves))
         await run_together(tx, *write(standings, moves, now=now))
+
+
+def lock(order_ids: Iterable[int]) -> Command[OrderStanding] | None:
+    """Locks orders in the order of their ids, and says how they stand; None if there are none."""
+    ids = sorted(set(order_ids))
+    return _LOCK(ids) if ids else None
 
 
 def write(

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, or_, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders.rules import WITHDRAWN
+from server.platform.statements import Statement, Transaction, run
 from server.tickets import tickets, validity
 from server.tickets.models import tickets as ticket_rows
 from server.tickets.validity import Validity
@@ -69,16 +70,21 @@ JOIN tickets t ON t.order_id = o.order_id
 _WANTED = """
 wanted AS (
   SELECT ticket_id, order_id, item_index FROM ticket_sales
-  WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND passenger_index < 0)
+  WHERE ticket_id = ANY($1::bigint[]) AND passenger_index < 0)
 """
-# our own
-_READ_MEMBERS = text(f"WITH {_WANTED} SELECT shared_id, ticket_id, state FROM ({_MEMBERS}) m")  # noqa: S608
+_READ_MEMBERS = Statement(
+    f"WITH {_WANTED} SELECT shared_id, ticket_id, state FROM ({_MEMBERS}) m",  # noqa: S608 - our own
+    lambda shared_id, *member: (shared_id, SharedMember(*member)),
+)
 # what is used up may be reversed, so it goes along; what was given back, or is over, does not
-_VALIDITY = text(f"""
+_VALIDITY = Statement(
+    f"""
 WITH {_WANTED}
 SELECT shared_id, min(valid_from_time), max(valid_until_time) FROM ({_MEMBERS}) m
-WHERE state <> ALL(CAST(:withdrawn AS text[])) GROUP BY 1 ORDER BY 1
-""")  # noqa: S608 - our own
+WHERE state <> ALL($2::text[]) GROUP BY 1 ORDER BY 1
+""",  # noqa: S608 - our own
+    Validity,
+)
 _OPEN = text("""
 SELECT ticket_id, order_id FROM tickets
 WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
@@ -107,15 +113,12 @@ async def lock(tx: AsyncConnection, ticket_ids: Collection[int]) -> list[Shared]
     return shared
 
 
-async def members(
-    tx: AsyncConnection, shared_ids: Collection[int]
-) -> dict[int, list[SharedMember]]:
+async def members(tx: Transaction, shared_ids: Collection[int]) -> dict[int, list[SharedMember]]:
     """The travellers' tickets of each shared one's item, those of changes included."""
     found: dict[int, list[SharedMember]] = {shared_id: [] for shared_id in shared_ids}
     if shared_ids:
-        values = {"ticket_ids": _array(shared_ids)}
-        for shared_id, *member in await tx.execute(_READ_MEMBERS, values):
-            found[shared_id].append(SharedMember(*member))
+        for shared_id, member in await run(tx, _READ_MEMBERS(shared_ids)):
+            found[shared_id].append(member)
     return found
 
 
@@ -127,11 +130,7 @@ async def follow(
     """
     if not shared:
         return
-    values = {
-        "ticket_ids": _array([each.ticket_id for each in shared]),
-        "withdrawn": "{" + ",".join(sorted(WITHDRAWN)) + "}",
-    }
-    wanted = [Validity(*row) for row in await tx.execute(_VALIDITY, values)]
+    wanted = await run(tx, _VALIDITY([each.ticket_id for each in shared], WITHDRAWN))
     await validity.follow(tx, wanted, actor=actor, now=now)
 
 

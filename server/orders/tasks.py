@@ -9,7 +9,7 @@ from server.orders.ticket_expiry import TicketExpiry
 from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.outbox import Task
-from server.platform.schedule import About, Job
+from server.platform.schedule import About, Job, Pipelined
 from server.platform.statements import run_together
 from server.platform.task_worker import TaskKind
 from server.tickets import reminders, validity
@@ -54,7 +54,7 @@ def jobs(settings: Settings) -> list[Job]:
         Job(
             "expire-tickets",
             EXPIRY_CADENCE,
-            TicketExpiry().work,
+            Pipelined(TicketExpiry().work),
             quiet=True,
             about=About(
                 "Makes tickets whose validity is over EXPIRED, and their orders COMPLETED.",

@@ -22,9 +22,18 @@ from server.orders import completion, events, shared_tickets
 from server.orders.travel_tickets import BOARDING
 from server.parties.rules import SANDBOX_BIT
 from server.platform.schedule import Progress
-from server.platform.statements import run_together
-from server.tickets import tickets
-from server.tickets.rules import FINAL_STATES
+from server.platform.statements import (
+    KEEP,
+    SAVE,
+    UNDO,
+    Command,
+    Statement,
+    Transaction,
+    run,
+    run_together,
+)
+from server.tickets import partner_events, tickets
+from server.tickets.rules import FINAL_STATES, is_direct
 
 PAGE_TICKETS = 200
 """Moved in one transaction, whose locks others wait for: about 20 ms."""
@@ -47,21 +56,55 @@ KEPT_BY_DEPARTURE = f"""(
         (n.content -> 'offer' -> 'journey' ->> 'service_time')::timestamptz, d.planned_time)))
 """  # noqa: S608 - our own
 
+# with the tickets' orders, of those that nobody else has locked
+_WITH_ORDERS = """
+locked AS MATERIALIZED (
+  SELECT order_id, traveller_id FROM orders
+  WHERE order_id = ANY(ARRAY(SELECT order_id FROM due))
+  ORDER BY order_id FOR NO KEY UPDATE SKIP LOCKED)
+SELECT ticket_id, valid_until_time, order_id,
+  order_id IN (SELECT order_id FROM locked),
+  order_id IN (SELECT order_id FROM locked WHERE traveller_id IS NOT NULL)
+FROM due ORDER BY valid_until_time, ticket_id
+"""
+
+
+class _Due(NamedTuple):
+    """A locked ticket whose validity is over; whether its order is locked with it, and has events
+    of its tickets.
+    """
+
+    ticket_id: int
+    valid_until_time: datetime
+    order_id: int
+    has_order: bool
+    is_travellers: bool
+
+
 # by the partial index on the end of validity; what is final may be in it for a minute
-_DUE = text(f"""
-SELECT ticket_id, valid_until_time, order_id FROM tickets
-WHERE expiry_pending AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
-  AND valid_until_time <= least(:now, now()) AND partner_id < {SANDBOX_BIT}
-  AND (valid_until_time, ticket_id) > (:after_time, :after_id)
-ORDER BY valid_until_time, ticket_id LIMIT :limit FOR NO KEY UPDATE SKIP LOCKED
-""")  # noqa: S608 - our own number
+_DUE = Statement(
+    f"""
+WITH due AS MATERIALIZED (
+  SELECT ticket_id, valid_until_time, order_id FROM tickets
+  WHERE expiry_pending AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+    AND valid_until_time <= least($1::timestamptz, now()) AND partner_id < {SANDBOX_BIT}
+    AND (valid_until_time, ticket_id) > ($2::timestamptz, $3::bigint)
+  ORDER BY valid_until_time, ticket_id LIMIT $4::int FOR NO KEY UPDATE SKIP LOCKED),
+{_WITH_ORDERS}""",  # noqa: S608 - our own number
+    _Due,
+)
 # by a partial index of its own
-_DUE_OF_SANDBOX = text(f"""
-SELECT ticket_id, valid_until_time, order_id FROM tickets
-WHERE expiry_pending AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
-  AND valid_until_time <= :now AND partner_id >= {SANDBOX_BIT} AND partner_id = :partner_id
-ORDER BY valid_until_time, ticket_id LIMIT :limit FOR NO KEY UPDATE
-""")  # noqa: S608
+_DUE_OF_SANDBOX = Statement(
+    f"""
+WITH due AS MATERIALIZED (
+  SELECT ticket_id, valid_until_time, order_id FROM tickets
+  WHERE expiry_pending AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+    AND valid_until_time <= $2::timestamptz AND partner_id >= {SANDBOX_BIT}
+    AND partner_id = $1::int
+  ORDER BY valid_until_time, ticket_id LIMIT $3::int FOR NO KEY UPDATE),
+{_WITH_ORDERS}""",  # noqa: S608 - our own number
+    _Due,
+)
 _OLDEST_DUE = text(f"""
 SELECT t.valid_until_time FROM tickets t LEFT JOIN ticket_sales s USING (ticket_id)
 LEFT JOIN departures d ON d.departure_id = s.departure_id
@@ -71,30 +114,33 @@ WHERE t.expiry_pending AND t.state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
   AND (d.departure_id IS NULL OR d.state <> 'CANCELLED' AND d.planned_time IS NULL)
 ORDER BY t.valid_until_time, t.ticket_id LIMIT 1
 """)  # noqa: S608 - our own number
-_LOCK_ORDERS = text("""
-SELECT order_id, traveller_id FROM orders WHERE order_id = ANY(CAST(:order_ids AS bigint[]))
-ORDER BY order_id FOR NO KEY UPDATE SKIP LOCKED
-""")
+
+
+class _Sold(NamedTuple):
+    """A traveller's ticket: whether an item shares it, and whether its departure keeps it from
+    expiring.
+    """
+
+    ticket_id: int
+    is_shared: bool
+    is_kept: bool
+
+
 # under the locks, in a statement of its own: it sees what the locks' last holders committed
-_SOLD = text(f"""
-SELECT s.ticket_id, s.passenger_index < 0 AS is_shared,
-  s.passenger_index >= 0 AND d.departure_id IS NOT NULL AND {KEPT_BY_DEPARTURE} AS is_kept
+_SOLD = Statement(
+    f"""
+SELECT s.ticket_id, s.passenger_index < 0,
+  s.passenger_index >= 0 AND d.departure_id IS NOT NULL AND {KEPT_BY_DEPARTURE}
 FROM ticket_sales s JOIN tickets t USING (ticket_id)
 LEFT JOIN departures d ON d.departure_id = s.departure_id
-WHERE s.ticket_id = ANY(CAST(:ticket_ids AS bigint[]))
-""")  # noqa: S608 - our own
+WHERE s.ticket_id = ANY($1::bigint[])
+""",  # noqa: S608 - our own
+    _Sold,
+)
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC), -1
 
 log = structlog.get_logger()
-
-
-class _Due(NamedTuple):
-    """A locked ticket whose validity is over."""
-
-    ticket_id: int
-    valid_until_time: datetime
-    order_id: int
 
 
 class TicketExpiry:
@@ -108,20 +154,16 @@ class TicketExpiry:
         self._page_tickets = page_tickets
         self._after = _BEGINNING
 
-    async def work(self, tx: AsyncConnection, now: datetime) -> Progress:
+    async def work(self, tx: Transaction, now: datetime) -> Progress:
         """Expires what is due of the next page; how many, and whether there may be more.
         Raises as transactions do.
 
         A ticket that cannot be moved keeps no other: that is logged, and tried again by the next
         run.
         """
-        values = {"now": now, "after_time": self._after[0], "after_id": self._after[1]}
-        limit = {"limit": self._page_tickets}
-        due = [_Due(*row) for row in await tx.execute(_DUE, values | limit)]
+        due = await run(tx, _DUE(now, *self._after, self._page_tickets))
         more = len(due) == self._page_tickets
-        expired = 0
-        if due:
-            expired = await _apart(tx, await _with_orders(tx, due), now=now)
+        expired = await _apart(tx, due, now=now)
         # what stays as it is must not come again and again in this run
         self._after = (due[-1].valid_until_time, due[-1].ticket_id) if more else _BEGINNING
         return Progress(more, expired)
@@ -141,72 +183,74 @@ async def expire_of_sandbox(
     """Expires up to `limit` tickets of a sandbox whose validity is over by its clock; how many.
     `TicketExpiry` leaves them to whoever moves that.
     """
-    values = {"partner_id": partner_id, "now": now, "limit": limit}
-    due = [_Due(*row) for row in await tx.execute(_DUE_OF_SANDBOX, values)]
-    return await _apart(tx, await _with_orders(tx, due), now=now) if due else 0
+    due = await run(tx, _DUE_OF_SANDBOX(partner_id, now, limit))
+    return await _apart(tx, due, now=now)
 
 
-class _Orders(NamedTuple):
-    """Tickets whose orders are locked too; `of_travellers` are the orders of these that have
-    events of their tickets.
+async def _apart(tx: Transaction, due: Sequence[_Due], *, now: datetime) -> int:
+    """Expires those whose order is locked too, all together or, if that fails, order by order; how
+    many tickets there were.
     """
-
-    due: list[_Due]
-    of_travellers: set[int]
-
-
-async def _with_orders(tx: AsyncConnection, due: Sequence[_Due]) -> _Orders:
-    """Those whose order nobody else has locked, with it."""
-    values = {"order_ids": _array({each.order_id for each in due})}
-    locked = {row.order_id: row.traveller_id for row in await tx.execute(_LOCK_ORDERS, values)}
-    mine = [each for each in due if each.order_id in locked]
-    return _Orders(mine, {order for order, traveller in locked.items() if traveller is not None})
-
-
-async def _apart(tx: AsyncConnection, found: _Orders, *, now: datetime) -> int:
-    """Expires all together or, if that fails, order by order; how many tickets there were."""
+    mine = [each for each in due if each.has_order]
+    if not mine:
+        return 0
     try:
-        async with tx.begin_nested():
-            return await _expire(tx, found, now=now)
+        return await _expire(tx, mine, now=now)
     except Exception:  # one order that cannot be completed must not keep the others
-        log.exception("tickets.expiry_failed", tickets=len(found.due))
+        log.exception("tickets.expiry_failed", tickets=len(mine))
+        await run_together(tx, UNDO(), KEEP())
     expired = 0
-    for order_id in sorted({each.order_id for each in found.due}):
-        own = [each for each in found.due if each.order_id == order_id]
+    for order_id in sorted({each.order_id for each in mine}):
+        own = [each for each in mine if each.order_id == order_id]
         try:
-            async with tx.begin_nested():
-                expired += await _expire(tx, found._replace(due=own), now=now)
+            expired += await _expire(tx, own, now=now)
         except Exception:  # as above
             log.exception("tickets.expiry_failed", order_id=order_id)
+            await run_together(tx, UNDO(), KEEP())
     return expired
 
 
-async def _expire(tx: AsyncConnection, found: _Orders, *, now: datetime) -> int:
-    ids = [each.ticket_id for each in found.due]
-    rows = (await tx.execute(_SOLD, {"ticket_ids": _array(ids)})).all()
-    shared = {row.ticket_id for row in rows if row.is_shared}
-    kept = {row.ticket_id for row in rows if row.is_kept}
-    moved = await _move(tx, set(ids) - shared - kept, now=now)
-    # last: what an item shares goes with the last of its tickets
-    moved |= await _move(tx, await _last_of(tx, shared), now=now)
-    gone = [each for each in found.due if each.ticket_id in moved]
+async def _expire(tx: Transaction, due: Sequence[_Due], *, now: datetime) -> int:
+    """Expires locked tickets with their orders after a savepoint, of which nothing is left; how
+    many.
+    """
+    ids = {each.ticket_id for each in due}
+    _, sold, standings, locked, waiting = await run_together(
+        tx,
+        SAVE(),
+        _SOLD(sorted(filter(is_direct, ids))),
+        events.lock(each.order_id for each in due if each.is_travellers),
+        *partner_events.take_turn(ids),
+    )
+    shared = {each.ticket_id for each in sold if each.is_shared}
+    going = ids - shared - {each.ticket_id for each in sold if each.is_kept}
+    gone: set[int] = set()
+    if shared:  # last: what an item shares goes with the last of its tickets
+        gone.update(await run(tx, _move(going, now=now)))
+        going = await _last_of(tx, shared)
+    expired = [each for each in due if each.ticket_id in gone | going]
     moves = [
         events.Move(each.order_id, events.TICKET_EXPIRED, ACTOR, ticket_id=each.ticket_id)
-        for each in gone
-        if each.order_id in found.of_travellers
+        for each in expired
+        if each.is_travellers
     ]
-    await events.record(tx, moves, now=now)
-    if gone:
-        actors = {each.order_id: ACTOR for each in gone}
-        await run_together(tx, *completion.complete(actors, now=now))
-    return len(gone)
+    moved, *_ = await run_together(
+        tx,
+        _move(going, now=now),
+        partner_events.record_expired(sorted(gone | going), locked, waiting, now=now),
+        *events.write(standings if moves else (), moves, now=now),
+        *completion.complete({each.order_id: ACTOR for each in expired}, now=now),
+        KEEP(),
+    )
+    assert set(moved) == going, "nobody moves a ticket that is locked"
+    return len(expired)
 
 
-async def _move(tx: AsyncConnection, ticket_ids: Collection[int], *, now: datetime) -> set[int]:
-    return await tickets.expire(tx, ticket_ids, OPEN, actor=ACTOR, now=now)
+def _move(ticket_ids: Collection[int], *, now: datetime) -> Command[int]:
+    return tickets.expire(sorted(ticket_ids), OPEN, actor=ACTOR, now=now)
 
 
-async def _last_of(tx: AsyncConnection, shared: Collection[int]) -> set[int]:
+async def _last_of(tx: Transaction, shared: Collection[int]) -> set[int]:
     """Those of locked shared tickets whose items' tickets are all final; one that may come back
     keeps what it shares.
     """
@@ -216,7 +260,3 @@ async def _last_of(tx: AsyncConnection, shared: Collection[int]) -> set[int]:
         for ticket_id, members in found.items()
         if all(member.state in FINAL_STATES for member in members)
     }
-
-
-def _array(numbers: Collection[int]) -> str:
-    return "{" + ",".join(map(str, sorted(numbers))) + "}"

@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import metadata
 from server.platform.errors import DomainError, Reason
-from server.platform.statements import Command, Statement, run, run_together
+from server.platform.statements import Command, Statement, Transaction, run, run_together
 
 DONE, FAILED, STOPPED, LOST = "DONE", "FAILED", "STOPPED", "LOST"
 """How a run ended: with nothing left; by an error; before its end, by a pause or the stop of its
@@ -240,7 +240,7 @@ def beat(job_name: str, run_id: UUID, *, items: int, now: datetime) -> Command[N
 
 
 async def end(
-    tx: AsyncConnection,
+    tx: Transaction,
     state: JobState,
     outcome: str,
     *,

@@ -34,7 +34,8 @@ from server.platform.job_runs import DONE, FAILED, STOPPED, JobState
 from server.platform.leadership import Leadership
 from server.platform.loops import Loops
 from server.platform.metrics import JOB_ITEMS, JOB_LAG, JOB_PAUSED, JOB_RUNS, JOB_SECONDS
-from server.platform.statements import run, run_together
+from server.platform.pipeline import PipelineConnection
+from server.platform.statements import Command, Transaction, commit_with, run, run_together
 
 LOOK_SECONDS = 1.0
 """How often the leader looks whether a job is due."""
@@ -62,6 +63,16 @@ class Progress(NamedTuple):
 
 Work = Callable[[AsyncConnection, datetime], Awaitable[bool | Progress]]
 """One piece of a job, in a transaction; whether more is to be done at once, or its progress."""
+
+
+class Pipelined(NamedTuple):
+    """Work of a job whose pieces are many: it runs statements alone (statements.py), on a
+    connection that plans by key, and the end of a piece is one round trip.
+    """
+
+    work: Callable[[PipelineConnection, datetime], Awaitable[bool | Progress]]
+
+
 Purge = Callable[[AsyncConnection, datetime, int], Awaitable[int]]
 """Removes up to so many rows; how many it removed."""
 OldestDue = Callable[[AsyncConnection, datetime], Awaitable[datetime | None]]
@@ -96,7 +107,7 @@ class Job(NamedTuple):
 
     name: str
     cadence: timedelta
-    work: Work
+    work: Work | Pipelined
     quiet: bool = False
     about: About = About()
     oldest_due: OldestDue | None = None
@@ -136,11 +147,11 @@ class JobEnd(NamedTuple):
     error: str
 
 
-OnEnd = Callable[[AsyncConnection, JobEnd], Awaitable[None]]
+OnEnd = Callable[[Transaction, JobEnd], Awaitable[None]]
 """Hears of a run in the transaction that ends it."""
 
 
-async def _nobody(_tx: AsyncConnection, _end: JobEnd) -> None:
+async def _nobody(_tx: Transaction, _end: JobEnd) -> None:
     return None
 
 
@@ -342,29 +353,43 @@ class Jobs:
         """Does a piece, unless the run is another's by now; the run after it, and its end if that
         was it.
         """
+        if isinstance(job.work, Pipelined):
+            async with self._db.pipeline() as pipeline, pipeline.transaction():
+                work = partial(job.work.work, pipeline)
+                made, ended = await self._in_transaction(pipeline, work, job, made)
+                await commit_with(pipeline, [None if ended else _beat(job, made)])
+        else:
+            async with self._db.transaction() as tx:
+                made, ended = await self._in_transaction(tx, partial(job.work, tx), job, made)
+                await run(tx, None if ended else _beat(job, made))
+        return made, ended
+
+    async def _in_transaction(
+        self,
+        tx: Transaction,
+        work: Callable[[datetime], Awaitable[bool | Progress]],
+        job: Job,
+        made: _Run,
+    ) -> tuple[_Run, _Ended | None]:
         now = datetime.now(UTC)
-        async with self._db.transaction() as tx:
-            (has_lock,), (state,) = await run_together(
-                tx, job_runs.try_lock(LOCK_SPACE, _key(job)), job_runs.owner(job.name)
-            )
-            if not has_lock or state.run_id != made.run_id:
-                return made, _Ended(None)
-            if self._stopping.is_set() or (state.paused_time and not made.asked):
-                ended: _Ended | None = _Ended(STOPPED)
-            else:
-                progress = await job.work(tx, now)
-                made = made.after(progress)
-                more = progress.more if isinstance(progress, Progress) else progress
-                ended = None if more else _Ended(DONE)
-            beat = datetime.now(UTC)
-            if ended:
-                await self._end(tx, job, state, made, ended)
-            else:
-                await run(tx, job_runs.beat(job.name, made.run_id, items=made.items, now=beat))
+        (has_lock,), (state,) = await run_together(
+            tx, job_runs.try_lock(LOCK_SPACE, _key(job)), job_runs.owner(job.name)
+        )
+        if not has_lock or state.run_id != made.run_id:
+            return made, _Ended(None)
+        if self._stopping.is_set() or (state.paused_time and not made.asked):
+            ended = _Ended(STOPPED)
+        else:
+            progress = await work(now)
+            made = made.after(progress)
+            if progress.more if isinstance(progress, Progress) else progress:
+                return made, None
+            ended = _Ended(DONE)
+        await self._end(tx, job, state, made, ended)
         return made, ended
 
     async def _end(
-        self, tx: AsyncConnection, job: Job, state: JobState, made: _Run, ended: _Ended
+        self, tx: Transaction, job: Job, state: JobState, made: _Run, ended: _Ended
     ) -> None:
         assert ended.outcome
         did_nothing = ended.outcome == DONE and not (made.items or made.asked or made.pieces > 1)
@@ -410,6 +435,10 @@ async def lag_seconds(tx: AsyncConnection, job: Job, state: JobState, now: datet
     else:
         since = state.due_time(job.cadence)
     return max(0.0, (now - since).total_seconds()) if since else 0.0
+
+
+def _beat(job: Job, made: _Run) -> Command[None]:
+    return job_runs.beat(job.name, made.run_id, items=made.items, now=datetime.now(UTC))
 
 
 def _key(job: Job) -> int:

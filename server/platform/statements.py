@@ -108,6 +108,11 @@ LAZY_COMMIT = Statement("SELECT set_config('synchronous_commit', 'off', true)")
 """The transaction's commit does not wait for the disk: for what is made again, just so, where a
 crash loses it. Whatever commits after it carries it to the disk too.
 """
+SAVE = Statement("SAVEPOINT tried")
+"""Begins what is tried in a transaction: after KEEP or UNDO nothing is left of it."""
+KEEP = Statement("RELEASE SAVEPOINT tried")
+UNDO = Statement("ROLLBACK TO SAVEPOINT tried")
+"""Undoes what was done since SAVE; to be followed by KEEP."""
 
 
 async def run(tx: Transaction, command: Command[R] | None) -> list[R]:

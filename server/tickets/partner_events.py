@@ -2,16 +2,16 @@
 nothing is recorded.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-
-from sqlalchemy.ext.asyncio import AsyncConnection
+from typing import Any
 
 from server.platform.statements import Command
 from server.tickets.rules import is_direct
 from server.webhooks import events, sequencing
 from server.webhooks.events import TicketEvent
 from server.webhooks.rules import TICKET_EXPIRED, TICKET_REFUNDED, TICKET_VOIDED
+from server.webhooks.sequencing import Sequenced
 
 TYPES = {"EXPIRED": TICKET_EXPIRED, "REFUNDED": TICKET_REFUNDED, "VOIDED": TICKET_VOIDED}
 """The type of event by the state that a ticket is moved to; other moves are recorded by whoever
@@ -38,9 +38,27 @@ def record_move(
     return events.record_of_all(_of_partners(ticket_ids), kind, data, now=now)
 
 
-async def record_expired(tx: AsyncConnection, ticket_ids: Iterable[int], *, now: datetime) -> None:
-    """As `record_move` to EXPIRED, of many in a transaction that ends soon: cheaper."""
-    await sequencing.record_numbered(tx, _of_partners(ticket_ids), TICKET_EXPIRED, {}, now=now)
+def take_turn(
+    ticket_ids: Iterable[int],
+) -> tuple[Command[bool] | None, Command[Sequenced] | None]:
+    """To be run before tickets are moved, for `record_expired`; None if none is a partner's."""
+    return sequencing.take_turn() if _of_partners(ticket_ids) else (None, None)
+
+
+def record_expired(
+    ticket_ids: Iterable[int],
+    locked: Sequence[bool],
+    sequenced: Sequence[Sequenced],
+    *,
+    now: datetime,
+) -> Command[Any] | None:
+    """As `record_move` to EXPIRED, of many in a transaction that ends soon: cheaper where the rows
+    of `take_turn` say that they may have their numbers at once.
+    """
+    mine = _of_partners(ticket_ids)
+    if mine and sequencing.has_turn(locked, sequenced):
+        return sequencing.record_numbered(mine, TICKET_EXPIRED, {}, now=now)
+    return record_move(mine, "EXPIRED", now=now)
 
 
 def _of_partners(ticket_ids: Iterable[int]) -> list[int]:

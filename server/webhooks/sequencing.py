@@ -19,12 +19,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from server.platform import clock
 from server.platform.database import Database
 from server.platform.loops import Loops, Polling
-from server.platform.statements import TRY_LOCK, Statement, commit_with, run
+from server.platform.statements import Command, Statement, commit_with
 from server.webhooks import events
 from server.webhooks.events import RECORDED
 
@@ -39,7 +37,7 @@ SEQUENCED = "partner_events_sequenced"
 """What a transaction that has given numbers notifies."""
 
 
-class _Sequenced(NamedTuple):
+class Sequenced(NamedTuple):
     """How many events of a partner got numbers."""
 
     partner_id: int
@@ -77,12 +75,14 @@ sent AS (
     AND p.state = 'ENABLED' AND (cardinality(p.types) = 0 OR n.type = ANY(p.types)))
 SELECT partner_id, count(*)::int FROM numbered GROUP BY partner_id
 """
-# In a statement after the lock: it sees all that the sequencer before it did.
+# In a statement after that of the lock: it sees all that the sequencer before it did. It is sent
+# with that one, so it looks itself whether the transaction has the lock.
 _SEQUENCE = Statement(
     f"""
 WITH found AS MATERIALIZED (
   SELECT partner_id, event_id, record_time FROM partner_events
-  WHERE sequence IS NULL ORDER BY record_time, event_id LIMIT $1::int),
+  WHERE sequence IS NULL AND current_setting('deeptravel.numbers_events', true) = 'true'
+  ORDER BY record_time, event_id LIMIT $1::int),
 placed AS MATERIALIZED (
   SELECT partner_id, event_id,
     row_number() OVER (PARTITION BY partner_id ORDER BY record_time, event_id) AS place
@@ -95,7 +95,7 @@ numbered AS (
   RETURNING {_NUMBERED}),
 {_SENT}
 """,  # noqa: S608 - our own
-    _Sequenced,
+    Sequenced,
     notifies=SEQUENCED,
 )
 _RECORD_NUMBERED = Statement(
@@ -112,13 +112,14 @@ numbered AS (
   RETURNING {_NUMBERED}),
 {_SENT}
 """,  # noqa: S608
-    _Sequenced,
+    Sequenced,
     notifies=SEQUENCED,
 )
 # by key whatever the tables have when it is planned, as those of pipelines are (PLANS_BY_KEY)
-_TRY_LOCK_BY_KEY = Statement(
+_TRY_LOCK = Statement(
     """
-SELECT pg_try_advisory_xact_lock($1::int, $2::int)
+SELECT set_config('deeptravel.numbers_events',
+    pg_try_advisory_xact_lock($1::int, $2::int)::text, true) = 'true'
   AND set_config('enable_seqscan', 'off', true) IS NOT NULL
   AND set_config('enable_hashjoin', 'off', true) IS NOT NULL
   AND set_config('enable_mergejoin', 'off', true) IS NOT NULL
@@ -164,34 +165,28 @@ async def sequence(db: Database) -> int | None:
     many. None where another process is at it. Raises DATABASE_UNAVAILABLE.
     """
     async with db.pipeline() as pipeline, pipeline.transaction():
-        (is_ours,) = await run(pipeline, TRY_LOCK(*LOCK))
-        (rows,) = await commit_with(
-            pipeline, [_SEQUENCE(SEQUENCED_AT_ONCE, clock.now())] if is_ours else [None]
-        )
+        (is_ours,), rows = await commit_with(pipeline, take_turn())
     return sum(row.events for row in rows) if is_ours else None
 
 
-async def record_numbered(
-    tx: AsyncConnection,
-    ticket_ids: Sequence[int],
-    event_type: str,
-    data: Mapping[str, Any],
-    *,
-    now: datetime,
-) -> None:
-    """As `events.record_of_all`, with numbers at once, so that each event is written only once; for
-    a transaction that ends soon, since no other event gets a number until then.
-
-    What is committed and has no number gets one first: it may be of the same tickets. Where another
-    process is giving numbers, or more have none, these are left to the sequencer as all others are.
+def take_turn() -> tuple[Command[bool], Command[Sequenced]]:
+    """Takes the sequencer's lock, unless another process has it, and gives numbers to events that
+    are committed and have none, at most SEQUENCED_AT_ONCE. To be run in this order.
     """
-    if not ticket_ids:
-        return
-    (is_ours,) = await run(tx, _TRY_LOCK_BY_KEY(*LOCK))
-    if is_ours:
-        rows = await run(tx, _SEQUENCE(SEQUENCED_AT_ONCE, clock.now()))
-        if sum(row.events for row in rows) < SEQUENCED_AT_ONCE:
-            values = events.of_all(ticket_ids, event_type, data, now=now)
-            await run(tx, _RECORD_NUMBERED(*values))
-            return
-    await run(tx, events.record_of_all(ticket_ids, event_type, data, now=now))
+    return _TRY_LOCK(*LOCK), _SEQUENCE(SEQUENCED_AT_ONCE, clock.now())
+
+
+def has_turn(locked: Sequence[bool], sequenced: Sequence[Sequenced]) -> bool:
+    """Whether, after `take_turn`, no event that is committed waits for a number, nor gets one from
+    anybody else until the end of the transaction.
+    """
+    return all(locked) and sum(row.events for row in sequenced) < SEQUENCED_AT_ONCE
+
+
+def record_numbered(
+    ticket_ids: Sequence[int], event_type: str, data: Mapping[str, Any], *, now: datetime
+) -> Command[Sequenced]:
+    """As `events.record_of_all`, with numbers at once, so that each event is written only once; for
+    a transaction that `has_turn` and ends soon, since no other event gets a number until then.
+    """
+    return _RECORD_NUMBERED(*events.of_all(ticket_ids, event_type, data, now=now))

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason
-from server.platform.statements import TRY_LOCK, run
-from server.tickets import blocks, tickets
+from server.platform.statements import TRY_LOCK, run, run_together
+from server.tickets import blocks, partner_events, tickets
 from server.webhooks import feed, rules, sequencing
 from server.webhooks.events import PartnerEvent, record
 from tests.support import described, gate
@@ -133,6 +133,13 @@ async def lock_sequencer(tx: AsyncConnection) -> None:
         await asyncio.sleep(0.01)
 
 
+async def expire(tx: AsyncConnection, ids: list[int], now: datetime) -> list[int]:
+    turn = await run_together(tx, *partner_events.take_turn(ids))
+    moved = await run(tx, tickets.expire(ids, ["ACTIVE"], actor="system", now=now))
+    await run(tx, partner_events.record_expired(moved, *turn, now=now))
+    return moved
+
+
 async def test_many_that_expire_have_their_numbers_with_the_move(
     market: Market, client: PartnerClient, db: Database
 ) -> None:
@@ -147,7 +154,7 @@ async def test_many_that_expire_have_their_numbers_with_the_move(
         await lock_sequencer(tx)
         await blocks.set_blocked(tx, {one: "ACTIVE"}, blocked=True, actor="admin:a", now=now)
         ids = [one, two, three]
-        assert await tickets.expire(tx, ids, ["ACTIVE"], actor="system", now=now) == set(ids)
+        assert await expire(tx, ids, now) == ids
         assert tuple((await tx.execute(WRITTEN)).one()) == (4, 1)
     found = await listed(client, after_cursor=before)
     assert [event.type for event in found] == [rules.TICKET_BLOCKED, *[rules.TICKET_EXPIRED] * 3]
@@ -162,7 +169,7 @@ async def test_they_wait_for_the_sequencer_where_it_is_at_work(
     async with db.transaction() as at_work:
         await lock_sequencer(at_work)
         async with db.transaction() as tx:
-            await tickets.expire(tx, [ticket_id], ["ACTIVE"], actor="system", now=now)
+            await expire(tx, [ticket_id], now)
         assert not await market.value(NONE_WAITS)
     await market.until(NONE_WAITS)
     (event,) = await listed(client, after_cursor=before)
