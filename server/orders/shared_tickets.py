@@ -73,7 +73,7 @@ wanted AS (
   WHERE ticket_id = ANY($1::bigint[]) AND passenger_index < 0)
 """
 _READ_MEMBERS = Statement(
-    f"WITH {_WANTED} SELECT shared_id, ticket_id, state FROM ({_MEMBERS}) m",  # noqa: S608 - our own
+    f"WITH {_WANTED} SELECT shared_id, ticket_id, state FROM ({_MEMBERS}) m",  # noqa: S608
     lambda shared_id, *member: (shared_id, SharedMember(*member)),
 )
 # what is used up may be reversed, so it goes along; what was given back, or is over, does not

@@ -29,6 +29,7 @@ from server.platform.job_runs import (
     states,
 )
 from server.platform.schedule import Job, JobEnd, Jobs, Progress, lag_seconds
+from server.platform.statements import Transaction
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ async def test_others_go_on_while_the_schedule_is_started_again(db: Database) ->
     async def broken(tx: AsyncConnection, now: datetime) -> bool:
         raise ValueError("it cannot")
 
-    async def heard(tx: AsyncConnection, end: JobEnd) -> None:
+    async def heard(tx: Transaction, end: JobEnd) -> None:
         if end.job_name == "broken" and not failed.is_set():
             failed.set()
             raise RuntimeError("nor can this be noted")

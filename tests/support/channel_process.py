@@ -26,7 +26,7 @@ from server.platform.database import Database
 from server.platform.loops import Loops
 from server.platform.outbox import Postpone, Task
 from server.platform.ratelimit import RateLimiter
-from server.platform.schedule import Progress
+from server.platform.schedule import Pipelined, Progress
 from server.platform.statements import run
 from server.stock.ids import DIRECT, stock_id
 from server.stock.models import stocks
@@ -102,7 +102,9 @@ class PushingProcess:
 
     async def job(self, name: str) -> Progress | bool:
         (job,) = [each for each in jobs(load_settings()) if each.name == name]
-        return await self.db.in_transaction(lambda tx: job.work(tx, datetime.now(UTC)))
+        work = job.work
+        assert not isinstance(work, Pipelined)
+        return await self.db.in_transaction(lambda tx: work(tx, datetime.now(UTC)))
 
     async def watch(self) -> int:
         watch = ThresholdWatch(self.db, timetable.ZONE, Loops())
