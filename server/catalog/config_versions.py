@@ -30,7 +30,7 @@ from server.catalog import pricing
 from server.catalog.models import config_versions
 from server.catalog.policy import Policy
 from server.platform.errors import DomainError, Reason, invalid, not_found
-from server.platform.statements import run
+from server.platform.statements import Command, Statement, run
 
 PRODUCT, ROUTE_FARES, PROMOTION = "PRODUCT", "ROUTE_FARES", "PROMOTION"
 DRAFT, SCHEDULED, PUBLISHED = "DRAFT", "SCHEDULED", "PUBLISHED"
@@ -38,6 +38,13 @@ SUPERSEDED, DISCARDED = "SUPERSEDED", "DISCARDED"
 SYSTEM = "system"
 RESOURCE = "config_version"
 FOUND = "found so: changed by another way than through its versions"
+_IS_DUE = Statement(
+    """
+SELECT EXISTS (
+  SELECT FROM config_versions WHERE state = 'SCHEDULED' AND effective_time <= $1::timestamptz)
+""",
+    bool,
+)
 
 ConfigContent = Mapping[str, Any]
 """All of an object that has versions, as JSON, by the names of its columns."""
@@ -339,6 +346,11 @@ async def members(tx: AsyncConnection, change_set_id: str) -> list[ConfigVersion
     if not rows:
         raise not_found("change set", change_set_id)
     return sorted((ConfigVersion(**row) for row in rows), key=lambda each: each.name)
+
+
+def is_due(now: datetime) -> Command[bool]:
+    """Whether there is a version whose time has come."""
+    return _IS_DUE(now)
 
 
 async def due(tx: AsyncConnection, now: datetime, *, limit: int) -> list[ConfigVersion]:

@@ -31,6 +31,7 @@ from server.platform.clock import now
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid
 from server.platform.loops import Loops, Polling
+from server.platform.statements import run
 
 MAX_AHEAD = timedelta(days=730)
 """A version is scheduled at most this long before its time."""
@@ -382,8 +383,11 @@ class ScheduledVersions:
             pass
 
     async def look(self) -> None:
-        """Looks once."""
-        await apply_due(self._db, now())
+        """Looks once. Raises DATABASE_UNAVAILABLE."""
+        async with self._db.pipeline() as pipeline, pipeline.autocommit():
+            (is_due,) = await run(pipeline, config_versions.is_due(now()))
+        if is_due:
+            await apply_due(self._db, now())
 
     def start(self) -> None:
         """Begins to look."""

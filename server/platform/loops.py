@@ -13,7 +13,7 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 
 import structlog
 
@@ -46,7 +46,7 @@ class Polling:
         interval_seconds: from the end of one look to the beginning of the next.
         jitter_seconds: up to so much longer by chance, so that processes take turns.
         spacing_seconds: from the end of a look to the next at the least, however often it is woken.
-        at_once: whether the first look comes at the start; else after the interval.
+        at_once: whether the first look comes at the start; else within the interval, by chance.
         timeout_seconds: after them a look is cancelled, which is a TimeoutError.
         tolerated: errors of a look that are logged, and followed by the next one; it is not woken
             before, since that mends nothing. Any other error ends the run, to be started again.
@@ -167,8 +167,9 @@ class Loop:
         return None
 
     async def _poll(self, polling: Polling) -> None:
-        if not polling.at_once:
-            await self._wait(polling, self._woken)
+        if not polling.at_once:  # loops that start together shall not look together ever after
+            first = random.uniform(0.0, polling.interval_seconds)  # noqa: S311
+            await self._wait(replace(polling, interval_seconds=first), self._woken)
         while polling.wanted() and not self.is_ending:
             self._woken.clear()
             waits_for = self._woken

@@ -46,6 +46,10 @@ MOST_RETRY_SECONDS = 60.0
 """A run that failed is followed by the next after so long, each time twice as long, up to a
 minute.
 """
+PIECES_AT_ONCE = 3
+"""So many jobs do a piece at the same time, however many are due: the others take turns, and calls
+keep their connections.
+"""
 PURGED_AT_ONCE = 5_000
 """Rows removed in one transaction."""
 LOCK_SPACE = 0x44545402
@@ -178,6 +182,7 @@ class Jobs:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._failures: dict[str, tuple[int, float]] = {}
         self._failed: asyncio.Future[None] | None = None
+        self._turns = asyncio.Semaphore(PIECES_AT_ONCE)
         loops = loops or Loops()
         self._leadership = Leadership(db, loops, self._lead)
         self._loop = loops.add("jobs", self._schedule)
@@ -209,7 +214,8 @@ class Jobs:
         failure is logged.
         """
         try:
-            claimed = await self._claim(job)
+            async with self._turns:
+                claimed = await self._claim(job)
         except DomainError as error:  # the database is away or a race is lost: next time
             log.warning("job.not_begun", job=job.name, error=error.message)
             return
@@ -221,10 +227,13 @@ class Jobs:
         now = datetime.now(UTC)
         async with self._db.transaction() as tx:
             states = await job_runs.states(tx)
-        for name, job in self.table.items():
+            lags = {
+                name: await lag_seconds(tx, job, states.get(name, JobState(name)), now)
+                for name, job in self.table.items()
+            }
+        for name, lag in lags.items():
             state = states.get(name, JobState(name))
-            async with self._db.transaction() as tx:
-                JOB_LAG.labels(name).set(await lag_seconds(tx, job, state, now))
+            JOB_LAG.labels(name).set(lag)
             JOB_PAUSED.labels(name).set(0 if state.paused_time is None else 1)
 
     # What runs when
@@ -330,8 +339,9 @@ class Jobs:
         made, ended = claimed, None
         try:
             while True:
-                at = time.monotonic()
-                made, ended = await self._piece(job, made)
+                async with self._turns:
+                    at = time.monotonic()
+                    made, ended = await self._piece(job, made)
                 if ended:
                     break
                 await asyncio.sleep(at + job.spacing_seconds - time.monotonic())
