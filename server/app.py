@@ -40,6 +40,7 @@ from server.audit import tasks as audit_tasks
 from server.audit import trail
 from server.audit.chain_keys import ChainKeys
 from server.audit.chaining import AuditSequencer
+from server.audit.job_control import JobTable
 from server.audit.job_trail import note_run
 from server.catalog import tasks as catalog_tasks
 from server.channels import tasks as channel_tasks
@@ -72,7 +73,7 @@ from server.platform.metrics import POOL, exposition
 from server.platform.proxies import is_loopback
 from server.platform.ratelimit import RateLimiter
 from server.platform.schedule import Job, Jobs
-from server.platform.task_worker import TaskWorker
+from server.platform.task_worker import TaskKind, TaskWorker
 from server.redemption import tasks as redemption_tasks
 from server.reports import tasks as report_tasks
 from server.reports.state_counts import StateMetrics
@@ -142,6 +143,7 @@ class App:
         self._watcher: Watcher
         self._interceptor: interceptor.Interceptor
         self._wechat: WechatClient | None
+        self._kinds: dict[str, TaskKind]
         self._rest = AsyncExitStack()
         self.ports: dict[str, int] = {}
 
@@ -236,7 +238,9 @@ class App:
         self._watcher, self._wechat = domain.ticketing.watcher, domain.wechat
         pusher = start_channels(stack, platform, domain.catalogues, redis_url)
         kinds = {**domain.task_kinds, **pusher.kinds()}
-        start_part(stack, "outbox", TaskWorker(platform.db, kinds, loops=self.loops))
+        self._kinds, is_paused = kinds, platform.jobs.is_paused
+        worker = TaskWorker(platform.db, kinds, is_paused=is_paused, loops=self.loops)
+        start_part(stack, "outbox", worker)
         self._interceptor = interceptor.Interceptor(
             DESCRIPTORS,
             domain.identity,
@@ -304,7 +308,7 @@ class App:
             zone=zone,
             changes=domain.ticketing.change_handler,
             wechat=wechat,
-            jobs=platform.jobs.table,
+            jobs=JobTable(platform.jobs.table, self._kinds),
         )
         ticketing = TicketingServicer(db, repeats, pages, domain.ticketing)
         return [

@@ -86,8 +86,25 @@ def kinds(db: Database) -> dict[str, TaskKind]:
     """The kinds of tasks, by name."""
     departures = DepartureTasks(db)
     return {
-        FOLLOW_CANCELLATION: TaskKind(departures.follow_cancellation, max_attempts=MOST_ATTEMPTS),
-        FOLLOW_MOVE: TaskKind(departures.follow_move, max_attempts=MOST_ATTEMPTS),
+        FOLLOW_CANCELLATION: TaskKind(
+            departures.follow_cancellation,
+            max_attempts=MOST_ATTEMPTS,
+            about=About(
+                "Has orders follow a cancelled departure: what waits for payment is cancelled, what"
+                " was sold given back or left to the travellers' choice. Each departure stays open"
+                " until its tickets are final.",
+                "处理已取消班次的订单：取消待支付订单，已售票券退款或等待旅客选择。"
+                "每个班次在其票券全部终结前保持未完成。",
+            ),
+        ),
+        FOLLOW_MOVE: TaskKind(
+            departures.follow_move,
+            max_attempts=MOST_ATTEMPTS,
+            about=About(
+                "Has sold tickets follow a departure whose time was moved.",
+                "将已售票券更新为改点班次的新时间。",
+            ),
+        ),
     }
 
 

@@ -32,6 +32,7 @@ from server.channels.wire import Codec, Entry
 from server.platform.database import Database
 from server.platform.outbox import NewTask, Postpone, Task, enqueue
 from server.platform.statements import run
+from server.platform.schedule import About
 from server.platform.task_worker import TaskKind
 
 WORK_OUT = "channel.work_out"
@@ -74,8 +75,23 @@ class Pusher:
     def kinds(self) -> dict[str, TaskKind]:
         """The tasks of channels."""
         return {
-            WORK_OUT: TaskKind(self.work_out, most_seconds=120.0),
-            PUSH: TaskKind(self.push, max_at_once=16, most_seconds=120.0),
+            WORK_OUT: TaskKind(
+                self.work_out,
+                most_seconds=120.0,
+                about=About(
+                    "Works out the prices and quantities that an outside channel is to know.",
+                    "计算外部渠道应得的价格与可售数量。",
+                ),
+            ),
+            PUSH: TaskKind(
+                self.push,
+                max_at_once=16,
+                most_seconds=120.0,
+                about=About(
+                    "Sends prices and quantities to an outside channel.",
+                    "向外部渠道推送价格与可售数量。",
+                ),
+            ),
         }
 
     async def work_out(self, task: Task) -> None:

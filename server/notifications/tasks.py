@@ -45,4 +45,8 @@ def kinds(db: Database) -> dict[str, TaskKind]:
 
         await db.in_transaction(work)
 
-    return {deliveries.KIND: TaskKind(replay)}
+    about = About(
+        "Sends a message to a traveller again whose dead letter was replayed.",
+        "重新发送已重放的旅客消息死信。",
+    )
+    return {deliveries.KIND: TaskKind(replay, about=about)}

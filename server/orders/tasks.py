@@ -39,7 +39,11 @@ def kinds(db: Database) -> dict[str, TaskKind]:
 
         await db.in_transaction(work)
 
-    return {completion.COMPLETE_ORDER: TaskKind(complete)}
+    about = About(
+        "Completes orders that were locked when their last ticket was used.",
+        "补完成末张票券核销时被锁定的订单。",
+    )
+    return {completion.COMPLETE_ORDER: TaskKind(complete, about=about)}
 
 
 REMIND_CADENCE = timedelta(minutes=1)

@@ -31,6 +31,7 @@ from server.platform import outbox
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.outbox import NewTask, Task
+from server.platform.schedule import About
 from server.platform.statements import Statement, run, run_together
 from server.platform.task_worker import TaskKind
 from server.tickets import tickets
@@ -140,7 +141,11 @@ class PaymentWebhooks:
 
     def kinds(self) -> dict[str, TaskKind]:
         """The handler of stored messages."""
-        return {KIND: TaskKind(self.handle)}
+        about = About(
+            "Handles partners' payment webhooks: activates what was paid for.",
+            "处理分销商的支付 Webhook：激活已付款的票券。",
+        )
+        return {KIND: TaskKind(self.handle, about=about)}
 
     async def rotate_secret(
         self,

@@ -20,7 +20,11 @@ EXPIRY_CADENCE = timedelta(seconds=10)
 def kinds(db: Database) -> dict[str, TaskKind]:
     """The kinds of tasks, by name."""
     departures = PartnerDepartures(db)
-    return {PARTNERS_FOLLOW: TaskKind(departures.follow, max_attempts=MOST_ATTEMPTS)}
+    about = About(
+        "Has partners' tickets and reservations follow a cancelled or moved departure.",
+        "使分销商的票券与预留跟随班次的取消或改点。",
+    )
+    return {PARTNERS_FOLLOW: TaskKind(departures.follow, max_attempts=MOST_ATTEMPTS, about=about)}
 
 
 def jobs(settings: Settings) -> list[Job]:

@@ -67,14 +67,41 @@ def kinds(
         PaymentTasks(db, client, payment_handler),
     )
     return {
-        NOTICE: TaskKind(notices.handle, max_at_once=MOST_AT_ONCE),
-        QUERY_PAYMENT: TaskKind(payments_.query, max_attempts=MOST_ATTEMPTS),
-        CLOSE_PAYMENT: TaskKind(payments_.close, max_attempts=MOST_ATTEMPTS),
+        NOTICE: TaskKind(
+            notices.handle,
+            max_at_once=MOST_AT_ONCE,
+            about=About(
+                "Handles WeChat's notices of payments and refunds; a payment that comes late is"
+                " honoured if there is stock, else given back.",
+                "处理微信的支付与退款通知；迟到的支付有库存则出票，否则退回。",
+            ),
+        ),
+        QUERY_PAYMENT: TaskKind(
+            payments_.query,
+            max_attempts=MOST_ATTEMPTS,
+            about=About(
+                "Asks WeChat what became of a payment whose notice did not come.",
+                "查询未收到通知的支付结果。",
+            ),
+        ),
+        CLOSE_PAYMENT: TaskKind(
+            payments_.close,
+            max_attempts=MOST_ATTEMPTS,
+            about=About(
+                "Closes payments of orders that are no longer waiting; one that was paid after all"
+                " is settled.",
+                "关闭不再等待付款的订单的支付；若其间已付款则照常处理。",
+            ),
+        ),
         RECONCILE: TaskKind(
             Reconciler(db, client).handle,
             max_attempts=RECONCILE_ATTEMPTS,
             max_at_once=1,
             most_seconds=RECONCILE_SECONDS,
+            about=About(
+                "Compares a day's bill of WeChat with our payments and refunds.",
+                "将微信某日账单与本系统的支付和退款核对。",
+            ),
         ),
         **refund_kinds(db, client),
     }
@@ -84,7 +111,21 @@ def refund_kinds(db: Database, client: WechatClient) -> dict[str, TaskKind]:
     """Those of refunds."""
     tasks = RefundTasks(db, client)
     until_settled = partial(TaskKind, max_attempts=MOST_ATTEMPTS, on_give_up=tasks.give_up)
-    return {refunds.SEND: until_settled(tasks.send), refunds.QUERY: until_settled(tasks.query)}
+    return {
+        refunds.SEND: until_settled(
+            tasks.send,
+            about=About(
+                "Asks WeChat to give money back, until it is settled.", "向微信申请退款直至有结果。"
+            ),
+        ),
+        refunds.QUERY: until_settled(
+            tasks.query,
+            about=About(
+                "Asks WeChat how far a refund is, until it is settled.",
+                "查询退款进度直至有结果。",
+            ),
+        ),
+    }
 
 
 def jobs(settings: Settings) -> list[Job]:

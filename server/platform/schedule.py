@@ -177,6 +177,7 @@ class Jobs:
         self._on_end = on_end
         self.table = {job.name: job for job in table}
         self._db = db
+        self._pausable = {*self.table}
         self._worker = worker_name()
         self._stopping = asyncio.Event()
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -232,8 +233,10 @@ class Jobs:
                 for name, job in self.table.items()
             }
         for name, lag in lags.items():
-            state = states.get(name, JobState(name))
             JOB_LAG.labels(name).set(lag)
+        self._pausable |= states.keys()
+        for name in self._pausable:
+            state = states.get(name, JobState(name))
             JOB_PAUSED.labels(name).set(0 if state.paused_time is None else 1)
 
     # What runs when
@@ -281,6 +284,7 @@ class Jobs:
         if not leads:
             for name in self.table:  # another measures it
                 JOB_LAG.labels(name).set(0)
+            for name in self._pausable:
                 JOB_PAUSED.labels(name).set(0)
 
     async def _look(self) -> None:

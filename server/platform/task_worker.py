@@ -31,7 +31,9 @@ from server.platform.outbox import (
     Postpone,
     Task,
 )
+from server.platform.schedule import About
 from server.platform.statements import Statement, commit_with
+from server.platform.task_queues import queue_code
 
 POLL_SECONDS = 0.5
 """How often a process looks for due tasks that another one has enqueued."""
@@ -159,6 +161,7 @@ class TaskKind:
         most_seconds: after them the handler is cancelled, which is a failure.
         on_give_up: what follows when a task is given up, in the transaction that makes it a
             dead letter, with its last error; what waits for the task is then somebody's to see to.
+        about: what it does, for ListJobs.
     """
 
     handle: Handler
@@ -166,6 +169,7 @@ class TaskKind:
     max_at_once: int = 4
     most_seconds: float = 30.0
     on_give_up: GiveUp | None = None
+    about: About = About()
 
 
 def back_off_seconds(attempt: int) -> float:
@@ -180,9 +184,13 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _never(_code: str) -> bool:
+    return False
+
+
 class TaskWorker:
     """Runs the tasks of the given kinds in one process; those of other kinds are left to other
-    processes.
+    processes, and those of a queue that `is_paused`, by its code, wait.
     """
 
     def __init__(
@@ -190,6 +198,7 @@ class TaskWorker:
         db: Database,
         kinds: Mapping[str, TaskKind],
         *,
+        is_paused: Callable[[str], bool] = _never,
         clock: Clock = _utc_now,
         poll_seconds: float | None = None,
         stop_seconds: float = STOP_SECONDS,
@@ -198,6 +207,7 @@ class TaskWorker:
         self._db = db
         self._kinds = kinds
         self._clock = clock
+        self._is_paused = is_paused
         self._stop_seconds = stop_seconds
         self._running: dict[asyncio.Task[None], Task] = {}
         self._full: set[str] = set()
@@ -272,7 +282,7 @@ class TaskWorker:
         rooms = {
             name: kind.max_at_once - busy[name]
             for name, kind in self._kinds.items()
-            if busy[name] < kind.max_at_once
+            if busy[name] < kind.max_at_once and not self._is_paused(queue_code(name))
         }
         if not rooms:
             self._full = set(self._kinds)

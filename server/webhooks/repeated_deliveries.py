@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import Database
 from server.platform.outbox import NewTask, Postpone, Task, enqueue
+from server.platform.schedule import About
 from server.platform.statements import Command, Statement, run
 from server.platform.task_worker import TaskKind
 from server.webhooks.deliveries import REPLAYED
@@ -75,4 +76,8 @@ def kind(db: Database) -> TaskKind:
         await db.in_transaction(work)
         return None
 
-    return TaskKind(handle)
+    about = About(
+        "Delivers events of a sandbox a second time, as it asked for.",
+        "按沙箱要求将事件重复投递一次。",
+    )
+    return TaskKind(handle, about=about)

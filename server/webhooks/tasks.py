@@ -59,6 +59,12 @@ def kinds(db: Database) -> dict[str, TaskKind]:
         await db.in_transaction(work)
 
     return {
-        deliveries.KIND: TaskKind(replay),
+        deliveries.KIND: TaskKind(
+            replay,
+            about=About(
+                "Delivers a webhook again whose dead letter was replayed.",
+                "重新投递已重放的 Webhook 死信。",
+            ),
+        ),
         repeated_deliveries.KIND: repeated_deliveries.kind(db),
     }

@@ -1,16 +1,22 @@
-"""Jobs in an administrator's hands: the list, a run now, a pause, and the history, each audited."""
+"""Jobs and queues in an administrator's hands: the list, a run now, a pause, and the history, each
+audited.
+"""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from deeptravel.admin.v1 import job_pb2
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select
 
 from server.app import jobs
+from server.catalog.departures import FOLLOW_CANCELLATION
+from server.catalog.timetables import FOLLOW_MOVE
 from server.platform.errors import Reason
 from server.platform.job_runs import job_history, job_runs
+from server.platform.outbox import outbox_tasks, task_id
 from server.platform.schedule import Jobs
+from server.platform.task_queues import queue_code
 from tests.support.admin_client import AdminClient
 from tests.support.waiting import WAIT_SECONDS
 
@@ -34,8 +40,9 @@ async def listed(client: AdminClient, name: str = JOB) -> Any:
 async def test_every_job_is_listed_with_how_it_stands(admin_client: AdminClient) -> None:
     await fresh(admin_client)
     found = (await admin_client.do("ListJobs")).jobs
+    queues = map(queue_code, (FOLLOW_CANCELLATION, FOLLOW_MOVE))
     assert [job.job_code for job in found] == sorted(
-        job.name for job in jobs(admin_client.node.settings)
+        (*(job.name for job in jobs(admin_client.node.settings)), *queues)
     )
     job = await listed(admin_client)
     assert job.cadence.ToTimedelta() == timedelta(minutes=10)
@@ -99,7 +106,70 @@ async def ended(client: AdminClient, run_id: str) -> Any:
             await asyncio.sleep(0.05)
 
 
+async def put_tasks(client: AdminClient, now: datetime) -> None:
+    """Tasks of departure.cancelled in every state: (key, state, due in seconds, attempts, leased,
+    error, updated before seconds).
+    """
+    failed = "UNAVAILABLE: WeChat is away"
+    async with client.node.db.transaction() as tx:
+        await tx.execute(delete(outbox_tasks))
+        for key, state, due, attempts, leased, error, age in (
+            ("late", "OPEN", -90, 0, False, None, 0),
+            ("failing", "OPEN", 500, 3, False, failed, 0),
+            ("trying", "OPEN", -5, 4, True, failed, 0),
+            ("postponed", "OPEN", 500, 0, False, failed, 0),
+            ("dead", "DEAD", 0, 9, False, "gave up", 900),
+            ("done", "DONE", 0, 1, False, None, 60),
+            ("done-before", "DONE", 0, 1, False, None, 900),
+        ):
+            await tx.execute(
+                insert(outbox_tasks).values(
+                    task_id=task_id(now),
+                    kind=FOLLOW_CANCELLATION,
+                    key=key,
+                    payload={},
+                    state=state,
+                    due_time=now + timedelta(seconds=due),
+                    attempts=attempts,
+                    lease_until=now + timedelta(minutes=1) if leased else None,
+                    last_error=error,
+                    create_time=now,
+                    update_time=now - timedelta(seconds=age),
+                )
+            )
+
+
+async def test_a_queue_is_listed_run_and_paused(admin_client: AdminClient) -> None:
+    """Seen red with `attempts > 0` taken out of what a run makes due: the postponed one was too."""
+    code, now = queue_code(FOLLOW_CANCELLATION), datetime.now(UTC)
+    await put_tasks(admin_client, now)
+    queue = await listed(admin_client, code)
+    assert queue.kind == job_pb2.JOB_KIND_QUEUE
+    counts = queue.open_tasks, queue.failing_tasks, queue.dead_tasks, queue.done_tasks
+    assert counts == (4, 2, 1, 1)
+    assert queue.next_time.ToDatetime(UTC) == now - timedelta(seconds=90)
+    assert queue.lag.ToTimedelta() >= timedelta(seconds=90)
+    assert queue.last_error
+    assert not queue.HasField("cadence")
+    answer = await admin_client.do("RunJob", job_code=code)
+    assert (answer.run_id, answer.tasks) == ("", 1)
+    async with admin_client.node.db.transaction() as tx:
+        columns = outbox_tasks.c.key, outbox_tasks.c.due_time
+        due = {key: time for key, time in await tx.execute(select(*columns)) if time > now}
+    assert due.keys() == {"failing", "postponed"}
+    assert due["failing"] < now + timedelta(minutes=5) < due["postponed"]
+    paused = (await admin_client.do("PauseJob", job_code=code, comment="WeChat is away")).job
+    assert (paused.paused_by, paused.open_tasks) == ("admin:root", 4)
+    assert not paused.HasField("next_time")
+    resumed = (await admin_client.do("ResumeJob", job_code=code)).job
+    assert (resumed.paused_by, resumed.HasField("next_time")) == ("", True)
+    actions = [event.action for event in await admin_client.trail("job", code)]
+    assert actions == ["resume", "pause", "run"]
+
+
 async def test_unknown_jobs_are_refused(admin_client: AdminClient) -> None:
+    refused = await admin_client.refused("ListJobRuns", job_code=queue_code(FOLLOW_MOVE))
+    assert refused.reason == Reason.INVALID_FIELD
     for method, fields in (
         ("RunJob", {}),
         ("PauseJob", {"comment": "a test"}),

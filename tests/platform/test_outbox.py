@@ -21,6 +21,7 @@ from server.platform.metrics import OUTBOX_DEPTH, OUTBOX_OLDEST, OUTBOX_TASKS
 from server.platform.outbox import LeaseLostError, NewTask, Postpone, Task
 from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Statement, commit_with, run
+from server.platform.task_queues import queue_code
 from server.platform.task_worker import TaskKind, TaskWorker
 from tests.support.outbox import Seen, TaskHandler, a_client, effects
 from tests.support.waiting import WAIT_SECONDS, until
@@ -67,6 +68,20 @@ async def test_not_before_it_is_due(client: TaskHandler) -> None:
     assert await process.drain() == 0
     client.clock.forward(1)
     assert await process.drain() == 1
+
+
+async def test_a_paused_queue_waits_and_others_do_not(client: TaskHandler) -> None:
+    """Seen red with the pause not asked about: both were done."""
+    seen, paused = Seen(), {queue_code("tell")}
+    kinds = {kind: TaskKind(seen.handle) for kind in ("tell", "write")}
+    process = client.outbox(kinds, is_paused=paused.__contains__)
+    await client.ask("waits")
+    await client.ask("goes", kind="write")
+    assert await process.drain() == 1
+    assert seen.keys == ["goes"]
+    paused.clear()
+    assert await process.drain() == 1
+    assert seen.keys == ["goes", "waits"]
 
 
 async def test_same_work_is_open_once(client: TaskHandler) -> None:

@@ -22,8 +22,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message_factory import GetMessageClass
 from sqlalchemy import insert, text
 
+from server.aftersales import tasks as aftersales_tasks
 from server.api.admin.servicer import AdminServicer
 from server.app import jobs
+from server.audit.job_control import JobTable
 from server.audit.records import By
 from server.catalog.cities import City, Stop, create_cities, create_stops
 from server.catalog.routes import Route, create_route
@@ -73,7 +75,9 @@ ADMIN_SERVICE = Offer(
         *(node.db, node.identity, node.repeats, node.pages),
         zone=node.settings.zone,
         changes=disruption_calls.ticket_changes(node),
-        jobs={job.name: job for job in jobs(node.settings)},
+        jobs=JobTable(
+            {job.name: job for job in jobs(node.settings)}, aftersales_tasks.kinds(node.db)
+        ),
     ),
 )
 

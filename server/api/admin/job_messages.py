@@ -1,14 +1,15 @@
-"""Messages of jobs."""
+"""Messages of jobs and queues."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from deeptravel.admin.v1 import job_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from server.api import convert
 from server.api.convert import timestamp
-from server.audit.job_control import JobStanding
-from server.platform.job_runs import EndedRun
+from server.audit.job_control import JobStanding, QueueStanding, Standing
+from server.platform.job_runs import EndedRun, JobState
 from server.platform.stuck import Stuck
 
 OUTCOMES = convert.enum_numbers(job_pb2.JobOutcome)
@@ -26,10 +27,13 @@ def duration(seconds: float) -> Duration:
     return message
 
 
-def job(standing: JobStanding) -> job_pb2.Job:
-    """A job, and how it stands."""
+def job(standing: Standing) -> job_pb2.Job:
+    """A job or queue, and how it stands."""
+    if isinstance(standing, QueueStanding):
+        return _queue(standing)
     made, state = standing.job, standing.state
     return job_pb2.Job(
+        kind=job_pb2.JOB_KIND_CLOCK,
         job_code=made.name,
         description_en=made.about.en,
         description_zh=made.about.zh,
@@ -44,16 +48,40 @@ def job(standing: JobStanding) -> job_pb2.Job:
         worker=state.worker or "",
         run_id=str(state.run_id or state.asked_run_id or ""),
         items=state.items or 0,
-        paused_by=state.paused_by or "",
-        paused_time=timestamp(state.paused_time),
-        pause_comment=state.pause_comment or "",
         protects_stock=made.protects_stock,
+        **_pause(state),
     )
 
 
-def paused(standing: JobStanding) -> job_pb2.PauseJobResponse:
-    """A job that was paused, with what that means."""
-    stock = standing.job.protects_stock
+def _queue(standing: QueueStanding) -> job_pb2.Job:
+    about, queue = standing.kind.about, standing.queue
+    return job_pb2.Job(
+        kind=job_pb2.JOB_KIND_QUEUE,
+        job_code=standing.state.job_name,
+        description_en=about.en,
+        description_zh=about.zh,
+        last_error=queue.last_error or "",
+        next_time=timestamp(None if standing.state.paused_time else queue.next_time),
+        lag=duration(standing.lag_seconds),
+        open_tasks=queue.open,
+        failing_tasks=queue.failing,
+        dead_tasks=queue.dead,
+        done_tasks=queue.done,
+        **_pause(standing.state),
+    )
+
+
+def _pause(state: JobState) -> dict[str, Any]:
+    return {
+        "paused_by": state.paused_by or "",
+        "paused_time": timestamp(state.paused_time),
+        "pause_comment": state.pause_comment or "",
+    }
+
+
+def paused(standing: Standing) -> job_pb2.PauseJobResponse:
+    """A job or queue that was paused, with what that means."""
+    stock = isinstance(standing, JobStanding) and standing.job.protects_stock
     return job_pb2.PauseJobResponse(
         job=job(standing),
         warning_en=STOCK_EN if stock else OVERDUE_EN,

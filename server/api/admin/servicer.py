@@ -89,7 +89,7 @@ class AdminServicer(
         zone: ZoneInfo,
         changes: ChangeHandler,
         wechat: WechatClient | None = None,
-        jobs: JobTable | None = None,
+        jobs: JobTable,
     ) -> None:
         self._db = db
         self._identity = identity
@@ -100,7 +100,7 @@ class AdminServicer(
         self._changes, self._seals = changes, changes.seals
         self._wechat = wechat
         self._dashboards = Recent(DASHBOARD_SECONDS)
-        self._jobs = jobs or {}
+        self._jobs = jobs
 
     async def AdminLogin(
         self,

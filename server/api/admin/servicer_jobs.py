@@ -1,4 +1,4 @@
-"""The methods of AdminService about the jobs that run by the clock."""
+"""The methods of AdminService about the jobs that run by the clock, and the queues of tasks."""
 
 from datetime import datetime
 from uuid import UUID
@@ -28,15 +28,15 @@ class JobMethods(AdminMethods):
             found = await job_control.standings(
                 tx, self._jobs, after=page.after or "", limit=page.size + 1, now=clock.now()
             )
-        shown = page.cut(found, lambda last: last.job.name)
+        shown = page.cut(found, lambda last: last.state.job_name)
         return job_pb2.ListJobsResponse(jobs=map(messages.job, shown))
 
     @changing
     async def RunJob(
         self, request: job_pb2.RunJobRequest, call: ChangingCall[Admin]
     ) -> job_pb2.RunJobResponse:
-        run_id = await job_control.run_now(call.tx, self._jobs, request.job_code, **by(call))
-        return job_pb2.RunJobResponse(run_id=str(run_id))
+        asked = await job_control.run_now(call.tx, self._jobs, request.job_code, **by(call))
+        return job_pb2.RunJobResponse(run_id=str(asked.run_id or ""), tasks=asked.tasks)
 
     @changing
     async def PauseJob(

@@ -1829,14 +1829,17 @@ class AdminServiceServicer:
 
     def ListJobs(self, request, context):
         """Lists what the server does by the clock: when each job ran last and runs next, how late it is,
-        where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+        where it runs and who paused it; and the queues of tasks that calls leave: how many are open,
+        fail, were done or given up, and how long the oldest waits. Reasons: PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RunJob(self, request, context):
-        """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons: NOT_FOUND,
+        """Has a job run now, whatever its cadence, also one that is paused. Of a queue it has those tasks
+        tried now that wait for their next try after a failure; what is due later stays so, what was
+        given up is for ReplayTask, and a paused queue stays paused. Audited. Reasons: NOT_FOUND,
         JOB_RUNNING, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1845,7 +1848,8 @@ class AdminServiceServicer:
 
     def PauseJob(self, request, context):
         """Pauses a job in every process, within some seconds, until it is resumed; a run under way ends
-        after the piece it is at. Of one that is paused the first pause stays. Audited with the comment.
+        after the piece it is at. Of a queue no task is begun meanwhile: tasks come in and wait, those
+        under way end. Of one that is paused the first pause stays. Audited with the comment.
         Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1853,7 +1857,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeJob(self, request, context):
-        """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
+        """Has a paused job or queue go on: it does what is due since. One that is not paused stays as it
+        is.
         Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1870,8 +1875,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListJobRuns(self, request, context):
-        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
-        NOT_FOUND, PAGE_TOKEN_INVALID.
+        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. A queue has no
+        runs. Reasons: NOT_FOUND, INVALID_FIELD (a queue), PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

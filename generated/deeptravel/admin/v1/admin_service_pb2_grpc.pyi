@@ -389,19 +389,24 @@ class AdminServiceStub:
     """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]
     """Lists what the server does by the clock: when each job ran last and runs next, how late it is,
-    where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+    where it runs and who paused it; and the queues of tasks that calls leave: how many are open,
+    fail, were done or given up, and how long the oldest waits. Reasons: PAGE_TOKEN_INVALID.
     """
     RunJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.RunJobRequest, _job_pb2.RunJobResponse]
-    """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons: NOT_FOUND,
+    """Has a job run now, whatever its cadence, also one that is paused. Of a queue it has those tasks
+    tried now that wait for their next try after a failure; what is due later stays so, what was
+    given up is for ReplayTask, and a paused queue stays paused. Audited. Reasons: NOT_FOUND,
     JOB_RUNNING, IDEMPOTENCY_MISMATCH.
     """
     PauseJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.PauseJobRequest, _job_pb2.PauseJobResponse]
     """Pauses a job in every process, within some seconds, until it is resumed; a run under way ends
-    after the piece it is at. Of one that is paused the first pause stays. Audited with the comment.
+    after the piece it is at. Of a queue no task is begun meanwhile: tasks come in and wait, those
+    under way end. Of one that is paused the first pause stays. Audited with the comment.
     Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     ResumeJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.ResumeJobRequest, _job_pb2.ResumeJobResponse]
-    """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
+    """Has a paused job or queue go on: it does what is due since. One that is not paused stays as it
+    is.
     Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     ListStuck: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListStuckRequest, _job_pb2.ListStuckResponse]
@@ -410,8 +415,8 @@ class AdminServiceStub:
     Reasons: PAGE_TOKEN_INVALID.
     """
     ListJobRuns: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListJobRunsRequest, _job_pb2.ListJobRunsResponse]
-    """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
-    NOT_FOUND, PAGE_TOKEN_INVALID.
+    """Lists runs of jobs that ended, newest first, by page, as long as they are kept. A queue has no
+    runs. Reasons: NOT_FOUND, INVALID_FIELD (a queue), PAGE_TOKEN_INVALID.
     """
     ListRoutes: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListRoutesRequest, _catalog_pb2.ListRoutesResponse]
     """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -1264,19 +1269,24 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Lists what the server does by the clock: when each job ran last and runs next, how late it is,
-    where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+    where it runs and who paused it; and the queues of tasks that calls leave: how many are open,
+    fail, were done or given up, and how long the oldest waits. Reasons: PAGE_TOKEN_INVALID.
     """
     RunJob: _aio.UnaryUnaryMultiCallable[_job_pb2.RunJobRequest, _job_pb2.RunJobResponse]  # type: ignore[assignment]
-    """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons: NOT_FOUND,
+    """Has a job run now, whatever its cadence, also one that is paused. Of a queue it has those tasks
+    tried now that wait for their next try after a failure; what is due later stays so, what was
+    given up is for ReplayTask, and a paused queue stays paused. Audited. Reasons: NOT_FOUND,
     JOB_RUNNING, IDEMPOTENCY_MISMATCH.
     """
     PauseJob: _aio.UnaryUnaryMultiCallable[_job_pb2.PauseJobRequest, _job_pb2.PauseJobResponse]  # type: ignore[assignment]
     """Pauses a job in every process, within some seconds, until it is resumed; a run under way ends
-    after the piece it is at. Of one that is paused the first pause stays. Audited with the comment.
+    after the piece it is at. Of a queue no task is begun meanwhile: tasks come in and wait, those
+    under way end. Of one that is paused the first pause stays. Audited with the comment.
     Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     ResumeJob: _aio.UnaryUnaryMultiCallable[_job_pb2.ResumeJobRequest, _job_pb2.ResumeJobResponse]  # type: ignore[assignment]
-    """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
+    """Has a paused job or queue go on: it does what is due since. One that is not paused stays as it
+    is.
     Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     ListStuck: _aio.UnaryUnaryMultiCallable[_job_pb2.ListStuckRequest, _job_pb2.ListStuckResponse]  # type: ignore[assignment]
@@ -1285,8 +1295,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Reasons: PAGE_TOKEN_INVALID.
     """
     ListJobRuns: _aio.UnaryUnaryMultiCallable[_job_pb2.ListJobRunsRequest, _job_pb2.ListJobRunsResponse]  # type: ignore[assignment]
-    """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
-    NOT_FOUND, PAGE_TOKEN_INVALID.
+    """Lists runs of jobs that ended, newest first, by page, as long as they are kept. A queue has no
+    runs. Reasons: NOT_FOUND, INVALID_FIELD (a queue), PAGE_TOKEN_INVALID.
     """
     ListRoutes: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListRoutesRequest, _catalog_pb2.ListRoutesResponse]  # type: ignore[assignment]
     """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -2634,7 +2644,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.ListJobsResponse, _abc.Awaitable[_job_pb2.ListJobsResponse]]:
         """Lists what the server does by the clock: when each job ran last and runs next, how late it is,
-        where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+        where it runs and who paused it; and the queues of tasks that calls leave: how many are open,
+        fail, were done or given up, and how long the oldest waits. Reasons: PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -2643,7 +2654,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_pb2.RunJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.RunJobResponse, _abc.Awaitable[_job_pb2.RunJobResponse]]:
-        """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons: NOT_FOUND,
+        """Has a job run now, whatever its cadence, also one that is paused. Of a queue it has those tasks
+        tried now that wait for their next try after a failure; what is due later stays so, what was
+        given up is for ReplayTask, and a paused queue stays paused. Audited. Reasons: NOT_FOUND,
         JOB_RUNNING, IDEMPOTENCY_MISMATCH.
         """
 
@@ -2654,7 +2667,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.PauseJobResponse, _abc.Awaitable[_job_pb2.PauseJobResponse]]:
         """Pauses a job in every process, within some seconds, until it is resumed; a run under way ends
-        after the piece it is at. Of one that is paused the first pause stays. Audited with the comment.
+        after the piece it is at. Of a queue no task is begun meanwhile: tasks come in and wait, those
+        under way end. Of one that is paused the first pause stays. Audited with the comment.
         Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
 
@@ -2664,7 +2678,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_pb2.ResumeJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.ResumeJobResponse, _abc.Awaitable[_job_pb2.ResumeJobResponse]]:
-        """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
+        """Has a paused job or queue go on: it does what is due since. One that is not paused stays as it
+        is.
         Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
 
@@ -2685,8 +2700,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_pb2.ListJobRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.ListJobRunsResponse, _abc.Awaitable[_job_pb2.ListJobRunsResponse]]:
-        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
-        NOT_FOUND, PAGE_TOKEN_INVALID.
+        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. A queue has no
+        runs. Reasons: NOT_FOUND, INVALID_FIELD (a queue), PAGE_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod

@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64\x65\x65ptravel/admin/v1/job.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x04\n\x03Job\x12\x10\n\x08job_code\x18\x01 \x01(\t\x12\x16\n\x0e\x64\x65scription_en\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65scription_zh\x18\x03 \x01(\t\x12*\n\x07\x63\x61\x64\x65nce\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x0flast_start_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_end_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x0clast_outcome\x18\x07 \x01(\x0e\x32\x1f.deeptravel.admin.v1.JobOutcome\x12\x12\n\nlast_error\x18\x08 \x01(\t\x12\x12\n\nlast_items\x18\t \x01(\x03\x12-\n\tnext_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03lag\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06worker\x18\x0c \x01(\t\x12\x0e\n\x06run_id\x18\r \x01(\t\x12\r\n\x05items\x18\x0e \x01(\x03\x12\x11\n\tpaused_by\x18\x0f \x01(\t\x12/\n\x0bpaused_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rpause_comment\x18\x11 \x01(\t\x12\x16\n\x0eprotects_stock\x18\x12 \x01(\x08\"\xfa\x01\n\x06JobRun\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08job_code\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x07outcome\x18\x05 \x01(\x0e\x32\x1f.deeptravel.admin.v1.JobOutcome\x12\r\n\x05items\x18\x06 \x01(\x03\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\x0e\n\x06worker\x18\x08 \x01(\t\x12\x10\n\x08\x61sked_by\x18\t \x01(\t\"U\n\x0fListJobsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"S\n\x10ListJobsResponse\x12&\n\x04jobs\x18\x01 \x03(\x0b\x32\x18.deeptravel.admin.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\rRunJobRequest\x12 \n\x08job_code\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\" \n\x0eRunJobResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\"}\n\x0fPauseJobRequest\x12 \n\x08job_code\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12$\n\x07\x63omment\x18\x02 \x01(\tB\x13\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"a\n\x10PauseJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.deeptravel.admin.v1.Job\x12\x12\n\nwarning_en\x18\x02 \x01(\t\x12\x12\n\nwarning_zh\x18\x03 \x01(\t\"X\n\x10ResumeJobRequest\x12 \n\x08job_code\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\":\n\x11ResumeJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.deeptravel.admin.v1.Job\"w\n\x12ListJobRunsRequest\x12\x1d\n\x08job_code\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"]\n\x13ListJobRunsResponse\x12-\n\x08job_runs\x18\x01 \x03(\x0b\x32\x1b.deeptravel.admin.v1.JobRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x94\x01\n\x05Stuck\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\t\x12.\n\nfirst_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tseen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"q\n\x10ListStuckRequest\x12\x19\n\x04kind\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"W\n\x11ListStuckResponse\x12)\n\x05stuck\x18\x01 \x03(\x0b\x32\x1a.deeptravel.admin.v1.Stuck\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x86\x01\n\nJobOutcome\x12\x1b\n\x17JOB_OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_OUTCOME_DONE\x10\x01\x12\x16\n\x12JOB_OUTCOME_FAILED\x10\x02\x12\x17\n\x13JOB_OUTCOME_STOPPED\x10\x03\x12\x14\n\x10JOB_OUTCOME_LOST\x10\x04\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64\x65\x65ptravel/admin/v1/job.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x05\n\x03Job\x12\x10\n\x08job_code\x18\x01 \x01(\t\x12\x16\n\x0e\x64\x65scription_en\x18\x02 \x01(\t\x12\x16\n\x0e\x64\x65scription_zh\x18\x03 \x01(\t\x12*\n\x07\x63\x61\x64\x65nce\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x0flast_start_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_end_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x0clast_outcome\x18\x07 \x01(\x0e\x32\x1f.deeptravel.admin.v1.JobOutcome\x12\x12\n\nlast_error\x18\x08 \x01(\t\x12\x12\n\nlast_items\x18\t \x01(\x03\x12-\n\tnext_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x03lag\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06worker\x18\x0c \x01(\t\x12\x0e\n\x06run_id\x18\r \x01(\t\x12\r\n\x05items\x18\x0e \x01(\x03\x12\x11\n\tpaused_by\x18\x0f \x01(\t\x12/\n\x0bpaused_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rpause_comment\x18\x11 \x01(\t\x12\x16\n\x0eprotects_stock\x18\x12 \x01(\x08\x12*\n\x04kind\x18\x13 \x01(\x0e\x32\x1c.deeptravel.admin.v1.JobKind\x12\x12\n\nopen_tasks\x18\x14 \x01(\x03\x12\x15\n\rfailing_tasks\x18\x15 \x01(\x03\x12\x12\n\ndead_tasks\x18\x16 \x01(\x03\x12\x12\n\ndone_tasks\x18\x17 \x01(\x03\"\xfa\x01\n\x06JobRun\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x10\n\x08job_code\x18\x02 \x01(\t\x12.\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x07outcome\x18\x05 \x01(\x0e\x32\x1f.deeptravel.admin.v1.JobOutcome\x12\r\n\x05items\x18\x06 \x01(\x03\x12\r\n\x05\x65rror\x18\x07 \x01(\t\x12\x0e\n\x06worker\x18\x08 \x01(\t\x12\x10\n\x08\x61sked_by\x18\t \x01(\t\"U\n\x0fListJobsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"S\n\x10ListJobsResponse\x12&\n\x04jobs\x18\x01 \x03(\x0b\x32\x18.deeptravel.admin.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"U\n\rRunJobRequest\x12 \n\x08job_code\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"/\n\x0eRunJobResponse\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\r\n\x05tasks\x18\x02 \x01(\x03\"}\n\x0fPauseJobRequest\x12 \n\x08job_code\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12$\n\x07\x63omment\x18\x02 \x01(\tB\x13\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"a\n\x10PauseJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.deeptravel.admin.v1.Job\x12\x12\n\nwarning_en\x18\x02 \x01(\t\x12\x12\n\nwarning_zh\x18\x03 \x01(\t\"X\n\x10ResumeJobRequest\x12 \n\x08job_code\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\":\n\x11ResumeJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.deeptravel.admin.v1.Job\"w\n\x12ListJobRunsRequest\x12\x1d\n\x08job_code\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"]\n\x13ListJobRunsResponse\x12-\n\x08job_runs\x18\x01 \x03(\x0b\x32\x1b.deeptravel.admin.v1.JobRun\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x94\x01\n\x05Stuck\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\t\x12.\n\nfirst_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tseen_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"q\n\x10ListStuckRequest\x12\x19\n\x04kind\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"W\n\x11ListStuckResponse\x12)\n\x05stuck\x18\x01 \x03(\x0b\x32\x1a.deeptravel.admin.v1.Stuck\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x86\x01\n\nJobOutcome\x12\x1b\n\x17JOB_OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10JOB_OUTCOME_DONE\x10\x01\x12\x16\n\x12JOB_OUTCOME_FAILED\x10\x02\x12\x17\n\x13JOB_OUTCOME_STOPPED\x10\x03\x12\x14\n\x10JOB_OUTCOME_LOST\x10\x04*K\n\x07JobKind\x12\x18\n\x14JOB_KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eJOB_KIND_CLOCK\x10\x01\x12\x12\n\x0eJOB_KIND_QUEUE\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,36 +66,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSTUCKREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
   _globals['_LISTSTUCKREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTSTUCKREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
-  _globals['_JOBOUTCOME']._serialized_start=2244
-  _globals['_JOBOUTCOME']._serialized_end=2378
+  _globals['_JOBOUTCOME']._serialized_start=2386
+  _globals['_JOBOUTCOME']._serialized_end=2520
+  _globals['_JOBKIND']._serialized_start=2522
+  _globals['_JOBKIND']._serialized_end=2597
   _globals['_JOB']._serialized_start=185
-  _globals['_JOB']._serialized_end=748
-  _globals['_JOBRUN']._serialized_start=751
-  _globals['_JOBRUN']._serialized_end=1001
-  _globals['_LISTJOBSREQUEST']._serialized_start=1003
-  _globals['_LISTJOBSREQUEST']._serialized_end=1088
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1090
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1173
-  _globals['_RUNJOBREQUEST']._serialized_start=1175
-  _globals['_RUNJOBREQUEST']._serialized_end=1260
-  _globals['_RUNJOBRESPONSE']._serialized_start=1262
-  _globals['_RUNJOBRESPONSE']._serialized_end=1294
-  _globals['_PAUSEJOBREQUEST']._serialized_start=1296
-  _globals['_PAUSEJOBREQUEST']._serialized_end=1421
-  _globals['_PAUSEJOBRESPONSE']._serialized_start=1423
-  _globals['_PAUSEJOBRESPONSE']._serialized_end=1520
-  _globals['_RESUMEJOBREQUEST']._serialized_start=1522
-  _globals['_RESUMEJOBREQUEST']._serialized_end=1610
-  _globals['_RESUMEJOBRESPONSE']._serialized_start=1612
-  _globals['_RESUMEJOBRESPONSE']._serialized_end=1670
-  _globals['_LISTJOBRUNSREQUEST']._serialized_start=1672
-  _globals['_LISTJOBRUNSREQUEST']._serialized_end=1791
-  _globals['_LISTJOBRUNSRESPONSE']._serialized_start=1793
-  _globals['_LISTJOBRUNSRESPONSE']._serialized_end=1886
-  _globals['_STUCK']._serialized_start=1889
-  _globals['_STUCK']._serialized_end=2037
-  _globals['_LISTSTUCKREQUEST']._serialized_start=2039
-  _globals['_LISTSTUCKREQUEST']._serialized_end=2152
-  _globals['_LISTSTUCKRESPONSE']._serialized_start=2154
-  _globals['_LISTSTUCKRESPONSE']._serialized_end=2241
+  _globals['_JOB']._serialized_end=875
+  _globals['_JOBRUN']._serialized_start=878
+  _globals['_JOBRUN']._serialized_end=1128
+  _globals['_LISTJOBSREQUEST']._serialized_start=1130
+  _globals['_LISTJOBSREQUEST']._serialized_end=1215
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1217
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1300
+  _globals['_RUNJOBREQUEST']._serialized_start=1302
+  _globals['_RUNJOBREQUEST']._serialized_end=1387
+  _globals['_RUNJOBRESPONSE']._serialized_start=1389
+  _globals['_RUNJOBRESPONSE']._serialized_end=1436
+  _globals['_PAUSEJOBREQUEST']._serialized_start=1438
+  _globals['_PAUSEJOBREQUEST']._serialized_end=1563
+  _globals['_PAUSEJOBRESPONSE']._serialized_start=1565
+  _globals['_PAUSEJOBRESPONSE']._serialized_end=1662
+  _globals['_RESUMEJOBREQUEST']._serialized_start=1664
+  _globals['_RESUMEJOBREQUEST']._serialized_end=1752
+  _globals['_RESUMEJOBRESPONSE']._serialized_start=1754
+  _globals['_RESUMEJOBRESPONSE']._serialized_end=1812
+  _globals['_LISTJOBRUNSREQUEST']._serialized_start=1814
+  _globals['_LISTJOBRUNSREQUEST']._serialized_end=1933
+  _globals['_LISTJOBRUNSRESPONSE']._serialized_start=1935
+  _globals['_LISTJOBRUNSRESPONSE']._serialized_end=2028
+  _globals['_STUCK']._serialized_start=2031
+  _globals['_STUCK']._serialized_end=2179
+  _globals['_LISTSTUCKREQUEST']._serialized_start=2181
+  _globals['_LISTSTUCKREQUEST']._serialized_end=2294
+  _globals['_LISTSTUCKRESPONSE']._serialized_start=2296
+  _globals['_LISTSTUCKRESPONSE']._serialized_end=2383
 # @@protoc_insertion_point(module_scope)

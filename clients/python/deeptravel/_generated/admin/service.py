@@ -2723,7 +2723,9 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.ListJobsResponse:
         """Lists what the server does by the clock: when each job ran last and runs next, how late it
-        is, where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+        is, where it runs and who paused it; and the queues of tasks that calls leave: how many are
+        open, fail, were done or given up, and how long the oldest waits. Reasons:
+        PAGE_TOKEN_INVALID.
         """
         return self._calls.unary(_LIST_JOBS, admin.ListJobsRequest(page_size=page_size, page_token=page_token), timeout)
 
@@ -2743,7 +2745,9 @@ class AdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.RunJobResponse:
-        """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons:
+        """Has a job run now, whatever its cadence, also one that is paused. Of a queue it has those
+        tasks tried now that wait for their next try after a failure; what is due later stays so,
+        what was given up is for ReplayTask, and a paused queue stays paused. Audited. Reasons:
         NOT_FOUND, JOB_RUNNING, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_RUN_JOB, admin.RunJobRequest(job_code=job_code, request_id=request_id), timeout)
@@ -2757,7 +2761,8 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.PauseJobResponse:
         """Pauses a job in every process, within some seconds, until it is resumed; a run under way
-        ends after the piece it is at. Of one that is paused the first pause stays. Audited with the
+        ends after the piece it is at. Of a queue no task is begun meanwhile: tasks come in and
+        wait, those under way end. Of one that is paused the first pause stays. Audited with the
         comment. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_PAUSE_JOB, admin.PauseJobRequest(job_code=job_code, comment=comment, request_id=request_id), timeout)
@@ -2769,8 +2774,8 @@ class AdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.ResumeJobResponse:
-        """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
-        Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Has a paused job or queue go on: it does what is due since. One that is not paused stays as
+        it is. Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_RESUME_JOB, admin.ResumeJobRequest(job_code=job_code, request_id=request_id), timeout)
 
@@ -2806,8 +2811,8 @@ class AdminService:
         page_token: str = "",
         timeout: float | None = None,
     ) -> admin.ListJobRunsResponse:
-        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
-        NOT_FOUND, PAGE_TOKEN_INVALID.
+        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. A queue has
+        no runs. Reasons: NOT_FOUND, INVALID_FIELD (a queue), PAGE_TOKEN_INVALID.
         """
         return self._calls.unary(_LIST_JOB_RUNS, admin.ListJobRunsRequest(job_code=job_code, page_size=page_size, page_token=page_token), timeout)
 
@@ -6475,7 +6480,9 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.ListJobsResponse:
         """Lists what the server does by the clock: when each job ran last and runs next, how late it
-        is, where it runs and who paused it. Reasons: PAGE_TOKEN_INVALID.
+        is, where it runs and who paused it; and the queues of tasks that calls leave: how many are
+        open, fail, were done or given up, and how long the oldest waits. Reasons:
+        PAGE_TOKEN_INVALID.
         """
         return await self._calls.unary(_LIST_JOBS, admin.ListJobsRequest(page_size=page_size, page_token=page_token), timeout)
 
@@ -6495,7 +6502,9 @@ class AsyncAdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.RunJobResponse:
-        """Has a job run now, whatever its cadence, also one that is paused. Audited. Reasons:
+        """Has a job run now, whatever its cadence, also one that is paused. Of a queue it has those
+        tasks tried now that wait for their next try after a failure; what is due later stays so,
+        what was given up is for ReplayTask, and a paused queue stays paused. Audited. Reasons:
         NOT_FOUND, JOB_RUNNING, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_RUN_JOB, admin.RunJobRequest(job_code=job_code, request_id=request_id), timeout)
@@ -6509,7 +6518,8 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.PauseJobResponse:
         """Pauses a job in every process, within some seconds, until it is resumed; a run under way
-        ends after the piece it is at. Of one that is paused the first pause stays. Audited with the
+        ends after the piece it is at. Of a queue no task is begun meanwhile: tasks come in and
+        wait, those under way end. Of one that is paused the first pause stays. Audited with the
         comment. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_PAUSE_JOB, admin.PauseJobRequest(job_code=job_code, comment=comment, request_id=request_id), timeout)
@@ -6521,8 +6531,8 @@ class AsyncAdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.ResumeJobResponse:
-        """Has a paused job go on: it does what is due since. One that is not paused stays as it is.
-        Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Has a paused job or queue go on: it does what is due since. One that is not paused stays as
+        it is. Audited. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_RESUME_JOB, admin.ResumeJobRequest(job_code=job_code, request_id=request_id), timeout)
 
@@ -6558,8 +6568,8 @@ class AsyncAdminService:
         page_token: str = "",
         timeout: float | None = None,
     ) -> admin.ListJobRunsResponse:
-        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. Reasons:
-        NOT_FOUND, PAGE_TOKEN_INVALID.
+        """Lists runs of jobs that ended, newest first, by page, as long as they are kept. A queue has
+        no runs. Reasons: NOT_FOUND, INVALID_FIELD (a queue), PAGE_TOKEN_INVALID.
         """
         return await self._calls.unary(_LIST_JOB_RUNS, admin.ListJobRunsRequest(job_code=job_code, page_size=page_size, page_token=page_token), timeout)
 

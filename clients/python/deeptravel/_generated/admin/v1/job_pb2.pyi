@@ -53,9 +53,37 @@ JOB_OUTCOME_LOST: JobOutcome.ValueType  # 4
 """Its process died in the middle of it. The next run goes on."""
 Global___JobOutcome: _TypeAlias = JobOutcome  # noqa: Y015
 
+class _JobKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _JobKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    JOB_KIND_UNSPECIFIED: _JobKind.ValueType  # 0
+    """Not known."""
+    JOB_KIND_CLOCK: _JobKind.ValueType  # 1
+    """By the clock, once however many processes run."""
+    JOB_KIND_QUEUE: _JobKind.ValueType  # 2
+    """A queue: tasks that calls leave with their commit, e.g. a notice of a payment, a refund to be
+    asked for, the orders of a cancelled departure; each process takes what is due.
+    """
+
+class JobKind(_JobKind, metaclass=_JobKindEnumTypeWrapper):
+    """When work is done."""
+
+JOB_KIND_UNSPECIFIED: JobKind.ValueType  # 0
+"""Not known."""
+JOB_KIND_CLOCK: JobKind.ValueType  # 1
+"""By the clock, once however many processes run."""
+JOB_KIND_QUEUE: JobKind.ValueType  # 2
+"""A queue: tasks that calls leave with their commit, e.g. a notice of a payment, a refund to be
+asked for, the orders of a cancelled departure; each process takes what is due.
+"""
+Global___JobKind: _TypeAlias = JobKind  # noqa: Y015
+
 @_typing.final
 class Job(_message.Message):
-    """Work that the server does by the clock, once however many processes run."""
+    """Work that the server does by the clock, or a queue of tasks that it does after calls."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -77,8 +105,15 @@ class Job(_message.Message):
     PAUSED_TIME_FIELD_NUMBER: _builtins.int
     PAUSE_COMMENT_FIELD_NUMBER: _builtins.int
     PROTECTS_STOCK_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    OPEN_TASKS_FIELD_NUMBER: _builtins.int
+    FAILING_TASKS_FIELD_NUMBER: _builtins.int
+    DEAD_TASKS_FIELD_NUMBER: _builtins.int
+    DONE_TASKS_FIELD_NUMBER: _builtins.int
     job_code: _builtins.str
-    """Its code, e.g. `expire-tickets`."""
+    """Its code, e.g. `expire-tickets`; of a queue `task.` and the kind that ListDeadTasks shows, e.g.
+    `task.departure.cancelled`.
+    """
     description_en: _builtins.str
     """What it does, in English."""
     description_zh: _builtins.str
@@ -86,7 +121,9 @@ class Job(_message.Message):
     last_outcome: Global___JobOutcome.ValueType
     """How the last run ended."""
     last_error: _builtins.str
-    """Why the last run failed; empty unless it did."""
+    """Why the last run failed, or a task of the queue that waits for its next try or was given up;
+    empty unless one did.
+    """
     last_items: _builtins.int
     """How many things the last run has done, as far as the job counts them."""
     worker: _builtins.str
@@ -101,22 +138,32 @@ class Job(_message.Message):
     """Why it is paused."""
     protects_stock: _builtins.bool
     """Whether stock that is free is not sold while it is paused."""
+    kind: Global___JobKind.ValueType
+    """Whether it is done by the clock, or a queue."""
+    open_tasks: _builtins.int
+    """Of a queue: its tasks that are not done yet, those that are not due yet too."""
+    failing_tasks: _builtins.int
+    """Of a queue: those of them whose last try failed; RunJob has them tried at once."""
+    dead_tasks: _builtins.int
+    """Of a queue: tasks that were given up; ListDeadTasks has them, ReplayTask has one tried again."""
+    done_tasks: _builtins.int
+    """Of a queue: tasks that were done within the last ten minutes."""
     @_builtins.property
     def cadence(self) -> _duration_pb2.Duration:
-        """Time from one run to the next."""
+        """Time from one run to the next; absent for a queue."""
 
     @_builtins.property
     def last_start_time(self) -> _timestamp_pb2.Timestamp:
-        """When the last run began; absent if it never ran."""
+        """When the last run began; absent if it never ran, and for a queue."""
 
     @_builtins.property
     def last_end_time(self) -> _timestamp_pb2.Timestamp:
-        """When the last run ended; absent if none has."""
+        """When the last run ended; absent if none has, and for a queue."""
 
     @_builtins.property
     def next_time(self) -> _timestamp_pb2.Timestamp:
         """When it runs next by the clock, in the past if it is late; absent while it runs, is paused, or
-        never ran: then it is due at once.
+        never ran: then it is due at once. Of a queue: when its first task is due; absent if it has none.
         """
 
     @_builtins.property
@@ -150,10 +197,15 @@ class Job(_message.Message):
         paused_time: _timestamp_pb2.Timestamp | None = ...,
         pause_comment: _builtins.str = ...,
         protects_stock: _builtins.bool = ...,
+        kind: Global___JobKind.ValueType = ...,
+        open_tasks: _builtins.int = ...,
+        failing_tasks: _builtins.int = ...,
+        dead_tasks: _builtins.int = ...,
+        done_tasks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cadence", b"cadence", "lag", b"lag", "last_end_time", b"last_end_time", "last_start_time", b"last_start_time", "next_time", b"next_time", "paused_time", b"paused_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence", b"cadence", "description_en", b"description_en", "description_zh", b"description_zh", "items", b"items", "job_code", b"job_code", "lag", b"lag", "last_end_time", b"last_end_time", "last_error", b"last_error", "last_items", b"last_items", "last_outcome", b"last_outcome", "last_start_time", b"last_start_time", "next_time", b"next_time", "pause_comment", b"pause_comment", "paused_by", b"paused_by", "paused_time", b"paused_time", "protects_stock", b"protects_stock", "run_id", b"run_id", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence", b"cadence", "dead_tasks", b"dead_tasks", "description_en", b"description_en", "description_zh", b"description_zh", "done_tasks", b"done_tasks", "failing_tasks", b"failing_tasks", "items", b"items", "job_code", b"job_code", "kind", b"kind", "lag", b"lag", "last_end_time", b"last_end_time", "last_error", b"last_error", "last_items", b"last_items", "last_outcome", b"last_outcome", "last_start_time", b"last_start_time", "next_time", b"next_time", "open_tasks", b"open_tasks", "pause_comment", b"pause_comment", "paused_by", b"paused_by", "paused_time", b"paused_time", "protects_stock", b"protects_stock", "run_id", b"run_id", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -219,7 +271,7 @@ Global___JobRun: _TypeAlias = JobRun  # noqa: Y015
 
 @_typing.final
 class ListJobsRequest(_message.Message):
-    """Asks for the jobs."""
+    """Asks for the jobs and queues."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -245,7 +297,7 @@ Global___ListJobsRequest: _TypeAlias = ListJobsRequest  # noqa: Y015
 
 @_typing.final
 class ListJobsResponse(_message.Message):
-    """A page of jobs."""
+    """A page of jobs and queues."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -273,14 +325,14 @@ Global___ListJobsResponse: _TypeAlias = ListJobsResponse  # noqa: Y015
 
 @_typing.final
 class RunJobRequest(_message.Message):
-    """Asks for a run of a job now."""
+    """Asks for a run of a job now, or for another try of a queue's failing tasks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_CODE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     job_code: _builtins.str
-    """Its code, e.g. `expire-tickets`."""
+    """Its code, e.g. `expire-tickets` or `task.notice`."""
     request_id: _builtins.str
     """Makes a repeat safe, up to 64 characters."""
     def __init__(
@@ -304,16 +356,22 @@ class RunJobResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Its id, a UUID, by which ListJobRuns has it when it has ended. It begins within some seconds."""
+    """Its id, a UUID, by which ListJobRuns has it when it has ended. It begins within some seconds.
+    Empty for a queue.
+    """
+    tasks: _builtins.int
+    """Of a queue: how many tasks, whose last try failed, are due now; up to 10,000 a call."""
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
+        tasks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run_id", b"run_id", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -321,7 +379,7 @@ Global___RunJobResponse: _TypeAlias = RunJobResponse  # noqa: Y015
 
 @_typing.final
 class PauseJobRequest(_message.Message):
-    """Asks for a job to be paused."""
+    """Asks for a job or queue to be paused."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -329,7 +387,7 @@ class PauseJobRequest(_message.Message):
     COMMENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     job_code: _builtins.str
-    """Its code, e.g. `expire-tickets`."""
+    """Its code, e.g. `expire-tickets` or `task.notice`."""
     comment: _builtins.str
     """Why, for those who find it paused, 1 to 200 characters."""
     request_id: _builtins.str
@@ -351,7 +409,7 @@ Global___PauseJobRequest: _TypeAlias = PauseJobRequest  # noqa: Y015
 
 @_typing.final
 class PauseJobResponse(_message.Message):
-    """The job that is paused."""
+    """The job or queue that is paused."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -383,14 +441,14 @@ Global___PauseJobResponse: _TypeAlias = PauseJobResponse  # noqa: Y015
 
 @_typing.final
 class ResumeJobRequest(_message.Message):
-    """Asks for a job to go on."""
+    """Asks for a job or queue to go on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_CODE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     job_code: _builtins.str
-    """Its code, e.g. `expire-tickets`."""
+    """Its code, e.g. `expire-tickets` or `task.notice`."""
     request_id: _builtins.str
     """Makes a repeat safe, up to 64 characters."""
     def __init__(
@@ -409,7 +467,7 @@ Global___ResumeJobRequest: _TypeAlias = ResumeJobRequest  # noqa: Y015
 
 @_typing.final
 class ResumeJobResponse(_message.Message):
-    """The job that goes on."""
+    """The job or queue that goes on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -441,7 +499,7 @@ class ListJobRunsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     job_code: _builtins.str
-    """Only of this job; of all if empty."""
+    """Only of this job, by the clock; of all if empty."""
     page_size: _builtins.int
     """How many a page, 1 to 200; 50 if 0."""
     page_token: _builtins.str
