@@ -31,8 +31,8 @@ from server.channels.registry import VENDORS
 from server.channels.wire import Codec, Entry
 from server.platform.database import Database
 from server.platform.outbox import NewTask, Postpone, Task, enqueue
-from server.platform.statements import run
 from server.platform.schedule import About
+from server.platform.statements import run
 from server.platform.task_worker import TaskKind
 
 WORK_OUT = "channel.work_out"

@@ -100,6 +100,9 @@ class About(NamedTuple):
     zh: str = ""
 
 
+NO_TEXTS = About()
+
+
 class Job(NamedTuple):
     """What is to be done, and how much time passes from one run to the next.
 
@@ -113,7 +116,7 @@ class Job(NamedTuple):
     cadence: timedelta
     work: Work | Pipelined
     quiet: bool = False
-    about: About = About()
+    about: About = NO_TEXTS
     oldest_due: OldestDue | None = None
     protects_stock: bool = False
     spacing_seconds: float = 0.0

@@ -31,7 +31,7 @@ from server.platform.outbox import (
     Postpone,
     Task,
 )
-from server.platform.schedule import About
+from server.platform.schedule import NO_TEXTS, About
 from server.platform.statements import Statement, commit_with
 from server.platform.task_queues import queue_code
 
@@ -169,7 +169,7 @@ class TaskKind:
     max_at_once: int = 4
     most_seconds: float = 30.0
     on_give_up: GiveUp | None = None
-    about: About = About()
+    about: About = NO_TEXTS
 
 
 def back_off_seconds(attempt: int) -> float:
