@@ -43,10 +43,9 @@ from tests.support.traveller import (
 )
 from tests.support.waiting import WAIT_SECONDS
 
-SEATS = share(5_000, 200)
+SEATS = share(1_500, 200)
 CALLS = 2 * SEATS
-KILLED_SEATS = share(1_000, 200)
-"""What a killed server held of an order is lost alike among a thousand orders and five thousand."""
+KILLED_SEATS = share(300, 200)
 KILLED_CALLS = 2 * KILLED_SEATS
 ONE_ADDRESS = {"DEEPTRAVEL_MAX_CALLS_PER_ADDRESS": "0"}
 """All callers of a test have one."""
@@ -102,12 +101,13 @@ def repeated(numbers: Iterable[Any]) -> list[Any]:
 
 
 @pytest.mark.timeout(600)
-async def test_ten_thousand_at_once_for_five_thousand_seats(
+async def test_twice_as_many_at_once_as_there_are_seats(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     """All in flight at the same moment, on one connection, at a server of its own.
 
-    Seen red: without max_pending_requests in server/app.py thousands are CANCELLED.
+    Seen red: without max_pending_requests in server/api/grpc_server.py more than a thousand are
+    CANCELLED.
     """
     async with a_world(database_url, seats=SEATS) as world:
         with gate_process(database_url, redis_url, tmp_path, settings=ONE_ADDRESS) as process:
@@ -121,7 +121,7 @@ async def test_ten_thousand_at_once_for_five_thousand_seats(
 
 
 @pytest.mark.timeout(600)
-async def test_two_thousand_at_once_and_the_server_is_killed_in_the_middle(
+async def test_many_at_once_and_the_server_is_killed_in_the_middle(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     """Who lost the connection repeats with the same request_id, at the next server, until there
@@ -212,21 +212,26 @@ async def test_one_document_in_two_classes_at_two_processes(
     decides.
     """
     async with traveller_server(module_database_url, module_redis_url) as elsewhere:
+        clients = [
+            TravellerClient.of(server.channel, 1),
+            TravellerClient.of(elsewhere.channel, 2),
+        ]
+        offers = [world.seat(2), world.seat(2, SECOND)]
         for number in range(20):
             who = [passenger(document_number=f"E77{number:05}")]
-            outcomes = await asyncio.gather(
-                outcome(
-                    TravellerClient.of(server.channel, 1).create(world.seat(2), passengers=who)
-                ),
-                outcome(
-                    TravellerClient.of(elsewhere.channel, 2).create(
-                        world.seat(2, SECOND), passengers=who
-                    )
-                ),
-            )
-            assert sorted(outcomes) == [Reason.DUPLICATE_PASSENGER, "OK"]
-            await world.sql("UPDATE orders SET hold_expire_time = now() WHERE state = 'PENDING'")
-            await world.until("SELECT count(*) = 0 FROM orders WHERE state = 'PENDING'")
+            calls = [
+                client.create(offer, passengers=who)
+                for client, offer in zip(clients, offers, strict=True)
+            ]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            (refused,) = [a for a in answers if isinstance(a, grpc.aio.AioRpcError)]
+            assert read_refusal(refused).reason is Reason.DUPLICATE_PASSENGER
+            ((client, made),) = [
+                (client, answer)
+                for client, answer in zip(clients, answers, strict=True)
+                if not isinstance(answer, BaseException)
+            ]
+            await client.cancel(made.order.order_id)
 
 
 async def test_one_request_at_two_processes(

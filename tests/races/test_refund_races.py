@@ -42,9 +42,9 @@ from tests.support.rpc_server import SECRET_KEY
 from tests.support.runs import share
 from tests.support.traveller import FIRST, SECOND, World, a_world
 
-RACES = 9 * share(12, 3)
+RACES = 9 * share(5, 3)
 """Of each kind, in orders of nine tickets."""
-SEATS = max(RACES, 108) + 18
+SEATS = max(RACES, 54) + 18
 AT_ONCE = 24
 LEAST_APART, MOST_APART = 0.0, 0.012
 """Seconds between the two of a race, by chance."""
@@ -370,7 +370,7 @@ async def test_the_last_tickets_of_orders_at_once(house: House) -> None:
     """Some are used, at two servers, while the refund of others settles: each order ends, none
     too early or twice.
     """
-    sold = await house.sell(108, house.world.seat())
+    sold = await house.sell(54, house.world.seat())
     house.scenario.wechat.state = "PROCESSING"
     back, used = sold[::3], [ticket for at, ticket in enumerate(sold) if at % 3]
     for ticket in back:
@@ -388,9 +388,9 @@ async def test_the_last_tickets_of_orders_at_once(house: House) -> None:
     while await house.scenario.drain():  # those at which somebody else was
         pass
     states = "SELECT state, count(*) FROM orders GROUP BY 1"
-    assert await house.world.sql(states) == [("COMPLETED", 12)]
+    assert await house.world.sql(states) == [("COMPLETED", 6)]
     ended = "SELECT count(*) FROM order_events WHERE event = 'order.completed'"
-    assert await house.world.value(ended) == 12
+    assert await house.world.value(ended) == 6
 
 
 async def test_opposite_changes_do_not_wait_for_each_other(house: House) -> None:
