@@ -1,10 +1,10 @@
-"""How calls of a method are counted in the metrics: by our own names, and by those of
-OpenTelemetry's semantic conventions.
+"""How calls of a method are counted in the metrics, by the names of OpenTelemetry's semantic
+conventions.
 """
 
 from typing import Any
 
-from server.platform.metrics import CALLS, LATENCY, RPC_DURATION
+from server.platform.metrics import RPC_DURATION
 
 SYSTEM = "grpc"
 ERRORS = frozenset(
@@ -14,22 +14,19 @@ ERRORS = frozenset(
 
 
 class MethodMetrics:
-    """The metrics of one method: `name` is `Service/Method`, `full_name` with its package."""
+    """The metrics of one method: `full_name` is `package.Service/Method`."""
 
-    def __init__(self, name: str, full_name: str) -> None:
-        self._name, self._full_name = name, full_name
+    def __init__(self, full_name: str) -> None:
+        self._full_name = full_name
         # made when the method is first called: of those that nobody calls `/metrics` says nothing
-        self._by_code: dict[str, tuple[Any, Any, Any]] = {}
+        self._by_code: dict[str, Any] = {}
 
     def count(self, code: str, seconds: float) -> None:
         """Counts a call that has ended so, after so long."""
-        found = self._by_code.get(code)
-        if found is None:
+        duration = self._by_code.get(code)
+        if duration is None:
             error = code if code in ERRORS else ""
-            duration = RPC_DURATION.labels(SYSTEM, self._full_name, code, error)
-            calls = CALLS.labels(self._name, code)
-            found = self._by_code[code] = calls, LATENCY.labels(self._name), duration
-        calls, latency, duration = found
-        latency.observe(seconds)
-        calls.inc()
+            duration = self._by_code[code] = RPC_DURATION.labels(
+                SYSTEM, self._full_name, code, error
+            )
         duration.observe(seconds)

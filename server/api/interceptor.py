@@ -117,7 +117,7 @@ class _Method:
         self._bounds = Bounds.of(request)
         self._parse = GetMessageClass(request).FromString
         self._checker = Checker.of(request)
-        self.metrics = MethodMetrics(name, full_name)
+        self.metrics = MethodMetrics(full_name)
 
     def parse(self, content: bytes) -> Any:
         """A request from its bytes, unchecked. Raises INVALID_FIELD for more than it can hold,

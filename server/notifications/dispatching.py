@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -60,6 +61,8 @@ class NotificationDispatcher:
         self._templates = templates
         self._seals = seals
         self._senders = {sender.channel: sender for sender in senders}
+        for kind, channel in product(rules.KINDS, self._senders):
+            NOTIFICATIONS.labels(kind, channel, "DEAD")  # an alert counts how many: from 0 on
         self._zone = zone
         self._busy: Counter[str] = Counter()
         self._paused: dict[tuple[str, str], Pause] = {}

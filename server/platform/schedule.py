@@ -180,6 +180,8 @@ class Jobs:
         self._on_end = on_end
         self.table = {job.name: job for job in table}
         self._db = db
+        for name in self.table:
+            JOB_RUNS.labels(name, FAILED)  # an alert counts how often: from 0 on
         self._pausable = {*self.table}
         self._worker = worker_name()
         self._stopping = asyncio.Event()

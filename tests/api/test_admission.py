@@ -10,8 +10,9 @@ import pytest
 
 from server.platform.config import load_settings
 from server.platform.errors import Reason
-from server.platform.metrics import CALLS, exposition
+from server.platform.metrics import exposition
 from tests.support.app_server import PREFACE, channel_to, running
+from tests.support.call_counts import counted_calls
 from tests.support.gate import Terminal, World, a_world
 from tests.support.partner_client import Market, PartnerClient, a_market
 from tests.support.rpc_server import Refusal, read_refusal
@@ -71,8 +72,7 @@ async def test_a_call_whose_request_does_not_come_is_ended_and_counted(
             call = begun(channel, path)
             async with asyncio.timeout(WAIT_SECONDS):
                 assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED, path
-        labels = 'code="DEADLINE_EXCEEDED",method="RedemptionService/OperatorLogin"'
-        assert f"deeptravel_calls_total{{{labels}}}" in exposition()[0].decode()
+        assert counted_calls("redemption", "RedemptionService/OperatorLogin", "DEADLINE_EXCEEDED")
 
 
 async def test_a_call_without_credentials_is_refused_before_its_request_comes(
@@ -206,7 +206,7 @@ async def test_connections_and_the_calls_of_each_are_bounded(
 
 def refused_calls() -> float:
     """Calls of Redeem without credentials, as they are counted."""
-    return float(CALLS.labels("RedemptionService/Redeem", "UNAUTHENTICATED")._value.get())
+    return counted_calls("redemption", "RedemptionService/Redeem", "UNAUTHENTICATED")
 
 
 async def test_a_body_is_read_of_those_who_may_call(

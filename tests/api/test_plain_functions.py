@@ -16,10 +16,10 @@ from server.api.transport.in_process import InProcessServer
 from server.api.transport.server import CoreServer
 from server.app import App
 from server.platform.errors import Reason
-from server.platform.metrics import CALLS
 from server.redemption.redeem import Redeemer
 from tests.api.test_admission import in_flight
 from tests.support.app_server import channel_to, running
+from tests.support.call_counts import counted_calls
 from tests.support.gate import Terminal, World, a_world
 from tests.support.rpc_server import read_refusal, refusal
 from tests.support.waiting import WAIT_SECONDS, until
@@ -102,8 +102,7 @@ def unanswered(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> list[asyn
 
 def calls(code: str) -> float:
     """Calls of Redeem that ended with the code, as the metrics tell."""
-    counted: float = CALLS.labels(METHOD, code)._value.get()
-    return counted
+    return counted_calls("redemption", METHOD, code)
 
 
 async def test_redeem_needs_no_task_where_the_caller_is_remembered(

@@ -69,7 +69,9 @@ def test_metrics_and_channelz_answer_on_the_operations_address_alone(
             answer = operations.get("/metrics")
             assert answer.headers["content-type"].startswith("text/plain")
             (counted,) = re.findall(
-                rf"^deeptravel_calls_total\{{.*{METHOD}.*\}} (\S+)$", answer.text, re.MULTILINE
+                rf"^rpc_server_call_duration_seconds_count\{{.*{METHOD}.*\}} (\S+)$",
+                answer.text,
+                re.MULTILINE,
             )
             assert float(counted) == CALLS
             assert operations.get("/healthz").json() == {"status": "SERVING", "degraded": []}
