@@ -236,8 +236,7 @@ class App:
         await start_scheduled_versions(stack, platform)
         domain = await start_domain(stack, platform, Cache(redis_url))
         self._watcher, self._wechat = domain.ticketing.watcher, domain.wechat
-        pusher = start_channels(stack, platform, domain.catalogues, redis_url)
-        kinds = {**domain.task_kinds, **pusher.kinds()}
+        kinds = domain.task_kinds | start_channels(stack, platform, domain, redis_url)
         self._kinds, is_paused = kinds, platform.jobs.is_paused
         worker = TaskWorker(platform.db, kinds, is_paused=is_paused, loops=self.loops)
         start_part(stack, "outbox", worker)

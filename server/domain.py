@@ -14,7 +14,12 @@ from server.api.ticketing.offers import encoded_offer, encoded_price
 from server.api.ticketing.servicer import TicketingDomain
 from server.api.ticketing.servicer_notifications import NotificationDomain
 from server.catalog.catalogue import Catalogues
+from server.channels import tasks as channel_tasks
+from server.channels.booking_handler import BookingHandler
+from server.channels.booking_orders import BookingOrders
+from server.channels.booking_seals import BookingSeals
 from server.channels.connecting import ChannelClients
+from server.channels.fetching import BookingFetcher
 from server.channels.pushing import Pusher
 from server.channels.tokens import ChannelTokens
 from server.channels.watching import ThresholdWatch
@@ -115,6 +120,7 @@ class Domain(NamedTuple):
     ticketing: TicketingDomain
     webhooks: Webhooks
     catalogues: Catalogues
+    settlement: Settlement
     wechat: WechatClient | None
     task_kinds: dict[str, TaskKind]
 
@@ -176,6 +182,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         ),
         webhooks=webhooks,
         catalogues=orders.catalogues,
+        settlement=payments.settlement,
         wechat=wechat,
         task_kinds={
             **aftersales_tasks.kinds(db),
@@ -218,15 +225,23 @@ def _search(orders: Orders, seats: SeatsLeft, cache: Cache) -> Search:
 
 
 def start_channels(
-    stack: AsyncExitStack, platform: Platform, catalogues: Catalogues, redis_url: str
-) -> Pusher:
-    """What sends outside channels what they are to know."""
-    tokens = ChannelTokens(redis_url, platform.secret_key)
-    clients = ChannelClients(platform.db, platform.secret_key, tokens, platform.limiter)
+    stack: AsyncExitStack, platform: Platform, domain: Domain, redis_url: str
+) -> dict[str, TaskKind]:
+    """What sends outside channels what they are to know, and takes what they have booked; the tasks
+    of it.
+    """
+    db, secret_key, sold = platform.db, platform.secret_key, domain.ticketing
+    tokens = ChannelTokens(redis_url, secret_key)
+    clients = ChannelClients(db, secret_key, tokens, platform.limiter)
     at_stop(stack, "channels", clients.close)
-    watch = ThresholdWatch(platform.db, platform.settings.zone, platform.loops)
+    watch = ThresholdWatch(db, platform.settings.zone, platform.loops)
     start_part(stack, "channel thresholds", watch)
-    return Pusher(platform.db, catalogues, clients, platform.settings.zone)
+    pusher = Pusher(db, domain.catalogues, clients, platform.settings.zone)
+    seals = BookingSeals(secret_key)
+    made = BookingOrders(db, seals, sold.holder, domain.settlement, sold.change_handler)
+    handler = BookingHandler(db, clients, made, sold.refund_handler)
+    fetcher = BookingFetcher(db, clients, seals)
+    return pusher.kinds() | channel_tasks.kinds(fetcher, handler)
 
 
 def _start_webhooks(stack: AsyncExitStack, platform: Platform) -> Webhooks:

@@ -186,6 +186,39 @@ async def start(
     await events.record(tx, moves, now=now)
 
 
+async def give_all_back(
+    tx: AsyncConnection, order_id: int, actor: str, *, now: datetime
+) -> Sequence[TicketRefund]:
+    """Gives back all of an order's tickets that are ACTIVE, whole, whatever their policy says: its
+    sale was never confirmed to the buyer, or is taken back. What each gives back.
+    """
+    before = await travel_tickets.of_order(tx, order_id)
+    shared = await shared_tickets.lock(tx, [ticket.ticket_id for ticket in before])
+    await orders.lock_orders(tx, {order_id, *(each.order_id for each in shared)})
+    found = await travel_tickets.of_order(tx, order_id)
+    given_back = [
+        TicketRefund(
+            *(ticket.ticket_id, ticket.amount_minor, ticket.amount_minor, 0, 100, "FREE"),
+            {**refunds.NOTHING_KEPT},
+            ticket.state,
+        )
+        for ticket in found
+        if ticket.state == "ACTIVE" and not ticket.blocked
+    ]
+    if given_back:
+        await start(tx, [(order_id, ticket) for ticket in given_back], actor, now=now)
+        await refunds.ask(
+            tx,
+            order_id=order_id,
+            cause="ADMINISTRATOR",
+            tickets=given_back,
+            amount_minor=sum(ticket.amount_minor for ticket in given_back),
+            payments_newest_first=await refund_sources.payments_of(tx, order_id),
+            now=now,
+        )
+    return given_back
+
+
 @dataclass(frozen=True, slots=True)
 class _Sharing:
     """The shared tickets that an order shows, and by each the travellers' tickets of its item,

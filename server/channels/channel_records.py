@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, Records
 from server.audit.trail import AuditedChange, audit
-from server.channels.facts import MappingKind
+from server.channels.facts import Capability, MappingKind
 from server.channels.models import channel_words, channels
 from server.channels.registry import VENDORS
 from server.channels.words import OUR_WORDS, READ_ALONE, WordPair
@@ -177,9 +177,14 @@ async def credentials_of(tx: AsyncConnection, channel_code: str) -> StoredCreden
     return StoredCredentials(*found)
 
 
-async def codes_of_active(tx: AsyncConnection) -> list[str]:
-    """The channels that are sent to, in the order of their codes."""
-    query = select(channels.c.channel_code).where(channels.c.state == ACTIVE)
+async def codes_of_active(tx: AsyncConnection, *needed: Capability) -> list[str]:
+    """The channels that are neither paused nor revoked and can do what is needed, in the order of
+    their codes.
+    """
+    able = [name for name, each in VENDORS.items() if each.capabilities.issuperset(needed)]
+    query = select(channels.c.channel_code).where(
+        channels.c.state == ACTIVE, channels.c.vendor_code.in_(able)
+    )
     return list(await tx.scalars(query.order_by(channels.c.channel_code)))
 
 

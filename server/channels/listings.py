@@ -4,7 +4,7 @@ and stock.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import NamedTuple, Unpack
 
 from sqlalchemy import delete, select
@@ -15,7 +15,8 @@ from server.audit.records import By, already_exists
 from server.audit.trail import AuditedChange, audit
 from server.catalog import pricing
 from server.catalog.catalogue import Catalogue
-from server.catalog.offers import Offer
+from server.catalog.offers import Offer, RentalPlace
+from server.catalog.rental_rules import DAY_MINUTES, OpeningHours, RentalKey
 from server.channels.channel_records import CHANNELS
 from server.channels.models import channel_listings
 from server.channels.plan_rules import MILLION, offer_id, plan_price
@@ -27,8 +28,9 @@ from server.stock.ids import day_stock_id, departure_id
 
 @dataclass(frozen=True, slots=True)
 class ChannelListing:
-    """What is listed as `item_id`: a package, or a class of a timetable's departures between two
-    stops, by their positions; with its price plan.
+    """What is listed as `item_id`: a package, a category of cars that is rented and returned at a
+    location, or a class of a timetable's departures between two stops, by their positions; with its
+    price plan.
     """
 
     channel_code: str
@@ -45,6 +47,7 @@ class ChannelListing:
     markup_basis_points: int = 0
     threshold: int = 5
     days_ahead: int = 90
+    rental_location_id: int | None = None
 
 
 class WantedValue(NamedTuple):
@@ -82,6 +85,8 @@ async def add_listing(tx: AsyncConnection, new: ChannelListing, **by: Unpack[By]
     await CHANNELS.lock_active(tx, new.channel_code)
     if (new.product_id is None) == (new.timetable_id is None):
         raise invalid("product_id", "list a product, or a timetable with class and stops")
+    if new.rental_location_id is not None and new.product_id is None:
+        raise invalid("rental_location_id", "needs product_id, whose cars are rented there")
     places = (new.class_index, new.origin_index, new.destination_index)
     if any((each is None) != (new.timetable_id is None) for each in places):
         raise invalid("timetable_id", "needs class_index, origin_index and destination_index")
@@ -152,19 +157,58 @@ async def wanted_values(
 
 
 def _offer(catalogue: Catalogue, listing: ChannelListing, day: date, now: datetime) -> Offer | None:
-    timetable = listing.timetable_id
-    found = catalogue.offer(
-        offer_id(
-            product_id=listing.product_id,
-            timetable_id=timetable,
-            class_index=listing.class_index,
-            origin_index=listing.origin_index,
-            destination_index=listing.destination_index,
-            departure_id=None if timetable is None else departure_id(timetable, day),
-            day=day,
-        )
-    )
+    if listing.rental_location_id is not None:
+        rented = _rented_for_a_day(catalogue, listing, day)
+        is_sold = rented and rented.sale_from_time <= now < rented.sale_until_time
+        return rented if is_sold else None
+    found = catalogue.offer(offer_id_of(listing, day))
     return None if found is None or found.unavailable(now) else found
+
+
+def offer_id_of(listing: ChannelListing, day: date) -> str:
+    """The id of the offer of a package or departure on a day."""
+    timetable = listing.timetable_id
+    return offer_id(
+        product_id=listing.product_id,
+        timetable_id=timetable,
+        class_index=listing.class_index,
+        origin_index=listing.origin_index,
+        destination_index=listing.destination_index,
+        departure_id=None if timetable is None else departure_id(timetable, day),
+        day=day,
+    )
+
+
+BEYOND_A_DAY = frozenset({"", "LOCATION_CLOSED", "RENTAL_LENGTH"})
+"""Faults of a rental of one day that one of more days need not have: it may be returned when the
+location is open again.
+"""
+
+
+def _rented_for_a_day(catalogue: Catalogue, listing: ChannelListing, day: date) -> Offer | None:
+    """What says price and stock of a day: from when the location opens, for a driver who pays
+    nothing for his age. None where nobody picks a car up.
+    """
+    rentals, location_id = catalogue.rentals, listing.rental_location_id or 0
+    car = rentals.cars.get(listing.product_id or 0)
+    place = rentals.locations.get(location_id)
+    opens = opening(place, day) if place else None
+    if car is None or opens is None:
+        return None
+    places = location_id, location_id
+    age = max(car.min_driver_age, car.young_driver_age)
+    key = RentalKey(car.product_id, datetime.combine(day, opens), *places, DAY_MINUTES, age)
+    found = catalogue.rental(key)
+    return found if found and found.static_fault in BEYOND_A_DAY else None
+
+
+def opening(place: RentalPlace, day: date) -> time | None:
+    """When a location opens first on a day; None if it does not."""
+    if day.isoformat() in place.closed_dates:
+        return None
+    hours = [OpeningHours.parse(each) for each in place.opening_hours]
+    opens = [each.opens for each in hours if each.weekday == day.isoweekday()]
+    return time(*divmod(min(opens), 60)) if opens else None
 
 
 def _stock_ids(offer: Offer, day: date, partner_id: int) -> Iterable[int]:
@@ -172,7 +216,7 @@ def _stock_ids(offer: Offer, day: date, partner_id: int) -> Iterable[int]:
     package's single day. An offer's own is DIRECT's, whose keys end with 0.
     """
     of_all = offer.stock_id + partner_id
-    if partner_id and offer.journey is None:
+    if partner_id and not offer.departs:
         return day_stock_id(offer.product_id, day, partner_id), of_all
     return (of_all,)
 
@@ -184,9 +228,14 @@ def _price(
         price = catalogue.price(offer, [listing.customer_type], [], now)
     except pricing.NoFare:
         return None
+    return planned(listing, offer.currency_code, price.total_minor)
+
+
+def planned(listing: ChannelListing, currency_code: str, amount_minor: int) -> int:
+    """An amount in a product's currency as the listing's price plan sells it."""
     return plan_price(
-        price.total_minor,
-        digits=decimals(offer.currency_code),
+        amount_minor,
+        digits=decimals(currency_code),
         plan_digits=decimals(listing.currency_code),
         rate_millionths=listing.rate_millionths,
         markup_basis_points=listing.markup_basis_points,

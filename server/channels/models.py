@@ -67,8 +67,10 @@ channel_listings = Table(
     Column("item_id", Text, primary_key=True),
     # our word for the place, see MappingKind.LOCATION
     Column("location", Text, nullable=False),
-    # a package; or a class of a timetable's departures from one stop to another, by position
+    # a package; a category of cars at a location; or a class of a timetable's departures from one
+    # stop to another, by position
     Column("product_id", Integer),
+    Column("rental_location_id", Integer),
     Column("timetable_id", Integer),
     Column("class_index", Integer),
     Column("origin_index", Integer),
@@ -87,7 +89,8 @@ channel_listings = Table(
     CheckConstraint(
         "(product_id IS NULL) <> (timetable_id IS NULL) AND (timetable_id IS NULL) ="
         " (class_index IS NULL) AND (timetable_id IS NULL) = (origin_index IS NULL)"
-        " AND (timetable_id IS NULL) = (destination_index IS NULL)",
+        " AND (timetable_id IS NULL) = (destination_index IS NULL)"
+        " AND (rental_location_id IS NULL OR product_id IS NOT NULL)",
         name="subject",
     ),
     CheckConstraint("rate_millionths > 0", name="rate"),
@@ -119,6 +122,8 @@ channel_values = Table(
     Column("sent", BigInteger),
     Column("sent_version", BigInteger, nullable=False, server_default="0"),
     Column("sent_time", DateTime(timezone=True)),
+    # what was sent before that, which a customer may have booked at
+    Column("sent_before", BigInteger),
     # why this version is not sent: a word that is mapped to nothing, or the vendor's refusal
     Column("fault", Text, nullable=False, server_default=""),
     CheckConstraint("what IN ('PRICES', 'AVAILABILITY')", name="what"),
@@ -135,6 +140,78 @@ Index(
     _v.urgent.desc(),
     _v.wanted_time,
     postgresql_where=_v.sent_version < _v.wanted_version,
+)
+
+channel_bookings = Table(
+    "channel_bookings",
+    metadata,
+    Column("channel_code", ForeignKey(channels.c.channel_code), primary_key=True),
+    # the vendor's
+    Column("booking_id", Text, primary_key=True),
+    # where our work on it stands: see booking_rules.py
+    Column("state", Text, nullable=False),
+    # a BookingState, as the vendor had it when we looked last; empty while that is unreadable
+    Column("vendor_state", Text, nullable=False, server_default=""),
+    # all that is booked, JSON, AES-GCM, bound to channel and id; and what says whether it changed
+    Column("sealed_content", LargeBinary),
+    Column("content_hash", LargeBinary),
+    Column("item_id", Text, nullable=False, server_default=""),
+    Column("pickup_day", Date),
+    Column("return_day", Date),
+    # what the vendor sold it for, in minor units
+    Column("total_minor", BigInteger, nullable=False, server_default="0"),
+    Column("currency_code", Text, nullable=False, server_default=""),
+    # the days on whose lists it stood when it was first seen, where it is read back
+    Column("first_day", Date, nullable=False),
+    Column("last_day", Date, nullable=False),
+    # the order that was made of it, and which attempt at one it is: of each there is one
+    Column("order_id", BigInteger),
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    # ours, the same at each repeat; empty until there is an order
+    Column("confirmation_number", Text, nullable=False, server_default=""),
+    # a confirmation or cancellation was sent and its outcome is not known: it is read back
+    Column("is_asked", Boolean, nullable=False, server_default="false"),
+    Column("confirm_time", DateTime(timezone=True)),
+    # why we reject or cancel it, a CancellationReason, and in words for the vendor
+    Column("cancel_reason", Text, nullable=False, server_default=""),
+    Column("cancel_comment", Text, nullable=False, server_default=""),
+    # kept of `total_minor` when it was cancelled
+    Column("fee_minor", BigInteger, nullable=False, server_default="0"),
+    # what keeps it from going on, without personal data
+    Column("fault", Text, nullable=False, server_default=""),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("update_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint(
+        "state IN ('UNREADABLE', 'RECEIVED', 'RESERVED', 'CONFIRM_PENDING', 'CONFIRMED',"
+        " 'REJECT_PENDING', 'REJECTED', 'CANCEL_PENDING', 'CANCELLED')",
+        name="state",
+    ),
+    CheckConstraint("(state = 'UNREADABLE') = (sealed_content IS NULL)", name="readable"),
+    CheckConstraint(
+        "state NOT IN ('RESERVED', 'CONFIRM_PENDING', 'CONFIRMED', 'CANCEL_PENDING')"
+        " OR order_id IS NOT NULL",
+        name="order",
+    ),
+    CheckConstraint("state <> 'CONFIRMED' OR confirm_time IS NOT NULL", name="confirmed"),
+    CheckConstraint("fee_minor BETWEEN 0 AND total_minor", name="fee"),
+    postgresql_with={"fillfactor": 70},
+)
+_b = channel_bookings.c
+Index(
+    "ix_channel_bookings_open",
+    _b.channel_code,
+    _b.first_day,
+    postgresql_where=_b.state.not_in(("REJECTED", "CANCELLED")),
+)
+Index("ix_channel_bookings_create_time", _b.channel_code, _b.create_time, _b.booking_id)
+Index("uq_channel_bookings_order_id", _b.channel_code, _b.order_id, unique=True)
+
+channel_fetches = Table(
+    "channel_fetches",
+    metadata,
+    # until when the bookings of a channel were fetched; the next fetch begins before it
+    Column("channel_code", ForeignKey(channels.c.channel_code), primary_key=True),
+    Column("until_time", DateTime(timezone=True), nullable=False),
 )
 
 channel_calls = Table(

@@ -122,6 +122,7 @@ ORDER BY urgent DESC, wanted_time LIMIT $4::int
 )
 _SENT = Statement("""
 UPDATE channel_values v SET sent = n.sent, sent_version = n.version, sent_time = $2::timestamptz,
+  sent_before = CASE WHEN v.sent <> n.sent THEN v.sent ELSE v.sent_before END,
   urgent = urgent AND n.version < wanted_version
 FROM unnest($3::text[], $4::text[], $5::date[], $6::bigint[], $7::bigint[])
   AS n (what, item_id, day, sent, version)

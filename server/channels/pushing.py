@@ -135,7 +135,7 @@ class Pusher:
             try:
                 await self._send(channel, what, waiting, task)
             except ChannelCallError as error:
-                return Postpone(task.now() + timedelta(seconds=_wait_seconds(error)))
+                return Postpone(task.now() + timedelta(seconds=wait_seconds(error)))
             if time.monotonic() > until:
                 return Postpone(task.now())
         await self._db.in_transaction(task.done)
@@ -201,7 +201,8 @@ def _entry(codec: Codec, value: PendingValue) -> Entry:
     return codec.price_entry(PriceUpdate(*place, Money(value.wanted, value.currency_code)))
 
 
-def _wait_seconds(error: ChannelCallError) -> int:
+def wait_seconds(error: ChannelCallError) -> int:
+    """In how many seconds a channel is asked again after a failure of which nothing is unknown."""
     if error.kind is FailureKind.AUTHENTICATION:
         return WITHOUT_RIGHT_SECONDS
     if error.kind is FailureKind.RATE_LIMITED:

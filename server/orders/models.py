@@ -37,7 +37,8 @@ orders = Table(
     Column("customer_type", Text, nullable=False),
     Column("customer_name", Text, nullable=False),
     Column("ticket_count", Integer, nullable=False),
-    # of a partner's order; empty in a traveller's
+    # of a partner's order; in a traveller's empty, or under what it was paid on account: by an
+    # outside channel, which owes us its amount, so that no payment of it is at WeChat
     Column("payment_reference", Text, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("currency_code", Text, nullable=False),

@@ -65,6 +65,12 @@ LIMIT 1
 )
 
 
+_ON_ACCOUNT = Statement("""
+UPDATE orders SET payment_reference = $2
+WHERE order_id = $1::bigint AND traveller_id IS NOT NULL
+""")
+
+
 class Order(NamedTuple):
     """A traveller's order: its row, with the content parsed."""
 
@@ -172,6 +178,13 @@ def lock(order_ids: Collection[int], *, skip_locked: bool = False) -> Command[Or
     after them.
     """
     return (_LOCK_FREE if skip_locked else _LOCK_ALL)(order_ids)
+
+
+def pay_on_account(order_id: int, reference: str) -> Command[None]:
+    """Notes that a locked order is PAID in this transaction on the account of whoever sold it: no
+    payment of it is at WeChat, and what it gives back is settled with the account.
+    """
+    return _ON_ACCOUNT(order_id, reference)
 
 
 async def lock_order(tx: AsyncConnection, order_id: int) -> Order | None:

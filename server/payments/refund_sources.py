@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.payments import refund_rules
 from server.payments.refund_rules import Source
 
+ON_ACCOUNT = 0
+"""The attempt of what was paid on account: there is no payment of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Paid:
@@ -20,6 +23,11 @@ class Paid:
     attempt: int
     left_minor: int
     refund_count: int = 0
+
+    @property
+    def is_on_account(self) -> bool:
+        """Whether whoever sold the order gives it back, and not WeChat."""
+        return self.attempt == ON_ACCOUNT
 
     @property
     def source(self) -> Source:
@@ -41,6 +49,22 @@ FROM payments p JOIN chain USING (order_id)
 WHERE p.state = 'SUCCEEDED'
 ORDER BY p.order_id, p.attempt
 """
+# what was paid on account, of an order and those it changes, and is not given back
+_READ_ON_ACCOUNT = text(f"""
+WITH RECURSIVE chain AS (
+  SELECT order_id AS root_id, order_id, changes_order_id
+  FROM orders WHERE order_id = ANY(:order_ids) AND payment_reference <> ''
+    AND traveller_id IS NOT NULL
+  UNION ALL
+  SELECT c.root_id, o.order_id, o.changes_order_id
+  FROM orders o JOIN chain c ON o.order_id = c.changes_order_id)
+SELECT c.root_id, {ON_ACCOUNT} AS attempt, (sum(o.amount_minor - o.credit_minor)
+  - COALESCE(sum((SELECT sum(r.amount_minor) FROM refunds r
+    WHERE r.order_id = o.order_id AND r.state <> 'CLOSED')), 0))::bigint AS left_minor
+FROM chain c JOIN orders o USING (order_id)
+WHERE o.pay_time IS NOT NULL
+GROUP BY c.root_id
+""")  # noqa: S608 - a number
 _READ_PAYMENTS = text(_PAYMENTS)
 _LOCK_PAYMENTS = text(f"{_PAYMENTS} FOR NO KEY UPDATE OF p")
 # the conditions, and the table's constraints, state once more that no more is given back than was
@@ -58,7 +82,7 @@ WHERE p.order_id = v.order_id AND p.attempt = v.attempt AND p.state = 'SUCCEEDED
 
 async def payments_of(tx: AsyncConnection, order_id: int, *, lock: bool = True) -> list[Paid]:
     """The payments that paid for an order's tickets: its own, the newest first, then those of the
-    order it changes.
+    order it changes; or what was paid on account, as one.
 
     They are locked, but for a quote.
     """
@@ -75,6 +99,9 @@ async def payments_of_all(
     for row in sorted(rows, key=lambda row: (row.depth, -row.attempt)):
         each = Paid(row.order_id, row.attempt, row.left_minor, row.refund_count)
         paid[row.root_id].append(each)
+    if unpaid := [order_id for order_id in order_ids if not paid[order_id]]:
+        for row in await tx.execute(_READ_ON_ACCOUNT, {"order_ids": unpaid}):
+            paid[row.root_id].append(Paid(row.root_id, row.attempt, row.left_minor))
     return paid
 
 

@@ -50,12 +50,12 @@ TO_MERCHANT = "MERCHANT_BANK_CARD"
 is yet to get it.
 """
 
-_NOTHING_KEPT: dict[str, str | int] = {
+NOTHING_KEPT: dict[str, str | int] = {
     "percent": 100,
     "minutes_before": 0,
     "fee_per_ticket_minor": 0,
 }
-"""Facts of the rule by which what has no price comes back."""
+"""Facts of the rule by which all comes back, whenever that is."""
 
 Cause = Literal["TRAVELLER", "LATE_PAYMENT", "CHANGE", "ADMINISTRATOR", "DEPARTURE_CANCELLED"]
 
@@ -247,10 +247,10 @@ async def ask(
     number in the order.
 
     The tickets, which are REFUNDING by now, become REFUNDED when it settles; at once if nothing is
-    to be given back. What WeChat gives back no more, since it has
-    as many refunds of the payment as it takes on, is refused if the traveller asks; if we have to
-    give it back it is ABNORMAL at once, for an administrator. Raises REFUND_REFUSED for that,
-    ValueError if the payments have too little left.
+    to be given back by WeChat, as of what was paid on account. What WeChat gives back no more,
+    since it has as many refunds of the payment as it takes on, is refused if the traveller asks; if
+    we have to give it back it is ABNORMAL at once, for an administrator. Raises REFUND_REFUSED for
+    that, ValueError if the payments have too little left.
     """
     asked = Asked(order_id, cause, tickets, amount_minor)
     (refund_no,) = await _ask(tx, [(asked, payments_newest_first)], now=now)
@@ -300,7 +300,7 @@ async def _ask(
             (source, share, is_asked)
             for is_asked, amounts in ((1, shares.by_wechat), (0, shares.by_hand))
             for source, share in zip(paid, amounts, strict=True)
-            if share
+            if share and not source.is_on_account
         ]
         draws += [(s.order_id, s.attempt, share, is_asked) for s, share, is_asked in of_this]
         parts += [
@@ -494,7 +494,7 @@ async def _end_shared(tx: AsyncConnection, locked: Locked, *, actor: str, now: d
     moves = [_event(order, events.TICKET_REFUNDING, actor, number) for number in sorted(moved)]
     await events.record(tx, moves, now=now)
     nothing = [
-        TicketRefund(number, 0, 0, 0, 100, "FREE", dict(_NOTHING_KEPT)) for number in sorted(moved)
+        TicketRefund(number, 0, 0, 0, 100, "FREE", dict(NOTHING_KEPT)) for number in sorted(moved)
     ]
     await ask(
         tx,

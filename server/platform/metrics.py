@@ -67,6 +67,17 @@ READ_BATCH = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 ORDERS = Counter("deeptravel_orders", "Orders asked for, by what became of them", ["result"])
+CHANNEL_BOOKINGS = Counter(
+    "deeptravel_channel_bookings",
+    "Bookings of outside channels, by where they have come to",
+    ["channel", "state"],
+)
+CHANNEL_FAULTS = Counter(
+    "deeptravel_channel_faults",
+    "What an outside channel is not sent, or has booked, and nobody can work on: a word that is"
+    " mapped to nothing, a refusal, a booking that cannot be read or sold",
+    ["channel", "what"],
+)
 ORDER_QUEUE = Gauge(
     "deeptravel_order_queue", "Orders waiting for a transaction", multiprocess_mode="livesum"
 )

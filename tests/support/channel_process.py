@@ -28,6 +28,7 @@ from server.platform.outbox import Postpone, Task
 from server.platform.ratelimit import RateLimiter
 from server.platform.schedule import Pipelined, Progress
 from server.platform.statements import run
+from server.platform.task_worker import TaskKind
 from server.stock.ids import DIRECT, stock_id
 from server.stock.models import stocks
 from tests.support import timetable
@@ -98,7 +99,11 @@ class PushingProcess:
 
     async def run(self, kind: str, key: str) -> Postpone | None:
         """Does a task that nobody has asked for."""
-        return await self.pusher.kinds()[kind].handle(_Asked(kind, key))
+        return await self.kinds()[kind].handle(_Asked(kind, key))
+
+    def kinds(self) -> dict[str, TaskKind]:
+        """The tasks of it."""
+        return self.pusher.kinds()
 
     async def job(self, name: str) -> Progress | bool:
         (job,) = [each for each in jobs(load_settings()) if each.name == name]

@@ -7,15 +7,15 @@ PAYMENTS = (
     Invariant(
         "paid-in-full",
         "what was paid for an order, less payments that came too late, is its amount less the"
-        " credit of a changed ticket; for an order that was not paid, nothing",
+        " credit of a changed ticket; for an order that was not paid, or on account, nothing",
         f"""
 WITH paid AS (SELECT order_id, sum(amount_minor) AS amount_minor FROM ({IN_TIME}) i GROUP BY 1)
 SELECT o.order_code, format('%s, to be paid %s, paid %s', o.state,
   CASE WHEN {PAID} THEN o.amount_minor - o.credit_minor ELSE 0 END, coalesce(p.amount_minor, 0))
 FROM orders o LEFT JOIN paid p USING (order_id)
 WHERE o.traveller_id IS NOT NULL
-  AND coalesce(p.amount_minor, 0) <> CASE WHEN {PAID} THEN o.amount_minor - o.credit_minor
-  ELSE 0 END
+  AND coalesce(p.amount_minor, 0) <> CASE WHEN {PAID} AND o.payment_reference = ''
+  THEN o.amount_minor - o.credit_minor ELSE 0 END
 UNION ALL
 SELECT p.out_trade_no, 'is of no order' FROM payments p WHERE NOT EXISTS (
   SELECT FROM orders o WHERE o.order_id = p.order_id AND o.traveller_id IS NOT NULL)

@@ -38,8 +38,9 @@ WHERE p.refund_count <> least(50, coalesce(a.refunds, 0))
     ),
     Invariant(
         "refund-parts",
-        "the parts of a refund add up to it, and its state follows from theirs: abnormal while"
-        " one is, processing while one is, closed if one is, succeeded when all are",
+        "the parts of a refund add up to it, or there are none of what was paid on account, and its"
+        " state follows from theirs: abnormal while one is, processing while one is, closed if one"
+        " is, succeeded when all are",
         f"""
 WITH parts AS (
   SELECT order_id, refund_no, sum(amount_minor) AS amount_minor,
@@ -54,7 +55,9 @@ SELECT format('refund %s of order %s', coalesce(r.refund_no, p.refund_no),
   coalesce(r.amount_minor, 0),
     coalesce(p.amount_minor, 0), p.states)
 FROM refunds r FULL JOIN parts p USING (order_id, refund_no)
-WHERE r.order_id IS NULL OR r.amount_minor <> coalesce(p.amount_minor, 0)
+LEFT JOIN orders o ON o.order_id = r.order_id
+WHERE r.order_id IS NULL OR coalesce(p.amount_minor, 0)
+    <> CASE WHEN o.payment_reference = '' THEN r.amount_minor ELSE 0 END
   OR r.state <> coalesce(p.state, 'SUCCEEDED')
   OR (r.settle_time IS NULL) <> (r.state IN ('PROCESSING', 'ABNORMAL'))
 """,

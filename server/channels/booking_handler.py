@@ -1,0 +1,214 @@
+"""A booking of a channel, step by step (booking_rules.py): each step is one transaction, or one
+call to the vendor between two, so that whoever goes on after a process died knows what was begun.
+
+That a confirmation or cancellation goes out is written down before. If its answer is lost the
+booking is read back from the vendor's list; only what that says decides whether it goes out again.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from server.aftersales.refund_requests import RefundHandler
+from server.channels import booking_rules as rules
+from server.channels import bookings
+from server.channels.booked_offers import BookingFaultError, NotSoldError
+from server.channels.booking_ends import BookingMovedError, end, move
+from server.channels.booking_orders import BookingOrders
+from server.channels.booking_rules import BookingStep
+from server.channels.booking_seals import StoredBooking
+from server.channels.connecting import ChannelClients, OpenedChannel
+from server.channels.facts import (
+    BookingState,
+    Capability,
+    ChannelCallError,
+    FailureKind,
+    UnmappedError,
+)
+from server.channels.pushing import wait_seconds
+from server.platform.database import Database
+from server.platform.metrics import CHANNEL_BOOKINGS, CHANNEL_FAULTS
+from server.platform.outbox import Postpone, Task
+from server.platform.statements import run
+
+MOST_STEPS = 12
+"""Of one run; then others have their turn."""
+AFTER_REFUSAL = timedelta(minutes=15)
+"""What a vendor refuses, or has no more, is looked at again so much later."""
+
+log = structlog.get_logger()
+
+Act = Callable[[OpenedChannel, StoredBooking, Task], Awaitable[Postpone | None]]
+
+
+class BookingHandler:
+    """Takes bookings from step to step."""
+
+    def __init__(
+        self,
+        db: Database,
+        clients: ChannelClients,
+        made: BookingOrders,
+        refund_handler: RefundHandler,
+    ) -> None:
+        self._db = db
+        self._clients = clients
+        self._orders = made
+        self._refunds = refund_handler
+        self._acts: dict[BookingStep, Act] = {
+            BookingStep.RESERVE: self._reserve,
+            BookingStep.PAY: self._pay,
+            BookingStep.CONFIRM: self._confirm,
+            BookingStep.NOTE_CONFIRMED: self._note_confirmed,
+            BookingStep.READ_BACK: self._read_back,
+            BookingStep.CHANGE: self._change,
+            BookingStep.CANCEL_THERE: self._cancel_there,
+            BookingStep.END: self._end,
+            BookingStep.RECONSIDER: self._reconsider,
+        }
+
+    async def book(self, task: Task) -> Postpone | None:
+        """Does what is to be done with a booking, until nothing is, or something is needed that
+        is not there.
+        """
+        code, _, booking_id = task.key.partition(":")
+        channel = await self._clients.get(code)
+        for _ in range(MOST_STEPS):
+            async with self._db.transaction() as tx:
+                found = await run(tx, bookings.read(code, booking_id))
+            step = rules.next_step(found[0].facts) if found else BookingStep.NOTHING
+            if step is BookingStep.NOTHING or not channel.is_active:
+                await self._db.in_transaction(task.done)
+                return None
+            try:
+                if postponed := await self._acts[step](channel, found[0], task):
+                    return postponed
+            except BookingMovedError:
+                continue
+            except (BookingFaultError, UnmappedError) as error:
+                await self._report(found[0], str(error), task)
+                await self._db.in_transaction(task.done)  # the next fetch asks for it again
+                return None
+        return Postpone(task.now())
+
+    async def _reserve(
+        self, channel: OpenedChannel, booking: StoredBooking, task: Task
+    ) -> Postpone | None:
+        try:
+            await self._orders.reserve(booking, now=task.now())
+        except NotSoldError as error:
+            if not rules.may_reject(booking.facts):
+                raise BookingFaultError(f"it is sold there, and not here: {error}") from None
+            if Capability.CANCEL not in channel.vendor.capabilities:
+                raise BookingFaultError(f"nobody can reject it: {error}") from None
+            rejected = booking._replace(
+                state=rules.REJECT_PENDING, cancel_reason=error.reason, cancel_comment=str(error)
+            )
+            await self._move(booking, rejected, task)
+        return None
+
+    async def _pay(self, _: OpenedChannel, booking: StoredBooking, task: Task) -> None:
+        await self._orders.pay(booking, now=task.now())
+
+    async def _change(self, _: OpenedChannel, booking: StoredBooking, task: Task) -> None:
+        await self._orders.change(booking, now=task.now())
+
+    async def _end(self, _: OpenedChannel, booking: StoredBooking, task: Task) -> None:
+        ended = await self._db.in_transaction(
+            lambda tx: end(tx, booking, self._refunds, now=task.now())
+        )
+        CHANNEL_BOOKINGS.labels(ended.channel_code, ended.state).inc()
+
+    async def _reconsider(self, _: OpenedChannel, booking: StoredBooking, task: Task) -> None:
+        again = booking._replace(
+            state=rules.RECEIVED, cancel_reason="", cancel_comment="", is_asked=False
+        )
+        await self._move(booking, again, task)
+
+    async def _note_confirmed(self, _: OpenedChannel, booking: StoredBooking, task: Task) -> None:
+        confirmed = booking._replace(
+            state=rules.CONFIRMED,
+            vendor_state=BookingState.CONFIRMED,
+            is_asked=False,
+            confirm_time=booking.confirm_time or task.now(),
+            fault="",
+        )
+        await self._move(booking, confirmed, task)
+        CHANNEL_BOOKINGS.labels(booking.channel_code, rules.CONFIRMED).inc()
+
+    async def _confirm(
+        self, channel: OpenedChannel, booking: StoredBooking, task: Task
+    ) -> Postpone | None:
+        asked = await self._move(booking, booking._replace(is_asked=True), task)
+        try:
+            await channel.client.confirm(asked.booking_id, asked.confirmation_number)
+        except ChannelCallError as error:
+            return await self._not_done(asked, error, task)
+        await self._note_confirmed(channel, asked, task)
+        return None
+
+    async def _cancel_there(
+        self, channel: OpenedChannel, booking: StoredBooking, task: Task
+    ) -> Postpone | None:
+        asked = await self._move(booking, booking._replace(is_asked=True), task)
+        number = f"CNCL-{asked.confirmation_number or asked.booking_id}"
+        try:
+            await channel.client.cancel(asked.booking_id, asked.cancellation, number)
+        except ChannelCallError as error:
+            return await self._not_done(asked, error, task)
+        except UnmappedError:
+            await self._move(asked, asked._replace(is_asked=False), task)
+            raise
+        gone = asked._replace(vendor_state=BookingState.CANCELLED, is_asked=False, fault="")
+        await self._move(asked, gone, task)
+        return None
+
+    async def _not_done(
+        self, asked: StoredBooking, error: ChannelCallError, task: Task
+    ) -> Postpone | None:
+        """After a call that failed: whether it is read back at once, or sent again later."""
+        if error.kind is FailureKind.UNKNOWN_OUTCOME:
+            return None
+        if error.kind is FailureKind.REFUSED:
+            await self._report(asked, str(error), task)
+            return None
+        await self._move(asked, asked._replace(is_asked=False), task)
+        return Postpone(task.now() + timedelta(seconds=wait_seconds(error)))
+
+    async def _read_back(
+        self, channel: OpenedChannel, booking: StoredBooking, task: Task
+    ) -> Postpone | None:
+        try:
+            read = await channel.client.bookings(booking.first_day, booking.last_day, None)
+        except ChannelCallError as error:
+            return Postpone(task.now() + timedelta(seconds=wait_seconds(error)))
+        found = [each for each in read.bookings if each.booking_id == booking.booking_id]
+        if not found:
+            why = read.faults.get(booking.booking_id, "it is not on the vendor's list any more")
+            await self._report(booking, why, task)
+            return Postpone(task.now() + AFTER_REFUSAL)
+        known = booking._replace(vendor_state=found[0].state, is_asked=False)
+        await self._move(booking, known, task)
+        was_refused = booking.fault and rules.next_step(known.facts) in (
+            BookingStep.CONFIRM,
+            BookingStep.CANCEL_THERE,
+        )
+        return Postpone(task.now() + AFTER_REFUSAL) if was_refused else None
+
+    async def _report(self, booking: StoredBooking, why: str, task: Task) -> None:
+        """Keeps why a booking does not go on, for an administrator."""
+        why = why[: bookings.LONGEST_FAULT]
+        if booking.fault == why:
+            return
+        await self._move(booking, booking._replace(fault=why), task)
+        CHANNEL_FAULTS.labels(booking.channel_code, "bookings").inc()
+        log.error(
+            "channel.booking_fault",
+            channel=booking.channel_code,
+            booking=booking.booking_id,
+            why=why,
+        )
+
+    async def _move(self, before: StoredBooking, after: StoredBooking, task: Task) -> StoredBooking:
+        return await self._db.in_transaction(lambda tx: move(tx, before, after, now=task.now()))
