@@ -174,10 +174,13 @@ LOOPS = [
 
 JOBS = [
     "job audit-checkpoint",
+    "job cancel-unsold-channel-bookings",
     "job count-states",
     "job expire-holds",
     "job expire-reservations",
     "job expire-tickets",
+    "job fetch-channel-bookings",
+    "job fetch-channel-changes",
     "job index-orders",
     "job make-departures",
     "job make-rental-days",
