@@ -120,6 +120,10 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         "{function} cannot be redeemed here; this venue redeems: {allowed}.",
         "此处不能核销 {function}；本场馆可核销：{allowed}。",
     ),
+    ("FUNCTION_NOT_ALLOWED_HERE", "venue"): (
+        "{function} of this rental is redeemed at venue {venue} alone.",
+        "此租车凭证的 {function} 只能在场馆 {venue} 核销。",
+    ),
     ("FUNCTION_NOT_INCLUDED", "function"): (
         "The ticket does not include {function}; it includes: {included}.",
         "票券不含 {function}；包含：{included}。",

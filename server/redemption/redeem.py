@@ -378,6 +378,7 @@ def _scan(unit: ScanUnit, item: ScanItem, jti: UUID, local: datetime) -> rules.S
         local,
         sessions.admits(unit.operator),
         unit.operator.sandbox_id,
+        unit.operator.venue_code,
     )
 
 

@@ -15,6 +15,8 @@ from server.tickets.rules import is_test, partner_of
 
 ONCE_PER_QR = "ONCE_PER_QR"
 MULTI_USE = "MULTI_USE"
+RETURN = "return"
+"""The function that a rental's voucher is redeemed by when the car is brought back."""
 
 _REFUSED_STATES = {
     "PRE_GENERATED": "TICKET_NOT_ACTIVE",
@@ -60,13 +62,27 @@ class TicketLeg(NamedTuple):
     numbered_seats: bool
 
 
+class RentedFrom(NamedTuple):
+    """The locations, by number, where a rental begins and ends."""
+
+    pick_up_location_id: int
+    drop_off_location_id: int
+
+    def location_of(self, function_code: str) -> int:
+        """Where a function of the voucher is redeemed: the return where the car is returned, all
+        else where it is picked up.
+        """
+        is_return = function_code == RETURN
+        return self.drop_off_location_id if is_return else self.pick_up_location_id
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """The rules a ticket was sold under: entitlements by function code, and the days it is not
     valid.
 
     And what it was sold as: the product's names, the leg of a departure, when boarding of that
-    opens.
+    opens, the locations of a rental.
     """
 
     terms: Mapping[str, TicketTerms]
@@ -75,6 +91,7 @@ class Snapshot:
     display_name_zh: str = ""
     leg: TicketLeg | None = None
     boarding_minutes: int = 120
+    rental: RentedFrom | None = None
 
 
 class TicketDeparture(NamedTuple):
@@ -139,6 +156,8 @@ class ScannedTicket:
     # which of its order's rotations the last of its own QR was, see `order_qr_standing`
     rotation: int = 0
     departure: TicketDeparture | None = None
+    # of a rental's functions those that one venue redeems alone, and its code
+    venues: Mapping[str, str] = field(default_factory=dict)
     uses: dict[str, Uses] = field(default_factory=dict)
     guards: dict[tuple[UUID, str], Earlier] = field(default_factory=dict)
 
@@ -166,8 +185,8 @@ class ScannedTicket:
 
 
 class Scan(NamedTuple):
-    """What is asked: `quantity` uses of `function_code`, at a place that redeems `allowed`
-    functions.
+    """What is asked: `quantity` uses of `function_code`, at a place, `venue_code`, that redeems
+    `allowed` functions.
 
     `now` is in the venue's time zone: its date is the one that counts, its clock the one the
     operator reads. `admits` is the departure that the operator's session is for, None if all. The
@@ -181,6 +200,7 @@ class Scan(NamedTuple):
     now: datetime
     admits: "Admits | None" = None
     sandbox_id: int = 0
+    venue_code: str = ""
 
 
 class Admits(NamedTuple):
@@ -207,7 +227,7 @@ def decide(scan: Scan, ticket: ScannedTicket) -> Refusal | None:
     """Whether the scan is admitted (None) or refused; the first check that fails decides."""
     return (
         mode(ticket, scan.sandbox_id)
-        or _place(scan)
+        or _place(scan, ticket)
         or standing(ticket, scan.jti, scan.now)
         or wrong_departure(ticket, scan.admits, scan.now)
         or _guard(scan, ticket)
@@ -321,14 +341,15 @@ def _clock(moment: datetime, now: datetime) -> str:
     return clock_time(moment.astimezone(now.tzinfo), "seconds")
 
 
-def _place(scan: Scan) -> Refusal | None:
-    if scan.function_code in scan.allowed:
-        return None
-    facts: dict[str, str | int] = {
-        "function": scan.function_code,
-        "allowed": ", ".join(sorted(scan.allowed)) or "-",
-    }
-    return Refusal("FUNCTION_NOT_ALLOWED_HERE", "place", facts)
+def _place(scan: Scan, ticket: ScannedTicket) -> Refusal | None:
+    facts: dict[str, str | int] = {"function": scan.function_code}
+    if scan.function_code not in scan.allowed:
+        facts["allowed"] = ", ".join(sorted(scan.allowed)) or "-"
+        return Refusal("FUNCTION_NOT_ALLOWED_HERE", "place", facts)
+    venue = ticket.venues.get(scan.function_code, scan.venue_code)
+    if venue != scan.venue_code:
+        return Refusal("FUNCTION_NOT_ALLOWED_HERE", "venue", facts | {"venue": venue})
+    return None
 
 
 def _guard(scan: Scan, ticket: ScannedTicket) -> Refusal | None:

@@ -86,6 +86,13 @@ class DepartureRow(NamedTuple):
     is_shared: bool
 
 
+class LocationVenue(NamedTuple):
+    """The venue that redeems the vouchers of a rental location."""
+
+    location_id: int
+    venue_code: str
+
+
 class GuardRow(NamedTuple):
     """The redemption that holds the guard of a ticket's QR and function."""
 
@@ -197,6 +204,13 @@ WHERE s.ticket_id = ANY($1::bigint[])
 """,
     DepartureRow,
 )
+READ_RENTAL_VENUES = Statement(
+    """
+SELECT location_id, venue_code FROM rental_locations
+WHERE location_id = ANY($1::int[]) AND venue_code IS NOT NULL
+""",
+    LocationVenue,
+)
 READ_ORDERS = Statement(
     f"""
 SELECT x.order_id, x.jti, ARRAY({SHOWN_IN} WHERE o.order_id = x.order_id)
@@ -307,7 +321,13 @@ def parse_snapshot(content: dict[str, Any]) -> rules.Snapshot:
         leg=_leg(offer["journey"], offer["seat_map"]) if offer and offer["journey"] else None,
         # snapshots of before there was the setting have none
         boarding_minutes=content.get("boarding_minutes", DEFAULT_BOARDING_MINUTES),
+        rental=_rental(offer["rental"]) if offer and offer.get("rental") else None,
     )
+
+
+def _rental(rental: dict[str, Any]) -> rules.RentedFrom:
+    places = rental["pick_up_location"], rental["drop_off_location"]
+    return rules.RentedFrom(*[place["location_id"] for place in places])
 
 
 def _leg(journey: dict[str, Any], seat_map: object) -> rules.TicketLeg:
@@ -489,4 +509,17 @@ async def _tickets(
                 ticket.snapshot.leg,
                 ticket.snapshot.boarding_minutes,
             )
+    await _add_venues(tx, [ticket for ticket in tickets.values() if ticket.snapshot.rental])
     return tickets
+
+
+async def _add_venues(tx: Transaction, rented: Sequence[rules.ScannedTicket]) -> None:
+    """Says where vouchers of rentals are redeemed, as their locations have it now."""
+    places = {each for ticket in rented for each in ticket.snapshot.rental or ()}
+    if not places:
+        return
+    venues = dict(await run(tx, READ_RENTAL_VENUES(places)))
+    for ticket in rented:
+        assert ticket.snapshot.rental
+        at = {code: ticket.snapshot.rental.location_of(code) for code in ticket.uses}
+        ticket.venues = {code: venues[place] for code, place in at.items() if place in venues}

@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from deeptravel.ticketing.v1 import offer_pb2, order_pb2, rental_pb2
-from deeptravel.tickets.v1 import ticket_pb2
+from deeptravel.ticketing.v1 import offer_pb2, order_pb2, rental_pb2, ticket_pb2
+from deeptravel.tickets.v1.ticket_pb2 import CUSTOMER_TYPE_ADULT
 
 from server.audit.records import By
 from server.catalog.rental_fleets import unarchive_fleet
@@ -20,6 +20,7 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason
 from tests.support import rentals
+from tests.support.gate import verdict
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (
@@ -32,6 +33,7 @@ from tests.support.order_scenario import (
 )
 from tests.support.rentals import AIRPORT, AIRPORT_FLEET, CITY, ECONOMY, SUV
 from tests.support.rpc_server import refusal, refusal_or_none
+from tests.support.staff import hire, valid_now
 from tests.support.traveller import (
     BUMP,
     TravellerClient,
@@ -150,7 +152,7 @@ async def test_a_price_is_all_of_its_lines(client: TravellerClient) -> None:
         "QuoteOrder",
         order_pb2.QuoteOrderRequest(
             items=[order_pb2.OrderItem(offer_id=found.offer_id)],
-            passengers=[ticket_pb2.CUSTOMER_TYPE_ADULT],
+            passengers=[CUSTOMER_TYPE_ADULT],
         ),
     )
     assert quoted.total_minor == found.price.total_minor
@@ -218,6 +220,33 @@ async def test_a_rental_takes_each_of_its_days_and_gives_each_back(
     await give_back(client, sold.order_id, ticket.ticket_code)
     assert await scenario.drain()
     assert await levels(world) == {}
+
+
+async def test_a_voucher_is_redeemed_at_the_venue_of_its_location(
+    world: World, client: TravellerClient, scenario: OrderScenario, server: GateServer
+) -> None:
+    """As the locations have it now, not as when it was sold. Seen red without the look at the
+    location, and with the pick-up's for both.
+    """
+    staff = await hire(world, server.channel)
+    await world.sql("UPDATE merchants SET function_codes = '{pickup,return}'")
+    offer = await economy(client, 0, 2, drop_off_location_id=CITY)
+    sold = await scenario.sell(client, offer.offer_id, passengers=[passenger()])
+    await valid_now(world)
+    (ticket,) = await tickets(client, order_id=sold.order_id)
+    request = ticket_pb2.IssueTicketQrRequest(ticket_code=ticket.ticket_code)
+    token = (await client.call("IssueTicketQr", request)).encrypted_data
+    venue = "UPDATE rental_locations SET venue_code = %s WHERE location_id = %s"
+    await world.sql(venue, "ELSEWHERE", AIRPORT)
+    refused = await staff.terminal.redeem(token, "pickup")
+    assert (verdict(refused), refused.explanation.check) == ("FUNCTION_NOT_ALLOWED_HERE", "venue")
+    assert "ELSEWHERE" in refused.explanation.en
+    await world.sql(venue, "PIER", AIRPORT)
+    assert verdict(await staff.terminal.redeem(token, "pickup")) == "SUCCESS"
+    await world.sql(venue, "ELSEWHERE", CITY)
+    assert verdict(await staff.terminal.redeem(token, "return")) == "FUNCTION_NOT_ALLOWED_HERE"
+    await world.sql(venue, None, CITY)  # without a venue it is redeemed anywhere
+    assert verdict(await staff.terminal.redeem(token, "return")) == "SUCCESS"
 
 
 async def test_a_hold_that_is_over_gives_every_day_back(

@@ -316,6 +316,7 @@ class World:
             not in (
                 "job_runs",
                 "job_history",
+                "state_counts",
                 "ticket_reminders",
             )  # what the clock does says nothing of a call
         }

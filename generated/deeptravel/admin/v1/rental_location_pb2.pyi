@@ -97,8 +97,9 @@ class RentalLocation(_message.Message):
     drop_off: _builtins.bool
     """Whether cars are returned there."""
     venue_code: _builtins.str
-    """The venue where its vouchers are redeemed, empty if it has none. Terminals of other venues
-    that redeem `pickup` are not kept from it.
+    """The venue where its vouchers are redeemed, empty if it has none: then they are redeemed wherever
+    the function is. Where a car is returned its `return` is redeemed, where it is picked up all
+    else; other venues refuse with FUNCTION_NOT_ALLOWED_HERE.
     """
     state: _state_pb2.CatalogueState.ValueType
     """Whether it is archived."""
@@ -193,8 +194,9 @@ class CreateRentalLocationRequest(_message.Message):
     drop_off: _builtins.bool
     """Whether cars are returned there; they are if absent."""
     venue_code: _builtins.str
-    """The venue where its vouchers are redeemed, empty if it has none. Terminals of other venues
-    that redeem `pickup` are not kept from it.
+    """The venue where its vouchers are redeemed, empty if it has none: then they are redeemed wherever
+    the function is. Where a car is returned its `return` is redeemed, where it is picked up all
+    else; other venues refuse with FUNCTION_NOT_ALLOWED_HERE.
     """
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
@@ -427,8 +429,9 @@ class UpdateRentalLocationRequest(_message.Message):
     drop_off: _builtins.bool
     """Whether cars are returned there; they are if absent."""
     venue_code: _builtins.str
-    """The venue where its vouchers are redeemed, empty if it has none. Terminals of other venues
-    that redeem `pickup` are not kept from it.
+    """The venue where its vouchers are redeemed, empty if it has none: then they are redeemed wherever
+    the function is. Where a car is returned its `return` is redeemed, where it is picked up all
+    else; other venues refuse with FUNCTION_NOT_ALLOWED_HERE.
     """
     version: _builtins.int
     """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""

@@ -97,7 +97,9 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     REFUSAL_REASON_ALREADY_REDEEMED: _RefusalReason.ValueType  # 14
     """This QR redeemed this function before; see `earlier`."""
     REFUSAL_REASON_FUNCTION_NOT_ALLOWED_HERE: _RefusalReason.ValueType  # 15
-    """The merchant or venue does not redeem this function."""
+    """The merchant or venue does not redeem this function, or the location of a rental has a venue
+    of its own.
+    """
     REFUSAL_REASON_BLACKOUT_DATE: _RefusalReason.ValueType  # 16
     """The product is not valid today; of a departure's ticket, on the day of the departure."""
     REFUSAL_REASON_WRONG_DEPARTURE: _RefusalReason.ValueType  # 17
@@ -147,7 +149,9 @@ REFUSAL_REASON_NO_USES_LEFT: RefusalReason.ValueType  # 13
 REFUSAL_REASON_ALREADY_REDEEMED: RefusalReason.ValueType  # 14
 """This QR redeemed this function before; see `earlier`."""
 REFUSAL_REASON_FUNCTION_NOT_ALLOWED_HERE: RefusalReason.ValueType  # 15
-"""The merchant or venue does not redeem this function."""
+"""The merchant or venue does not redeem this function, or the location of a rental has a venue
+of its own.
+"""
 REFUSAL_REASON_BLACKOUT_DATE: RefusalReason.ValueType  # 16
 """The product is not valid today; of a departure's ticket, on the day of the departure."""
 REFUSAL_REASON_WRONG_DEPARTURE: RefusalReason.ValueType  # 17
