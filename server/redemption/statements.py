@@ -518,7 +518,8 @@ async def _add_venues(tx: Transaction, rented: Sequence[rules.ScannedTicket]) ->
     places = {each for ticket in rented for each in ticket.snapshot.rental or ()}
     if not places:
         return
-    venues = dict(await run(tx, READ_RENTAL_VENUES(places)))
+    found = await run(tx, READ_RENTAL_VENUES(places))
+    venues = {each.location_id: each.venue_code for each in found}
     for ticket in rented:
         assert ticket.snapshot.rental
         at = {code: ticket.snapshot.rental.location_of(code) for code in ticket.uses}
