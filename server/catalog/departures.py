@@ -26,7 +26,7 @@ from server.stock import inventory
 from server.stock.models import stocks
 from server.webhooks import events
 from server.webhooks.events import PartnerEvent
-from server.webhooks.rules import DEPARTURE_CANCELLED, DEPARTURE_MOVED
+from server.webhooks.rules import DEPARTURE_CANCELLED, DEPARTURE_MOVED, DEPARTURE_REINSTATED
 
 CANCELLED = "CANCELLED"
 FOLLOW_CANCELLATION = "departure.cancelled"
@@ -103,7 +103,7 @@ async def reinstate(
 ) -> int:
     """Has those departures of a timetable run again that were withdrawn, as they leave now by their
     days, with the seats that they had; those that are over stay. How many there were. Partners with
-    an allotment hear of it as of a move.
+    an allotment hear of it.
     """
     query = select(departures.c.departure_id, departures.c.travel_date).where(
         departures.c.timetable_id == timetable_id,
@@ -121,7 +121,7 @@ async def reinstate(
         await inventory.open_departure(tx, number, now=by["now"])
         before = {"state": CANCELLED, "withdrawn": True}
         await trace(tx, "reinstate", "departure", number, before=before, after=after, **by)
-        await _tell_partners(tx, DEPARTURE_MOVED, number, leaving[day], by["now"])
+        await _tell_partners(tx, DEPARTURE_REINSTATED, number, leaving[day], by["now"])
     return len(rows)
 
 

@@ -26,6 +26,7 @@ RESERVATION_RELEASED = "reservation.released"
 ALLOTMENT_ADJUSTED = "allotment.adjusted"
 DEPARTURE_CANCELLED = "departure.cancelled"
 DEPARTURE_MOVED = "departure.moved"
+DEPARTURE_REINSTATED = "departure.reinstated"
 PAYMENT_REFUSED = "payment.refused"
 STATEMENT_READY = "statement.ready"
 
@@ -50,6 +51,7 @@ EVENT_TYPES = frozenset(
         ALLOTMENT_ADJUSTED,
         DEPARTURE_CANCELLED,
         DEPARTURE_MOVED,
+        DEPARTURE_REINSTATED,
         PAYMENT_REFUSED,
         STATEMENT_READY,
     }

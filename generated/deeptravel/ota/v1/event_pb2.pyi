@@ -44,9 +44,10 @@ class Event(_message.Message):
     a ticket that is sold and of use), `ticket.expired`, `ticket.voided`,
     `ticket.blocked`, `ticket.unblocked`, `ticket.reassigned`, `reservation.created`,
     `reservation.extended`, `reservation.expiring`, `reservation.expired`, `reservation.released`,
-    `allotment.adjusted`, `departure.cancelled`, `departure.moved` (of a departure of which the
-    partner has an allotment), `payment.refused`, `statement.ready`. More are added with time: pass
-    over those that you do not know.
+    `allotment.adjusted`, `departure.cancelled`, `departure.moved`, `departure.reinstated` (it was
+    cancelled and runs after all: all three of a departure of which the partner has an allotment),
+    `payment.refused`, `statement.ready`. More are added with time: pass over those that you do not
+    know.
     """
     @_builtins.property
     def occurred_time(self) -> _timestamp_pb2.Timestamp:
