@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from server.audit.models import audit_events
 from server.catalog import products
@@ -23,6 +23,7 @@ from server.platform.change_feed import change_feed
 from server.platform.database import Database
 from server.stock.ids import departure_id
 from server.stock.models import stocks
+from server.webhooks.models import partner_events
 from tests.support import timetable as world
 from tests.support.gtfs_feeds import FERRY_FEED, changed, files
 from tests.support.timetable import by
@@ -33,6 +34,18 @@ VALUES = {f"day{number}": f"{day:%Y%m%d}" for number, day in enumerate(DAYS)}
 AGENCY = FeedAgency("Star", "https://ferry.example", "Asia/Hong_Kong", "")
 ALL = {"made": 3 * 6 + 2}
 """A trip and five departures of a frequency on three days, and two nights."""
+
+
+A_PARTNER = """
+INSERT INTO partners (partner_id, partner_code, display_name, requests_per_minute,
+  allowed_addresses, state, create_time, update_time)
+VALUES (1, 'CP', 'Central Pier', 100, '{}', 'ACTIVE', now(), now())
+"""
+ALLOT = """
+INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, total, update_time)
+SELECT stock_id | 1, product_id, 1, departure_id, fare_class, 2, now()
+FROM stocks WHERE departure_id = :number AND partner_id = 0 AND fare_class = 'ECONOMY'
+"""
 
 
 @pytest.fixture
@@ -166,9 +179,15 @@ async def test_a_newer_edition_changes_what_differs(db: Database) -> None:
 
 
 async def test_days_that_come_back_run_again_as_the_feed_has_them_now(db: Database) -> None:
-    """By its new clock and with the seats they had; what an administrator cancels stays so."""
+    """By its new clock and with the seats they had, partners hear both; what an administrator
+    cancels stays so. Seen red with `departure.moved` for the second, which says nothing of the
+    cancellation that they have heard.
+    """
     await bring(db, FERRY_FEED)
     (first,) = await numbers(db, "F101")
+    async with db.transaction() as tx:
+        await tx.execute(text(A_PARTNER))
+        await tx.execute(text(ALLOT), {"number": departure_id(first, DAYS[1])})
     without = changed(FERRY_FEED, "calendar_dates.txt", "WEEK,{day1},1\nWEEK,{day2},1\n", "")
     await bring(db, without)
     assert [day for day, _ in await leaving(db, "F101")] == [DAYS[0]]
@@ -182,7 +201,13 @@ async def test_days_that_come_back_run_again_as_the_feed_has_them_now(db: Databa
     seats = select(stocks.c.total, stocks.c.closed).where(
         stocks.c.departure_id == departure_id(first, DAYS[1])
     )
-    assert sorted(await rows(db, seats)) == [(10, False), (200, False)]
+    assert sorted(await rows(db, seats)) == [(2, False), (10, False), (200, False)]
+    heard = select(partner_events.c.type, partner_events.c.data["departure_time"].astext)
+    (cancelled, _), (reinstated, leaves) = await rows(
+        db, heard.order_by(partner_events.c.occurred_time)
+    )
+    assert (cancelled, reinstated) == ("departure.cancelled", "departure.reinstated")
+    assert datetime.fromisoformat(leaves).astimezone(world.ZONE).strftime("%H:%M") == "07:15"
 
 
 async def test_a_sold_trip_that_takes_another_time_is_not_sold_twice(db: Database) -> None:

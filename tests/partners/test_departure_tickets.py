@@ -11,13 +11,10 @@ import pytest
 from deeptravel.admin.v1 import partner_pb2
 from deeptravel.ota.v1 import event_pb2, export_pb2, ota_service_pb2, reservation_pb2
 
-from server.catalog.departures import cancel_departure, reinstate
 from server.orders import partner_orders
 from server.partners import partner_tickets
-from server.platform.config import load_settings
-from server.platform.database import Database
 from server.platform.errors import Reason
-from server.stock.ids import departure_parts, departure_stock_id
+from server.stock.ids import departure_stock_id
 from server.tickets import generation
 from tests.support import gate
 from tests.support.disruptions import partners_reported_as_planned, preview_of_partners
@@ -390,33 +387,6 @@ async def test_cancelled_departure(
         found = await events(partner, kind)
         assert [each.data.reason for each in found] == ["DEPARTURE_CANCELLED"] * quantity
     await partners_reported_as_planned(manager, world, planned.totals)
-
-
-async def test_a_departure_that_runs_after_all_is_reinstated_and_reserved_again(
-    world: World, partner: PartnerClient, database_url: str
-) -> None:
-    """A newer edition of a feed left its day out, and a later one has it. Seen red as
-    `departure.moved`, which says nothing of a departure that was cancelled.
-    """
-    number, left = world.departure_id(), await leaves(world)
-    later, by = left + timedelta(minutes=10), {"actor": "gtfs", "now": datetime.now(UTC)}
-    db = Database(load_settings(), database_url)
-    async with db.transaction() as tx:
-        await cancel_departure(tx, number, refunds="", comment="", withdrawn=True, **by)
-    await followed(world)
-    refused = await refusal(reserve(world, partner))
-    assert refused.reason is Reason.DEPARTURE_CANCELLED
-    timetable, day = departure_parts(number)
-    async with db.transaction() as tx:
-        assert await reinstate(tx, timetable, {day: later}, **by) == 1
-    await db.close()
-    (event,) = await events(partner, "departure.reinstated")
-    assert event.data.departure_id == str(number)
-    assert event.data.departure_time.ToDatetime(UTC) == later
-    heard = [each.type for each in await events(partner)]
-    assert heard == ["departure.cancelled", "departure.reinstated"]
-    reserved = await reserve(world, partner)
-    assert (await stock(world), reserved.held) == ((ALLOTTED, 3, 0), 3)
 
 
 async def test_in_a_sandbox_it_has_the_time_of_the_clock(
