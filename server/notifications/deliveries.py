@@ -294,7 +294,10 @@ def outcome(
 async def settle(tx: Transaction, outcomes: Sequence[DeliveryOutcome], *, now: datetime) -> None:
     """Writes what became of attempts: what another process has taken meanwhile stays its. What is
     given up becomes a dead letter, and consents that were not used are good for another message.
+
+    Deliveries are locked in their order, then consents in theirs, as whoever writes messages does.
     """
+    outcomes = sorted(outcomes, key=lambda each: each.delivery[:3])
     rows = [
         (
             *each.delivery[:3],
@@ -305,7 +308,7 @@ async def settle(tx: Transaction, outcomes: Sequence[DeliveryOutcome], *, now: d
             each.result not in (AttemptResult.STOP, AttemptResult.STOP_TEMPLATE),
             each.returns_consent,
         )
-        for each in sorted(outcomes, key=lambda each: each.delivery[:3])
+        for each in outcomes
     ]
     followed = [
         (
@@ -316,7 +319,7 @@ async def settle(tx: Transaction, outcomes: Sequence[DeliveryOutcome], *, now: d
             each.state,
             each.due_time,
         )
-        for each in sorted(outcomes, key=lambda each: each.delivery[:3])
+        for each in outcomes
         if each.state != "SENT" or each.delivery.attempt > 1
     ]
     settled, *_ = await run_all(tx, [_SETTLE.of_rows(rows, now), _FOLLOW.of_rows(followed, now)])
@@ -327,22 +330,14 @@ async def settle(tx: Transaction, outcomes: Sequence[DeliveryOutcome], *, now: d
         for each in ours
         if each.state == "DEAD" and (error := f"{each.reason} {each.words}".strip())
     ]
-    await run_all(
-        tx,
-        [
-            outbox.bury(letters, now=now),
-            *(
-                preferences.forget(*_whose(each), now=now)
-                for each in ours
-                if each.result is AttemptResult.NO_CONSENT
-            ),
-            *(
-                preferences.give_back(*_whose(each), now=now)
-                for each in ours
-                if each.returns_consent
-            ),
-        ],
-    )
+    consents = [
+        (preferences.give_back if each.returns_consent else preferences.forget)(
+            *_whose(each), now=now
+        )
+        for each in sorted(ours, key=_whose)
+        if each.returns_consent or each.result is AttemptResult.NO_CONSENT
+    ]
+    await run_all(tx, [outbox.bury(letters, now=now), *consents])
 
 
 def letter_key(delivery: DueMessage) -> str:

@@ -16,8 +16,12 @@ from server.platform.schedule import Work
 from server.platform.statements import Command, Statement, run
 from server.tickets.rules import DIRECT, DIRECT_CODE, ORDER_PREFIX, Code
 
-MOST_FITTING = 10_000
-"""So many orders may fit by their hashes; a search by which more fit has to say more."""
+MOST_FITTING = 2_000
+"""So many orders that fit by their hashes are read and sorted; of more the newest are looked for
+among the newest orders of all.
+"""
+LOOKED_THROUGH = 50_000
+"""Of these so many; a search that finds no full page among them has to say more."""
 BACKFILLED_AT_ONCE = 500
 
 
@@ -100,6 +104,31 @@ WHERE $5::timestamptz IS NULL OR (create_time, order_id) < ($5::timestamptz, $6:
 ORDER BY create_time DESC, order_id DESC LIMIT $7::int
 """,
     Fitting,
+)
+# Of what many orders have the newest are soon met: each that is met is looked up by its number.
+_NEWEST_FITTING = Statement(
+    """
+SELECT o.order_id, o.create_time, 0 FROM (
+  SELECT order_id, create_time FROM orders
+  WHERE create_time >= $2::timestamptz AND create_time < $3::timestamptz
+    AND ($4::timestamptz IS NULL OR (create_time, order_id) < ($4::timestamptz, $5::bigint))
+  ORDER BY create_time DESC, order_id DESC LIMIT $6::int) AS o
+CROSS JOIN LATERAL (
+  SELECT FROM order_search_terms t WHERE t.order_id = o.order_id AND t.terms @> $1::int[]
+  OFFSET 0) AS f
+ORDER BY o.create_time DESC, o.order_id DESC LIMIT $7::int
+""",
+    Fitting,
+)
+# whether there is an order that was not looked through
+_BEYOND = Statement(
+    """
+SELECT order_id FROM orders
+WHERE create_time >= $1::timestamptz AND create_time < $2::timestamptz
+  AND ($3::timestamptz IS NULL OR (create_time, order_id) < ($3::timestamptz, $4::bigint))
+ORDER BY create_time DESC OFFSET $5::int LIMIT 1
+""",
+    int,
 )
 _NEWEST = Statement(
     """
@@ -229,12 +258,13 @@ async def search(
     """Orders that fit, the newest first, of `limit` that may; and the place of the last of these
     if there may be more.
 
-    Raises INVALID_FIELD for what more than MOST_FITTING orders may fit.
+    Raises INVALID_FIELD for what more than MOST_FITTING orders may fit, but too few of the newest
+    LOOKED_THROUGH.
     """
     if wanted.code:
         found = await _of_code(tx, wanted.code)
         return await _fitting(tx, seals, wanted, [] if before else found), None
-    at = before or (None, None)
+    at: tuple[datetime | None, int | None] = before or (None, None)
     if wanted.kinds:
         terms = search_terms.terms_of_wanted(
             name=wanted.name,
@@ -243,16 +273,30 @@ async def search(
         )
         rows = await run(tx, _FITTING(terms, *wanted.times, MOST_FITTING + 1, *at, limit + 1))
         if rows and rows[0].fitting > MOST_FITTING:
-            raise invalid(
-                wanted.kinds[0],
-                f"may be that of more than {MOST_FITTING} orders; send more of it, another field,"
-                " or a span of time",
-            )
+            rows = await _newest_fitting(tx, wanted, terms, at, limit + 1)
     else:
         rows = await run(tx, _NEWEST(*wanted.times, *at, limit + 1))
     more, rows = len(rows) > limit, rows[:limit]
     after = (rows[-1].create_time, rows[-1].order_id) if more else None
     return await _fitting(tx, seals, wanted, [row.order_id for row in rows]), after
+
+
+async def _newest_fitting(
+    tx: AsyncConnection,
+    wanted: OrderQuery,
+    terms: Sequence[int],
+    at: tuple[datetime | None, int | None],
+    limit: int,
+) -> list[Fitting]:
+    where = *wanted.times, *at
+    rows = await run(tx, _NEWEST_FITTING(terms, *where, LOOKED_THROUGH, limit))
+    if len(rows) < limit and await run(tx, _BEYOND(*where, LOOKED_THROUGH)):
+        raise invalid(
+            wanted.kinds[0],
+            f"may be that of more than {MOST_FITTING} orders; send more of it, another field,"
+            " or a span of time",
+        )
+    return rows
 
 
 async def read(tx: AsyncConnection, order_ids: Sequence[int]) -> list[FoundOrder]:

@@ -346,6 +346,36 @@ async def test_what_another_process_has_taken_meanwhile_stays_its(line: Line) ->
     assert await (await line.pg.execute(letters)).fetchall() == []
 
 
+async def test_consents_are_locked_in_the_order_of_whoever_writes_messages(line: Line) -> None:
+    """Attempts end in any order: these would lock the second traveller's first. Seen red with the
+    consents in the order of the attempts: a deadlock.
+    """
+    now = datetime.now(UTC)
+    consent = b"INSERT INTO notification_consents VALUES (%s, %s, 0, 9, now())"
+    ended = []
+    for traveller_id in (16, 15):
+        number = await line.write(traveller_id)
+        await line.pg.execute(consent, [traveller_id, TEMPLATE])
+        lease = b"UPDATE notification_deliveries SET lease_time = %s WHERE number = %s"
+        await line.pg.execute(lease, [now, number])
+        mine = DueMessage(
+            traveller_id, number, "WECHAT", number, "REFUND_RESULT", TEMPLATE, 1, "", now
+        )
+        ended.append(DeliveryOutcome(mine, "DEAD", "47003", now, AttemptResult.GIVE_UP))
+
+    async def settle() -> None:
+        async with line.db.transaction() as tx:
+            await deliveries.settle(tx, ended, now=now)
+
+    lock = b"SELECT FROM notification_consents WHERE traveller_id = %s FOR NO KEY UPDATE"
+    async with asyncio.TaskGroup() as group, line.pg.transaction():
+        await line.pg.execute(lock, [15])
+        group.create_task(settle())
+        await databases.until_a_lock_is_waited_for(line.db)
+        await line.pg.execute(lock, [16])
+    assert [await line.available(traveller_id) for traveller_id in (15, 16)] == [1, 1]
+
+
 async def given_up(line: Line, traveller_id: int, *, available: int) -> tuple[int, UUID]:
     """A message that WeChat does not take, of a traveller who has so many consents after it was
     given up: its number, and its dead letter.

@@ -221,6 +221,7 @@ async def test_what_fits_too_many_says_so(
     support: SupportClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(order_search, "MOST_FITTING", 1)
+    monkeypatch.setattr(order_search, "LOOKED_THROUGH", 1)
     assert await support.orders(name="小明") == [support.ours]
     await support.world.sql(
         "INSERT INTO order_search_terms SELECT 1, create_time, terms FROM order_search_terms"
@@ -230,6 +231,30 @@ async def test_what_fits_too_many_says_so(
     refused = await refusal(support.orders(name="小明"))
     assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("name",))
     await support.world.sql("DELETE FROM order_search_terms WHERE order_id = 1")
+
+
+async def test_of_many_that_fit_the_newest_are_looked_for(
+    support: SupportClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page to the end, where all orders were looked through. Seen red without the look at
+    what is beyond: the last page was refused.
+    """
+    monkeypatch.setattr(order_search, "MOST_FITTING", 1)
+    await support.world.sql(
+        "UPDATE order_search_terms SET terms = terms || (SELECT terms FROM order_search_terms"
+        " JOIN orders USING (order_id) WHERE order_code = %s)",
+        support.ours,
+    )
+    found, token = [], ""
+    while True:
+        request = order_pb2.SearchOrdersRequest(
+            search=order_pb2.OrderSearch(name="小明"), page_size=1, page_token=token
+        )
+        page = await support.call("SearchOrders", request)
+        found += [each.order_code for each in page.orders]
+        if not (token := page.next_page_token):
+            break
+    assert found == [support.ours]
 
 
 async def test_searches_are_audited_without_what_was_searched_for(support: SupportClient) -> None:
