@@ -45,6 +45,10 @@ MOST_ATTEMPTS = 500
 """WeChat may be away for days: no payment that it knows of is given up before, and no refund."""
 WATCHED_AFTER = timedelta(minutes=10)
 """A part that is PROCESSING so long has somebody at it, or gets somebody."""
+REFUNDS_AT_ONCE = 16
+"""WeChat is waited for most of the time: thousands that a cancelled departure gives back at once
+would else take minutes. It takes 150 a second of a merchant.
+"""
 EXPIRE_HOLDS = "expire-holds"
 HOLDS_CADENCE = timedelta(seconds=10)
 REASON = "退票 Refund"
@@ -110,7 +114,12 @@ def kinds(
 def refund_kinds(db: Database, client: WechatClient) -> dict[str, TaskKind]:
     """Those of refunds."""
     tasks = RefundTasks(db, client)
-    until_settled = partial(TaskKind, max_attempts=MOST_ATTEMPTS, on_give_up=tasks.give_up)
+    until_settled = partial(
+        TaskKind,
+        max_attempts=MOST_ATTEMPTS,
+        max_at_once=REFUNDS_AT_ONCE,
+        on_give_up=tasks.give_up,
+    )
     return {
         refunds.SEND: until_settled(
             tasks.send,

@@ -26,6 +26,7 @@ from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
 from tests.support.traveller import BUMP, SECOND, TRAIN, TravellerClient, World, a_world, party
 from tools.bench.figures import Figures
+from tools.bench.metering import cpu_seconds
 from tools.bench.wechat import Simulated, simulator
 from tools.dev.embedded.services import EmbeddedServices
 from tools.dev.wechat_simulator.store import Store
@@ -122,9 +123,14 @@ async def _until(world: World, question: str, value: int) -> float:
 
 
 async def _run(
-    url: str, server: ServerProcess, world: World, wechat: Simulated, count: int
+    url: str,
+    server: ServerProcess,
+    world: World,
+    wechat: Simulated,
+    options: Any,
 ) -> dict[str, float]:
     """The figures in milliseconds, seconds and rows, by name."""
+    count, postgres = options.tickets, options.postgres
     partners = count // PARTNERS_SHARE
     own = count - partners
     await _sell(url, server, world, own, partners)
@@ -147,6 +153,8 @@ async def _run(
             metadata=manager.headers,
         )
         took["preview"] = (time.perf_counter() - began) * 1000
+        pids = server.process.pid, postgres
+        before = [cpu_seconds(pid) for pid in pids]
         began = time.perf_counter()
         done = await manager.stub.CancelDeparture(
             catalog_pb2.CancelDepartureRequest(
@@ -167,6 +175,8 @@ async def _run(
         found = await asyncio.gather(*(_until(world, *each) for each in ends.values()))
         took |= {name: end - began for name, end in zip(ends, found, strict=True)}
         took["all done"] = max(found) - began
+        for name, pid, used in zip(("server", "PostgreSQL"), pids, before, strict=True):
+            took[f"{name} CPU a ticket"] = (cpu_seconds(pid) - used) / count * 1000
         began = time.perf_counter()
         report = await manager.stub.GetDisruption(
             disruption_pb2.GetDisruptionRequest(disruption_id=done.disruption_id),
@@ -227,11 +237,12 @@ async def _measure(
             await asyncio.to_thread(server.start)
             try:
                 print(f"a cancelled departure of {count:,} tickets", flush=True)
-                took = await _run(url, server, world, wechat, count)
+                took = await _run(url, server, world, wechat, options)
             finally:
                 await asyncio.to_thread(server.__exit__)
     units = {
         **dict.fromkeys(("preview", "call", "report"), "ms"),
+        **dict.fromkeys(("server CPU a ticket", "PostgreSQL CPU a ticket"), "ms"),
         "rows missing": "rows",
         "messages missing": "messages",
     }
