@@ -164,6 +164,8 @@ def books_of(
 
 
 _USES = {REDEMPTION: 1, REVERSAL: -1}
+OF_USES = frozenset({event_types.TICKET_REDEEMED, event_types.TICKET_REDEMPTION_REVERSED})
+"""Events of which the ticket's entitlements have to be known: the `uses` of its books."""
 
 
 def batch_entries(terms: SaleTerms, data: Mapping[str, Any]) -> list[Entry]:
