@@ -56,6 +56,7 @@ CONSENT = """
 INSERT INTO notification_consents (traveller_id, template_id, available, granted, update_time)
 SELECT traveller_id, %s, 1000, 1000, now() FROM travellers
 """
+CPU = ("server CPU a ticket", "PostgreSQL CPU a ticket")
 MESSAGES = ("DEPARTURE_CANCELLED", "REFUND_RESULT")
 FOLLOWED = """
 SELECT NOT EXISTS (SELECT FROM tickets t JOIN ticket_sales s USING (ticket_id)
@@ -123,14 +124,10 @@ async def _until(world: World, question: str, value: int) -> float:
 
 
 async def _run(
-    url: str,
-    server: ServerProcess,
-    world: World,
-    wechat: Simulated,
-    options: Any,
+    url: str, server: ServerProcess, world: World, wechat: Simulated, options: Any
 ) -> dict[str, float]:
     """The figures in milliseconds, seconds and rows, by name."""
-    count, postgres = options.tickets, options.postgres
+    count, pids = options.tickets, (server.process.pid, options.postgres)
     partners = count // PARTNERS_SHARE
     own = count - partners
     await _sell(url, server, world, own, partners)
@@ -153,7 +150,6 @@ async def _run(
             metadata=manager.headers,
         )
         took["preview"] = (time.perf_counter() - began) * 1000
-        pids = server.process.pid, postgres
         before = [cpu_seconds(pid) for pid in pids]
         began = time.perf_counter()
         done = await manager.stub.CancelDeparture(
@@ -175,8 +171,8 @@ async def _run(
         found = await asyncio.gather(*(_until(world, *each) for each in ends.values()))
         took |= {name: end - began for name, end in zip(ends, found, strict=True)}
         took["all done"] = max(found) - began
-        for name, pid, used in zip(("server", "PostgreSQL"), pids, before, strict=True):
-            took[f"{name} CPU a ticket"] = (cpu_seconds(pid) - used) / count * 1000
+        for name, pid, used in zip(CPU, pids, before, strict=True):
+            took[name] = (cpu_seconds(pid) - used) / count * 1000
         began = time.perf_counter()
         report = await manager.stub.GetDisruption(
             disruption_pb2.GetDisruptionRequest(disruption_id=done.disruption_id),
@@ -242,7 +238,7 @@ async def _measure(
                 await asyncio.to_thread(server.__exit__)
     units = {
         **dict.fromkeys(("preview", "call", "report"), "ms"),
-        **dict.fromkeys(("server CPU a ticket", "PostgreSQL CPU a ticket"), "ms"),
+        **dict.fromkeys(CPU, "ms"),
         "rows missing": "rows",
         "messages missing": "messages",
     }
