@@ -7,16 +7,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.chain_keys import ChainKeys
 from server.audit.chaining import take_checkpoint
 from server.platform.config import Settings
-from server.platform.schedule import About, Job
+from server.platform.schedule import About, Job, Progress
 
 
 def jobs(settings: Settings) -> list[Job]:
     """What is done by the clock."""
 
-    async def checkpoint(tx: AsyncConnection, now: datetime) -> bool:
-        if settings.secret_key:  # as every server has one
-            await take_checkpoint(tx, ChainKeys(settings.secret_key.get_secret_value()), now)
-        return False
+    async def checkpoint(tx: AsyncConnection, now: datetime) -> Progress:
+        if not settings.secret_key:  # every server has one
+            return Progress(more=False)
+        await take_checkpoint(tx, ChainKeys(settings.secret_key.get_secret_value()), now)
+        return Progress(more=False, items=1)
 
     return [
         Job(

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.allotments import ALLOTMENTS, Allotment, trace
 from server.catalog.rules import MOST_TOTAL
-from server.platform.schedule import Work
+from server.platform.schedule import Progress, Work
 from server.platform.statements import run
 from server.stock import inventory, release_dates
 from server.stock.models import stocks
@@ -25,7 +25,7 @@ ACTOR = "system"
 def release(zone: ZoneInfo) -> Work:
     """The work of the job; `zone` is whose days count."""
 
-    async def work(tx: AsyncConnection, now: datetime) -> bool:
+    async def work(tx: AsyncConnection, now: datetime) -> Progress:
         today = now.astimezone(zone).date()
         # a departure's day is that of the city it leaves: it may be yesterday's there
         await run(tx, release_dates.end(today - timedelta(days=1)))
@@ -34,7 +34,7 @@ def release(zone: ZoneInfo) -> Work:
     return work
 
 
-async def _release(tx: AsyncConnection, today: date, now: datetime) -> bool:
+async def _release(tx: AsyncConnection, today: date, now: datetime) -> Progress:
     due = await run(tx, release_dates.due(today, limit=CHUNK))
     await inventory.lock_levels(tx, {number for row in due for number in row})
     released = 0
@@ -51,7 +51,7 @@ async def _release(tx: AsyncConnection, today: date, now: datetime) -> bool:
                 became = await _read(tx, was.stock_id)
                 await trace(tx, was, became, "release", actor=ACTOR, now=now)
             released += 1
-    return released > 0 and len(due) == CHUNK
+    return Progress(released > 0 and len(due) == CHUNK, released)
 
 
 async def _read(tx: AsyncConnection, stock: int) -> Allotment:

@@ -8,7 +8,7 @@ from server.catalog.release import release
 from server.catalog.rental_fleets import make_days
 from server.catalog.timetables import make_departures
 from server.platform.config import Settings
-from server.platform.schedule import About, Job
+from server.platform.schedule import About, Job, Progress
 
 RELEASE_CADENCE = timedelta(minutes=1)
 
@@ -16,13 +16,11 @@ RELEASE_CADENCE = timedelta(minutes=1)
 def jobs(settings: Settings) -> list[Job]:
     """What is done by the clock."""
 
-    async def timetable(tx: AsyncConnection, now: datetime) -> bool:
-        await make_departures(tx, now)
-        return False
+    async def timetable(tx: AsyncConnection, now: datetime) -> Progress:
+        return Progress(more=False, items=await make_departures(tx, now))
 
-    async def fleets(tx: AsyncConnection, now: datetime) -> bool:
-        await make_days(tx, now)
-        return False
+    async def fleets(tx: AsyncConnection, now: datetime) -> Progress:
+        return Progress(more=False, items=await make_days(tx, now))
 
     return [
         Job(

@@ -35,8 +35,24 @@ def jobs(settings: Settings) -> list[Job]:
 def kinds(fetcher: BookingFetcher, handler: BookingHandler) -> dict[str, TaskKind]:
     """What is done with bookings."""
     return {
-        FETCH: TaskKind(fetcher.fetch, max_at_once=8, most_seconds=180.0),
-        BOOK: TaskKind(handler.book, max_at_once=8, most_seconds=180.0),
+        FETCH: TaskKind(
+            fetcher.fetch,
+            max_at_once=8,
+            most_seconds=180.0,
+            about=About(
+                "Fetches new and changed bookings of an outside channel.",
+                "拉取外部渠道新增与变更的预订。",
+            ),
+        ),
+        BOOK: TaskKind(
+            handler.book,
+            max_at_once=8,
+            most_seconds=180.0,
+            about=About(
+                "Makes orders of bookings of outside channels, confirms, changes and cancels them.",
+                "将外部渠道的预订转为订单，并确认、变更或取消。",
+            ),
+        ),
     }
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.orders import documents, search_terms
 from server.orders.passengers import PassengerParty, PassengerSeals
 from server.platform.errors import invalid, not_found
-from server.platform.schedule import Work
+from server.platform.schedule import Progress, Work
 from server.platform.statements import Command, Statement, run
 from server.tickets.rules import DIRECT, DIRECT_CODE, ORDER_PREFIX, Code
 
@@ -336,17 +336,17 @@ def backfilling(secret_key: bytes | None) -> Work:
     """The work of the job that makes orders of earlier releases be found, in pieces."""
     seals = PassengerSeals(secret_key) if secret_key else None
 
-    async def work(tx: AsyncConnection, _now: datetime) -> bool:
+    async def work(tx: AsyncConnection, _now: datetime) -> Progress:
         marks = await run(tx, _MARK())
         if not marks or seals is None or not search_terms.has_key():
-            return False
+            return Progress(more=False)
         found = await run(tx, _TO_BACKFILL(*marks[0], BACKFILLED_AT_ONCE))
         await run(tx, store([_terms_of(each, seals) for each in found]))
         if len(found) < BACKFILLED_AT_ONCE:
             await run(tx, _END_BACKFILL())
-            return False
+            return Progress(more=False, items=len(found))
         await run(tx, _MOVE_MARK(found[-1].create_time, found[-1].order_id))
-        return True
+        return Progress(more=True, items=len(found))
 
     return work
 

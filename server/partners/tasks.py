@@ -9,7 +9,7 @@ from server.partners import reservation_expiry, statements
 from server.partners.partner_departures import MOST_ATTEMPTS, PartnerDepartures
 from server.platform.config import Settings
 from server.platform.database import Database
-from server.platform.schedule import About, Job
+from server.platform.schedule import About, Job, Progress
 from server.platform.task_worker import TaskKind
 
 SEALING_CADENCE = timedelta(minutes=10)
@@ -30,8 +30,9 @@ def kinds(db: Database) -> dict[str, TaskKind]:
 def jobs(settings: Settings) -> list[Job]:
     """What is done by the clock."""
 
-    async def seal(tx: AsyncConnection, now: datetime) -> bool:
-        return await statements.seal_due(tx, zone=settings.zone, now=now)
+    async def seal(tx: AsyncConnection, now: datetime) -> Progress:
+        sealed = await statements.seal_due(tx, zone=settings.zone, now=now)
+        return Progress(sealed, int(sealed))
 
     return [
         Job(

@@ -19,6 +19,7 @@ from server.payments.rules import payment_of
 from server.platform import outbox
 from server.platform.database import Database
 from server.platform.outbox import Postpone, Task
+from server.platform.schedule import Progress
 from server.platform.statements import run
 from server.tickets.rules import Number
 from server.wechat.bill import BEIJING, Bill
@@ -71,18 +72,19 @@ _REFUNDS: Select[Any] = (
 )
 
 
-async def ask_for_missed(tx: AsyncConnection, now: datetime) -> bool:
+async def ask_for_missed(tx: AsyncConnection, now: datetime) -> Progress:
     """Asks for the comparisons that are due, since the day of the first payment; a job's work."""
     here = now.astimezone(BEIJING)
     last = here.date() - timedelta(days=1 if here.timetz() >= BILL_CLOCK else 2)
     oldest = await tx.scalar(select(func.min(payments.c.order_id)))
-    if oldest is not None:
-        began = Number.unpack(oldest).day
-        first = max(began, last - timedelta(days=MOST_DAYS - 1))
-        missed = await reconciliation.missed_days(tx, first=first, last=last)
-        asks = [outbox.NewTask(RECONCILE, day.isoformat(), {}, now) for day in missed]
-        await run(tx, outbox.enqueue(*asks, now=now))
-    return False
+    if oldest is None:
+        return Progress(more=False)
+    began = Number.unpack(oldest).day
+    first = max(began, last - timedelta(days=MOST_DAYS - 1))
+    missed = await reconciliation.missed_days(tx, first=first, last=last)
+    asks = [outbox.NewTask(RECONCILE, day.isoformat(), {}, now) for day in missed]
+    await run(tx, outbox.enqueue(*asks, now=now))
+    return Progress(more=False, items=len(asks))
 
 
 class Reconciler:

@@ -23,7 +23,7 @@ from server.platform import outbox
 from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.outbox import GiveUpError, Postpone, Task, outbox_tasks
-from server.platform.schedule import About, Job
+from server.platform.schedule import About, Job, Progress
 from server.platform.statements import run
 from server.platform.task_worker import TaskKind
 from server.wechat.client import WechatClient
@@ -227,7 +227,7 @@ class PaymentTasks:
         return None
 
 
-async def watch_refunds(tx: AsyncConnection, now: datetime) -> bool:
+async def watch_refunds(tx: AsyncConnection, now: datetime) -> Progress:
     """A job: has WeChat asked about every part that is PROCESSING without an open task.
 
     As one whose task is a dead letter.
@@ -244,7 +244,7 @@ async def watch_refunds(tx: AsyncConnection, now: datetime) -> bool:
         log.error("refund.nobody_at_it", out_refund_nos=sorted(left))
         asks = [outbox.NewTask(refunds.QUERY, number, {}, now) for number in left]
         await run(tx, outbox.enqueue(*asks, now=now))
-    return False
+    return Progress(more=False, items=len(left))
 
 
 class _Part(NamedTuple):

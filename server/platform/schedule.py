@@ -59,14 +59,16 @@ log = structlog.get_logger()
 
 
 class Progress(NamedTuple):
-    """What a piece has done: `items` things; `more`: there is more to be done at once."""
+    """What a piece has done: `items` things, none where it only counts or sums what others did;
+    `more`: there is more to be done at once.
+    """
 
     more: bool
     items: int = 0
 
 
-Work = Callable[[AsyncConnection, datetime], Awaitable[bool | Progress]]
-"""One piece of a job, in a transaction; whether more is to be done at once, or its progress."""
+Work = Callable[[AsyncConnection, datetime], Awaitable[Progress]]
+"""One piece of a job, in a transaction. What it counts as its items is in the audit trail."""
 
 
 class Pipelined(NamedTuple):
@@ -74,7 +76,7 @@ class Pipelined(NamedTuple):
     connection that plans by key, and the end of a piece is one round trip.
     """
 
-    work: Callable[[PipelineConnection, datetime], Awaitable[bool | Progress]]
+    work: Callable[[PipelineConnection, datetime], Awaitable[Progress]]
 
 
 Purge = Callable[[AsyncConnection, datetime, int], Awaitable[int]]
@@ -130,9 +132,8 @@ class _Run(NamedTuple):
     pieces: int = 0
     asked: bool = False
 
-    def after(self, progress: bool | Progress) -> "_Run":
-        items = progress.items if isinstance(progress, Progress) else 0
-        return self._replace(items=self.items + items, pieces=self.pieces + 1)
+    def after(self, progress: Progress) -> "_Run":
+        return self._replace(items=self.items + progress.items, pieces=self.pieces + 1)
 
 
 class _Ended(NamedTuple):
@@ -386,7 +387,7 @@ class Jobs:
     async def _in_transaction(
         self,
         tx: Transaction,
-        work: Callable[[datetime], Awaitable[bool | Progress]],
+        work: Callable[[datetime], Awaitable[Progress]],
         job: Job,
         made: _Run,
     ) -> tuple[_Run, _Ended | None]:
@@ -401,7 +402,7 @@ class Jobs:
         else:
             progress = await work(now)
             made = made.after(progress)
-            if progress.more if isinstance(progress, Progress) else progress:
+            if progress.more:
                 return made, None
             ended = _Ended(DONE)
         await self._end(tx, job, state, made, ended)

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import set_statement_timeout
+from server.platform.schedule import Progress
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SETTLED_AFTER = timedelta(minutes=10)
@@ -90,20 +91,18 @@ class Row(NamedTuple):
     uses: int
 
 
-async def sum_up(tx: AsyncConnection, now: datetime) -> bool:
-    """Sums up to a day of what is not summed and over; whether there may be more. One at a time:
-    a job.
-    """
+async def sum_up(tx: AsyncConnection, now: datetime) -> Progress:
+    """Sums up to a day of what is not summed and over. One at a time: a job."""
     begin: datetime = (await tx.execute(_MARK)).scalar_one()
     settled = _step(now - SETTLED_AFTER)
     if begin >= settled:
-        return False
+        return Progress(more=False)
     await set_statement_timeout(tx, seconds=SUM_SECONDS)
     oldest: datetime | None = await tx.scalar(_OLDEST)
     if oldest is not None:
         settled = min(settled, _step(oldest - SETTLED_AFTER))
         if begin >= settled:
-            return False
+            return Progress(more=False)
     until = min(settled, _day(begin) + DAY)
     await tx.execute(_SUM_HOURS, {"begin": begin, "until": until})
     if until == _day(begin) + DAY:
@@ -112,7 +111,7 @@ async def sum_up(tx: AsyncConnection, now: datetime) -> bool:
         following = await tx.scalar(_NEXT, {"begin": until}) or settled
         until = max(until, min(_day(following), settled))
     await tx.execute(_MOVE_MARK, {"until": until})
-    return until < settled
+    return Progress(until < settled)
 
 
 async def read(

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.parties.rules import SANDBOX_BIT
 from server.platform.database import set_statement_timeout
-from server.platform.schedule import Work
+from server.platform.schedule import Progress, Work
 from server.reports.rules import HOUR, ReportTime, hour_of
 
 SETTLED_AFTER = timedelta(minutes=10)
@@ -140,11 +140,11 @@ class SalesRow(NamedTuple):
 def summing(zone: ZoneInfo) -> Work:
     """The work of the job that sums, in hours of `zone`; up to one hour each time."""
 
-    async def sum_up(tx: AsyncConnection, now: datetime) -> bool:
+    async def sum_up(tx: AsyncConnection, now: datetime) -> Progress:
         begin: datetime = (await tx.execute(_MARK)).scalar_one()
         settled = _step(now - SETTLED_AFTER)
         if begin >= settled:
-            return False
+            return Progress(more=False)
         await set_statement_timeout(tx, seconds=SUM_SECONDS)
         # what a transaction under way may still add to is not summed, however long that takes
         oldest: datetime | None = await tx.scalar(_OLDEST)
@@ -158,7 +158,7 @@ def summing(zone: ZoneInfo) -> Work:
             hour = hour_of(begin, zone)
             await tx.execute(_SUM, {"hour": hour, "begin": begin, "until": until})
         await tx.execute(_MOVE_MARK, {"until": max(begin, until)})
-        return max(begin, until) < settled
+        return Progress(max(begin, until) < settled)
 
     return sum_up
 

@@ -16,6 +16,7 @@ from server.parties.rules import SANDBOX_BIT
 from server.platform.database import Database, set_statement_timeout
 from server.platform.loops import Loops, Polling
 from server.platform.metrics import ORDER_STATES, STATES_AGE, TICKET_STATES
+from server.platform.schedule import Progress
 from server.tickets.rules import DAY_BITS, SEQUENCE_BITS
 
 COUNTING_SHARE = 0.01
@@ -67,11 +68,11 @@ class StateCount(NamedTuple):
     count_time: datetime
 
 
-async def count(tx: AsyncConnection, now: datetime) -> bool:
+async def count(tx: AsyncConnection, now: datetime) -> Progress:
     """The work of the job: counts, unless the last count took so long that it is too early."""
     last = (await tx.execute(_LAST)).one()
     if last.counted and now < last.counted + timedelta(seconds=last.seconds / COUNTING_SHARE):
-        return False
+        return Progress(more=False)
     await set_statement_timeout(tx, seconds=COUNT_SECONDS)
     for noun, query in _COUNT.items():
         began = time.perf_counter()
@@ -88,7 +89,7 @@ async def count(tx: AsyncConnection, now: datetime) -> bool:
                 "seconds": time.perf_counter() - began,
             },
         )
-    return False
+    return Progress(more=False)
 
 
 async def read(tx: AsyncConnection) -> list[StateCount]:

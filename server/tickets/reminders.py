@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.parties.rules import SANDBOX_BIT
-from server.platform.schedule import Work
+from server.platform.schedule import Progress, Work
 from server.platform.statements import Statement, run, run_together
 from server.tickets import partner_events
 from server.webhooks.events import TicketEvent
@@ -105,9 +105,9 @@ ORDER BY valid_until_time, ticket_id LIMIT $4::int
 
 async def remind(
     tx: AsyncConnection, partner_id: int, now: datetime, *, lead: timedelta, limit: int
-) -> int:
+) -> Progress:
     """Looks at up to `limit` tickets that end within `lead`, of a sandbox or of ALL_LIVE, and
-    reminds of those that are of use; how many it looked at.
+    reminds of those that are of use.
     """
     _, (last,) = await run_together(tx, _BEGIN(partner_id, _BEGINNING), _LOCK(partner_id))
     until = now + lead
@@ -127,7 +127,7 @@ async def remind(
     ]
     moved = _place_after(found, last, until, limit)
     await run_together(tx, partner_events.record(*reminded, now=now), _MOVE(partner_id, *moved))
-    return len(found)
+    return Progress(len(found) == limit, len(reminded))
 
 
 async def ending_of_travellers(
@@ -162,7 +162,7 @@ def _place_after(
 def work(lead: timedelta) -> Work:
     """The work of the job, for all that are no sandbox."""
 
-    async def remind_live(tx: AsyncConnection, now: datetime) -> bool:
-        return await remind(tx, ALL_LIVE, now, lead=lead, limit=PAGE_TICKETS) == PAGE_TICKETS
+    async def remind_live(tx: AsyncConnection, now: datetime) -> Progress:
+        return await remind(tx, ALL_LIVE, now, lead=lead, limit=PAGE_TICKETS)
 
     return remind_live

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.parties.rules import SANDBOX_BIT
+from server.platform.schedule import Progress
 from server.platform.statements import Statement, run
 from server.tickets.rules import is_test
 from server.tickets.tickets import move, record
@@ -96,15 +97,15 @@ SETTLED_AT_ONCE = 500
 """Tickets in one transaction, whose locks a scan of them waits for."""
 
 
-async def settle(tx: AsyncConnection, now: datetime) -> bool:
+async def settle(tx: AsyncConnection, now: datetime) -> Progress:
     """Takes tickets whose validity is over out of those that may still expire, if they are final or
-    were never sold; whether there may be more.
+    were never sold.
 
     This is later than the move that made them final, since what is in the condition of an index
     makes each change of it dearer, and a redemption is not the time for that.
     """
     settled = await run(tx, _SETTLE(now, SETTLED_AT_ONCE))
-    return len(settled) == SETTLED_AT_ONCE
+    return Progress(len(settled) == SETTLED_AT_ONCE, len(settled))
 
 
 async def settle_of_sandbox(

@@ -76,7 +76,7 @@ class Channels:
         """The job runs at noon of a day."""
         noon = datetime(day.year, day.month, day.day, 12, tzinfo=ZONE)
         async with self.db.transaction() as tx:
-            assert not await release(ZONE)(tx, noon.astimezone(UTC))
+            assert not (await release(ZONE)(tx, noon.astimezone(UTC))).more
 
 
 @pytest.fixture

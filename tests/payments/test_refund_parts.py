@@ -272,7 +272,8 @@ async def test_nothing_is_processing_without_somebody_at_it(
     for minutes, tasks in ((0, 0), (11, 1), (0, 1)):
         scenario.forward(minutes=minutes)
         async with scenario.db.transaction() as tx:
-            assert await watch_refunds(tx, scenario.clock()) is False
+            asked = (await watch_refunds(tx, scenario.clock())).items
+        assert asked == (1 if minutes else 0)
         assert await outstanding(scenario) == tasks
     await scenario.drain()
     assert await states(client, order.order_id) == ["REFUNDED"]

@@ -49,10 +49,10 @@ class Counted:
         self.runs = 0
         self._pieces = pieces
 
-    async def work(self, tx: AsyncConnection, now: datetime) -> bool:
+    async def work(self, tx: AsyncConnection, now: datetime) -> Progress:
         self.runs += 1
         await asyncio.sleep(0.05)  # the others come meanwhile
-        return self.runs < self._pieces
+        return Progress(self.runs < self._pieces)
 
     def job(self, cadence: timedelta = timedelta(hours=1)) -> Job:
         return Job("count", cadence, self.work)
@@ -86,7 +86,7 @@ async def test_job_goes_on_until_nothing_is_left(db: Database) -> None:
     "error", [DomainError(Reason.DATABASE_UNAVAILABLE, "away"), ZeroDivisionError()]
 )
 async def test_failed_job_stays_due(db: Database, error: Exception) -> None:
-    async def fail(tx: AsyncConnection, now: datetime) -> bool:
+    async def fail(tx: AsyncConnection, now: datetime) -> Progress:
         await tx.execute(insert(job_runs).values(job_name="a trace", run_time=now))
         raise error
 
@@ -109,11 +109,11 @@ async def running(db: Database, *table: Job) -> AsyncIterator[Jobs]:
 async def test_stop_waits_for_the_piece_under_way(db: Database) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 
-    async def slow(tx: AsyncConnection, now: datetime) -> bool:
+    async def slow(tx: AsyncConnection, now: datetime) -> Progress:
         begun.set()
         await asyncio.sleep(0.3)
         ended.set()
-        return True  # and more is left, for the next process
+        return Progress(more=True)  # is left, for the next process
 
     async with running(db, Job("slow", timedelta(hours=1), slow)):
         await begun.wait()
@@ -128,12 +128,12 @@ async def test_others_go_on_while_the_schedule_is_started_again(db: Database) ->
     begun, finish, failed = asyncio.Event(), asyncio.Event(), asyncio.Event()
     often, hour = Counted(), timedelta(hours=1)
 
-    async def slow(tx: AsyncConnection, now: datetime) -> bool:
+    async def slow(tx: AsyncConnection, now: datetime) -> Progress:
         begun.set()
         await finish.wait()
-        return False
+        return Progress(more=False)
 
-    async def broken(tx: AsyncConnection, now: datetime) -> bool:
+    async def broken(tx: AsyncConnection, now: datetime) -> Progress:
         raise ValueError("it cannot")
 
     async def heard(tx: Transaction, end: JobEnd) -> None:
@@ -163,7 +163,7 @@ async def test_run_that_another_has_taken_over_is_left_to_it(db: Database) -> No
     """Seen red without the look whether the run is still one's own: it did the second piece."""
 
     class TakenOver(Counted):
-        async def work(self, tx: AsyncConnection, now: datetime) -> bool:
+        async def work(self, tx: AsyncConnection, now: datetime) -> Progress:
             async with db.transaction() as other:
                 await other.execute(update(job_runs).values(run_id=UUID(int=7)))
             return await super().work(tx, now)
@@ -179,7 +179,7 @@ async def test_pause_ends_a_run_after_its_piece_and_lasts_until_it_is_resumed(db
     """Seen red without the look at the pause in each piece, and at the begin of a run."""
 
     class Paused(Counted):
-        async def work(self, tx: AsyncConnection, now: datetime) -> bool:
+        async def work(self, tx: AsyncConnection, now: datetime) -> Progress:
             async with db.transaction() as other:
                 await pause(other, "count", by="admin:root", comment="slow", now=now)
             return await super().work(tx, now)
@@ -222,12 +222,12 @@ async def test_run_is_refused_while_one_is_under_way(db: Database) -> None:
     """
     refused: list[DomainError] = []
 
-    async def work(tx: AsyncConnection, now: datetime) -> bool:
+    async def work(tx: AsyncConnection, now: datetime) -> Progress:
         async with db.transaction() as other:
             with pytest.raises(DomainError) as caught:
                 await ask(other, "slow", UUID(int=9), by="admin:root", now=datetime.now(UTC))
         refused.append(caught.value)
-        return False
+        return Progress(more=False)
 
     await Jobs(db, []).run_if_due(Job("slow", timedelta(hours=1), work))
     async with db.transaction() as tx:

@@ -78,7 +78,7 @@ async def happened(world: World, dice: random.Random, count: int) -> None:
 
 async def sum_up(db: Database, now: datetime) -> bool:
     async with db.transaction() as tx:
-        return await sums.sum_up(tx, now)
+        return (await sums.sum_up(tx, now)).more
 
 
 async def assert_right(world: World, db: Database, dice: random.Random) -> None:

@@ -186,7 +186,7 @@ async def summed(db: Database, now: datetime, zone: ZoneInfo = KOLKATA) -> int:
     work, pieces = sales_sums.summing(zone), 1
     while True:
         async with db.transaction() as tx:
-            if not await work(tx, now) or pieces == MOST_PIECES:
+            if not (await work(tx, now)).more or pieces == MOST_PIECES:
                 return pieces
         pieces += 1
 

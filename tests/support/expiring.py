@@ -37,7 +37,7 @@ class Expirer:
         more = True
         while more:
             async with self.db.transaction() as tx:
-                more = await validity.settle(tx, now())
+                more = (await validity.settle(tx, now())).more
 
 
 @asynccontextmanager

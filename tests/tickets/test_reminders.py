@@ -31,14 +31,13 @@ async def anew(market: Market) -> None:
 
 
 async def remind(db: Database, now: datetime, limit: int = 500) -> int:
-    """One run of the job: a transaction for each page; how many tickets it looked at."""
-    looked = 0
-    while True:
+    """One run of the job: a transaction for each page; how many tickets it reminded of."""
+    count, more = 0, True
+    while more:
         async with db.transaction() as tx:
-            found = await reminders.remind(tx, ALL_LIVE, now, lead=LEAD, limit=limit)
-        looked += found
-        if found < limit:
-            return looked
+            more, items = await reminders.remind(tx, ALL_LIVE, now, lead=LEAD, limit=limit)
+        count += items
+    return count
 
 
 async def reminded(market: Market) -> list[str]:
