@@ -24,6 +24,7 @@ sales_sums = Table(
     Column("partner_id", Integer, primary_key=True, autoincrement=False),
     # 0: of whole orders
     Column("product_id", Integer, primary_key=True, autoincrement=False),
+    # empty where orders that end are counted
     Column("currency_code", Text, primary_key=True),
     Column("items", BigInteger, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
