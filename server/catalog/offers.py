@@ -10,6 +10,7 @@ from uuid import UUID
 import orjson
 
 from server.catalog import pricing
+from server.catalog.policy import Start
 from server.stock.journeys import Ride, Span
 from server.stock.seating import SeatMap
 
@@ -194,9 +195,11 @@ class Offer:
         return self.rental.stock_ids if self.rental else (self.stock_id,)
 
     @property
-    def departs(self) -> bool:
-        """Whether there is a moment by which it begins: a departure, or the pick-up of a rental."""
-        return self.journey is not None or self.rental is not None
+    def start(self) -> Start:
+        """What it begins with."""
+        if self.rental:
+            return Start.PICK_UP
+        return Start.DEPARTURE if self.journey else Start.FIRST_DAY
 
     def unavailable(self, now: datetime) -> str:
         """The UnavailableReason for which it cannot be bought at `now`, whatever is left; empty

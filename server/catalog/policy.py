@@ -7,6 +7,7 @@ currency, times are aware.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
+from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
 from server.catalog.operator_cause import (
@@ -70,6 +71,16 @@ class RefundTier(NamedTuple):
 
     minutes_before: int
     percent: int
+
+
+class Start(StrEnum):
+    """What a ticket begins with, by which its deadlines are reckoned: the moment of a departure or
+    of a car's pick-up, or the first day of use.
+    """
+
+    DEPARTURE = "DEPARTURE"
+    PICK_UP = "PICK_UP"
+    FIRST_DAY = "FIRST_DAY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +169,7 @@ class PolicyTicket:
     blocked: bool = False
     operator_cause: str = ""
     boarded: bool = False
-    departs: bool = True
+    start: Start = Start.DEPARTURE
     value_minor: int | None = None
     refund_percent_cap: int = 100
     zone: tzinfo = UTC
@@ -264,7 +275,7 @@ def refund(ticket: PolicyTicket, policy: Policy, now: datetime) -> RefundOffer |
     facts: dict[str, str | int] = {
         "percent": tier.percent,
         "minutes_before": tier.minutes_before,
-        "departs": int(ticket.departs),
+        "start": ticket.start.value,
         "until_time": _shown(ticket, min(end, ticket.valid_until_time)),
         "fee_per_ticket_minor": policy.refund_fee_minor,
     }
@@ -353,14 +364,15 @@ def deadline(refused: Refused) -> dict[str, Any]:
     return {}
 
 
-def summary(policy: Policy, currency_code: str, *, departs: bool) -> Summary:
-    """A policy in words, until departure or, if nothing departs, by first day of use and end of
-    validity.
+def summary(policy: Policy, currency_code: str, *, start: Start) -> Summary:
+    """A policy in words, until departure, pick-up or, if nothing begins at a moment, by first day of
+    use and end of validity.
 
     Fees are in `currency_code`.
     """
-    words = _Words(currency_code, departs)
-    operator = promise(policy.move_tolerance_minutes) if departs else ("", "")
+    words = _Words(currency_code, start)
+    is_moved = start is Start.DEPARTURE
+    operator = promise(policy.move_tolerance_minutes) if is_moved else ("", "")
     return Summary(policy, *words.refund(policy), *words.change(policy), *operator)
 
 
@@ -369,10 +381,10 @@ class _Words:
     """Texts in English and Chinese."""
 
     currency_code: str
-    departs: bool
+    start: Start
 
     def refund(self, policy: Policy) -> tuple[str, str]:
-        tiers = [tier for tier in _reachable(policy, self.departs) if tier.percent]
+        tiers = [tier for tier in _reachable(policy, self.start) if tier.percent]
         if not tiers:
             return "No refund.", "不可退票。"
         parts_en, parts_zh = [], []
@@ -413,7 +425,7 @@ class _Words:
         )
 
     def _moment(self, minutes_before: int) -> tuple[str, str]:
-        return moment_in_words(minutes_before, departs=self.departs)
+        return moment_in_words(minutes_before, self.start)
 
     def _money(self, amount_minor: int) -> str:
         if self.currency_code in WITHOUT_MINOR_UNITS:
@@ -421,13 +433,20 @@ class _Words:
         return f"{self.currency_code} {amount_minor // 100}.{amount_minor % 100:02d}"
 
 
-def moment_in_words(minutes_before: int, *, departs: bool) -> tuple[str, str]:
+_START_WORDS = {
+    Start.DEPARTURE: ("departure", "出发"),
+    Start.PICK_UP: ("pick-up", "取车"),
+    Start.FIRST_DAY: ("the first day of use begins", "使用首日零点"),
+}
+
+
+def moment_in_words(minutes_before: int, start: Start) -> tuple[str, str]:
     """The moment a tier or the right to change ends, to stand after "until" and 至."""
+    what_en, what_zh = _START_WORDS[start]
     if not minutes_before:
-        return ("departure", "出发时") if departs else ("its validity ends", "有效期结束时")
-    what_en, what_zh = (
-        ("departure", "出发") if departs else ("the first day of use begins", "使用首日零点")
-    )
+        if start is Start.FIRST_DAY:
+            return "its validity ends", "有效期结束时"
+        return what_en, f"{what_zh}时"
     number, (unit_en, unit_zh) = _duration(abs(minutes_before))
     side_en, side_zh = ("before", "前") if minutes_before > 0 else ("after", "后")
     plural = "" if number == 1 else "s"
@@ -515,12 +534,12 @@ def _over(ticket: PolicyTicket) -> Refused:
     return Refused("EXPIRED", {"valid_until_time": _shown(ticket, ticket.valid_until_time)})
 
 
-def _reachable(policy: Policy, departs: bool) -> list[RefundTier]:
+def _reachable(policy: Policy, start: Start) -> list[RefundTier]:
     """The tiers that may ever apply: what does not depart has none after the one until its
     validity ends.
     """
     tiers = list(policy.refund_tiers)
-    if departs or not any(tier.minutes_before == 0 for tier in tiers):
+    if start is not Start.FIRST_DAY or not any(tier.minutes_before == 0 for tier in tiers):
         return tiers
     return [tier for tier in tiers if tier.minutes_before >= 0]
 
@@ -530,7 +549,7 @@ def _steps(ticket: PolicyTicket, policy: Policy) -> list[RefundTier]:
     last.
     """
     steps: dict[int, RefundTier] = {}
-    for tier in _reachable(policy, ticket.departs):
+    for tier in _reachable(policy, ticket.start):
         percent = min(tier.percent, ticket.refund_percent_cap)
         if percent:
             steps[percent] = RefundTier(tier.minutes_before, percent)
@@ -543,7 +562,7 @@ def _share(amount_minor: int, part: int, whole: int) -> int:
 
 
 def _moment(ticket: PolicyTicket, minutes_before: int) -> datetime:
-    if not minutes_before and not ticket.departs:
+    if not minutes_before and ticket.start is Start.FIRST_DAY:
         return ticket.valid_until_time
     return ticket.reference_time - timedelta(minutes=minutes_before)
 

@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog.models import departures
 from server.catalog.offers import Offer
 from server.catalog.operator_cause import operator_cause
-from server.catalog.policy import Policy
+from server.catalog.policy import Policy, Start
 from server.catalog.policy import PolicyTicket as Standing
 from server.catalog.rules import DEFAULT_BOARDING_MINUTES
 from server.orders import orders
@@ -158,6 +158,13 @@ class TravelTicket:
         return rental
 
     @property
+    def start(self) -> Start:
+        """What it begins with."""
+        if self.rental:
+            return Start.PICK_UP
+        return Start.DEPARTURE if self.item.departure_id is not None else Start.FIRST_DAY
+
+    @property
     def zone(self) -> tzinfo:
         """Of the city it is used in; UTC if that is not known."""
         name = self.snapshot["offer"].get("time_zone")
@@ -175,7 +182,7 @@ class TravelTicket:
             reference_time=self.reference_time,
             valid_until_time=self.valid_until_time,
             blocked=self.blocked,
-            departs=self.item.departure_id is not None or bool(self.rental),
+            start=self.start,
             refund_percent_cap=change.refund_percent if change else 100,
             zone=self.zone,
             operator_cause=self.operator_cause,

@@ -147,6 +147,9 @@ async def test_a_price_is_all_of_its_lines(client: TravellerClient) -> None:
     ]
     assert found.price.total_minor == sum(each.amount_minor for each in found.price.lines)
     assert found.rental.days == 3
+    assert "until 48 hours before pick-up" in found.policy.text_en
+    assert "取车前48小时" in found.policy.text_zh
+    assert "departure" not in found.policy.text_en
     assert [each.quantity for each in found.rental.extras] == [2, 1]
     quoted = await client.call(
         "QuoteOrder",

@@ -11,15 +11,17 @@ from deeptravel.tickets.v1 import ticket_pb2
 from server.api import convert
 from server.api.ticketing import rentals
 from server.catalog import offers as catalog
+from server.catalog.car_categories import RENTAL
 from server.catalog.catalogue import PACKAGE, TRANSPORT, Catalogue
 from server.catalog.listed import CatalogueCity, ListedProduct
 from server.catalog.offers import Offer, OfferJourney
-from server.catalog.policy import Policy, Summary, summary
+from server.catalog.policy import Policy, Start, Summary, summary
 from server.catalog.pricing import EXTRA, FARE, PROMOTION, WAIVER, Price, PriceLine
 from server.search.listing import Query
 from server.search.rentals import ListedRental
 from server.search.search import Found, OfferDay
 
+STARTS = {PACKAGE: Start.FIRST_DAY, TRANSPORT: Start.DEPARTURE, RENTAL: Start.PICK_UP}
 KINDS = convert.enum_numbers(offer_pb2.OfferKind)
 KIND_NAMES = convert.enum_names(offer_pb2.OfferKind)
 ORDER_NAMES = convert.enum_names(offer_pb2.OfferOrder)
@@ -115,7 +117,7 @@ def offer_message(
         price=price_message(price, offer.currency_code) if price else None,
         seats_left=seats_left,
         unavailable_reason=UNAVAILABLE_REASONS[unavailable],
-        policy=policy_message(offer.policy, offer.currency_code, departs=offer.departs),
+        policy=policy_message(offer.policy, offer.currency_code, start=offer.start),
         entitlements=map(_entitlement, offer.entitlements),
         provisional=offer.provisional,
     )
@@ -159,10 +161,10 @@ def price_message(price: Price, currency_code: str) -> offer_pb2.Price:
 
 
 def policy_message(
-    policy: dict[str, Any], currency_code: str, *, departs: bool
+    policy: dict[str, Any], currency_code: str, *, start: Start
 ) -> offer_pb2.PolicySummary:
     """Refund and change, as numbers and in words."""
-    summary = _summary(orjson.dumps(policy, option=orjson.OPT_SORT_KEYS), currency_code, departs)
+    summary = _summary(orjson.dumps(policy, option=orjson.OPT_SORT_KEYS), currency_code, start)
     rules = summary.policy
     return offer_pb2.PolicySummary(
         refund_tiers=[
@@ -179,7 +181,6 @@ def policy_message(
 
 def product(catalogue: Catalogue, found: ListedProduct) -> offer_pb2.GetProductResponse:
     """A product as a traveller sees it."""
-    is_package = found.kind == PACKAGE
     return offer_pb2.GetProductResponse(
         product_id=found.product_id,
         kind=KINDS[catalogue.vehicle(found.product_id)],
@@ -196,7 +197,7 @@ def product(catalogue: Catalogue, found: ListedProduct) -> offer_pb2.GetProductR
         ],
         tiers=[offer_pb2.PartyTier(**tier) for tier in found.tiers],
         entitlements=map(_entitlement, found.entitlements),
-        policy=policy_message(found.policy, found.currency_code, departs=not is_package),
+        policy=policy_message(found.policy, found.currency_code, start=STARTS[found.kind]),
         blackout_dates=[day.isoformat() for day in sorted(found.blackout_dates)],
         validity_days=found.validity_days,
         max_per_traveller=found.max_per_traveller,
@@ -204,9 +205,9 @@ def product(catalogue: Catalogue, found: ListedProduct) -> offer_pb2.GetProductR
 
 
 @lru_cache(maxsize=1024)
-def _summary(policy: bytes, currency_code: str, departs: bool) -> Summary:
+def _summary(policy: bytes, currency_code: str, start: Start) -> Summary:
     """Policies are few, offers are many."""
-    return summary(Policy.parse(orjson.loads(policy)), currency_code, departs=departs)
+    return summary(Policy.parse(orjson.loads(policy)), currency_code, start=start)
 
 
 def _journey(journey: OfferJourney, *, numbered: bool) -> offer_pb2.Journey:

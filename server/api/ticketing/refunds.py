@@ -10,7 +10,7 @@ from server.api import convert
 from server.api.ticketing.offers import offer_message
 from server.api.ticketing.tickets import tickets
 from server.catalog.operator_cause import CHANGE_TEXTS, REFUND_TEXTS
-from server.catalog.policy import WITHOUT_MINOR_UNITS, ChangeOffer, moment_in_words
+from server.catalog.policy import WITHOUT_MINOR_UNITS, ChangeOffer, Start, moment_in_words
 from server.orders.orders import order_code
 from server.orders.passengers import PassengerSeals
 from server.orders.travel_tickets import ticket_code
@@ -174,13 +174,19 @@ def _until_time(facts: Mapping[str, str | int]) -> datetime | None:
 
 def _until(facts: Mapping[str, str | int]) -> tuple[str, str]:
     """The moment a tier ends, in words and by the clock of the city."""
-    minutes, departs = int(facts["minutes_before"]), bool(facts.get("departs", 1))
-    words_en, words_zh = moment_in_words(minutes, departs=departs)
+    words_en, words_zh = moment_in_words(int(facts["minutes_before"]), _start(facts))
     until_time = _until_time(facts)
     if not until_time:
         return words_en, words_zh
     clock = clock_time(until_time)
     return f"{words_en} ({clock})", f"{words_zh}（{clock}）"
+
+
+def _start(facts: Mapping[str, str | int]) -> Start:
+    """What the ticket begins with; refunds of before rentals know whether it departs alone."""
+    if "start" in facts:
+        return Start(str(facts["start"]))
+    return Start.DEPARTURE if facts.get("departs", 1) else Start.FIRST_DAY
 
 
 def _party_discount(kept_minor: int, currency_code: str) -> tuple[str, str]:
