@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 
 from server.catalog import pricing
-from server.catalog.policy import Start
+from server.catalog.policy import TicketStart
 from server.stock.journeys import Ride, Span
 from server.stock.seating import SeatMap
 
@@ -195,11 +195,11 @@ class Offer:
         return self.rental.stock_ids if self.rental else (self.stock_id,)
 
     @property
-    def start(self) -> Start:
+    def start(self) -> TicketStart:
         """What it begins with."""
         if self.rental:
-            return Start.PICK_UP
-        return Start.DEPARTURE if self.journey else Start.FIRST_DAY
+            return TicketStart.PICK_UP
+        return TicketStart.DEPARTURE if self.journey else TicketStart.FIRST_DAY
 
     def unavailable(self, now: datetime) -> str:
         """The UnavailableReason for which it cannot be bought at `now`, whatever is left; empty

@@ -16,7 +16,7 @@ from server.audit.trail import AuditedChange, audit
 from server.catalog import pricing
 from server.catalog.catalogue import Catalogue
 from server.catalog.offers import Offer, RentalPlace
-from server.catalog.policy import Start
+from server.catalog.policy import TicketStart
 from server.catalog.rental_rules import DAY_MINUTES, OpeningHours, RentalKey
 from server.channels.channel_records import CHANNELS
 from server.channels.models import channel_listings
@@ -217,7 +217,7 @@ def _stock_ids(offer: Offer, day: date, partner_id: int) -> Iterable[int]:
     package's single day. An offer's own is DIRECT's, whose keys end with 0.
     """
     of_all = offer.stock_id + partner_id
-    if partner_id and offer.start is Start.FIRST_DAY:
+    if partner_id and offer.start is TicketStart.FIRST_DAY:
         return day_stock_id(offer.product_id, day, partner_id), of_all
     return (of_all,)
 

@@ -192,7 +192,9 @@ def _refund(given: Mapping[str, Any], terms: ExampleTerms) -> dict[str, Any]:
         reference_time=NOON,
         valid_until_time=NOON + (valid or VALID_AFTER_ARRIVAL),
         operator_cause=given.get("operator_cause", ""),
-        start=refund_policy.Start.DEPARTURE if departs else refund_policy.Start.FIRST_DAY,
+        start=refund_policy.TicketStart.DEPARTURE
+        if departs
+        else refund_policy.TicketStart.FIRST_DAY,
         refund_percent_cap=given.get("refund_percent_cap", 100),
     )
     rules = refund_policy.Policy.parse(terms.product.get("policy") or {})

@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog.models import departures
 from server.catalog.offers import Offer
 from server.catalog.operator_cause import operator_cause
-from server.catalog.policy import Policy, Start
+from server.catalog.policy import Policy, TicketStart
 from server.catalog.policy import PolicyTicket as Standing
 from server.catalog.rules import DEFAULT_BOARDING_MINUTES
 from server.orders import orders
@@ -158,11 +158,13 @@ class TravelTicket:
         return rental
 
     @property
-    def start(self) -> Start:
+    def start(self) -> TicketStart:
         """What it begins with."""
         if self.rental:
-            return Start.PICK_UP
-        return Start.DEPARTURE if self.item.departure_id is not None else Start.FIRST_DAY
+            return TicketStart.PICK_UP
+        return (
+            TicketStart.DEPARTURE if self.item.departure_id is not None else TicketStart.FIRST_DAY
+        )
 
     @property
     def zone(self) -> tzinfo:

@@ -18,7 +18,15 @@ from server.catalog.operator_cause import (
     REFUND_TEXTS,
     operator_cause,
 )
-from server.catalog.policy import ChangeOffer, Policy, PolicyTicket, RefundOffer, Refused, Start
+from server.catalog.policy import (
+    ChangeOffer,
+    Policy,
+    PolicyTicket,
+    RefundOffer,
+    Refused,
+    TicketStart,
+)
+from server.catalog.policy_words import summary
 
 LEAVES = datetime(2026, 12, 24, 12, tzinfo=UTC)
 NOTHING = Policy(refund_fee_minor=500, change_fee_minor=700)
@@ -113,7 +121,7 @@ def test_amount_and_fee_are_what_was_paid(paid: int, total: int, data: st.DataOb
 def test_both_languages_say_why() -> None:
     assert REFUND_TEXTS.keys() == OPERATOR_CAUSES
     assert CHANGE_TEXTS.keys() == OPERATOR_CAUSES | {""}
-    words = policy.summary(Policy(move_tolerance_minutes=45), "CNY", start=Start.DEPARTURE)
+    words = summary(Policy(move_tolerance_minutes=45), "CNY", start=TicketStart.DEPARTURE)
     assert "45 minutes" in words.operator_en
     assert "45分钟" in words.operator_zh
-    assert policy.summary(Policy(), "CNY", start=Start.FIRST_DAY).operator_en == ""
+    assert summary(Policy(), "CNY", start=TicketStart.FIRST_DAY).operator_en == ""

@@ -17,7 +17,7 @@ from server.catalog.policy import (
     RefundOffer,
     RefundTier,
     Refused,
-    Start,
+    TicketStart,
     change,
     refund,
 )
@@ -31,10 +31,12 @@ PACKAGE = PolicyTicket(
     total_uses=2,
     reference_time=MIDNIGHT,
     valid_until_time=MIDNIGHT + timedelta(days=3),
-    start=Start.FIRST_DAY,
+    start=TicketStart.FIRST_DAY,
     zone=TOKYO,
 )
-TRAIN = replace(PACKAGE, start=Start.DEPARTURE, valid_until_time=MIDNIGHT + timedelta(hours=12))
+TRAIN = replace(
+    PACKAGE, start=TicketStart.DEPARTURE, valid_until_time=MIDNIGHT + timedelta(hours=12)
+)
 UNTIL_USE = Policy((RefundTier(0, 80),), changes_allowed=9)
 RAILWAY = Policy(
     (RefundTier(1_440, 100), RefundTier(120, 80), RefundTier(0, 50)),

@@ -18,10 +18,11 @@ from server.catalog.policy import (
     RefundOffer,
     RefundTier,
     Refused,
+    TicketStart,
     change,
     refund,
-    summary,
 )
+from server.catalog.policy_words import summary
 from server.orders.rules import ORDER_MOVES, WITHDRAWN
 from server.payments.refund_rules import allot_refund
 from server.tickets.rules import FINAL_STATES, MOVES
@@ -181,7 +182,7 @@ def test_a_faulty_policy_names_its_field(content: dict[str, Any], field: str) ->
 
 
 def test_a_policy_in_words() -> None:
-    words = summary(RAILWAY, "HKD", departs=True)
+    words = summary(RAILWAY, "HKD", start=TicketStart.DEPARTURE)
     assert words.policy is RAILWAY
     assert words.refund_en == (
         "Free refund until 24 hours before departure; 80% until 2 hours before departure; "
@@ -204,7 +205,7 @@ def test_another_policy_in_words() -> None:
         changes_allowed=3,
         pro_rata=True,
     )
-    words = summary(package, "HKD", departs=False)
+    words = summary(package, "HKD", start=TicketStart.FIRST_DAY)
     assert words.refund_en == (
         "100% until 7 days before the first day of use begins; 50% until its validity ends; "
         "nothing after that. A fee of HKD 12.05 per ticket is kept."
@@ -217,14 +218,17 @@ def test_another_policy_in_words() -> None:
     assert words.change_zh.startswith("截至有效期结束时，可免费改签3次；")
     later = replace(package, refund_tiers=(RefundTier(-60, 5),))
     assert "5% until 1 hour after the first day of use begins" in (
-        summary(later, "HKD", departs=False).refund_en
+        summary(later, "HKD", start=TicketStart.FIRST_DAY).refund_en
     )
-    assert "5% until 1 hour after departure" in summary(package, "HKD", departs=True).refund_en
-    assert "JPY 1205" in summary(package, "JPY", departs=False).refund_en
+    assert (
+        "5% until 1 hour after departure"
+        in summary(package, "HKD", start=TicketStart.DEPARTURE).refund_en
+    )
+    assert "JPY 1205" in summary(package, "JPY", start=TicketStart.FIRST_DAY).refund_en
 
 
 def test_a_policy_without_anything_in_words() -> None:
-    words = summary(Policy(refund_tiers=(RefundTier(0, 0),)), "CNY", departs=True)
+    words = summary(Policy(refund_tiers=(RefundTier(0, 0),)), "CNY", start=TicketStart.DEPARTURE)
     assert (words.refund_zh, words.change_zh) == ("不可退票。", "不可改签。")
     assert (words.refund_en, words.change_en) == ("No refund.", "No change.")
 

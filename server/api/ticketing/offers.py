@@ -15,13 +15,18 @@ from server.catalog.car_categories import RENTAL
 from server.catalog.catalogue import PACKAGE, TRANSPORT, Catalogue
 from server.catalog.listed import CatalogueCity, ListedProduct
 from server.catalog.offers import Offer, OfferJourney
-from server.catalog.policy import Policy, Start, Summary, summary
+from server.catalog.policy import Policy, TicketStart
+from server.catalog.policy_words import Summary, summary
 from server.catalog.pricing import EXTRA, FARE, PROMOTION, WAIVER, Price, PriceLine
 from server.search.listing import Query
 from server.search.rentals import ListedRental
 from server.search.search import Found, OfferDay
 
-STARTS = {PACKAGE: Start.FIRST_DAY, TRANSPORT: Start.DEPARTURE, RENTAL: Start.PICK_UP}
+STARTS = {
+    PACKAGE: TicketStart.FIRST_DAY,
+    TRANSPORT: TicketStart.DEPARTURE,
+    RENTAL: TicketStart.PICK_UP,
+}
 KINDS = convert.enum_numbers(offer_pb2.OfferKind)
 KIND_NAMES = convert.enum_names(offer_pb2.OfferKind)
 ORDER_NAMES = convert.enum_names(offer_pb2.OfferOrder)
@@ -161,7 +166,7 @@ def price_message(price: Price, currency_code: str) -> offer_pb2.Price:
 
 
 def policy_message(
-    policy: dict[str, Any], currency_code: str, *, start: Start
+    policy: dict[str, Any], currency_code: str, *, start: TicketStart
 ) -> offer_pb2.PolicySummary:
     """Refund and change, as numbers and in words."""
     summary = _summary(orjson.dumps(policy, option=orjson.OPT_SORT_KEYS), currency_code, start)
@@ -205,7 +210,7 @@ def product(catalogue: Catalogue, found: ListedProduct) -> offer_pb2.GetProductR
 
 
 @lru_cache(maxsize=1024)
-def _summary(policy: bytes, currency_code: str, start: Start) -> Summary:
+def _summary(policy: bytes, currency_code: str, start: TicketStart) -> Summary:
     """Policies are few, offers are many."""
     return summary(Policy.parse(orjson.loads(policy)), currency_code, start=start)
 

@@ -10,7 +10,8 @@ from server.api import convert
 from server.api.ticketing.offers import offer_message
 from server.api.ticketing.tickets import tickets
 from server.catalog.operator_cause import CHANGE_TEXTS, REFUND_TEXTS
-from server.catalog.policy import WITHOUT_MINOR_UNITS, ChangeOffer, Start, moment_in_words
+from server.catalog.policy import WITHOUT_MINOR_UNITS, ChangeOffer, TicketStart
+from server.catalog.policy_words import moment_in_words
 from server.orders.orders import order_code
 from server.orders.passengers import PassengerSeals
 from server.orders.travel_tickets import ticket_code
@@ -182,11 +183,11 @@ def _until(facts: Mapping[str, str | int]) -> tuple[str, str]:
     return f"{words_en} ({clock})", f"{words_zh}（{clock}）"
 
 
-def _start(facts: Mapping[str, str | int]) -> Start:
+def _start(facts: Mapping[str, str | int]) -> TicketStart:
     """What the ticket begins with; refunds of before rentals know whether it departs alone."""
     if "start" in facts:
-        return Start(str(facts["start"]))
-    return Start.DEPARTURE if facts.get("departs", 1) else Start.FIRST_DAY
+        return TicketStart(str(facts["start"]))
+    return TicketStart.DEPARTURE if facts.get("departs", 1) else TicketStart.FIRST_DAY
 
 
 def _party_discount(kept_minor: int, currency_code: str) -> tuple[str, str]:
