@@ -1,10 +1,12 @@
 import asyncio
+import fcntl
 import gc
 import os
 import time
 import types
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -22,6 +24,7 @@ from tests.support.invariants import assert_invariants
 from tests.support.module_database import ModuleDatabase
 from tests.support.partner_client import HK, Market, PartnerClient, a_market
 from tests.support.rpc_server import running_node
+from tests.support.server_process import ServerProcess
 from tools.dev.embedded.services import EmbeddedServices
 
 TEMPLATE = "template_migrated"
@@ -131,6 +134,22 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServi
         running = EmbeddedServices.start(folder, durable=False)
         yield running
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def begun_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder as a first `make run` leaves it, made once for all workers; to be copied."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "begun"
+    with (shared / "begun.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            with ServerProcess(data_dir=shared / "beginning") as server:
+                pass
+            server.data_dir.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

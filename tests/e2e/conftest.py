@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.support.data_folders import copied
 from tests.support.server_process import ServerProcess
 
 MOST_SECONDS = 600
@@ -22,12 +23,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def served(
+    begun_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
     """A server as `make run` starts it, for tests that only call it.
 
     Its partner may call more often: together the tests ask more in a minute than a partner does.
     """
-    with ServerProcess(data_dir=tmp_path_factory.mktemp("served")) as server:
+    folder = copied(begun_folder, tmp_path_factory.mktemp("served") / "data")
+    with ServerProcess(data_dir=folder) as server:
         with httpx2.Client(base_url=server.url) as http:
             tokens = http.post("/admin/login", json=server.credentials["admin"]).json()
             more = {"requests_per_minute": 10_000, "update_mask": "requests_per_minute"}

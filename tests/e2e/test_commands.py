@@ -16,6 +16,7 @@ from deeptravel.ota.v1 import ota_service_pb2, ota_service_pb2_grpc
 from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2_grpc
 
 from server.operations.data_folder import DEMO_CREDENTIALS_FILE
+from tests.support.data_folders import copied
 from tests.support.server_process import ServerProcess, run_command
 from tests.support.waiting import WAIT_SECONDS
 
@@ -109,8 +110,10 @@ def test_demo_without_credentials(served: ServerProcess, tmp_path: Path) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_keys_are_rotated_and_revoked_while_the_server_serves(tmp_path: Path) -> None:
-    with ServerProcess(data_dir=tmp_path / "data") as server:
+def test_keys_are_rotated_and_revoked_while_the_server_serves(
+    begun_folder: Path, tmp_path: Path
+) -> None:
+    with ServerProcess(data_dir=copied(begun_folder, tmp_path / "data")) as server:
         env = at(server)
         assert "ACTIVE" in run("keys", "list", env=env).stdout
         ticket, former = one_qr(server)

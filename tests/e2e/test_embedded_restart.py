@@ -15,6 +15,7 @@ import pytest
 from deeptravel.redemption.v1 import access_pb2, redemption_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from tests.support.data_folders import copied
 from tests.support.server_process import ServerProcess
 from tools.dev.embedded.services import EmbeddedServices
 
@@ -68,10 +69,13 @@ def watched(channel: grpc.Channel, name: str) -> Iterator[Iterator[int]]:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_embedded_services_that_die_come_back_with_their_data(tmp_path: Path, workers: str) -> None:
+def test_embedded_services_that_die_come_back_with_their_data(
+    begun_folder: Path, tmp_path: Path, workers: str
+) -> None:
     """And so does the WeChat simulator. Seen red: all stayed dead, and health said SERVING."""
+    folder = copied(begun_folder, tmp_path / "data")
     with (
-        ServerProcess("--workers", workers, data_dir=tmp_path / "data") as server,
+        ServerProcess("--workers", workers, data_dir=folder) as server,
         grpc.insecure_channel(server.target) as channel,
     ):
         metadata = server.metadata()
@@ -125,44 +129,55 @@ def valkey_is_back(server: ServerProcess, former: psutil.Process) -> bool:
         return False
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_health_says_what_is_away_when_services_are_elsewhere(tmp_path: Path, workers: str) -> None:
-    services = EmbeddedServices.start(tmp_path / "services", durable=False)
-    try:
-        running = {child.name: psutil.Process(child.process.pid) for child in services.children}
-        env = {
-            "DEEPTRAVEL_DATABASE_URL": services.database_url,
-            "DEEPTRAVEL_REDIS_URL": services.redis_url,
-            "DEEPTRAVEL_SECRET_KEY": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-        }
-        with (
-            ServerProcess("--workers", workers, data_dir=tmp_path / "data", env=env) as server,
-            grpc.insecure_channel(server.target) as channel,
-        ):
-            health: Any = health_pb2_grpc.HealthStub(channel)
+def test_health_says_what_is_away_when_services_are_elsewhere(
+    begun_folder: Path, tmp_path: Path
+) -> None:
+    """Of a server that is one process, and of one with two workers."""
+    services = EmbeddedServices.start(copied(begun_folder, tmp_path / "services"), durable=False)
+    running = {child.name: psutil.Process(child.process.pid) for child in services.children}
+    env = {
+        "DEEPTRAVEL_DATABASE_URL": services.database_url,
+        "DEEPTRAVEL_REDIS_URL": services.redis_url,
+        "DEEPTRAVEL_SECRET_KEY": (tmp_path / "services" / "secret.key").read_text().strip(),
+    }
+    with contextlib.ExitStack() as stack:
+        stack.callback(services.stop)
+        servers = [
+            stack.enter_context(
+                ServerProcess("--workers", str(n), data_dir=tmp_path / str(n), env=env)
+            )
+            for n in (1, 2)
+        ]
+        channels = [stack.enter_context(grpc.insecure_channel(each.target)) for each in servers]
 
-            def status(name: str) -> int:
-                request = health_pb2.HealthCheckRequest(service=name)
-                return int(health.Check(request, timeout=SECONDS).status)
+        def are(status: int, health: dict[str, Any]) -> bool:
+            return all(health_of(each) == (status, health) for each in servers)
 
-            with frozen(running["Valkey"]):
-                found = {"status": "SERVING", "degraded": ["redis"]}
-                until(lambda: health_of(server) == (200, found))
-                until(lambda: (status(""), status(GATE)) == (SERVING, SERVING))
-            with frozen(running["PostgreSQL"]):
-                found = {"status": "NOT_SERVING", "degraded": ["database"]}
-                until(lambda: health_of(server) == (503, found))
-                until(lambda: (status(""), status(GATE)) == (NOT_SERVING, NOT_SERVING))
-                assert status("grpc.health.v1.Health") == SERVING
-            until(lambda: all(health_of(server)[0] == 200 for _ in range(4)))
-            until(lambda: (status(""), status(GATE)) == (SERVING, SERVING))
-            with frozen(running["PostgreSQL"]):
-                until(lambda: health_of(server)[0] == 503)
+        def say(expected: int, *names: str) -> bool:
+            return all(
+                health_status(channel, name) == expected for channel in channels for name in names
+            )
+
+        with frozen(running["Valkey"]):
+            until(lambda: are(200, {"status": "SERVING", "degraded": ["redis"]}))
+            until(lambda: say(SERVING, "", GATE))
+        with frozen(running["PostgreSQL"]):
+            until(lambda: are(503, {"status": "NOT_SERVING", "degraded": ["database"]}))
+            until(lambda: say(NOT_SERVING, "", GATE))
+            assert say(SERVING, "grpc.health.v1.Health")
+        until(lambda: all(are(200, {"status": "SERVING", "degraded": []}) for _ in range(4)))
+        until(lambda: say(SERVING, "", GATE))
+        with frozen(running["PostgreSQL"]):
+            until(lambda: are(503, {"status": "NOT_SERVING", "degraded": ["database"]}))
+            for workers, server in enumerate(servers, 1):
                 assert server.terminate() == 0  # nobody waits for what does not answer
-        assert "worker.killed" not in server.log
-        assert server.log.count('"server.stopped"') == int(workers)
-    finally:
-        services.stop()
+                assert "worker.killed" not in server.log
+                assert server.log.count('"server.stopped"') == workers
+
+
+def health_status(channel: grpc.Channel, name: str) -> int:
+    health: Any = health_pb2_grpc.HealthStub(channel)
+    return int(health.Check(health_pb2.HealthCheckRequest(service=name), timeout=SECONDS).status)
 
 
 @contextlib.contextmanager

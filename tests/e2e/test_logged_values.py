@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from tests.support.data_folders import copied
 from tests.support.server_process import ServerProcess
 from tests.support.waiting import WAIT_SECONDS
 from tools.dev.wechat_simulator.app import openid
@@ -31,9 +33,12 @@ BROKEN_TABLES = (
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(
+    begun_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
     """One of its own: its tables are broken."""
-    with ServerProcess(data_dir=tmp_path_factory.mktemp("broken")) as running:
+    folder = copied(begun_folder, tmp_path_factory.mktemp("broken") / "data")
+    with ServerProcess(data_dir=folder) as running:
         yield running
 
 

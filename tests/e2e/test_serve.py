@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import json
 import os
 import re
 import signal
@@ -37,6 +38,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from sqlalchemy import make_url
 
 from tests.support import runs
+from tests.support.data_folders import copied
 from tests.support.server_process import REAL, NotServingError, ServerProcess, run_command
 from tests.support.waiting import WAIT_SECONDS
 
@@ -203,12 +205,13 @@ def test_metadata_that_is_no_text_fills_no_log(data_dir: Path, env: dict[str, st
         assert "Invalid encoding" not in server.log
 
 
-def test_second_start_keeps_data_and_credentials(data_dir: Path) -> None:
+def test_second_start_keeps_data_and_credentials(begun_folder: Path, data_dir: Path) -> None:
     """Embedded; also that a second server over the same folder is refused, and a killed one is
     taken over.
     """
-    with ServerProcess(data_dir=data_dir) as server:
-        credentials = server.credentials
+    credentials = json.loads((begun_folder / "demo-credentials.json").read_text())
+    with ServerProcess(data_dir=copied(begun_folder, data_dir)) as server:
+        assert server.credentials == credentials
         secret_key = (data_dir / "secret.key").read_bytes()
         assert stat.S_IMODE((data_dir / "secret.key").stat().st_mode) == 0o600
         assert "is in use by another server" in complaint(run_serve(data_dir, {}))

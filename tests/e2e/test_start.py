@@ -20,6 +20,7 @@ import pytest
 
 from server.operations import read_only
 from tests.support import databases
+from tests.support.data_folders import copied
 from tests.support.free_ports import free_port
 from tests.support.server_process import REAL, ServerProcess, run_command
 from tests.support.waiting import WAIT_SECONDS
@@ -138,15 +139,15 @@ def test_busy_port_is_found_before_anything_is_made(
     assert not (tmp_path / "data").exists()
 
 
-def test_credentials_of_a_start_that_was_cut_off(tmp_path: Path) -> None:
+def test_credentials_of_a_start_that_was_cut_off(begun_folder: Path, tmp_path: Path) -> None:
     """What the database has only as hashes is found again, though nobody was shown the file."""
-    with ServerProcess(data_dir=tmp_path) as server:
-        credentials = server.credentials
-    file = tmp_path / "demo-credentials.json"
-    file.rename(tmp_path / "demo-credentials.json.new")
-    with ServerProcess(data_dir=tmp_path) as server:
+    folder = copied(begun_folder, tmp_path / "data")
+    credentials = json.loads((folder / "demo-credentials.json").read_text())
+    new = folder / "demo-credentials.json.new"
+    (folder / "demo-credentials.json").rename(new)
+    with ServerProcess(data_dir=folder) as server:
         assert server.credentials == credentials
-    assert not (tmp_path / "demo-credentials.json.new").exists()
+    assert not new.exists()
 
 
 def test_by_urls_it_is_said_that_nobody_can_pay_and_how(
@@ -210,10 +211,9 @@ def test_embedded_database_that_takes_no_writes(tmp_path: Path) -> None:
     assert migrate(data_dir).returncode == 0
 
 
-def test_embedded_database_of_a_newer_release(tmp_path: Path) -> None:
+def test_embedded_database_of_a_newer_release(begun_folder: Path, tmp_path: Path) -> None:
     """Seen red: another database was to be named in DEEPTRAVEL_DATABASE_URL, which is not set."""
-    data_dir = tmp_path / "data"
-    assert migrate(data_dir).returncode == 0
+    data_dir = copied(begun_folder, tmp_path / "data")
     services = EmbeddedServices.start(data_dir)
     databases.execute(services.database_url, "UPDATE alembic_version SET version_num = '9999'")
     services.stop()

@@ -47,7 +47,7 @@ from tests.support.rpc_server import DETAILS, read_refusal
 from tests.support.runs import share
 from tests.support.server_process import ServerProcess
 
-SECONDS = float(os.environ.get("HISTORY_SECONDS", share(15, 3)))
+SECONDS = float(os.environ.get("HISTORY_SECONDS", share(8, 3)))
 WORKERS = 8
 TICKETS_AT_ONCE = 3
 CALLS_OF_A_TICKET = 60

@@ -23,7 +23,7 @@ from tests.support.runs import share
 from tests.support.staff import hire
 from tests.support.traveller import TravellerClient, World, a_world, party, traveller_server
 
-RACES = share(16, 4)
+RACES = share(8, 4)
 """Parties of each race, all at once."""
 MOST_APART = 0.004
 """Seconds between the two of a race, by chance."""

@@ -33,7 +33,7 @@ from tests.support.traveller_play import AMPLE, SCARCE, play
 from tests.support.traveller_scenario import TravellerScenario
 from tests.support.wechat import WechatSimulator
 
-WHOLE_SECONDS = 40
+WHOLE_SECONDS = 20
 """So long, what every play has comes about."""
 SECONDS = float(os.environ.get("MODEL_SECONDS", share(WHOLE_SECONDS, 8)))
 SEED = os.environ.get("MODEL_SEED", "")

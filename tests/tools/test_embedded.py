@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from server.operations import database_server
 from server.operations.findings import Verdict
 from server.operations.places import Places
+from tests.support.data_folders import copied
 from tools.dev.embedded import services as services_module
 from tools.dev.embedded.services import EmbeddedError, EmbeddedServices
 
@@ -39,11 +40,25 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a first start has left it."""
+    folder = tmp_path_factory.mktemp("made") / "data"
+    EmbeddedServices.start(folder, durable=False).stop()
+    return folder
+
+
+@pytest.fixture
+def made_dir(made: Path, data_dir: Path) -> Path:
+    """A copy of it."""
+    return copied(made, data_dir)
+
+
 @pytest.fixture(params=["tied", "untied"])
-def other_server(data_dir: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+def other_server(made_dir: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """Another process that runs the services over the same folder."""
     process = subprocess.Popen(
-        [sys.executable, "-c", KEPT_RUNNING, data_dir, request.param],
+        [sys.executable, "-c", KEPT_RUNNING, made_dir, request.param],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -164,10 +179,9 @@ def test_killed_server_is_taken_over(
     services.stop()
 
 
-def test_stale_pid_of_somebody_else_is_ignored(data_dir: Path) -> None:
-    EmbeddedServices.start(data_dir, durable=False).stop()
-    (data_dir / "postgres" / "postmaster.pid").write_text(f"{os.getppid()}\n{data_dir}\n")
-    EmbeddedServices.start(data_dir, durable=False).stop()
+def test_stale_pid_of_somebody_else_is_ignored(made_dir: Path) -> None:
+    (made_dir / "postgres" / "postmaster.pid").write_text(f"{os.getppid()}\n{made_dir}\n")
+    EmbeddedServices.start(made_dir, durable=False).stop()
     assert psutil.pid_exists(os.getppid())
 
 
@@ -184,11 +198,10 @@ def test_folder_that_is_a_file(data_dir: Path) -> None:
         EmbeddedServices.start(data_dir)
 
 
-def test_other_version(data_dir: Path) -> None:
-    EmbeddedServices.start(data_dir, durable=False).stop()
-    (data_dir / "postgres" / "PG_VERSION").write_text("14\n")
+def test_other_version(made_dir: Path) -> None:
+    (made_dir / "postgres" / "PG_VERSION").write_text("14\n")
     with pytest.raises(EmbeddedError, match="made by PostgreSQL 14"):
-        EmbeddedServices.start(data_dir)
+        EmbeddedServices.start(made_dir)
 
 
 def test_full_disk(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
