@@ -33,9 +33,7 @@ BROKEN_TABLES = (
 
 
 @pytest.fixture(scope="module")
-def server(
-    begun_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ServerProcess]:
+def server(begun_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """One of its own: its tables are broken."""
     folder = copied(begun_folder, tmp_path_factory.mktemp("broken") / "data")
     with ServerProcess(data_dir=folder) as running:

@@ -536,10 +536,10 @@ def test_a_crash_in_tests_is_one_of_all_workers(
 
     Seen red with a `kill` of the parent alone: the workers say that they are stopped.
     """
-    monkeypatch.setattr(runs, "workers", 3)
+    monkeypatch.setattr(runs, "workers", 2)
     with ServerProcess(data_dir=data_dir, env=env) as server:
         processes = server.processes
-        assert len(processes) == 1 + 3
+        assert len(processes) == 1 + 2
         assert server.kill() == -signal.SIGKILL
         assert not any(each.is_running() for each in processes)
     assert '"worker.orphaned"' not in server.log
