@@ -1,0 +1,125 @@
+"""A process dies at each step of a booking, and another goes on: there is one order and one
+confirmation, and our orders and the vendor's books agree.
+
+A kill is an error that nothing catches, before or after each commit and each call to the vendor.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from server.channels.http_pool import HttpPool
+from server.platform.database import Database
+from tests.support import timetable
+from tests.support.booking_process import BookingProcess, booking_process
+from tests.support.channel_vendors import SimulatedChannels
+from tests.support.channels import CONNECTED
+from tests.support.invariants import assert_invariants
+
+MOST_BOUNDARIES = 60
+
+
+class KilledError(BaseException):
+    """The process is no more."""
+
+
+class Fuse:
+    """Kills at the boundary with this number; each has one before and one after."""
+
+    def __init__(self) -> None:
+        self.left = -1
+
+    def burn(self) -> None:
+        if self.left == 0:
+            raise KilledError
+        self.left -= 1
+
+    def around(self, work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def run(*arguments: Any, **named: Any) -> Any:
+            self.burn()
+            done = await work(*arguments, **named)
+            self.burn()
+            return done
+
+        return run
+
+
+@pytest.fixture
+def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
+    made = Fuse()
+    monkeypatch.setattr(Database, "in_transaction", made.around(Database.in_transaction))
+    monkeypatch.setattr(HttpPool, "send", made.around(HttpPool.send))
+    return made
+
+
+@pytest.fixture(scope="module")
+async def vendors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedChannels]:
+    async with SimulatedChannels(tmp_path_factory.mktemp("channels")) as running:
+        yield running
+
+
+@pytest.fixture
+async def process(
+    timetable_url: str, redis_url: str, vendors: SimulatedChannels
+) -> AsyncIterator[BookingProcess]:
+    async with booking_process(timetable_url, redis_url, vendors) as made:
+        yield made
+    assert_invariants(timetable_url)
+
+
+async def until_killed(process: BookingProcess, vendor: str, booking_id: str) -> bool:
+    """Fetches and works on a booking; whether it was killed."""
+    try:
+        await process.settle(vendor, booking_id, "ALL")
+    except KilledError:
+        return True
+    return False
+
+
+def agree(found: Any, theirs: dict[str, Any], state: str) -> None:
+    assert found.state == {"confirmed": "CONFIRMED", "cancelled": "CANCELLED"}[theirs["status"]]
+    assert found.state == state
+    assert found.fault == ""
+
+
+@pytest.mark.parametrize("vendor", CONNECTED)
+async def test_killed_at_each_step_of_a_sale_and_of_its_end(
+    process: BookingProcess, vendor: str, fuse: Fuse
+) -> None:
+    """Seen red with the order made under a request_id of its own each time: a hold was left."""
+    await process.sell_at(vendor)
+    day = (timetable.tomorrow() + timedelta(days=2)).isoformat()
+    for step in range(MOST_BOUNDARIES):
+        booking_id = f"B-{step}"
+        process.buy(vendor, booking_id, pickup_date=day, return_date=day)
+        process.vendors.switch(lost_answers={f"{vendor}:confirm": 1})
+        fuse.left = step
+        was_killed = await until_killed(process, vendor, booking_id)
+        fuse.left = -1
+        await process.settle(vendor, booking_id, "ALL")
+        agree(
+            await process.row(vendor, booking_id), process.theirs(vendor, booking_id), "CONFIRMED"
+        )
+        assert [order[1:3] for order in await process.orders(vendor, booking_id)] == [
+            ("PAID", ("ACTIVE",))
+        ]
+        assert process.theirs(vendor, booking_id)["confirms"] == 1
+        process.vendors.simulator.books.cancel(vendor, booking_id, {})
+        fuse.left = step
+        was_killed |= await until_killed(process, vendor, booking_id)
+        fuse.left = -1
+        await process.settle(vendor, booking_id, "ALL")
+        agree(
+            await process.row(vendor, booking_id), process.theirs(vendor, booking_id), "CANCELLED"
+        )
+        if not was_killed:
+            break
+    else:
+        raise AssertionError("there is no end to it")
+    assert step > 10
+    paid = "SELECT count(*) FROM orders WHERE state IN ('PENDING', 'PAID')"
+    assert await process.count(paid) == 0
+    assert await process.count("SELECT count(*) FROM orders") == step + 1
+    assert not process.vendors.faults(vendor)
