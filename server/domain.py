@@ -22,7 +22,7 @@ from server.channels.connecting import ChannelClients
 from server.channels.fetching import BookingFetcher
 from server.channels.pushing import Pusher
 from server.channels.tokens import ChannelTokens
-from server.channels.watching import ThresholdWatch
+from server.channels.watching import StopOfSales, ThresholdWatch
 from server.configuration.publishing import ScheduledVersions
 from server.identity.service import Identity
 from server.notifications import tasks as notification_tasks
@@ -94,6 +94,7 @@ class Orders(NamedTuple):
     reader: OrderReader
     holder: Holder
     watcher: Watcher
+    stops: StopOfSales
 
 
 class Payments(NamedTuple):
@@ -121,6 +122,7 @@ class Domain(NamedTuple):
     webhooks: Webhooks
     catalogues: Catalogues
     settlement: Settlement
+    stops: StopOfSales
     wechat: WechatClient | None
     task_kinds: dict[str, TaskKind]
 
@@ -183,6 +185,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         webhooks=webhooks,
         catalogues=orders.catalogues,
         settlement=payments.settlement,
+        stops=orders.stops,
         wechat=wechat,
         task_kinds={
             **aftersales_tasks.kinds(db),
@@ -234,7 +237,7 @@ def start_channels(
     tokens = ChannelTokens(redis_url, secret_key)
     clients = ChannelClients(db, secret_key, tokens, platform.limiter)
     at_stop(stack, "channels", clients.close)
-    watch = ThresholdWatch(db, platform.settings.zone, platform.loops)
+    watch = ThresholdWatch(db, platform.settings.zone, platform.loops, domain.stops)
     start_part(stack, "channel thresholds", watch)
     pusher = Pusher(db, domain.catalogues, clients, platform.settings.zone)
     seals = BookingSeals(secret_key)
@@ -285,7 +288,7 @@ def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:
     terms = sandbox_clock.ClockTerms.of(settings)
     start_part(stack, "sandbox clocks", SandboxClocks(db, terms, platform.loops))
     reader = OrderReader(PassengerSeals(platform.secret_key))
-    catalogues = Catalogues(platform.feed, db)
+    catalogues, stops = Catalogues(platform.feed, db), StopOfSales()
     holder = Holder(
         db,
         catalogues,
@@ -294,8 +297,9 @@ def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:
         hold_seconds=settings.hold_seconds,
         batch=settings.order_batch,
         workers=settings.order_workers,
+        on_used_up=stops.commands,
     )
-    return Orders(catalogues, reader, holder, Watcher(db, platform.loops))
+    return Orders(catalogues, reader, holder, Watcher(db, platform.loops), stops)
 
 
 def _payments(

@@ -142,6 +142,13 @@ Index(
     postgresql_where=_v.sent_version < _v.wanted_version,
 )
 
+# of the sale of the last of a stock
+Index(
+    "ix_channel_values_stock_id",
+    _v.stock_id,
+    postgresql_where=(_v.what == "AVAILABILITY") & _v.stock_id.is_not(None),
+)
+
 channel_bookings = Table(
     "channel_bookings",
     metadata,

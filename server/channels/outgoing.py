@@ -5,7 +5,7 @@ makes at most one entry an item and day. What was sent is marked with the versio
 newer one goes on waiting.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -36,6 +36,13 @@ class Drift(NamedTuple):
     faulty: int
     oldest_time: datetime | None
     sent_time: datetime | None
+
+
+class ListedStock(NamedTuple):
+    """A stock of which something is listed at a channel."""
+
+    stock_id: int
+    channel_code: str
 
 
 class ValueFault(NamedTuple):
@@ -109,6 +116,25 @@ WHERE v.channel_code = f.channel_code AND v.what = 'AVAILABILITY' AND v.item_id 
 RETURNING v.channel_code
 """,
     str,
+)
+# by the sale of the last, which waits for nobody: what is locked is seen by whoever watches
+_STOP = Statement("""
+UPDATE channel_values v SET wanted = 0, wanted_version = wanted_version + 1, fault = '',
+  urgent = true,
+  wanted_time = CASE WHEN sent_version = wanted_version THEN $1::timestamptz ELSE wanted_time END
+WHERE (channel_code, what, item_id, day) IN (
+  SELECT channel_code, what, item_id, day FROM channel_values
+  WHERE what = 'AVAILABILITY' AND stock_id = ANY($2::bigint[]) AND wanted > 0
+  FOR NO KEY UPDATE SKIP LOCKED)
+""")
+_LISTED = Statement(
+    """
+SELECT DISTINCT v.stock_id, v.channel_code FROM channel_values v
+JOIN channels c USING (channel_code)
+WHERE v.what = 'AVAILABILITY' AND v.stock_id IS NOT NULL AND v.day >= $1::date AND v.wanted > 0
+  AND c.state = 'ACTIVE'
+""",
+    ListedStock,
 )
 _PENDING = Statement(
     """
@@ -187,6 +213,16 @@ def watch_thresholds(*, today: date, now: datetime) -> Command[str]:
     channel of each.
     """
     return _WATCH(now, today)
+
+
+def stop_sale(stock_ids: Collection[int], *, now: datetime) -> Command[None]:
+    """Has 0 sent, before all others, of what is sold from these stocks. Waits for no lock."""
+    return _STOP(now, stock_ids)
+
+
+def listed_stocks(*, today: date) -> Command[ListedStock]:
+    """The stocks of which something is listed and, as far as channels know, left."""
+    return _LISTED(today)
 
 
 def pending(channel_code: str, what: str, *, today: date, limit: int) -> Command[PendingValue]:

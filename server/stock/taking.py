@@ -184,6 +184,11 @@ class StockFacts:
         """How much is left of a stock."""
         return self.stocks.get(stock_id, NO_STOCK).left
 
+    @property
+    def used_up(self) -> list[int]:
+        """The stocks of which these orders take the last."""
+        return [stock_id for stock_id in self.held if self.stocks[stock_id].left <= 0]
+
     def check_places(self, wanted: Wanted, before: Mapping[int, int] = NOTHING) -> None:
         """Whether there are as many places as it wants in each of its stocks, after those taken
         `before`. Raises OFFER_NOT_AVAILABLE (the departure is cancelled, maybe since the catalogue

@@ -8,6 +8,7 @@ import pytest
 
 from server.channels.facts import MappingKind
 from server.channels.fetching import ALL, BOOK, NEW
+from server.channels.pushing import PUSH
 from server.channels.words import WordPair
 from tests.support import timetable
 from tests.support.booking_process import BookingProcess, booking_process
@@ -326,3 +327,35 @@ async def test_a_paused_channel_and_one_of_a_partner_are_not_fetched(
         await process.sql(f"UPDATE channels SET {change}")
         await process.fetch("ctrip", NEW)
         assert await process.row("ctrip", "B-1") is None
+
+
+async def test_the_sale_of_the_last_stops_the_sale_at_every_channel(
+    process: BookingProcess,
+) -> None:
+    """Without a look of the watch. Seen red without the holder's `on_used_up`; with a row that
+    another has locked the sale goes on, and the watch finds it.
+    """
+    for vendor in ("ctrip", "expedia"):
+        await process.sell_at(vendor)
+    async with process.db.transaction() as tx:
+        await process.stops.refresh(tx, timetable.today())
+    await process.left(PACKAGE_STOCK, 2)
+    process.buy("ctrip", "FIRST")
+    await process.settle("ctrip", "FIRST")
+    wanted = "SELECT sum(wanted) FROM channel_values WHERE item_id = 'P' AND what = 'AVAILABILITY'"
+    assert await process.count(wanted) > 0
+    await process.sql("DELETE FROM outbox_tasks")
+    async with process.db.transaction() as tx:
+        locked = (
+            "SELECT FROM channel_values WHERE channel_code = 'expedia' AND item_id = 'P'"
+            " ORDER BY day LIMIT 1 FOR UPDATE"
+        )
+        await tx.exec_driver_sql(locked)
+        process.buy("ctrip", "LAST")
+        await process.settle("ctrip", "LAST")
+        left = f"{wanted} AND (channel_code = 'ctrip' OR day > '{timetable.today()}')"
+        assert await process.count(left) == 0
+        assert await process.count(wanted) > 0
+    assert await process.asked(PUSH) == ["ctrip:AVAILABILITY", "expedia:AVAILABILITY"]
+    assert await process.watch() == 1
+    assert await process.count(wanted) == 0

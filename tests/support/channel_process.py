@@ -18,7 +18,7 @@ from server.channels.listings import ChannelListing, add_listing
 from server.channels.pushing import PUSH, WORK_OUT, Pusher, push_keys
 from server.channels.tasks import jobs
 from server.channels.tokens import ChannelTokens
-from server.channels.watching import ThresholdWatch
+from server.channels.watching import StopOfSales, ThresholdWatch
 from server.channels.words import WordPair
 from server.platform.change_feed import ChangeFeed
 from server.platform.config import load_settings
@@ -112,7 +112,7 @@ class PushingProcess:
         return await self.db.in_transaction(lambda tx: work(tx, datetime.now(UTC)))
 
     async def watch(self) -> int:
-        watch = ThresholdWatch(self.db, timetable.ZONE, Loops())
+        watch = ThresholdWatch(self.db, timetable.ZONE, Loops(), StopOfSales())
         return await self.db.in_transaction(watch.look)
 
     async def drift(self, channel: str) -> dict[str, outgoing.Drift]:
