@@ -102,7 +102,9 @@ class ChannelClient:
         return self._codec
 
     async def test(self) -> None:
-        """Proves that we are known: lists the bookings of today. Raises ChannelCallError."""
+        """Proves that we are known: lists the bookings of today. Raises ChannelCallError,
+        UnmappedError for the word of new ones.
+        """
         today = clock.now().date()
         await self.bookings(today, today, BookingState.NEW)
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from secrets import token_urlsafe
 
 import orjson
 from cryptography.exceptions import InvalidTag
@@ -17,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from server.channels.wire import IssuedToken
 from server.platform import clock
 from server.platform.crypto import Sealer, derive
-from server.platform.redis_client import RedisClient
+from server.platform.redis_client import RedisClient, Script
 
 MARGIN_SECONDS = 300
 """So long before its end a token is no longer used (seed 003); of a short life half of it."""
@@ -25,6 +26,12 @@ FETCH_SECONDS = 15.0
 """Who fetches has the lock so long; then another does."""
 LOOK_SECONDS = 0.05
 """Between two looks whether another process has fetched it."""
+
+OWNER_BYTES = 12
+_RELEASE = """
+if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end
+return 0
+"""
 
 Fetch = Callable[[], Awaitable[IssuedToken]]
 
@@ -47,6 +54,7 @@ class ChannelTokens:
     def __init__(self, redis_url: str, secret_key: bytes) -> None:
         self._client = RedisClient(redis_url, "channel_tokens")
         self._sealer = Sealer(derive(secret_key, "deeptravel channel tokens"))
+        self._script = Script(self._client.redis, _RELEASE)
         self._known: dict[str, _Known] = {}
 
     async def close(self) -> None:
@@ -67,12 +75,13 @@ class ChannelTokens:
                 if found := known.good(refused, clock.now()):
                     break
                 is_late = asyncio.get_running_loop().time() > until
-                if is_late or await self._lock(name):
-                    return await self._fetch(name, known, fetch, refused)
+                owner = token_urlsafe(OWNER_BYTES)
+                if is_late or await self._lock(name, owner):
+                    return await self._fetch(name, known, fetch, refused, owner)
                 await asyncio.sleep(LOOK_SECONDS)
             return found
 
-    async def _fetch(self, name: str, known: _Known, fetch: Fetch, refused: str) -> str:
+    async def _fetch(self, name: str, known: _Known, fetch: Fetch, refused: str, owner: str) -> str:
         try:
             await self._read(name, known)  # who had the lock may have left it since we looked
             if found := known.good(refused, clock.now()):
@@ -85,7 +94,7 @@ class ChannelTokens:
                 await self._write(name, known, seconds)
             return issued.token
         finally:
-            await self._client.ask(_key(name), lambda: self._client.redis.delete(_lock(name)), 0)
+            await self._client.ask(_key(name), lambda: self._release(_lock(name), owner), 0)
 
     async def _read(self, name: str, known: _Known) -> None:
         sealed = await self._client.ask(
@@ -107,13 +116,17 @@ class ChannelTokens:
             _key(name), lambda: self._client.redis.set(_key(name), sealed, ex=seconds), None
         )
 
-    async def _lock(self, name: str) -> bool:
+    async def _release(self, lock: str, owner: str) -> int:
+        """Gives the lock up, if it is still ours: one that outlived its time is another's."""
+        return int(await self._script([lock], [owner]))
+
+    async def _lock(self, name: str, owner: str) -> bool:
         """Whether we fetch; also if nobody can say, since Redis is away."""
         milliseconds = int(FETCH_SECONDS * 1000)
         return bool(
             await self._client.ask(
                 _key(name),
-                lambda: self._client.redis.set(_lock(name), b"1", nx=True, px=milliseconds),
+                lambda: self._client.redis.set(_lock(name), owner, nx=True, px=milliseconds),
                 True,
             )
         )

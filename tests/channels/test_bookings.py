@@ -1,7 +1,7 @@
 """Bookings of the simulated vendors become orders that are paid on account, and end with them."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +10,9 @@ from server.channels.facts import MappingKind
 from server.channels.fetching import ALL, BOOK, NEW
 from server.channels.pushing import PUSH
 from server.channels.words import WordPair
-from tests.support import timetable
+from tests.support import rentals, timetable
 from tests.support.booking_process import BookingProcess, booking_process
-from tests.support.channel_process import PACKAGE_STOCK
+from tests.support.channel_process import PACKAGE_STOCK, price, quantity
 from tests.support.channel_vendors import SimulatedChannels
 from tests.support.channels import CONNECTED
 from tests.support.invariants import assert_invariants
@@ -359,3 +359,52 @@ async def test_the_sale_of_the_last_stops_the_sale_at_every_channel(
     assert await process.asked(PUSH) == ["ctrip:AVAILABILITY", "expedia:AVAILABILITY"]
     assert await process.watch() == 1
     assert await process.count(wanted) == 0
+
+
+async def test_a_rental_is_pushed_by_day_and_booked_with_its_extras(
+    process: BookingProcess,
+) -> None:
+    """Two days with a damage waiver, and a change to three; a driver without an age is reported."""
+    await process.rent_out("expedia")
+    first, end = (timetable.tomorrow() + timedelta(days=each) for each in (3, 5))
+    prices, left = process.known("expedia", "prices"), process.known("expedia", "availability")
+    days = [first, first + timedelta(days=1)]
+    a_day = [rentals.DAY_MINOR[day_type(day)] for day in days]
+    assert [price(prices["C", str(day)]) for day in days] == [f"{m / 100:.2f}" for m in a_day]
+    assert {quantity(left["C", str(day)]) for day in days} == {3}
+    booked: dict[str, Any] = {
+        "car_id": "C",
+        "pickup_date": f"{first}T10:00:00",
+        "return_date": f"{end}T10:00:00",
+        "total_price": (sum(a_day) + 2 * 5_000) / 100,
+        "driver_age": 30,
+        "options": {"damage_waiver": True},
+    }
+    process.buy("expedia", "B-1", **booked)
+    process.buy("expedia", "AGELESS", **booked | {"driver_age": None})
+    await process.settle("expedia", "B-1")
+    await process.settle("expedia", "AGELESS")
+    (order,) = await process.orders("expedia", "B-1")
+    assert order[1:] == ("PAID", ("ACTIVE",), sum(a_day) + 10_000)
+    assert (await process.row("expedia", "B-1")).state == "CONFIRMED"
+    assert "driver_age" in (await process.row("expedia", "AGELESS")).fault
+    await process.work_out("expedia")
+    await process.push("expedia")
+    left = process.known("expedia", "availability")
+    assert [quantity(left["C", str(day)]) for day in (*days, end)] == [2, 2, 3]
+    three = sum(rentals.DAY_MINOR[day_type(day)] for day in (*days, end)) * 90 // 100
+    longer = {"return_date": f"{end + timedelta(days=1)}T10:00:00"}
+    longer["total_price"] = (three + 3 * 5_000) / 100  # type: ignore[assignment]
+    process.vendors.simulator.books.change("expedia", "B-1", longer)
+    await process.settle("expedia", "B-1", ALL)
+    row = await process.row("expedia", "B-1")
+    assert (row.state, row.fault) == ("CONFIRMED", "")
+    assert [order.state for order in await process.orders("expedia", "B-1")] == [
+        "CANCELLED",
+        "PAID",
+    ]
+
+
+def day_type(day: date) -> str:
+    is_holiday = day == timetable.today() + timedelta(days=5)  # which costs as a weekend
+    return "weekend" if is_holiday or day.isoweekday() > 5 else "weekday"

@@ -19,6 +19,7 @@ from server.channels.booking_orders import BookingOrders
 from server.channels.booking_seals import BookingSeals, booking_key
 from server.channels.facts import BookingState, MappingKind
 from server.channels.fetching import BOOK, FETCH, NEW, BookingFetcher, fetch_key
+from server.channels.listings import ChannelListing, add_listing
 from server.channels.models import channel_bookings
 from server.channels.watching import StopOfSales
 from server.channels.words import WordPair
@@ -31,10 +32,10 @@ from server.payments.settlement import Settlement
 from server.platform.change_feed import ChangeFeed
 from server.platform.database import Database
 from server.platform.outbox import Postpone, outbox_tasks
-from tests.support import timetable
+from tests.support import rentals, timetable
 from tests.support.channel_process import PushingProcess
 from tests.support.channel_vendors import SimulatedChannels
-from tests.support.channels import THEIR_LOCATION
+from tests.support.channels import LOCATION, THEIR_LOCATION
 from tests.support.rpc_server import SECRET_KEY
 
 PACKAGE_PRICE = 300.0
@@ -93,6 +94,25 @@ class BookingProcess(PushingProcess):
             for ours, theirs in self.vendors.simulator.announced()[vendor]["statuses"].items():
                 state = BookingState(ours.upper())
                 await self.map(vendor, WordPair(MappingKind.STATUS, state, theirs))
+        await self.work_out(vendor)
+        await self.push(vendor)
+
+    async def rent_out(self, vendor: str) -> None:
+        """Cars are listed, too, and the channel knows their prices."""
+
+        async def seed(tx: AsyncConnection, **by: Any) -> None:
+            await rentals.seed_rentals(tx, **by)
+
+        await self.change(seed)
+        self.catalogues = self.pusher._catalogues = Catalogues(ChangeFeed(self.db), self.db)
+        self.holder._catalogues = self.catalogues
+        await self.sell_at(vendor)
+        listing = ChannelListing(
+            *(vendor, "C", LOCATION, "HKD", rentals.ECONOMY),
+            rental_location_id=rentals.AIRPORT,
+            days_ahead=12,
+        )
+        await self.change(add_listing, listing)
         await self.work_out(vendor)
         await self.push(vendor)
 
