@@ -88,12 +88,12 @@ async def test_a_price_that_was_sent_is_stood_by(process: BookingProcess) -> Non
         await tx.exec_driver_sql(
             "UPDATE channel_values SET sent = 25000, sent_before = 26000 WHERE what = 'PRICES'"
         )
-    for booking_id, price, state in (
+    for booking_id, total, state in (
         ("SENT", 250.0, "CONFIRMED"),
         ("BEFORE", 260.0, "CONFIRMED"),
         ("NEVER", 270.0, "REJECTED"),
     ):
-        process.buy("expedia", booking_id, total_price=price)
+        process.buy("expedia", booking_id, total_price=total)
         await process.settle("expedia", booking_id)
         assert (await process.row("expedia", booking_id)).state == state
 

@@ -286,6 +286,22 @@ async def test_one_token_for_all_processes(
         assert vendors.count(vendor, "token") == 2
 
 
+async def test_a_lock_that_is_anothers_by_now_is_left_to_him(redis_url: str) -> None:
+    """A fetch outlives its lock. Seen red with a plain delete."""
+    tokens = ChannelTokens(redis_url, SECRET_KEY)
+
+    async def fetch_for_long() -> IssuedToken:
+        await tokens._client.redis.flushall()  # its time is over
+        assert await tokens._lock("channel:1", "another")
+        return IssuedToken("token-1", 3600)
+
+    try:
+        assert await tokens.get("channel:1", fetch_for_long) == "token-1"
+        assert not await tokens._lock("channel:1", "a third")
+    finally:
+        await tokens.close()
+
+
 async def test_a_token_that_came_before_the_lock_is_taken(
     redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,16 +316,16 @@ async def test_a_token_that_came_before_the_lock_is_taken(
 
     lock = other._lock
 
-    async def lock_after_the_other(name: str) -> bool:
+    async def lock_after_the_other(name: str, owner: str) -> bool:
         await one.get(name, fetch, refused)
-        return await lock(name)
+        return await lock(name, owner)
 
     monkeypatch.setattr(other, "_lock", lock_after_the_other)
     try:
         for refused, wanted in (("", "token-1"), ("token-1", "token-2")):
             assert await other.get("channel:1", fetch, refused) == wanted
         assert fetched == 2
-        assert await lock("channel:1")  # it was left
+        assert await lock("channel:1", "test")  # it was left
     finally:
         await one.close()
         await other.close()
