@@ -2,20 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Unpack
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales.refund_requests import RefundHandler, give_all_back
+from server.audit.records import By
+from server.audit.trail import AuditedChange, audit
 from server.channels import booking_rules as rules
 from server.channels import bookings
 from server.channels.booking_seals import StoredBooking
+from server.channels.channel_records import CHANNELS
+from server.channels.facts import CancellationReason
 from server.identity.callers import Traveller
 from server.orders import orders
 from server.orders.orders import Order
 from server.payments import payments
 from server.payments.refunds import TicketRefund
-from server.platform.errors import DomainError, Reason
+from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import run
+from server.platform.texts import read_comment
 
 
 class BookingMovedError(Exception):
@@ -60,6 +66,42 @@ async def cancel_pending(
         now=now,
         close_payments=payments.close_waiting,
     )
+
+
+async def request_cancellation(
+    tx: AsyncConnection,
+    channel_code: str,
+    booking_id: str,
+    reason: str,
+    comment: str,
+    **by: Unpack[By],
+) -> StoredBooking:
+    """Has a CONFIRMED booking cancelled at the channel, or one rejected of which there is no order;
+    a repeat changes nothing. Raises NOT_FOUND, INVALID_FIELD.
+    """
+    await CHANNELS.get(tx, channel_code)
+    found = await run(tx, bookings.read(channel_code, booking_id))
+    if not found:
+        raise not_found("channel booking", f"{channel_code}/{booking_id}")
+    (booking,) = found
+    if reason not in set(CancellationReason):
+        raise invalid("reason", f"is none of {', '.join(CancellationReason)}")
+    becomes = {rules.CONFIRMED: rules.CANCEL_PENDING, rules.RECEIVED: rules.REJECT_PENDING}
+    if booking.state in becomes.values() or booking.state in rules.FINAL:
+        return booking
+    if booking.state not in becomes:
+        raise invalid("booking_id", f"is of one that is {booking.state}; wait, or have it mapped")
+    asked = booking._replace(
+        state=becomes[booking.state],
+        cancel_reason=reason,
+        cancel_comment=read_comment(comment)[: bookings.LONGEST_FAULT],
+        fault="",
+    )
+    moved = await move(tx, booking, asked, now=by["now"])
+    shown = {"state": booking.state}, {"state": asked.state, "reason": reason, "comment": comment}
+    change = AuditedChange(by["actor"], "cancel", "channel_booking", booking.name, *shown)
+    await run(tx, audit(change, now=by["now"]))
+    return moved
 
 
 async def end(

@@ -28,7 +28,7 @@ from server.channels.facts import (
 )
 from server.channels.pushing import wait_seconds
 from server.platform.database import Database
-from server.platform.metrics import CHANNEL_BOOKINGS, CHANNEL_FAULTS
+from server.platform.metrics import CHANNEL_BOOKINGS
 from server.platform.outbox import Postpone, Task
 from server.platform.statements import run
 
@@ -202,7 +202,6 @@ class BookingHandler:
         if booking.fault == why:
             return
         await self._move(booking, booking._replace(fault=why), task)
-        CHANNEL_FAULTS.labels(booking.channel_code, "bookings").inc()
         log.error(
             "channel.booking_fault",
             channel=booking.channel_code,

@@ -23,7 +23,6 @@ from server.channels.facts import (
 )
 from server.channels.pushing import ask, wait_seconds
 from server.platform.database import Database
-from server.platform.metrics import CHANNEL_FAULTS
 from server.platform.outbox import Postpone, Task, enqueue
 from server.platform.statements import run, run_together
 from server.stock.ids import DIRECT
@@ -138,5 +137,4 @@ def _pieces(first: date, last: date) -> Iterator[tuple[date, date]]:
 
 
 def _report(channel_code: str, booking_id: str, why: str) -> None:
-    CHANNEL_FAULTS.labels(channel_code, "bookings").inc()
     log.error("channel.booking_fault", channel=channel_code, booking=booking_id, why=why)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.channels import outgoing
+from server.channels import health, outgoing
 from server.channels.facts import Capability
 from server.channels.pushing import PUSH, ask
 from server.platform import clock
@@ -26,6 +26,8 @@ from server.platform.statements import TRY_LOCK, Command, run
 LOOK_SECONDS = 0.5
 LOOKS_BETWEEN = 20
 """After so many looks each process learns anew which stocks are listed."""
+LOOKS_BETWEEN_MEASURES = 6 * LOOKS_BETWEEN
+"""And after so many how the channels are."""
 LOCK = (0x6368616E, 1)
 """The advisory lock of whoever looks: "chan"."""
 
@@ -77,9 +79,12 @@ class ThresholdWatch:
 
     async def _look(self) -> None:
         if self._looks % LOOKS_BETWEEN == 0:
-            today = clock.now().astimezone(self._zone).date()
+            now = clock.now()
+            today = now.astimezone(self._zone).date()
             async with self._db.transaction() as tx:
                 await self._stops.refresh(tx, today)
+                if self._looks % LOOKS_BETWEEN_MEASURES == 0:
+                    await health.measure(tx, today=today, now=now)
         self._looks += 1
         await self._db.in_transaction(self.look)
 

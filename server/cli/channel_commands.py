@@ -31,7 +31,10 @@ def app(
         help="Outside channels (Ctrip, Booking.com, Expedia …): connect, test, map, list, sync.",
     )
     runner = Runner(settings, with_database, actor)
-    for add in (_add_connecting, _add_words, _add_listings, _add_sync, _add_views, _add_test):
+    for add in (
+        *(_add_connecting, _add_words, _add_listings, _add_sync, _add_views, _add_bookings),
+        _add_test,
+    ):
         add(made, runner)
     return made
 
@@ -196,13 +199,17 @@ def _add_listings(made: typer.Typer, runner: Runner) -> None:
         markup_basis_points: Annotated[int, typer.Option(help="On top, or off.")] = 0,
         threshold: Annotated[int, typer.Option(help="So many left are sent at once.")] = 5,
         days: Annotated[int, typer.Option(help="How far ahead.")] = 90,
+        rental_location: Annotated[
+            int | None, typer.Option(help="Number of the location where the product's cars are.")
+        ] = None,
     ) -> None:
-        """List a package, or a class of a timetable's departures, under a price plan."""
+        """List a package, rented cars, or a class of a timetable's departures, at a price plan."""
         from server.channels.listings import ChannelListing, add_listing
 
         new = ChannelListing(
             *(code, item, location, currency, product, timetable, seat_class, origin),
             *(destination, customer_type, rate_millionths, markup_basis_points, threshold, days),
+            rental_location_id=rental_location,
         )
 
         async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
@@ -292,27 +299,93 @@ def _add_views(made: typer.Typer, runner: Runner) -> None:
         raise typer.Exit(1 if faults else 0)
 
 
+def _add_bookings(made: typer.Typer, runner: Runner) -> None:
+    @made.command()
+    def fetch(code: Code) -> None:
+        """Have a running server fetch all bookings that are not over now."""
+        from server.channels.channel_records import CHANNELS
+        from server.channels.fetching import ALL, FETCH, fetch_key
+
+        async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
+            await CHANNELS.get(tx, code)
+            await _enqueue(tx, FETCH, fetch_key(code, ALL), by)
+
+        runner.run(work)
+        typer.echo(f"{code}: bookings are fetched by a server that runs")
+
+    @made.command()
+    def bookings(
+        code: Code,
+        state: Annotated[str, typer.Option(help="CONFIRMED, RECEIVED, …; all if empty.")] = "",
+        faulty: Annotated[bool, typer.Option("--faulty", help="Only what does not go on.")] = False,
+        limit: Limit = 50,
+    ) -> None:
+        """Show a channel's bookings, the newest first, without who booked."""
+        from server.channels import bookings
+        from server.channels.channel_records import CHANNELS
+        from server.platform.statements import run
+
+        async def work(tx: "AsyncConnection", _key: bytes, _by: By) -> Any:
+            await CHANNELS.get(tx, code)
+            wanted = state.upper()
+            return await run(
+                tx, bookings.page(code, state=wanted, faulty=faulty, before=None, limit=limit)
+            )
+
+        for each in runner.run(work, reads=True):
+            typer.echo(
+                f"{each.create_time:%Y-%m-%d %H:%M:%S} {each.booking_id:24} {each.state:15}"
+                f" {each.item_id} {each.pickup_day} {each.total_minor} {each.currency_code}"
+                f" fee {each.fee_minor} {each.confirmation_number} {each.fault}"
+            )
+
+    @made.command("cancel-booking")
+    def cancel_booking(
+        code: Code,
+        booking: Annotated[str, typer.Argument(help="The vendor's id of it.")],
+        comment: Annotated[str, typer.Argument(help="Why, for the vendor.")],
+        reason: Annotated[str, typer.Option(help="other, fraud, …")] = "other",
+    ) -> None:
+        """Cancel a booking at the channel, or reject it; its order is given back whole."""
+        from server.channels.booking_ends import request_cancellation
+        from server.channels.booking_seals import booking_key
+        from server.channels.fetching import BOOK
+
+        async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
+            await request_cancellation(tx, code, booking, reason, comment, **by)
+            await _enqueue(tx, BOOK, booking_key(code, booking), by)
+
+        runner.run(work)
+        typer.echo(f"{code}: {booking} is cancelled by a server that runs")
+
+
 def _add_test(made: typer.Typer, runner: Runner) -> None:
     @made.command()
     def test(code: Code) -> None:
         """Call a channel with the credentials that it has here."""
-        from server.channels.facts import ChannelCallError
+        from server.channels.facts import ChannelCallError, UnmappedError
 
         try:
             runner.call(code)
-        except ChannelCallError as error:
+        except (ChannelCallError, UnmappedError) as error:
             typer.echo(f"{code}: {error}", err=True)
             raise typer.Exit(1) from None
         typer.echo(f"{code} answers, and knows us")
 
 
 async def _ask_for_sync(tx: "AsyncConnection", code: str, by: By) -> None:
-    from server.channels.pushing import WORK_OUT, ask
+    from server.channels.pushing import WORK_OUT
+
+    await _enqueue(tx, WORK_OUT, code, by)
+
+
+async def _enqueue(tx: "AsyncConnection", kind: str, key: str, by: By) -> None:
+    from server.channels.pushing import ask
     from server.platform.outbox import enqueue
     from server.platform.statements import run
 
     now = by["now"]
-    await run(tx, enqueue(*ask(WORK_OUT, [code], now), now=now))
+    await run(tx, enqueue(*ask(kind, [key], now), now=now))
 
 
 def _set_paused(runner: Runner, code: str, *, paused: bool) -> str:

@@ -72,11 +72,18 @@ CHANNEL_BOOKINGS = Counter(
     "Bookings of outside channels, by where they have come to",
     ["channel", "state"],
 )
-CHANNEL_FAULTS = Counter(
+CHANNEL_AWAY = Gauge(
+    "deeptravel_channel_away_seconds",
+    "Since when an outside channel has given no answer that can be used; 0 if its last was one",
+    ["channel"],
+    multiprocess_mode="livemax",
+)
+CHANNEL_FAULTS = Gauge(
     "deeptravel_channel_faults",
     "What an outside channel is not sent, or has booked, and nobody can work on: a word that is"
     " mapped to nothing, a refusal, a booking that cannot be read or sold",
     ["channel", "what"],
+    multiprocess_mode="livemax",
 )
 ORDER_QUEUE = Gauge(
     "deeptravel_order_queue", "Orders waiting for a transaction", multiprocess_mode="livesum"

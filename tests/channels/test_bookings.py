@@ -10,6 +10,7 @@ from server.channels.facts import MappingKind
 from server.channels.fetching import ALL, BOOK, NEW
 from server.channels.pushing import PUSH
 from server.channels.words import WordPair
+from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
 from tests.support import rentals, timetable
 from tests.support.booking_process import BookingProcess, booking_process
 from tests.support.channel_process import PACKAGE_STOCK, price, quantity
@@ -408,3 +409,44 @@ async def test_a_rental_is_pushed_by_day_and_booked_with_its_extras(
 def day_type(day: date) -> str:
     is_holiday = day == timetable.today() + timedelta(days=5)  # which costs as a weekend
     return "weekend" if is_holiday or day.isoweekday() > 5 else "weekday"
+
+
+async def test_metrics_say_what_waits_for_an_administrator_and_who_is_away(
+    process: BookingProcess,
+) -> None:
+    await process.sell_at("ctrip")
+    process.buy("ctrip", "ODD", car_id="X")
+    await process.settle("ctrip", "ODD")
+    await process.measure()
+    assert process.metric(CHANNEL_FAULTS, "ctrip", "BOOKINGS") == 1
+    assert process.metric(CHANNEL_FAULTS, "ctrip", "PRICES") == 0
+    assert process.metric(CHANNEL_AWAY, "ctrip") == 0
+    process.vendors.switch(down={"ctrip": -1})
+    await process.fetch("ctrip")
+    await process.measure(timedelta(minutes=9))
+    assert process.metric(CHANNEL_AWAY, "ctrip") > 480
+    process.vendors.switch(down={})
+    await process.reset_breaker("ctrip")
+    await process.fetch("ctrip")
+    await process.measure(timedelta(minutes=9))
+    assert process.metric(CHANNEL_AWAY, "ctrip") == 0
+
+
+async def test_an_administrator_cancels_what_is_confirmed_and_rejects_what_is_not(
+    process: BookingProcess,
+) -> None:
+    await process.sell_at("expedia")
+    process.buy("expedia", "SOLD")
+    process.buy("expedia", "ODD", car_id="X")
+    for booking_id in ("SOLD", "ODD"):
+        await process.settle("expedia", booking_id)
+        await process.cancel("expedia", booking_id)
+        await process.settle("expedia", booking_id)
+    assert (await process.row("expedia", "SOLD")).state == "CANCELLED"
+    assert (await process.row("expedia", "ODD")).state == "REJECTED"
+    for booking_id in ("SOLD", "ODD"):
+        assert process.theirs("expedia", booking_id)["status"] == "cancelled"
+        await process.cancel("expedia", booking_id)  # a repeat
+    assert await process.count("SELECT sum(amount_minor) FROM refunds") == 30_000
+    audited = "SELECT count(*) FROM audit_events WHERE resource = 'channel_booking'"
+    assert await process.count(audited) == 2

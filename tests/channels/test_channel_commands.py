@@ -76,6 +76,13 @@ async def test_a_channel_from_its_connection_on(
     await done("unlist-item", "EXP", "106")
     assert "PAUSED" in await done("pause", "EXP")
     assert "ACTIVE" in await done("resume", "EXP")
+    await done("unmap", "EXP", "STATUS", "Pending")
+    failed = await command("test", "EXP")
+    assert (failed.exit_code, "STATUS" in failed.output) == (1, True)
+    assert failed.exception is None or isinstance(failed.exception, SystemExit)
+    await done("fetch", "EXP")
+    assert await done("bookings", "EXP", "--faulty") == ""
+    assert (await command("cancel-booking", "EXP", "4711", "no car")).exit_code == 1
     calls = await done("log", "EXP")
     assert calls.count("bookings") == 3
     assert "AUTHENTICATION" in calls

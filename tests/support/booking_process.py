@@ -3,9 +3,10 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
+from prometheus_client import Gauge
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +14,8 @@ from server.aftersales.quotes import Quotes
 from server.aftersales.refund_requests import RefundHandler, give_all_back
 from server.aftersales.ticket_changes import ChangeHandler
 from server.catalog.catalogue import Catalogues
-from server.channels import tasks
+from server.channels import health, tasks
+from server.channels.booking_ends import request_cancellation
 from server.channels.booking_handler import BookingHandler
 from server.channels.booking_orders import BookingOrders
 from server.channels.booking_seals import BookingSeals, booking_key
@@ -194,6 +196,24 @@ class BookingProcess(PushingProcess):
     async def fetched_until(self, until: datetime) -> None:
         """As if nothing was fetched since."""
         await self.sql(f"UPDATE channel_fetches SET until_time = '{until.isoformat()}'")
+
+    async def cancel(self, vendor: str, booking_id: str) -> None:
+        """An administrator does."""
+        await self.change(request_cancellation, vendor, booking_id, "other", "broken")
+
+    async def measure(self, later: timedelta = timedelta(0)) -> None:
+        """Sets the metrics, as after a while."""
+        now = datetime.now(UTC) + later
+        async with self.db.transaction() as tx:
+            await health.measure(tx, today=timetable.today(), now=now)
+
+    def metric(self, gauge: Gauge, *labels: str) -> float:
+        """Its value."""
+        return float(gauge.labels(*labels)._value.get())
+
+    async def reset_breaker(self, vendor: str) -> None:
+        """A vendor that was away is asked at once."""
+        self.clients._breakers[vendor].succeeded()
 
     async def asked(self, kind: str) -> list[str]:
         """The keys of tasks that were asked for."""

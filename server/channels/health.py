@@ -1,0 +1,64 @@
+"""How channels are: since when one gives no answer that can be used, and what waits for an
+administrator, for metrics and whoever is alerted by them.
+"""
+
+from datetime import date, datetime
+from typing import NamedTuple
+
+from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
+from server.platform.statements import Statement, Transaction, run_together
+
+
+class ChannelAway(NamedTuple):
+    """Since when all calls of a channel have failed; None if the last was answered."""
+
+    channel_code: str
+    since_time: datetime | None
+
+
+class ChannelFaults(NamedTuple):
+    """How many PRICES, AVAILABILITY or BOOKINGS of a channel nobody can work on."""
+
+    channel_code: str
+    what: str
+    entries: int
+
+
+# a refusal is an answer, too
+_AWAY = Statement(
+    """
+SELECT c.channel_code, (
+  SELECT min(f.create_time) FROM channel_calls f
+  WHERE f.channel_code = c.channel_code AND f.call_id > COALESCE((
+    SELECT a.call_id FROM channel_calls a
+    WHERE a.channel_code = c.channel_code AND a.outcome IN ('OK', 'REFUSED')
+    ORDER BY a.call_id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'::uuid))
+FROM channels c WHERE c.state = 'ACTIVE'
+""",
+    ChannelAway,
+)
+_FAULTS = Statement(
+    """
+SELECT c.channel_code, w.what, count(f.what)
+FROM channels c CROSS JOIN (VALUES ('PRICES'), ('AVAILABILITY'), ('BOOKINGS')) AS w (what)
+LEFT JOIN (
+  SELECT channel_code, what FROM channel_values WHERE fault <> '' AND day >= $1::date
+  UNION ALL
+  SELECT channel_code, 'BOOKINGS' FROM channel_bookings
+  WHERE fault <> '' AND state NOT IN ('REJECTED', 'CANCELLED')) f
+  ON (f.channel_code, f.what) = (c.channel_code, w.what)
+WHERE c.state <> 'REVOKED'
+GROUP BY c.channel_code, w.what
+""",
+    ChannelFaults,
+)
+
+
+async def measure(tx: Transaction, *, today: date, now: datetime) -> None:
+    """Sets the metrics of all channels."""
+    away, faults = await run_together(tx, _AWAY(), _FAULTS(today))
+    for each in away:
+        seconds = (now - each.since_time).total_seconds() if each.since_time else 0
+        CHANNEL_AWAY.labels(each.channel_code).set(max(seconds, 0))
+    for fault in faults:
+        CHANNEL_FAULTS.labels(fault.channel_code, fault.what).set(fault.entries)
