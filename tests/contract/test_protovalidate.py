@@ -7,6 +7,7 @@ reads it, which the field's `text` says; what cannot be read, say a telephone nu
 cannot be, only the server refuses. And a list has one violation, whichever of its items is wrong.
 """
 
+import functools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -55,6 +56,7 @@ INTEGERS = {
 VALIDATOR = protovalidate.Validator()
 
 
+@functools.cache
 def rules(field: FieldDescriptor) -> Any:
     return field.GetOptions().Extensions[validate_pb2.field]
 
@@ -66,6 +68,7 @@ def text_kind(field: FieldDescriptor) -> int:
 # Requests: each value is often at, just inside or just outside what its field takes.
 
 
+@functools.cache
 def requests(descriptor: Descriptor) -> st.SearchStrategy[Message]:
     return st.composite(_draw)(descriptor)
 
@@ -79,14 +82,23 @@ def _draw(draw: Any, descriptor: Descriptor) -> Any:
     for field in descriptor.fields:
         if not (whole and rules(field).required) and draw(st.booleans()):
             continue
+        drawn = draw(_of(field))
         if field.is_repeated:
-            getattr(message, field.name).extend(draw(_items(field)))
+            getattr(message, field.name).extend(drawn)
         elif field.type == MESSAGE:
-            getattr(message, field.name).CopyFrom(draw(requests(_type(field))))
+            getattr(message, field.name).CopyFrom(drawn)
             getattr(message, field.name).SetInParent()
         else:
-            setattr(message, field.name, draw(_values(field, rules(field))))
+            setattr(message, field.name, drawn)
     return message
+
+
+@functools.cache
+def _of(field: FieldDescriptor) -> st.SearchStrategy[Any]:
+    """Made once: to make it costs more than to draw from it."""
+    if field.is_repeated:
+        return _items(field)
+    return requests(_type(field)) if field.type == MESSAGE else _values(field, rules(field))
 
 
 def _type(field: FieldDescriptor) -> Descriptor:

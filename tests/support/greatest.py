@@ -4,6 +4,7 @@ through, good or bad.
 Made from the descriptors, on the wire, since some of it no library would write.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ def of(request: Descriptor, most_bytes: int) -> Iterator[Greatest]:
         yield from _full_of_one_field(path, most_bytes)
     for name, letters in LETTERS.items():
         for excess in (1, TYPED_FOR_KEPT):
-            content = whole(request, letters, excess)
+            content = whole(request, letters, excess, most_bytes)
             while len(content) > most_bytes:  # the limits allow more than gRPC does
                 content = content[: _last_field(content, most_bytes)]
             yield Greatest(f"every field full of {name}, {excess} times its length", content)
@@ -105,10 +106,14 @@ def _full_of_one_field(path: Path, most_bytes: int) -> Iterator[Greatest]:
 
 
 def whole(
-    message: Descriptor, letters: str, excess: int, outer: Sequence[Descriptor] = ()
+    message: Descriptor,
+    letters: str,
+    excess: int,
+    most_bytes: int = sys.maxsize,
+    outer: Sequence[Descriptor] = (),
 ) -> bytes:
-    """All fields of a message at their limits, its lists full, texts `excess` times as long as
-    they are kept.
+    """All fields of a message at their limits, its lists full, or of little more than
+    `most_bytes`; texts `excess` times as long as they are kept.
     """
     if message.full_name == "google.protobuf.FieldMask":
         return (
@@ -121,9 +126,8 @@ def whole(
             continue
         count = max_items(field) if field.is_repeated else 1
         if field.message_type:
-            item = delimited(
-                field.number, whole(field.message_type, letters, excess, (*outer, message))
-            )
+            inner = whole(field.message_type, letters, excess, most_bytes, (*outer, message))
+            item = delimited(field.number, inner)
         elif field.type == field.TYPE_STRING:
             length = excess * field_rules(field).max_length
             text = (letters * length)[:length]
@@ -132,7 +136,7 @@ def whole(
             item = delimited(field.number, b"\xff" * DEFAULT_MAX_LENGTH)
         else:
             item = tag(field.number, VARINT) + varint(2**63 - 1)
-        content += item * count
+        content += item * min(count, most_bytes // len(item) + 1)
     return content
 
 
