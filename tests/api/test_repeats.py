@@ -4,16 +4,18 @@ Seen red with a claim of the request_id that always succeeds,
 and with contents that are not compared.
 """
 
-from pathlib import Path
+from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
-from server import app
 from server.platform.errors import Reason
+from tests.support import databases
 from tests.support.admin_client import AdminClient
 from tests.support.module_database import ModuleDatabase
 from tests.support.repeats import (
     METHODS,
+    SERVERS,
     Example,
     administrators_example,
     example,
@@ -24,6 +26,7 @@ from tests.support.repeats import (
     with_example,
 )
 from tests.support.rpc_server import refusal
+from tools.dev.embedded.services import EmbeddedServices
 
 
 def test_every_changing_method_has_an_example() -> None:
@@ -66,11 +69,29 @@ async def test_a_repeat_of_an_administrators_call_changes_nothing(
     await repeated(name, made, admin_database.url)
 
 
-@pytest.mark.parametrize("name", [name for name in EXAMPLES if not has_one_of_each(name)])
+@pytest.fixture(scope="module")
+async def served(
+    request: pytest.FixtureRequest,
+    services: EmbeddedServices,
+    template_url: str,
+    module_redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[tuple[ModuleDatabase, Any]]:
+    """The server of a service, and its database."""
+    with databases.copied(services.database_url, template_url) as url:
+        folder = tmp_path_factory.mktemp(request.param)
+        async with SERVERS[request.param](url, module_redis_url, folder) as called:
+            yield ModuleDatabase(url), called
+
+
+@pytest.mark.parametrize(
+    ("served", "name"),
+    [(name.partition(".")[0], name) for name in EXAMPLES if not has_one_of_each(name)],
+    indirect=["served"],
+)
 async def test_a_repeat_gets_the_first_answer_and_changes_nothing(
-    name: str, database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    served: tuple[ModuleDatabase, Any], name: str, redis_url: str
 ) -> None:
-    """Where the clock starts no job."""
-    monkeypatch.setattr(app, "jobs", lambda _settings: [])
-    async with example(name, database_url, redis_url, tmp_path) as made:
-        await repeated(name, made, database_url)
+    database, called = served
+    await database.as_filled()
+    await repeated(name, await example(name, called), database.url)

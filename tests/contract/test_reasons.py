@@ -22,20 +22,29 @@ SIMULATED = "server/api/ota/simulation.py"
 """Refusals that a sandbox asks for by name: tests/partners/test_sandbox_values.py holds them to the
 contract.
 """
+OF_REASONS = re.compile("DomainError|Reason|Refusal")
 NOT_METADATA = {"violations", "retry_seconds"}
 
 
-def _nodes(folder: Path = SERVER) -> Iterator[tuple[str, ast.AST]]:
-    for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            line = getattr(node, "lineno", 0)
-            yield f"{path.relative_to(ROOT)}:{line}", node
+@functools.cache
+def _nodes(folder: Path = SERVER) -> tuple[tuple[str, ast.Call | ast.Attribute], ...]:
+    """The calls and attributes in the files that have to do with reasons, and where they are."""
+    return tuple(
+        (f"{path.relative_to(ROOT)}:{node.lineno}", node)
+        for path in sorted(folder.rglob("*.py"))
+        if OF_REASONS.search(text := path.read_text())
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call | ast.Attribute)
+    )
 
 
 def _called(node: ast.AST) -> str:
-    if not isinstance(node, ast.Call):
-        return ""
-    return ast.unparse(node.func).rpartition(".")[2]
+    return _last_name(node.func) if isinstance(node, ast.Call) else ""
+
+
+def _last_name(node: ast.AST) -> str:
+    """Of `a.b.c` c."""
+    return str(getattr(node, "attr", getattr(node, "id", "")))
 
 
 @functools.cache
@@ -81,7 +90,7 @@ def test_every_reason_is_raised_and_none_is_unknown() -> None:
     mentioned = {
         node.attr
         for _, node in _nodes()
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == "Reason"
+        if isinstance(node, ast.Attribute) and _last_name(node.value) == "Reason"
     }
     used = {reason for _, reason, _ in _raised()}
     assert mentioned <= set(Reason.__members__)

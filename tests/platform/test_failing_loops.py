@@ -9,6 +9,7 @@ import ast
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tests.support.failing_loops import (
     SECONDS,
     Statements,
     quick_server,
+    statements_of,
     until,
     until_status,
 )
@@ -218,15 +220,29 @@ async def test_every_loop_of_the_server_is_tried_here(app_server: GateServer) ->
     assert sorted(f"job {job.name}" for job in jobs(load_settings())) == JOBS
 
 
-@pytest.mark.parametrize("loop", [*LOOPS, *JOBS])
+SIDE_BY_SIDE = [loop for loop in LOOPS if loop != "job-leader"]
+
+
+@pytest.mark.parametrize(
+    "loops", [SIDE_BY_SIDE, ["job-leader"], *([job] for job in JOBS)], ids=lambda loops: loops[-1]
+)
 async def test_no_error_ends_a_loop(
-    app_server: GateServer, monkeypatch: pytest.MonkeyPatch, loop: str
+    app_server: GateServer, monkeypatch: pytest.MonkeyPatch, loops: list[str]
 ) -> None:
-    """Its next statement fails, then a later one, with each kind of error."""
+    """Its next statement fails, then a later one, with each kind of error.
+
+    Loops fail side by side; a job ends all others with it, and is tried alone.
+    """
     app = app_server.app
     # a job is due all the time while it is tried, and others are not
-    monkeypatch.setattr(JobState, "is_due", lambda state, *_: f"job {state.job_name}" == loop)
-    statements = Statements(monkeypatch, loop)
+    monkeypatch.setattr(JobState, "is_due", lambda state, *_: f"job {state.job_name}" in loops)
+    statements = statements_of(monkeypatch, *loops)
+    await asyncio.gather(*map(partial(_fail, app), loops, statements))
+    await until(lambda: app.loops.down == [])
+    await until_status(app_server, health_pb2.HealthCheckResponse.SERVING)
+
+
+async def _fail(app: App, loop: str, statements: Statements) -> None:
     for error in ERRORS:
         for later in (1, 3):
             failing = statements.count + later
@@ -236,8 +252,6 @@ async def test_no_error_ends_a_loop(
                     await prompt(app, loop)
                     await asyncio.sleep(0.01)
             assert not statements.fail
-    await until(lambda: app.loops.down == [])
-    await until_status(app_server, health_pb2.HealthCheckResponse.SERVING)
 
 
 def test_nothing_else_runs_in_the_background() -> None:

@@ -20,8 +20,8 @@ from tests.support import databases
 from tests.support.failing_loops import (
     ERRORS,
     SECONDS,
-    Statements,
     quick_server,
+    statements_of,
     until,
     until_status,
 )
@@ -74,7 +74,7 @@ async def test_a_loop_that_is_down_makes_health_say_so(
 ) -> None:
     app = app_server.app
     monkeypatch.setattr(loops_module, "STEADY_SECONDS", 60)
-    statements = Statements(monkeypatch, "change-feed")
+    (statements,) = statements_of(monkeypatch, "change-feed")
     statements.fail[1] = ZeroDivisionError()
     await until(lambda: app.loops.down == ["change-feed"])
     await until(lambda: not app._health.report.is_serving)
@@ -92,7 +92,7 @@ async def test_a_batch_that_fails_fails_those_who_wait_and_the_next_goes_on(
         TravellerClient.of(app_server.channel, traveller) for traveller in itertools.count(1)
     )
     await next(clients).order(world.seat())
-    statements = Statements(monkeypatch, "batch worker")
+    (statements,) = statements_of(monkeypatch, "batch worker")
     for error, reason in zip(
         ERRORS, [Reason.DATABASE_UNAVAILABLE, Reason.INTERNAL, Reason.INTERNAL], strict=True
     ):

@@ -48,44 +48,54 @@ ERRORS = [read_only, broken_index, ZeroDivisionError]
 
 
 class Statements:
-    """Counts what a loop does, and lets it fail where asked to."""
+    """What one loop does, counted; it fails where asked to."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, loop: str) -> None:
-        self.loop = loop
+    def __init__(self) -> None:
         self.count = 0
         self.fail: dict[int, BaseException] = {}
-        for owner, name in (
-            (DriverConnection, "wait"),
-            (RoundTrips, "run"),
-            (Redis, "ping"),
-            (health.aio.HealthServicer, "set"),
-            (selector_events.BaseSelectorEventLoop, "sock_accept"),
-        ):
-            self._listen(monkeypatch, owner, name)
-        look = streams._Stream.look
 
-        def looked(stream: streams._Stream) -> None:
-            self._count()
-            look(stream)
+    def next(self) -> None:
+        """Raises what the loop is to fail with here."""
+        self.count += 1
+        error = self.fail.pop(self.count, None)
+        if error:
+            raise error
 
-        monkeypatch.setattr(streams._Stream, "look", looked)
 
-    def _listen(self, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+def statements_of(monkeypatch: pytest.MonkeyPatch, *loops: str) -> list[Statements]:
+    """Those of each of these loops, from now on."""
+    found = {loop: Statements() for loop in loops}
+
+    def count() -> None:
+        task = asyncio.current_task()
+        if task and task.get_name() in found:
+            found[task.get_name()].next()
+
+    def listen(owner: Any, name: str) -> None:
         real = getattr(owner, name)
 
         async def called(*given: Any, **named: Any) -> Any:
-            self._count()
+            count()
             return await real(*given, **named)
 
         monkeypatch.setattr(owner, name, called)
 
-    def _count(self) -> None:
-        task = asyncio.current_task()
-        if task and task.get_name() == self.loop:
-            self.count += 1
-            error = self.fail.pop(self.count, None)
-            if error:
-                raise error
+    for owner, name in (
+        (DriverConnection, "wait"),
+        (RoundTrips, "run"),
+        (Redis, "ping"),
+        (health.aio.HealthServicer, "set"),
+        (selector_events.BaseSelectorEventLoop, "sock_accept"),
+    ):
+        listen(owner, name)
+    look = streams._Stream.look
+
+    def looked(stream: streams._Stream) -> None:
+        count()
+        look(stream)
+
+    monkeypatch.setattr(streams._Stream, "look", looked)
+    return [*found.values()]
 
 
 async def until(true: Callable[[], bool]) -> None:

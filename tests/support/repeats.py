@@ -1,6 +1,6 @@
 """Every call that changes something, ready to be made twice: one example a method.
 
-An example makes what it needs in a database of its own, and says who calls with what. Which methods
+An example makes what it needs at the server of its service, and says who calls with what. Which methods
 there are, and which of them need an example, the contract says: see `needs_example`.
 """
 
@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -42,8 +42,15 @@ from google.protobuf.message import Message
 from psycopg import sql
 
 from server.platform.errors import Reason
-from tests.support import admin_client, databases, gate, notification_examples, paying, webhook_examples
-from tests.support.gate_server import gate_server
+from tests.support import (
+    admin_client,
+    databases,
+    gate,
+    notification_examples,
+    paying,
+    webhook_examples,
+)
+from tests.support.gate_server import GateServer, gate_server
 from tests.support.order_scenario import give_back, quote, quote_change, tickets
 from tests.support.partner_client import (
     Market,
@@ -94,6 +101,7 @@ SELECT (SELECT count(*) FROM order_events WHERE notify)
 """
 
 Metadata = tuple[tuple[str, str], ...]
+World = TypeVar("World")
 
 
 def takes_request_id(method: MethodDescriptor) -> bool:
@@ -180,7 +188,9 @@ async def rows(database_url: str) -> dict[str, tuple[int, str]]:
     def read() -> dict[str, tuple[int, str]]:
         with databases.connected(database_url) as pg:
             query = _rows_of_all(pg)
-            return {name: (count, digest) for name, count, digest in pg.execute(query, prepare=True)}
+            return {
+                name: (count, digest) for name, count, digest in pg.execute(query, prepare=True)
+            }
 
     return await asyncio.to_thread(read)  # a server of this thread may hold what it waits for
 
@@ -224,22 +234,18 @@ async def _abnormal(scenario: paying.PaymentScenario) -> str:
     return str(refund.refund_id)
 
 
-@asynccontextmanager
-async def _administrator_at_wechat(
-    database_url: str, redis_url: str, folder: Path
-) -> AsyncIterator[Example]:
-    async with paying.a_scenario(database_url, redis_url, folder) as scenario:
-        client = await an_admin_client(scenario.world, scenario.server.channel)
-        request = admin_refund_pb2.ApplyAbnormalRefundRequest(
-            refund_id=await _abnormal(scenario),
-            request_id=uuid4().hex,
-            comment="by phone",
-            account=admin_refund_pb2.ABNORMAL_REFUND_ACCOUNT_USER_BANK_CARD,
-            bank_type="ICBC_DEBIT",
-            bank_account="6222020200012345678",
-            real_name="王小明",
-        )
-        yield Example(scenario.server.channel, client.metadata, request, at_rest=scenario.idle)
+async def _administrator_at_wechat(scenario: paying.PaymentScenario, _name: str) -> Example:
+    client = await an_admin_client(scenario.world, scenario.server.channel)
+    request = admin_refund_pb2.ApplyAbnormalRefundRequest(
+        refund_id=await _abnormal(scenario),
+        request_id=uuid4().hex,
+        comment="by phone",
+        account=admin_refund_pb2.ABNORMAL_REFUND_ACCOUNT_USER_BANK_CARD,
+        bank_type="ICBC_DEBIT",
+        bank_account="6222020200012345678",
+        real_name="王小明",
+    )
+    return Example(scenario.server.channel, client.metadata, request, at_rest=scenario.idle)
 
 
 # OtaService
@@ -386,24 +392,39 @@ OTHERS: dict[str, dict[str, Any]] = {
 """What is other content where the first field is no text or number."""
 
 
+@dataclass(frozen=True)
+class _Called(Generic[World]):
+    """A server, and what it serves."""
+
+    database_url: str
+    world: World
+    server: GateServer
+
+
 @asynccontextmanager
-async def _partner(database_url: str, redis_url: str, name: str) -> AsyncIterator[Example]:
+async def _partners_server(
+    database_url: str, redis_url: str, _folder: Path
+) -> AsyncIterator[_Called[Market]]:
     async with (
         a_market(database_url) as market,
         gate_server(database_url, redis_url, webhook_allow_private=True) as server,
     ):
-        client = PartnerClient.at(server.channel)
-        access = METHODS[f"OtaService.{name}"].GetOptions().Extensions[options_pb2.access]
-        if access.test_mode_only:
-            client = PartnerClient.at(server.channel, await sandbox_key(database_url))
-        request: Any = await PARTNERS[name](market, client)
-        if takes_request_id(METHODS[f"OtaService.{name}"]):
-            request.request_id = uuid4().hex
-        headers: Metadata = client.metadata
-        if name == "ReceivePartnerPayment":
-            headers = await webhook_examples.signed(client, request.body.data)
-        rest = partial(nothing_due, database_url)
-        yield Example(server.channel, headers, request, OTHERS.get(name), rest)
+        yield _Called(database_url, market, server)
+
+
+async def _partner(called: _Called[Market], name: str) -> Example:
+    client = PartnerClient.at(called.server.channel)
+    access = METHODS[f"OtaService.{name}"].GetOptions().Extensions[options_pb2.access]
+    if access.test_mode_only:
+        client = PartnerClient.at(called.server.channel, await sandbox_key(called.database_url))
+    request: Any = await PARTNERS[name](called.world, client)
+    if takes_request_id(METHODS[f"OtaService.{name}"]):
+        request.request_id = uuid4().hex
+    headers: Metadata = client.metadata
+    if name == "ReceivePartnerPayment":
+        headers = await webhook_examples.signed(client, request.body.data)
+    rest = partial(nothing_due, called.database_url)
+    return Example(called.server.channel, headers, request, OTHERS.get(name), rest)
 
 
 # RedemptionService
@@ -469,18 +490,25 @@ TERMINALS: dict[str, Callable[[gate.World, gate.Terminal], Awaitable[Message]]] 
 
 
 @asynccontextmanager
-async def _supervisor(database_url: str, redis_url: str, name: str) -> AsyncIterator[Example]:
+async def _terminals_server(
+    database_url: str, redis_url: str, _folder: Path
+) -> AsyncIterator[_Called[gate.World]]:
     async with (
         gate.a_world(database_url) as world,
         gate_server(database_url, redis_url) as server,
     ):
-        terminal = await world.log_in(server.channel, "sam")
-        request: Any = await TERMINALS[name](world, terminal)
-        if takes_request_id(METHODS[f"RedemptionService.{name}"]):
-            request.request_id = uuid4().hex
-        rest = partial(nothing_due, database_url)
-        refused = Reason.UNAUTHENTICATED if name == "Logout" else None
-        yield Example(server.channel, terminal.metadata, request, OTHERS.get(name), rest, refused)
+        yield _Called(database_url, world, server)
+
+
+async def _supervisor(called: _Called[gate.World], name: str) -> Example:
+    terminal = await called.world.log_in(called.server.channel, "sam")
+    request: Any = await TERMINALS[name](called.world, terminal)
+    if takes_request_id(METHODS[f"RedemptionService.{name}"]):
+        request.request_id = uuid4().hex
+    rest = partial(nothing_due, called.database_url)
+    refused = Reason.UNAUTHENTICATED if name == "Logout" else None
+    headers = terminal.metadata
+    return Example(called.server.channel, headers, request, OTHERS.get(name), rest, refused)
 
 
 # TicketingService
@@ -558,21 +586,16 @@ TRAVELLERS: dict[str, Callable[[paying.PaymentScenario], Awaitable[Message]]] = 
 }
 
 
-@asynccontextmanager
-async def _traveller(
-    database_url: str, redis_url: str, folder: Path, name: str
-) -> AsyncIterator[Example]:
-    async with paying.a_scenario(database_url, redis_url, folder, departures=2) as scenario:
-        request: Any = await TRAVELLERS[name](scenario)
-        headers = scenario.client.metadata
-        if takes_request_id(METHODS[f"TicketingService.{name}"]):
-            request.request_id = uuid4().hex
-        elif name == "ReceiveWechatPayNotice":  # WeChat's
-            signed = by_public_key(scenario.wechat.merchant).headers(request.body.data)
-            headers = tuple((key.lower(), value) for key, value in signed.items())
-        yield Example(
-            scenario.server.channel, headers, request, OTHERS.get(name), at_rest=scenario.idle
-        )
+async def _traveller(scenario: paying.PaymentScenario, name: str) -> Example:
+    request: Any = await TRAVELLERS[name](scenario)
+    headers = scenario.client.metadata
+    if takes_request_id(METHODS[f"TicketingService.{name}"]):
+        request.request_id = uuid4().hex
+    elif name == "ReceiveWechatPayNotice":  # WeChat's
+        signed = by_public_key(scenario.wechat.merchant).headers(request.body.data)
+        headers = tuple((key.lower(), value) for key, value in signed.items())
+    channel = scenario.server.channel
+    return Example(channel, headers, request, OTHERS.get(name), at_rest=scenario.idle)
 
 
 def has_one_of_each(method: str) -> bool:
@@ -583,18 +606,25 @@ def has_one_of_each(method: str) -> bool:
     return service == "AdminService" and name not in admin_client.ASKING_WECHAT
 
 
-def example(
-    method: str, database_url: str, redis_url: str, folder: Path
-) -> AbstractAsyncContextManager[Example]:
-    """The example of a method that is not `has_one_of_each`, with a server of its own."""
+SERVERS: dict[str, Callable[[str, str, Path], AbstractAsyncContextManager[Any]]] = {
+    "AdminService": paying.a_scenario,
+    "OtaService": _partners_server,
+    "RedemptionService": _terminals_server,
+    "TicketingService": partial(paying.a_scenario, departures=2),
+}
+"""By service, a server over an empty database for the examples that are not `has_one_of_each`."""
+_EXAMPLES: dict[str, Callable[[Any, str], Awaitable[Example]]] = {
+    "AdminService": _administrator_at_wechat,
+    "OtaService": _partner,
+    "RedemptionService": _supervisor,
+    "TicketingService": _traveller,
+}
+
+
+async def example(method: str, called: Any) -> Example:
+    """The example of a method that is not `has_one_of_each`, at its service's of SERVERS."""
     service, _, name = method.partition(".")
-    if service == "AdminService":
-        return _administrator_at_wechat(database_url, redis_url, folder)
-    if service == "OtaService":
-        return _partner(database_url, redis_url, name)
-    if service == "RedemptionService":
-        return _supervisor(database_url, redis_url, name)
-    return _traveller(database_url, redis_url, folder, name)
+    return await _EXAMPLES[service](called, name)
 
 
 def with_example() -> set[str]:
