@@ -91,7 +91,7 @@ WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> AL
 ROWS = """
 SELECT {name}, count(*), md5(string_agg({row}, ',' ORDER BY {row})) FROM {table} t
 """
-ROW = "(to_jsonb(t) - {})::text"
+ROW = "(to_jsonb(t) - {}::text[])::text"
 DUE = """
 SELECT (SELECT count(*) FROM order_events WHERE notify)
   + (SELECT count(*) FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now())
@@ -207,9 +207,9 @@ def _rows_of_all(pg: psycopg.Connection[Any]) -> sql.Composed:
 
 async def nothing_due(database_url: str) -> None:
     """Waits until no task is due, and every partner event has its number."""
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as pg:
+    with databases.connected(database_url) as pg:
         async with asyncio.timeout(WAIT_SECONDS):
-            while (await (await pg.execute(DUE)).fetchall())[0][0]:  # noqa: ASYNC110 - a question
+            while pg.execute(DUE).fetchall()[0][0]:  # noqa: ASYNC110 - a question
                 await asyncio.sleep(0.01)
 
 
