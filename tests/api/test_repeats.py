@@ -21,11 +21,11 @@ from tests.support.repeats import (
     example,
     has_one_of_each,
     needs_example,
-    rows,
     takes_request_id,
     with_example,
 )
 from tests.support.rpc_server import refusal
+from tests.support.table_rows import rows
 from tools.dev.embedded.services import EmbeddedServices
 
 

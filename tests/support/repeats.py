@@ -1,10 +1,9 @@
 """Every call that changes something, ready to be made twice: one example a method.
 
-An example makes what it needs at the server of its service, and says who calls with what. Which methods
-there are, and which of them need an example, the contract says: see `needs_example`.
+An example makes what it needs at the server of its service, and says who calls with what. Which
+methods there are, and which of them need an example, the contract says: see `needs_example`.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 import grpc
-import psycopg
 from deeptravel.admin.v1 import admin_service_pb2
 from deeptravel.admin.v1 import refund_pb2 as admin_refund_pb2
 from deeptravel.common.v1 import options_pb2
@@ -39,12 +37,10 @@ from google.api import httpbody_pb2
 from google.protobuf import field_mask_pb2, message_factory
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
-from psycopg import sql
 
 from server.platform.errors import Reason
 from tests.support import (
     admin_client,
-    databases,
     gate,
     notification_examples,
     paying,
@@ -61,6 +57,7 @@ from tests.support.partner_client import (
     sandbox_key,
 )
 from tests.support.refund_client import an_admin_client
+from tests.support.table_rows import nothing_due
 from tests.support.traveller import party
 from tests.support.waiting import WAIT_SECONDS
 from tools.dev.wechat_simulator.protocol import by_public_key
@@ -74,32 +71,6 @@ SERVICES = (
 METHODS: dict[str, MethodDescriptor] = {
     f"{service.name}.{method.name}": method for service in SERVICES for method in service.methods
 }
-CLOCKWORK = [
-    *("job_history", "job_runs", "notification_marks", "state_counts", "stuck_findings"),
-    *("ticket_reminders", "audit_heads", "audit_checkpoints"),
-]
-"""What the clock does says nothing of a call; nor when a key was used, which is noted later, nor
-when the sequencer came to an audit event, which is there before.
-"""
-NOTED = ["last_used_time"]
-CHAINED = ["position", "chain_hash", "chain_seal", "seal"]
-"""Of an audit event, what the sequencer adds."""
-TABLES = """
-SELECT table_name FROM information_schema.tables
-WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> ALL(%s)
-"""
-ROWS = """
-SELECT {name}, count(*), md5(string_agg({row}, ',' ORDER BY {row})) FROM {table} t
-"""
-ROW = "(to_jsonb(t) - {}::text[])::text"
-DUE = """
-SELECT (SELECT count(*) FROM order_events WHERE notify)
-  + (SELECT count(*) FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now())
-  + (SELECT count(*) FROM partner_events WHERE sequence IS NULL)
-  + (SELECT count(*) FROM partner_events e LEFT JOIN ledgers l USING (partner_id)
-     WHERE e.sequence > coalesce(l.posted_sequence, 0))
-"""
-
 Metadata = tuple[tuple[str, str], ...]
 World = TypeVar("World")
 
@@ -180,37 +151,6 @@ class Example:
 def _another_code(value: str) -> str:
     others = "QZ" if value.isalpha() and value.isupper() else "98"  # a code of letters
     return value[:-1] + others[value[-1] == others[0]]
-
-
-async def rows(database_url: str) -> dict[str, tuple[int, str]]:
-    """The number of rows of each table, and a hash of them."""
-
-    def read() -> dict[str, tuple[int, str]]:
-        with databases.connected(database_url) as pg:
-            query = _rows_of_all(pg)
-            return {
-                name: (count, digest) for name, count, digest in pg.execute(query, prepare=True)
-            }
-
-    return await asyncio.to_thread(read)  # a server of this thread may hold what it waits for
-
-
-def _rows_of_all(pg: psycopg.Connection[Any]) -> sql.Composed:
-    queries = []
-    for (name,) in pg.execute(TABLES, [CLOCKWORK]):
-        later = [*NOTED, *(CHAINED if name == "audit_events" else [])]
-        row = sql.SQL(ROW).format(sql.Literal(later))
-        table = sql.Identifier(name)
-        queries.append(sql.SQL(ROWS).format(name=sql.Literal(name), row=row, table=table))
-    return sql.SQL(" UNION ALL ").join(queries)
-
-
-async def nothing_due(database_url: str) -> None:
-    """Waits until no task is due, and every partner event has its number."""
-    with databases.connected(database_url) as pg:
-        async with asyncio.timeout(WAIT_SECONDS):
-            while pg.execute(DUE).fetchall()[0][0]:  # noqa: ASYNC110 - a question
-                await asyncio.sleep(0.01)
 
 
 # AdminService
