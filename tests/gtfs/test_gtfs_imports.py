@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text, update
 from server.audit.models import audit_events
 from server.catalog import products
 from server.catalog.cities import City, create_cities
-from server.catalog.departures import cancel_departure
+from server.catalog.departures import cancel_departure, reinstate
 from server.catalog.models import departures, holidays, routes, stops, timetables
 from server.gtfs.archives import read_archive
 from server.gtfs.exporting import ExportTerms, export_feed
@@ -192,6 +192,8 @@ async def test_days_that_come_back_run_again_as_the_feed_has_them_now(db: Databa
     await bring(db, without)
     assert [day for day, _ in await leaving(db, "F101")] == [DAYS[0]]
     async with db.transaction() as tx:
+        over = {DAYS[1]: datetime.now(UTC) - timedelta(minutes=1)}
+        assert await reinstate(tx, first, over, **by()) == 0
         cancelled = departure_id(first, DAYS[2])
         await cancel_departure(tx, cancelled, refunds="AT_ONCE", comment="typhoon", **by())
     newer = changed(FERRY_FEED, "stop_times.txt", "T1,7:05:00,7:05:00", "T1,7:15:00,7:15:00")

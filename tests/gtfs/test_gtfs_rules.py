@@ -169,6 +169,40 @@ def test_a_service_of_five_years_is_read() -> None:
     assert len(made.timetables["T1@@"].days) == 5 * 365 + 1
 
 
+def test_a_service_leaves_out_the_days_that_are_removed() -> None:
+    """Seen red with removed days (exception_type 2) left in."""
+    feed = changed(FERRY_FEED, "calendar_dates.txt", "WEEK,{day1},1\n", "WEEK,{day1},2\n")
+    feed["calendar.txt"] = (
+        f"service_id,{','.join(WEEKDAYS)},start_date,end_date\n"
+        "WEEK,1,1,1,1,1,0,0,20270104,20270110\n"
+    )
+    running = planned(feed).timetables["T1@@"].days
+    assert sorted(running) == [MONDAY + timedelta(days=n) for n in (0, 2, 3, 4)]
+
+
+def test_stops_without_times_and_distances_are_passed_evenly() -> None:
+    """Seen red with all of them passed at the first stop's time, when they were left out."""
+    feed = changed(FERRY_FEED, "stop_times.txt", "T2,,,TST,2,1,1", "T2,,,TST,2,,1")
+    made = planned(feed)
+    calls = made.routes[made.timetables["T2@@"].route].calls
+    assert [(call.stop_id, call.arrive_minutes) for call in calls] == [
+        ("CENTRAL", 0),
+        ("TST", 20),
+        ("DB", 40),
+    ]
+
+
+def test_a_time_that_the_feed_calls_approximate_is_shown_as_such() -> None:
+    """timepoint 0. Seen red with filled times alone marked."""
+    feed = changed(FERRY_FEED, "stop_times.txt", "drop_off_type\n", "drop_off_type,timepoint\n")
+    feed = changed(
+        feed, "stop_times.txt", "T1,7:14:30,7:14:30,TST,5,,", "T1,7:14:30,7:14:30,TST,5,,,0"
+    )
+    made = planned(feed)
+    calls = made.routes[made.timetables["T1@@"].route].calls
+    assert [call.approximate for call in calls] == [False, True]
+
+
 def test_old_translations_go_by_the_text() -> None:
     lines = "trans_id,lang,translation\nDiscovery Bay,zh,愉景湾\n"
     old = {**FERRY_FEED, "translations.txt": lines}
