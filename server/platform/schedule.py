@@ -52,6 +52,8 @@ keep their connections.
 """
 PURGED_AT_ONCE = 5_000
 """Rows removed in one transaction."""
+CAUGHT_UP = 10
+"""So many spaced pieces follow each other at once where one, or the database, took long."""
 LOCK_SPACE = 0x44545402
 """First half of the jobs' advisory locks; any number that nobody else uses."""
 
@@ -111,7 +113,8 @@ class Job(NamedTuple):
     Of a `quiet` one, which is due all the time, a run that has done nothing is neither logged nor
     in the history. `oldest_due` tells how late it is; of one without, it is as late as its run is.
     `protects_stock`: while it does not run, stock that is free is not sold. Its pieces begin
-    `spacing_seconds` apart at the least: done faster than is needed, they would make calls wait.
+    `spacing_seconds` apart: done faster than is needed, they would make calls wait; what began late
+    is caught up with.
     """
 
     name: str
@@ -348,13 +351,15 @@ class Jobs:
         began = time.monotonic()
         made, ended = claimed, None
         try:
+            due = began
             while True:
                 async with self._turns:
-                    at = time.monotonic()
                     made, ended = await self._piece(job, made)
                 if ended:
                     break
-                await asyncio.sleep(at + job.spacing_seconds - time.monotonic())
+                latest = time.monotonic() - CAUGHT_UP * job.spacing_seconds
+                due = max(due + job.spacing_seconds, latest)
+                await asyncio.sleep(due - time.monotonic())
             self._failures.pop(job.name, None)
         except Exception as error:
             count, _ = self._failures.get(job.name, (0, 0.0))
