@@ -69,6 +69,9 @@ def serve(
     workers: Annotated[
         int, typer.Option(min=1, max=64, help="Processes that share the ports; one for each core.")
     ] = 1,
+    channels: Annotated[
+        bool, typer.Option("--channels", help="Simulate Ctrip, Booking.com and Expedia beside it.")
+    ] = False,
 ) -> None:
     """Start the server with everything it needs.
 
@@ -95,6 +98,7 @@ def serve(
         ) as ready,  # before anything is made that a busy port would leave lying about
         development.open_wechat(ready) as wechat,
         development.open_places(ready, when_ours=wechat.start if wechat else None) as found,
+        development.open_channels(ready.data_dir / "channels", wanted=channels),
     ):
         loading.join()
         from server.api.tls import Certificates

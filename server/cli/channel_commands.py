@@ -1,6 +1,7 @@
 """`deeptravel channels …`: outside channels connected, mapped, listed, tested, paused, compared."""
 
 import json
+import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +34,7 @@ def app(
     runner = Runner(settings, with_database, actor)
     for add in (
         *(_add_connecting, _add_words, _add_listings, _add_sync, _add_views, _add_bookings),
-        _add_test,
+        *(_add_test, _add_demo),
     ):
         add(made, runner)
     return made
@@ -371,6 +372,31 @@ def _add_test(made: typer.Typer, runner: Runner) -> None:
             typer.echo(f"{code}: {error}", err=True)
             raise typer.Exit(1) from None
         typer.echo(f"{code} answers, and knows us")
+
+
+def _add_demo(made: typer.Typer, runner: Runner) -> None:
+    @made.command()
+    def demo(
+        product: Annotated[int, typer.Option(help="A package that is on sale.")] = 106,
+        currency: Annotated[str, typer.Option(help="In which it is sold.")] = "CNY",
+    ) -> None:
+        """Book a package at each simulated channel of `serve --channels`."""
+        from server.cli import channel_demo
+
+        folder = runner.settings().data_dir / "channels"
+
+        def command(*words: str, credentials: dict[str, str] | None = None) -> None:
+            given = list(words)
+            if credentials:
+                with tempfile.NamedTemporaryFile("w", suffix=".json", dir=folder) as file:
+                    file.write(json.dumps(credentials))
+                    file.flush()
+                    made([*given, "--credentials", file.name], standalone_mode=False)
+            else:
+                made(given, standalone_mode=False)
+
+        for line in channel_demo.walk(folder, product, currency, command):
+            typer.echo(line)
 
 
 async def _ask_for_sync(tx: "AsyncConnection", code: str, by: By) -> None:

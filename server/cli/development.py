@@ -9,6 +9,7 @@ are asked for; an import contract keeps every other module of the server from go
 import contextlib
 import importlib
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -48,6 +49,25 @@ def tied_to_us() -> list[str]:
 
     launch = [sys.executable, "-I", "-S", become.__file__]
     return [*launch, str(os.geteuid()), str(os.getegid()), "0", "1"]
+
+
+@contextlib.contextmanager
+def open_channels(folder: Path, *, wanted: bool) -> Iterator[None]:
+    """The simulator of outside channels, if it is wanted, run until the end of the block; its keys
+    and books are in the folder.
+    """
+    if not wanted:
+        yield
+        return
+    command = [*tied_to_us(), sys.executable, "-m", "tools.dev.channel_simulator"]
+    process = subprocess.Popen(
+        [*command, "--folder", str(folder)], stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def client_folder() -> Path:

@@ -3,15 +3,23 @@
 Seen red without the start of the watch in `server/domain.py`.
 """
 
+import asyncio
+import base64
+import json
 from collections.abc import AsyncIterator, Callable
 from functools import partial
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from server.__main__ import app
 from server.channels.pushing import WORK_OUT, ask
-from server.platform import clock
+from server.cli import channel_demo
+from server.platform import clock, logs
 from server.platform.outbox import enqueue
 from server.platform.statements import run
+from tests.support import timetable
 from tests.support.channel_process import (
     DAYS,
     PACKAGE_STOCK,
@@ -20,6 +28,7 @@ from tests.support.channel_process import (
     quantity,
 )
 from tests.support.channel_vendors import SimulatedChannels
+from tests.support.channels import CONNECTED
 from tests.support.gate_server import gate_server
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.waiting import until
@@ -57,3 +66,32 @@ async def test_a_sale_at_the_threshold_reaches_the_channel(process: PushingProce
 
 def _is(found: Callable[[], set[int]], wanted: set[int]) -> bool:
     return found() == wanted
+
+
+async def test_the_demo_books_at_each_channel(
+    process: PushingProcess,
+    timetable_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    simulator = process.vendors.simulator
+    content = {"url": simulator.url, "channels": simulator.announced()}
+    (tmp_path / channel_demo.ANNOUNCED_FILE).write_text(json.dumps(content))
+    monkeypatch.setattr(logs, "configure", lambda **_: None)  # of this process
+    monkeypatch.setenv("DEEPTRAVEL_DATABASE_URL", timetable_url)
+    monkeypatch.setenv("DEEPTRAVEL_REDIS_URL", redis_url)
+    monkeypatch.setenv("DEEPTRAVEL_SECRET_KEY", base64.b64encode(SECRET_KEY).decode())
+
+    def command(*words: str, credentials: dict[str, str] | None = None) -> None:
+        given = ["--credentials", "-"] if credentials else []
+        said = json.dumps(credentials or {})
+        result = CliRunner().invoke(app, ["channels", *words, *given], input=said)
+        assert result.exit_code == 0, result.output
+
+    lines = await asyncio.to_thread(
+        lambda: list(channel_demo.walk(tmp_path, timetable.PACKAGE, "HKD", command))
+    )
+    assert sum("is an order of ours, and confirmed" in line for line in lines) == len(CONNECTED)
+    for vendor in CONNECTED:
+        assert [each["confirms"] for each in simulator.books.all_bookings(vendor)] == [1]
