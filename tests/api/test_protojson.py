@@ -355,8 +355,8 @@ MAX_CALLS = 200_000
 
 
 def test_the_worst_body_takes_little() -> None:
-    """Seen red with any of MAX_VALUES, MAX_MASK_CHARACTERS, MAX_HINTS and MAX_VIOLATIONS taken out:
-    half a million to three million calls.
+    """Counted without MAX_VALUES 1,049,000 calls are made, without MAX_MASK_CHARACTERS 2,097,000,
+    without an end at MAX_VIOLATIONS 496,000.
     """
 
     def worked(body: bytes) -> None:
