@@ -7,11 +7,11 @@ A change counts from the next call on, in every process, as each reads the chann
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, TypedDict, Unpack
+from typing import NamedTuple, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 import orjson
-from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -29,6 +29,10 @@ from server.platform.statements import run
 
 ACTIVE, PAUSED = "ACTIVE", "PAUSED"
 LONGEST_WORD = 100
+ACCOUNT_LOCK = 0x44544348
+"""An advisory lock, any number that nobody else uses: accounts are compared one channel after the
+other.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,20 @@ class StoredCredentials(NamedTuple):
     version: int
 
 
+class VendorAccount(NamedTuple):
+    """Whose bookings a vendor gives: where, and as whom; without what proves it."""
+
+    vendor_code: str
+    base_url: str
+    names: frozenset[tuple[str, str]]
+
+    @classmethod
+    def of(cls, vendor_code: str, base_url: str, credentials: Mapping[str, str]) -> Self:
+        """The account of these credentials."""
+        public = [each for each in credentials.items() if not each[0].endswith("secret")]
+        return cls(vendor_code, base_url, frozenset(public))
+
+
 CHANNELS = Records(
     "channel",
     channels.c.channel_code,
@@ -118,14 +136,17 @@ async def connect_channel(
     **by: Unpack[By],
 ) -> ChannelRecord:
     """A new channel, ACTIVE, with the words that its vendor's document gives. Raises INVALID_FIELD,
-    ALREADY_EXISTS.
+    also for an account that another channel has, ALREADY_EXISTS.
     """
     code = new["channel_code"]
     _check_credentials(new["vendor_code"], credentials)
     vendor = VENDORS[new["vendor_code"]]
+    base_url = _checked_url(new["base_url"] or vendor.base_url)
+    account = VendorAccount.of(new["vendor_code"], base_url, credentials)
+    await _refuse_shared_account(tx, seals, code, account)
     values = {
         **new,
-        "base_url": _checked_url(new["base_url"] or vendor.base_url),
+        "base_url": base_url,
         "calls_per_minute": new["calls_per_minute"] or vendor.calls_per_minute,
         "sealed_credentials": seals.seal(code, credentials),
         "state": ACTIVE,
@@ -147,6 +168,8 @@ async def rotate_credentials(
     """Other credentials from the next call on. Raises NOT_FOUND, INVALID_FIELD, REVOKED."""
     before = await CHANNELS.lock_active(tx, channel_code)
     _check_credentials(before.vendor_code, credentials)
+    account = VendorAccount.of(before.vendor_code, before.base_url, credentials)
+    await _refuse_shared_account(tx, seals, channel_code, account)
     values = {
         "sealed_credentials": seals.seal(channel_code, credentials),
         "credentials_version": before.credentials_version + 1,
@@ -155,15 +178,26 @@ async def rotate_credentials(
 
 
 async def set_paused(
-    tx: AsyncConnection, channel_code: str, *, paused: bool, **by: Unpack[By]
+    tx: AsyncConnection,
+    seals: ChannelSeals,
+    channel_code: str,
+    *,
+    paused: bool,
+    **by: Unpack[By],
 ) -> ChannelRecord:
     """Pauses a channel: nothing is sent to it, and all that changes waits; or resumes it. A repeat
-    changes nothing. Raises NOT_FOUND, REVOKED.
+    changes nothing. Raises NOT_FOUND, REVOKED, INVALID_FIELD for an account that another channel
+    has meanwhile.
     """
     before = await CHANNELS.lock_active(tx, channel_code)
     state = PAUSED if paused else ACTIVE
     if before.state == state:
         return before
+    if not paused:
+        stored = await credentials_of(tx, channel_code)
+        credentials = seals.open(channel_code, stored.sealed)
+        account = VendorAccount.of(before.vendor_code, before.base_url, credentials)
+        await _refuse_shared_account(tx, seals, channel_code, account)
     action = "pause" if paused else "resume"
     return await CHANNELS.change(tx, before, {"state": state}, action=action, **by)
 
@@ -283,6 +317,28 @@ def _check_credentials(vendor_code: str, credentials: Mapping[str, str]) -> None
     if set(credentials) != set(vendor.credentials) or not all(credentials.values()):
         needed = ", ".join(vendor.credentials) or "none"
         raise invalid("credentials", f"{vendor.display_name_en} needs just these: {needed}")
+
+
+async def _refuse_shared_account(
+    tx: AsyncConnection, seals: ChannelSeals, channel_code: str, account: VendorAccount
+) -> None:
+    """Raises INVALID_FIELD if another channel that is not paused has the account: each would fetch
+    all its bookings, and each booking become two orders.
+    """
+    if not account.names:
+        return
+    await tx.execute(select(func.pg_advisory_xact_lock(ACCOUNT_LOCK)))
+    c = channels.c
+    query = select(c.channel_code, c.base_url, c.sealed_credentials).where(
+        c.vendor_code == account.vendor_code, c.channel_code != channel_code, c.state == ACTIVE
+    )
+    for code, base_url, sealed in await tx.execute(query):
+        if VendorAccount.of(account.vendor_code, base_url, seals.open(code, sealed)) == account:
+            raise invalid(
+                "credentials",
+                f"are of the account that channel {code} has; pause that one first, or list more"
+                " items on it",
+            )
 
 
 def _checked_url(url: str) -> str:

@@ -415,10 +415,10 @@ async def _enqueue(tx: "AsyncConnection", kind: str, key: str, by: By) -> None:
 
 
 def _set_paused(runner: Runner, code: str, *, paused: bool) -> str:
-    from server.channels.channel_records import set_paused
+    from server.channels.channel_records import ChannelSeals, set_paused
 
-    async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
-        changed = await set_paused(tx, code, paused=paused, **by)
+    async def work(tx: "AsyncConnection", key: bytes, by: By) -> Any:
+        changed = await set_paused(tx, ChannelSeals(key), code, paused=paused, **by)
         if not paused:
             await _ask_for_sync(tx, code, by)
         return changed

@@ -59,6 +59,15 @@ async def test_a_channel_from_its_connection_on(
     await done(*connect, given=credentials)
     refused = await command(*connect, given=credentials)
     assert refused.exit_code == 1
+    # both would fetch the account's bookings, and make two orders of each
+    second = ["connect", "EXP-2", *connect[2:]]
+    refused = await command(*second, given=credentials)
+    assert (refused.exit_code, "channel EXP has" in str(refused.exception)) == (1, True)
+    await done("pause", "EXP")
+    await done(*second, given=credentials)
+    assert (await command("resume", "EXP")).exit_code == 1
+    await done("pause", "EXP-2")
+    await done("resume", "EXP")
     assert "knows us" in await done("test", "EXP")
     fresh = json.dumps(dict(vendors.simulator.rotate("expedia")))
     failed = await command("test", "EXP")

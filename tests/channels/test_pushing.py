@@ -206,10 +206,10 @@ async def test_one_entry_that_is_refused_holds_up_no_other(
 async def test_a_paused_channel_is_sent_nothing(process: PushingProcess) -> None:
     await process.connect("ctrip")
     await process.work_out("ctrip")
-    await process.change(set_paused, "ctrip", paused=True)
+    await process.change(set_paused, process.clients.seals, "ctrip", paused=True)
     await process.push("ctrip")
     assert process.vendors.count("ctrip", "prices") == 0
-    await process.change(set_paused, "ctrip", paused=False)
+    await process.change(set_paused, process.clients.seals, "ctrip", paused=False)
     await process.push("ctrip")
     assert process.vendors.count("ctrip", "prices") == 1
 
