@@ -7,32 +7,32 @@ A change counts from the next call on, in every process, as each reads the chann
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Self, TypedDict, Unpack
+from typing import NamedTuple, TypedDict, Unpack
 from urllib.parse import urlsplit
 
-import orjson
-from sqlalchemy import ColumnElement, and_, delete, func, select
+from sqlalchemy import ColumnElement, and_, delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, Records
 from server.audit.trail import AuditedChange, audit
+from server.channels.channel_credentials import (
+    ACTIVE,
+    ChannelSeals,
+    VendorAccount,
+    refuse_shared_account,
+)
 from server.channels.facts import Capability, MappingKind
 from server.channels.models import channel_words, channels
 from server.channels.registry import VENDORS
 from server.channels.words import OUR_WORDS, READ_ALONE, WordPair
 from server.platform.change_feed import ChangeKind
-from server.platform.crypto import Sealer, derive
 from server.platform.errors import invalid, not_found
 from server.platform.proxies import is_loopback
 from server.platform.statements import run
 
-ACTIVE, PAUSED = "ACTIVE", "PAUSED"
+PAUSED = "PAUSED"
 LONGEST_WORD = 100
-ACCOUNT_LOCK = 0x44544348
-"""An advisory lock, any number that nobody else uses: accounts are compared one channel after the
-other.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +89,6 @@ class StoredCredentials(NamedTuple):
     version: int
 
 
-class VendorAccount(NamedTuple):
-    """Whose bookings a vendor gives: where, and as whom; without what proves it."""
-
-    vendor_code: str
-    base_url: str
-    names: frozenset[tuple[str, str]]
-
-    @classmethod
-    def of(cls, vendor_code: str, base_url: str, credentials: Mapping[str, str]) -> Self:
-        """The account of these credentials."""
-        public = [each for each in credentials.items() if not each[0].endswith("secret")]
-        return cls(vendor_code, base_url, frozenset(public))
-
-
 CHANNELS = Records(
     "channel",
     channels.c.channel_code,
@@ -110,22 +96,6 @@ CHANNELS = Records(
     ChannelRecord,
     ChangeKind.CHANNEL,
 )
-
-
-class ChannelSeals:
-    """Seals and opens credentials of channels."""
-
-    def __init__(self, secret_key: bytes) -> None:
-        self._sealer = Sealer(derive(secret_key, "deeptravel channel credentials"))
-
-    def seal(self, channel_code: str, credentials: Mapping[str, str]) -> bytes:
-        """The credentials as they are stored."""
-        return self._sealer.seal(orjson.dumps(dict(credentials)), channel_code.encode())
-
-    def open(self, channel_code: str, sealed: bytes) -> dict[str, str]:
-        """The credentials again. Raises InvalidTag for those of another channel or key."""
-        found: dict[str, str] = orjson.loads(self._sealer.open(sealed, channel_code.encode()))
-        return found
 
 
 async def connect_channel(
@@ -143,7 +113,7 @@ async def connect_channel(
     vendor = VENDORS[new["vendor_code"]]
     base_url = _checked_url(new["base_url"] or vendor.base_url)
     account = VendorAccount.of(new["vendor_code"], base_url, credentials)
-    await _refuse_shared_account(tx, seals, code, account)
+    await refuse_shared_account(tx, seals, code, account)
     values = {
         **new,
         "base_url": base_url,
@@ -169,7 +139,7 @@ async def rotate_credentials(
     before = await CHANNELS.lock_active(tx, channel_code)
     _check_credentials(before.vendor_code, credentials)
     account = VendorAccount.of(before.vendor_code, before.base_url, credentials)
-    await _refuse_shared_account(tx, seals, channel_code, account)
+    await refuse_shared_account(tx, seals, channel_code, account)
     values = {
         "sealed_credentials": seals.seal(channel_code, credentials),
         "credentials_version": before.credentials_version + 1,
@@ -197,7 +167,7 @@ async def set_paused(
         stored = await credentials_of(tx, channel_code)
         credentials = seals.open(channel_code, stored.sealed)
         account = VendorAccount.of(before.vendor_code, before.base_url, credentials)
-        await _refuse_shared_account(tx, seals, channel_code, account)
+        await refuse_shared_account(tx, seals, channel_code, account)
     action = "pause" if paused else "resume"
     return await CHANNELS.change(tx, before, {"state": state}, action=action, **by)
 
@@ -317,28 +287,6 @@ def _check_credentials(vendor_code: str, credentials: Mapping[str, str]) -> None
     if set(credentials) != set(vendor.credentials) or not all(credentials.values()):
         needed = ", ".join(vendor.credentials) or "none"
         raise invalid("credentials", f"{vendor.display_name_en} needs just these: {needed}")
-
-
-async def _refuse_shared_account(
-    tx: AsyncConnection, seals: ChannelSeals, channel_code: str, account: VendorAccount
-) -> None:
-    """Raises INVALID_FIELD if another channel that is not paused has the account: each would fetch
-    all its bookings, and each booking become two orders.
-    """
-    if not account.names:
-        return
-    await tx.execute(select(func.pg_advisory_xact_lock(ACCOUNT_LOCK)))
-    c = channels.c
-    query = select(c.channel_code, c.base_url, c.sealed_credentials).where(
-        c.vendor_code == account.vendor_code, c.channel_code != channel_code, c.state == ACTIVE
-    )
-    for code, base_url, sealed in await tx.execute(query):
-        if VendorAccount.of(account.vendor_code, base_url, seals.open(code, sealed)) == account:
-            raise invalid(
-                "credentials",
-                f"are of the account that channel {code} has; pause that one first, or list more"
-                " items on it",
-            )
 
 
 def _checked_url(url: str) -> str:

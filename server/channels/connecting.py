@@ -9,11 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.channels import call_log
 from server.channels.breaker import CircuitBreaker
 from server.channels.calling import ChannelClient, Connection
+from server.channels.channel_credentials import ACTIVE, ChannelSeals
 from server.channels.channel_records import (
-    ACTIVE,
     CHANNELS,
     ChannelRecord,
-    ChannelSeals,
     credentials_of,
     words_of,
 )

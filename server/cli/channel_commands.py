@@ -100,7 +100,8 @@ def _add_connecting(made: typer.Typer, runner: Runner) -> None:
         calls_per_minute: Annotated[int, typer.Option(help="The vendor's usual if 0.")] = 0,
     ) -> None:
         """Connect a channel. Its words begin with those that the vendor's document gives."""
-        from server.channels.channel_records import ChannelSeals, NewChannel, connect_channel
+        from server.channels.channel_credentials import ChannelSeals
+        from server.channels.channel_records import NewChannel, connect_channel
         from server.parties.partners import PARTNERS
 
         given = _credentials(credentials)
@@ -124,7 +125,8 @@ def _add_connecting(made: typer.Typer, runner: Runner) -> None:
         code: Code, credentials: Annotated[Path, typer.Argument(help="A JSON file; - is input.")]
     ) -> None:
         """Give a channel other credentials, which count from its next call on."""
-        from server.channels.channel_records import ChannelSeals, rotate_credentials
+        from server.channels.channel_credentials import ChannelSeals
+        from server.channels.channel_records import rotate_credentials
 
         given = _credentials(credentials)
 
@@ -415,7 +417,8 @@ async def _enqueue(tx: "AsyncConnection", kind: str, key: str, by: By) -> None:
 
 
 def _set_paused(runner: Runner, code: str, *, paused: bool) -> str:
-    from server.channels.channel_records import ChannelSeals, set_paused
+    from server.channels.channel_credentials import ChannelSeals
+    from server.channels.channel_records import set_paused
 
     async def work(tx: "AsyncConnection", key: bytes, by: By) -> Any:
         changed = await set_paused(tx, ChannelSeals(key), code, paused=paused, **by)
