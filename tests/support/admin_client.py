@@ -427,7 +427,7 @@ async def add_departure(node: Node, admin_client: AdminClient) -> None:
 
 async def valid(admin_client: AdminClient, method: str, *, refused: bool = False) -> dict[str, Any]:
     """The method's valid request on the seeded server. Where the call is `refused` whatever it
-    says, nothing is archived for it: others after it would miss that.
+    says, nothing is archived or enrolled for it: others after it would meet that.
     """
     fields = dict(VALID.get(method, {}))
     if fields.get("key_id"):
@@ -437,7 +437,9 @@ async def valid(admin_client: AdminClient, method: str, *, refused: bool = False
     archived = method.startswith("Unarchive") and method not in catalogue_calls.VALID
     if archived and not refused:
         await admin_client.do(method.replace("Unarchive", "Archive"), **fields)
-    if method in ("ConfirmSecondFactor", "RenewRecoveryCodes"):
+    if method in ("ConfirmSecondFactor", "RenewRecoveryCodes") and refused:
+        fields["code"] = "000000"
+    elif method in ("ConfirmSecondFactor", "RenewRecoveryCodes"):
         secret = (await admin_client.do("EnrolSecondFactor")).secret
         fields["code"] = code_of(secret)
         if method == "RenewRecoveryCodes":
