@@ -26,6 +26,7 @@ from server.stock.ids import day_stock_id
 from tests.support.admin_client import AdminClient, Headers
 from tests.support.admin_rows import DEPARTURE, DEPARTURE_DAY
 from tests.support.gate_server import gate_server
+from tests.support.module_database import ModuleDatabase
 from tests.support.partner_client import PartnerClient, payment
 from tests.support.rpc_server import refusal
 
@@ -79,16 +80,16 @@ class Channels:
             assert not (await release(ZONE)(tx, noon.astimezone(UTC))).more
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def channels(
-    admin_url: str, redis_url: str, seeded: tuple[str, Headers]
+    admin_database: ModuleDatabase, module_redis_url: str, seeded: tuple[str, Headers]
 ) -> AsyncIterator[Channels]:
-    async with gate_server(admin_url, redis_url) as server:
-        db = Database(load_settings(), admin_url)
+    async with gate_server(admin_database.url, module_redis_url) as server:
+        db = Database(load_settings(), admin_database.url)
         node = cast("Any", SimpleNamespace(channel=server.channel, db=db))
         admin = AdminClient(node, seeded[1])
         key = await admin.do("CreatePartnerKey", partner_code="CP")
-        yield Channels(admin, PartnerClient.at(server.channel, key.api_key), db, admin_url)
+        yield Channels(admin, PartnerClient.at(server.channel, key.api_key), db, admin_database.url)
         await db.close()
 
 

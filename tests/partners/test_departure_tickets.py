@@ -17,6 +17,7 @@ from server.platform.errors import Reason
 from server.stock.ids import departure_stock_id
 from server.tickets import generation
 from tests.support import gate
+from tests.support.changes import changes_are_seen
 from tests.support.disruptions import partners_reported_as_planned, preview_of_partners
 from tests.support.gate import Terminal, verdict
 from tests.support.gate_server import GateServer
@@ -57,10 +58,10 @@ WHERE departure_id IS NOT NULL AND partner_id = 0
 LEAVES = "UPDATE departures SET departure_time = now() + %s::interval WHERE departure_id = %s"
 
 
-@pytest.fixture
-async def world(database_url: str) -> AsyncIterator[World]:
+@pytest.fixture(scope="module")
+async def filled_world(module_database_url: str) -> AsyncIterator[World]:
     """Of each class of two departures the partner CP has ALLOTTED places, and DIRECT the rest."""
-    async with a_world(database_url, seats=SEATS, departures=2) as filled:
+    async with a_world(module_database_url, seats=SEATS, departures=2) as filled:
         await filled.enrol(1)
         gates = gate.World(filled.pg, filled.ring)
         await gates.open_gates()
@@ -73,12 +74,19 @@ async def world(database_url: str) -> AsyncIterator[World]:
             ALLOTTED,
         )
         yield filled
-        assert_invariants(database_url)
 
 
 @pytest.fixture
-async def server(world: World, database_url: str, redis_url: str) -> AsyncIterator[GateServer]:
-    async with traveller_server(database_url, redis_url) as running:
+async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    yield filled_world
+    assert_invariants(module_database_url)
+
+
+@pytest.fixture(scope="module")
+async def server(
+    filled_world: World, module_database_url: str, module_redis_url: str
+) -> AsyncIterator[GateServer]:
+    async with traveller_server(module_database_url, module_redis_url) as running:
         yield running
 
 
@@ -87,10 +95,15 @@ async def partner(server: GateServer) -> PartnerClient:
     return PartnerClient.at(server.channel)
 
 
-@pytest.fixture
-async def scenario(world: World, database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(database_url) as made:
+@pytest.fixture(scope="module")
+async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
+    async with a_scenario(module_database_url) as made:
         yield made
+
+
+@pytest.fixture
+def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
+    return module_scenario.again()
 
 
 @pytest.fixture
@@ -302,7 +315,7 @@ async def test_nothing_is_made_when_the_sale_is_over(world: World, partner: Part
     reserved = await reserve(world, partner)
     await world.sql("UPDATE timetables SET closing_minutes = 60 * 24 * 30")
     await world.sql(BUMP)
-    await asyncio.sleep(1.5)  # so long a process may go on with what it knows
+    await changes_are_seen()
     refused = await refusal(batch(partner, reserved))
     assert (refused.reason, refused.metadata["why"]) == (
         Reason.OFFER_NOT_AVAILABLE,
@@ -390,12 +403,12 @@ async def test_cancelled_departure(
 
 
 async def test_in_a_sandbox_it_has_the_time_of_the_clock(
-    world: World, server: GateServer, manager: Manager, database_url: str
+    world: World, server: GateServer, manager: Manager, module_database_url: str
 ) -> None:
     """Refunds and releases by the operator stand after what its partner did before them; seen red
     with the time of the task, which is an hour behind the clock.
     """
-    sandbox = PartnerClient.at(server.channel, await sandbox_key(database_url))
+    sandbox = PartnerClient.at(server.channel, await sandbox_key(module_database_url))
     await advance(sandbox, by_seconds=3600)
     begin = await shown(sandbox)
     made = await batch(sandbox, await reserve(world, sandbox, 2), 1)

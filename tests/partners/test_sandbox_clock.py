@@ -35,10 +35,10 @@ from server.platform import clock
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason
-from tests.support import databases
 from tests.support.admin_client import Headers
 from tests.support.app_server import SECRET_KEY, channel_to, running
 from tests.support.invariants import broken
+from tests.support.module_database import ModuleDatabase
 from tests.support.partner_client import PartnerClient
 from tests.support.rpc_server import refusal
 from tests.support.sandbox import PAID, TEST, SandboxWorld, a_sandbox_world
@@ -55,7 +55,6 @@ from tests.support.sandbox_clock import (
     when,
 )
 from tests.support.server_process import ServerProcess
-from tools.dev.embedded.services import EmbeddedServices
 
 TERMS = ClockTerms(timedelta(days=3), ZONE)
 CP_SANDBOX = sandbox_id(1)
@@ -63,23 +62,22 @@ NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 NOTHING = Awaited(False, None, None, None, None, None, False)
 
 
-@pytest.fixture
-def sandbox_url(services: EmbeddedServices, seeded: tuple[str, Headers]) -> Any:
-    with databases.copied(services.database_url, seeded[0]) as url:
-        yield url
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def world(
-    sandbox_url: str, module_redis_url: str, seeded: tuple[str, Headers]
+    admin_database: ModuleDatabase, module_redis_url: str, seeded: tuple[str, Headers]
 ) -> AsyncIterator[SandboxWorld]:
-    """A clock goes only forward: each test has its own."""
-    async with a_sandbox_world(sandbox_url, module_redis_url, seeded[1]) as made:
+    """Before each test its clock is put back to the time that it is."""
+    async with a_sandbox_world(admin_database.url, module_redis_url, seeded[1]) as made:
         await made.sql("UPDATE products SET validity_days = 89 WHERE product_id = 106")
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def sandbox_url(admin_database: ModuleDatabase) -> str:
+    return admin_database.url
+
+
+@pytest.fixture(scope="module")
 async def db(sandbox_url: str) -> AsyncIterator[Database]:
     opened = Database(load_settings(), sandbox_url)
     yield opened
@@ -479,7 +477,7 @@ async def test_a_move_whose_process_was_killed_goes_on_by_itself(
     """The process that moves it is killed on the way; another ends the move, and the repeat of the
     call hears what the whole of it did.
     """
-    await lively(world.test, 60)
+    await lively(world.test, 20)
     env = {
         "DEEPTRAVEL_DATABASE_URL": sandbox_url,
         "DEEPTRAVEL_REDIS_URL": module_redis_url,
@@ -504,8 +502,8 @@ async def test_a_move_whose_process_was_killed_goes_on_by_itself(
         await asyncio.sleep(0.05)
     answer = await advance(world.test, "killed", by_seconds=7 * 86_400)
     assert answer.finished
-    assert {each.type: each.count for each in answer.events}["ticket.voided"] == 60
-    require_each_once(await events(world.test), 60)
+    assert {each.type: each.count for each in answer.events}["ticket.voided"] == 20
+    require_each_once(await events(world.test), 20)
 
 
 async def test_a_call_that_comes_meanwhile_has_the_time_of_the_step(

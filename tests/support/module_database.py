@@ -43,9 +43,11 @@ WHERE product_id IN (SELECT product_id FROM stocks WHERE partner_id = 0)
 """Of what they sell to travellers the servers remember that it is kept, by what it is: so it is not
 quite what it was before. The day is long past.
 """
-NOBODY_POSTS = "LOCK TABLE ledgers, partner_feeds, notification_marks IN EXCLUSIVE MODE"
-"""Whoever numbers or posts what happened before, or notifies of it, would write that down beside
-what is put back.
+NOBODY_POSTS = """
+LOCK TABLE sandbox_clocks, ledgers, partner_feeds, notification_marks IN EXCLUSIVE MODE
+"""
+"""Whoever numbers or posts what happened before, notifies of it or has it happen by the clock of a
+sandbox, would write that down beside what is put back.
 """
 PUT_BACK = (
     f"BEGIN; SET session_replication_role = replica; {NOBODY_POSTS};"
