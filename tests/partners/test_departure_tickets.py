@@ -13,6 +13,8 @@ from deeptravel.ota.v1 import event_pb2, export_pb2, ota_service_pb2, reservatio
 
 from server.orders import partner_orders
 from server.partners import partner_tickets
+from server.platform.config import load_settings
+from server.platform.database import Database
 from server.platform.errors import Reason
 from server.stock.ids import departure_stock_id
 from server.tickets import generation
@@ -23,7 +25,6 @@ from tests.support.gate import Terminal, verdict
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, leaves
-from tests.support.order_scenario import OrderScenario, a_scenario
 from tests.support.partner_client import (
     CP,
     KEY,
@@ -96,19 +97,15 @@ async def partner(server: GateServer) -> PartnerClient:
 
 
 @pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as made:
-        yield made
+async def db(module_database_url: str) -> AsyncIterator[Database]:
+    opened = Database(load_settings(), module_database_url)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
-
-
-@pytest.fixture
-async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
-    return await Manager.hired(scenario.db, server.channel)
+async def manager(world: World, db: Database, server: GateServer) -> Manager:
+    return await Manager.hired(db, server.channel)
 
 
 @pytest.fixture
@@ -178,10 +175,8 @@ async def test_made_with_seats_and_sold(world: World, partner: PartnerClient) ->
     request = ota_service_pb2.GetBatchRequest(batch_id=made.batch_id)
     found = await partner.call("GetBatch", request)
     assert found.departure.departure_id == str(world.departure_id())
-    assert (found.departure.origin_stop_code, found.departure.destination_stop_code) == (
-        "XJA",
-        "FTN",
-    )
+    leg = found.departure.origin_stop_code, found.departure.destination_stop_code
+    assert leg == ("XJA", "FTN")
     assert {(fare.day_type, fare.amount_minor) for fare in found.fares} == {
         ("weekday", 20_000),
         ("weekday", 10_000),
@@ -317,10 +312,8 @@ async def test_nothing_is_made_when_the_sale_is_over(world: World, partner: Part
     await world.sql(BUMP)
     await changes_are_seen()
     refused = await refusal(batch(partner, reserved))
-    assert (refused.reason, refused.metadata["why"]) == (
-        Reason.OFFER_NOT_AVAILABLE,
-        "SALE_CLOSED",
-    )
+    why = refused.metadata["why"]
+    assert (refused.reason, why) == (Reason.OFFER_NOT_AVAILABLE, "SALE_CLOSED")
 
 
 async def test_at_the_gate(world: World, partner: PartnerClient, terminal: Terminal) -> None:
@@ -348,11 +341,7 @@ async def test_at_the_gate(world: World, partner: PartnerClient, terminal: Termi
 
 
 async def test_cancelled_departure(
-    world: World,
-    partner: PartnerClient,
-    manager: Manager,
-    scenario: OrderScenario,
-    terminal: Terminal,
+    world: World, partner: PartnerClient, manager: Manager, terminal: Terminal
 ) -> None:
     """Reservations are released, unsold tickets VOIDED, sold ones REFUNDED with their orders; the
     gate names the cancellation, and the partner hears of each.
@@ -500,7 +489,7 @@ async def test_a_departure_that_leaves_earlier_ends_its_reservations(
 
 
 async def test_tickets_expire_and_complete_their_order(
-    world: World, partner: PartnerClient, scenario: OrderScenario
+    world: World, partner: PartnerClient
 ) -> None:
     made = await batch(partner, await reserve(world, partner), 1)
     await sell(partner, made.tickets[0].ticket_code)
