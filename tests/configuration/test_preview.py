@@ -299,7 +299,7 @@ async def test_more_offers_than_one_look_counts_are_all_counted(db: Database) ->
     made = await draft(
         db, ConfigSubject(ROUTE_FARES, route.route_id), fares=[*route.fares[:-1], one]
     )
-    first, last = await pages(db, made, days=days, party=("ADULT",))
+    first, last = await pages(db, made, days=days + 1, party=("ADULT",))
     assert first.counts.offers == OFFERS_AT_ONCE
     assert not first.is_complete
     assert last.counts.offers >= len(route.fares) * days > OFFERS_AT_ONCE
@@ -308,14 +308,17 @@ async def test_more_offers_than_one_look_counts_are_all_counted(db: Database) ->
 
 
 async def many_offers(db: Database) -> tuple[Route, int]:
-    """A route with more than OFFERS_AT_ONCE offers in so many days."""
+    """A route with more than OFFERS_AT_ONCE offers in so many days, the first of which is tomorrow:
+    today some may have left.
+    """
     codes, days = [f"X{number:02}" for number in range(28)], 15
     calls = [world.call(code, 2 * at, 2 * at) for at, code in enumerate(codes)]
     fares = [world.fare("SECOND", *leg, "ADULT", 500) for leg in itertools.combinations(codes, 2)]
     route = Route(77, world.FERRY, "FERRY", calls, [world.fare_class("SECOND", 0)], fares)
     by: Any = world.by()
     stops = [Stop(code, "HKG", code, code, 22_300_000, 114_000_000) for code in codes]
-    more = {"sale_days": 60, "last_date": world.today() + timedelta(days=days)}
+    first, last = (world.today() + timedelta(days=number) for number in (1, days))
+    more = {"sale_days": 60, "first_date": first, "last_date": last}
     runs = world.timetable(771, 77, "12:00", {"SECOND": 5}, **more)
     async with db.transaction() as tx:
         await create_stops(tx, stops, **by)

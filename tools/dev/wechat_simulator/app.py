@@ -96,6 +96,7 @@ class Simulator:
         self._orders = Orders(self.merchant, self._store, self.switches, self._notices)
         self.messages = Messages(self.merchant, self.switches)
         self._bills: dict[str, tuple[float, bytes]] = {}
+        self._beginnings = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, port: int = 0) -> Self:
@@ -144,7 +145,10 @@ class Simulator:
         self._notices.wake()  # refunds that stayed PROCESSING may be due
 
     def forget(self) -> None:
-        """Forgets logins, payments, refunds and notices; keys and switches stay."""
+        """Forgets logins, payments, refunds and notices, and calls whose slow answers are still to
+        come; keys and switches stay.
+        """
+        self._beginnings += 1
         self._store.forget()
         self.messages.forget()
         self._bills.clear()
@@ -234,13 +238,22 @@ class Simulator:
 
         return Route(path, answer, methods=[method])
 
+    async def _take_time(self, operation: Operation) -> bool:
+        """Has an answer take as long as it is switched to; whether nothing was forgotten
+        meanwhile.
+        """
+        beginning = self._beginnings
+        await asyncio.sleep(self.switches.slow.get(operation, 0))
+        return beginning == self._beginnings
+
     async def _answer(self, request: Request, operation: Operation, work: Work) -> Response:
         """What WeChat Pay answers: the request verified, the work done or refused, the answer
         signed.
         """
         switches = self.switches
         body = await request.body()
-        await asyncio.sleep(switches.slow.get(operation, 0))
+        if not await self._take_time(operation):
+            return Response("busy", 503)
         try:
             self._verify(request, body)
             if switches.spend(switches.down, operation):
@@ -411,7 +424,8 @@ class Simulator:
     ) -> Response:
         """What the mini program's calls answer: always 200, with an errcode."""
         switches = self.switches
-        await asyncio.sleep(switches.slow.get(operation, 0))
+        if not await self._take_time(operation):
+            return Response("busy", 503)
         if switches.spend(switches.down, operation):
             return Response("busy", 502)
         if switches.spend(switches.limited, operation):
