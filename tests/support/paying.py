@@ -32,6 +32,11 @@ NOTICES = "/webhooks/wechatpay/notices"
 PAID_AT = datetime.now(UTC).isoformat(timespec="seconds")
 PAYMENT_STATE = convert.enum_names(payment_pb2.PaymentState)
 
+NOTHING_DUE = """
+SELECT NOT EXISTS (SELECT FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now())
+  AND NOT EXISTS (SELECT FROM order_events WHERE notify)
+"""
+
 
 @dataclass
 class PaymentScenario:
@@ -83,12 +88,15 @@ class PaymentScenario:
         await self.until_state(order, "PAID")
 
     async def idle(self) -> None:
-        """Waits until WeChat has nothing to send and no task is due."""
-        await self.wechat.settled()
-        await self.world.until(
-            "SELECT count(*) = 0 FROM outbox_tasks WHERE state = 'OPEN' AND due_time <= now()"
-        )
-        await self.world.until("SELECT count(*) = 0 FROM order_events WHERE notify")
+        """Waits until WeChat has nothing to send, also of what it was asked meanwhile, and no task
+        is due.
+        """
+        while True:
+            await self.world.until(NOTHING_DUE)
+            await self.wechat.settled()
+            # what WeChat has sent came in before it had its answer
+            if await self.world.value(NOTHING_DUE) and not self.wechat.simulator.is_busy:
+                return
 
     async def idle_of(self, kind: str) -> None:
         """Waits until no task of a kind is open."""
