@@ -74,11 +74,7 @@ WHERE t.ticket_id = v.ticket_id AND t.state = 'PRE_GENERATED' AND NOT t.blocked
 # Locked in the order of their numbers, which the update alone does not promise. No ticket comes
 # back from EXPIRED: it leaves the index of those whose end is still to be looked at with the same
 # write, which else would be made a second time later (validity.settle).
-_MOVE = Statement(
-    """
-WITH locked AS MATERIALIZED (
-  SELECT ticket_id FROM tickets WHERE ticket_id = ANY($1::bigint[])
-  ORDER BY ticket_id FOR NO KEY UPDATE),
+_MOVED = """
 moved AS (
   UPDATE tickets t SET state = $3, update_time = $4::timestamptz,
     expiry_pending = t.expiry_pending AND $3 <> 'EXPIRED'
@@ -88,9 +84,16 @@ recorded AS (
   INSERT INTO ticket_events (ticket_id, event_id, action, state, actor, occurred_time)
   SELECT ticket_id, $5::bigint, $6, $3, $7, $4::timestamptz FROM moved)
 SELECT ticket_id FROM moved ORDER BY ticket_id
-""",
+"""
+_MOVE = Statement(
+    f"""
+WITH locked AS MATERIALIZED (
+  SELECT ticket_id FROM tickets WHERE ticket_id = ANY($1::bigint[])
+  ORDER BY ticket_id FOR NO KEY UPDATE),
+{_MOVED}""",  # noqa: S608 - our own
     int,
 )
+_MOVE_LOCKED = Statement(f"WITH locked AS (SELECT unnest($1::bigint[]) AS ticket_id), {_MOVED}", int)
 REASSIGN = text("""
 UPDATE tickets t SET distributor_id = :distributor_id, snapshot_id = v.snapshot_id,
   update_time = :now
@@ -240,7 +243,7 @@ async def move(
     if not ticket_ids:
         return set()
     event = {"action": action, "actor": actor}
-    moved = await run(tx, _move(ticket_ids, from_states, to_state, now=now, **event))
+    moved = await run(tx, _MOVE(*_arguments(ticket_ids, from_states, to_state, now=now, **event)))
     await run(tx, partner_events.record_move(moved, to_state, reason=reason, now=now))
     return set(moved)
 
@@ -248,11 +251,15 @@ async def move(
 def expire(
     ticket_ids: Collection[int], from_states: Collection[str], *, actor: str, now: datetime
 ) -> Command[int]:
-    """As `move` to EXPIRED, but partners hear nothing: whoever runs it sees to that."""
-    return _move(ticket_ids, from_states, "EXPIRED", action="expired", actor=actor, now=now)
+    """As `move` to EXPIRED, of tickets that are locked; but partners hear nothing: whoever runs it
+    sees to that.
+    """
+    return _MOVE_LOCKED(
+        *_arguments(ticket_ids, from_states, "EXPIRED", action="expired", actor=actor, now=now)
+    )
 
 
-def _move(
+def _arguments(
     ticket_ids: Collection[int],
     from_states: Collection[str],
     to_state: str,
@@ -260,10 +267,11 @@ def _move(
     action: str,
     actor: str,
     now: datetime,
-) -> Command[int]:
+) -> tuple[Any, ...]:
+    """Of a statement that moves tickets."""
     assert {(state, to_state) for state in from_states} <= MOVES
     event = new_event_id(now), action, actor
-    return _MOVE(sorted(ticket_ids), from_states, to_state, now, *event)
+    return sorted(ticket_ids), from_states, to_state, now, *event
 
 
 async def reassign(
