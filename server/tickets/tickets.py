@@ -93,7 +93,9 @@ WITH locked AS MATERIALIZED (
 {_MOVED}""",  # noqa: S608 - our own
     int,
 )
-_MOVE_LOCKED = Statement(f"WITH locked AS (SELECT unnest($1::bigint[]) AS ticket_id), {_MOVED}", int)
+_MOVE_LOCKED = Statement(
+    f"WITH locked AS (SELECT unnest($1::bigint[]) AS ticket_id), {_MOVED}", int
+)
 REASSIGN = text("""
 UPDATE tickets t SET distributor_id = :distributor_id, snapshot_id = v.snapshot_id,
   update_time = :now
