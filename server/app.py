@@ -24,7 +24,8 @@ from server.api.admin.servicer import AdminServicer
 from server.api.admission import Admission
 from server.api.grpc_server import age_options, server_options, trace_ids, tracing
 from server.api.health import Health
-from server.api.http.application import gateway
+from server.api.http import ctrip_ttd
+from server.api.http.application import Door, gateway
 from server.api.http.serving import HttpServer
 from server.api.ota.servicer import OtaDomain, OtaServicer
 from server.api.ota.servicer_sandbox import SimulatedTerminals
@@ -45,6 +46,7 @@ from server.audit.job_trail import note_run
 from server.catalog import tasks as catalog_tasks
 from server.channels import tasks as channel_tasks
 from server.domain import (
+    Channels,
     Domain,
     Platform,
     start_channels,
@@ -144,6 +146,7 @@ class App:
         self._interceptor: interceptor.Interceptor
         self._wechat: WechatClient | None
         self._kinds: dict[str, TaskKind]
+        self._doors: list[Door] = []
         self._rest = AsyncExitStack()
         self.ports: dict[str, int] = {}
 
@@ -236,7 +239,9 @@ class App:
         await start_scheduled_versions(stack, platform)
         domain = await start_domain(stack, platform, Cache(redis_url))
         self._watcher, self._wechat = domain.ticketing.watcher, domain.wechat
-        kinds = domain.task_kinds | start_channels(stack, platform, domain, redis_url)
+        channels = start_channels(stack, platform, domain, redis_url)
+        self._doors = self._opened_doors(channels)
+        kinds = domain.task_kinds | channels.kinds
         self._kinds, is_paused = kinds, platform.jobs.is_paused
         worker = TaskWorker(platform.db, kinds, is_paused=is_paused, loops=self.loops)
         start_part(stack, "outbox", worker)
@@ -284,6 +289,18 @@ class App:
         at_stop(stack, "change feed", feed.stop)
         start_part(stack, "change listener", ChangeListener(db, feed, self.loops))
         return Platform(self._settings, db, limiter, feed, secret_key, self.loops, table)
+
+    def _opened_doors(self, channels: Channels) -> list[Door]:
+        """Of protocols of others, those that the settings open."""
+        if not self._settings.ctrip_ttd:
+            return []
+        log.warning(
+            "channels.unverified",
+            vendor="ctrip_ttd",
+            path=ctrip_ttd.PREFIX,
+            remedy="try it with the vendor's test account before anybody sells by it",
+        )
+        return [ctrip_ttd.CtripTtdDoor(channels.ttd.answer)]
 
     def _services(self, platform: Platform, domain: Domain) -> list[Service]:
         db, secret_key = platform.db, platform.secret_key
@@ -426,6 +443,7 @@ class App:
             proxies=settings.proxies,
             origins=settings.origins,
             offered_key=offered.get_secret_value() if offered else "",
+            doors=self._doors,
         )
         self._http = await self._open_http_port(
             stack, application, "http_port", shared=shared_ports

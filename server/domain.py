@@ -22,6 +22,11 @@ from server.channels.connecting import ChannelClients
 from server.channels.fetching import BookingFetcher
 from server.channels.pushing import Pusher
 from server.channels.tokens import ChannelTokens
+from server.channels.ttd_cancels import TtdCancels
+from server.channels.ttd_notices import TtdNotices
+from server.channels.ttd_rows import TtdSeals
+from server.channels.ttd_sales import TtdSales
+from server.channels.ttd_service import TtdService
 from server.channels.watching import StopOfSales, ThresholdWatch
 from server.configuration.publishing import ScheduledVersions
 from server.identity.service import Identity
@@ -227,12 +232,17 @@ def _search(orders: Orders, seats: SeatsLeft, cache: Cache) -> Search:
     )
 
 
+class Channels(NamedTuple):
+    """What works for outside channels: its tasks, and who answers Ctrip's attractions channel."""
+
+    kinds: dict[str, TaskKind]
+    ttd: TtdService
+
+
 def start_channels(
     stack: AsyncExitStack, platform: Platform, domain: Domain, redis_url: str
-) -> dict[str, TaskKind]:
-    """What sends outside channels what they are to know, and takes what they have booked; the tasks
-    of it.
-    """
+) -> Channels:
+    """What sends outside channels what they are to know, and takes what they have booked."""
     db, secret_key, sold = platform.db, platform.secret_key, domain.ticketing
     tokens = ChannelTokens(redis_url, secret_key)
     clients = ChannelClients(db, secret_key, tokens, platform.limiter)
@@ -244,7 +254,12 @@ def start_channels(
     made = BookingOrders(db, seals, sold.holder, domain.settlement, sold.change_handler)
     handler = BookingHandler(db, clients, made, sold.refund_handler)
     fetcher = BookingFetcher(db, clients, seals)
-    return pusher.kinds() | channel_tasks.kinds(fetcher, handler)
+    ttd_seals = TtdSeals(secret_key)
+    sales = TtdSales(db, ttd_seals, sold.holder, domain.settlement, domain.issuer)
+    cancels = TtdCancels(db, ttd_seals, sold.refund_handler)
+    notices = TtdNotices(db, clients, ttd_seals, sales, cancels)
+    kinds = pusher.kinds() | channel_tasks.kinds(fetcher, handler) | notices.kinds()
+    return Channels(kinds, TtdService(db, clients, sales, cancels, notices))
 
 
 def _start_webhooks(stack: AsyncExitStack, platform: Platform) -> Webhooks:

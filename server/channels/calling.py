@@ -125,6 +125,10 @@ class ChannelClient:
         """Cancels or rejects a booking. Raises ChannelCallError, UNKNOWN_OUTCOME among others."""
         await self._call(self._codec.cancel(booking_id, why, number))
 
+    async def notify(self, request: WireRequest) -> None:
+        """Sends a notice that may be repeated. Raises ChannelCallError."""
+        await self._call(request)
+
     async def _call(self, request: WireRequest) -> Any:
         token = await self._token("")
         try:

@@ -152,7 +152,7 @@ class Pusher:
                 entries.append((value, _entry(channel.client.codec, value)))
             except UnmappedError as error:
                 faults.append((value, str(error)))
-        halves = [entries] if entries else []
+        halves = _requests(entries, one_item_each=channel.vendor.one_item_a_push)
         while halves:
             part = halves.pop()
             try:
@@ -192,6 +192,16 @@ class Pusher:
                 day=value.day.isoformat(),
                 why=why,
             )
+
+
+def _requests(
+    entries: list[tuple[PendingValue, Entry]], *, one_item_each: bool
+) -> list[list[tuple[PendingValue, Entry]]]:
+    """The entries as they are sent: all together, or of each item its own; the last goes first."""
+    parts: dict[str, list[tuple[PendingValue, Entry]]] = {}
+    for each in entries:
+        parts.setdefault(each[0].item_id if one_item_each else "", []).append(each)
+    return list(reversed(parts.values()))
 
 
 def _entry(codec: Codec, value: PendingValue) -> Entry:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from server.channels import booking_com, ctrip, expedia
+from server.channels import booking_com, ctrip, ctrip_ttd, expedia, ttd_wire
 from server.channels.booking_com import BookingComCodec
 from server.channels.ctrip import CtripCodec
+from server.channels.ctrip_ttd import CtripTtdCodec
 from server.channels.expedia import ExpediaCodec
 from server.channels.facts import Capability
 from server.channels.wire import Codec, VendorWords
@@ -21,6 +22,7 @@ class Vendor:
         credentials: names of what it gives us to prove who we are.
         words: what its document says of words.
         batch: most entries of a push in one request.
+        one_item_a_push: whether a request is of one item's entries alone.
         calls_per_minute: as long as nobody has agreed on another limit.
     """
 
@@ -33,6 +35,7 @@ class Vendor:
     credentials: tuple[str, ...] = ()
     words: tuple[WordPair, ...] = field(default=(), repr=False)
     batch: int = 500
+    one_item_a_push: bool = False
     calls_per_minute: int = 60
 
 
@@ -70,6 +73,16 @@ VENDORS: dict[str, Vendor] = {
             base_url=expedia.BASE_URL,
             credentials=expedia.CREDENTIALS,
             words=DOCUMENTED["expedia"],
+        ),
+        Vendor(
+            "ctrip_ttd",
+            "Ctrip attractions",
+            "携程玩乐",
+            CtripTtdCodec,
+            CtripTtdCodec.capabilities,
+            base_url=ctrip_ttd.BASE_URL,
+            credentials=ttd_wire.CREDENTIALS,
+            one_item_a_push=True,
         ),
         Vendor("kayak", "Kayak", "Kayak 客涯", None, _FEED),
         Vendor("zuzuche", "Zuzuche", "租租车", None, _FEED),

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.channels import bookings, call_log, outgoing
+from server.channels import bookings, call_log, outgoing, ttd_notices
 from server.channels.booking_handler import BookingHandler
 from server.channels.channel_records import codes_of_active
 from server.channels.facts import Capability
@@ -29,7 +29,8 @@ UNSOLD_AT_ONCE = 100
 
 def jobs(settings: Settings) -> list[Job]:
     """What is done by the clock."""
-    return [*_sending(settings), *_fetching(), *_forgetting(settings)]
+    of_ttd = ttd_notices.jobs(settings.zone) if settings.ctrip_ttd else []
+    return [*_sending(settings), *_fetching(), *_forgetting(settings), *of_ttd]
 
 
 def kinds(fetcher: BookingFetcher, handler: BookingHandler) -> dict[str, TaskKind]:

@@ -270,6 +270,13 @@ class Settings(NotificationSettings):
     channel_call_days: int = Field(
         30, ge=1, le=3650, description="how long calls to outside channels are in their log"
     )
+    ctrip_ttd: bool = Field(
+        False,
+        description=(
+            "opens the door for Ctrip's attractions channel (TTD) at /ctrip-ttd/; its protocol is"
+            " unverified against the vendor"
+        ),
+    )
     done_task_days: int = Field(
         3, ge=3, le=3650, description="how long tasks of the outbox that were done are kept"
     )

@@ -17,7 +17,7 @@ import math
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import structlog
@@ -117,6 +117,18 @@ CHALLENGE = 'Bearer realm="deeptravel", ApiKey realm="deeptravel"'
 Admit = Callable[[str, Metadata, str], Awaitable[None]]
 """Path of a method, metadata of a call, and where its caller is."""
 
+
+
+class Door(Protocol):
+    """An application for some paths."""
+
+    def has(self, path: str) -> bool:
+        """Whether a path is its."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+
+
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -141,6 +153,7 @@ def gateway(
     proxies: Proxies | None = None,
     origins: Sequence[str] = (),
     offered_key: str = "",
+    doors: Sequence[Door] = (),
 ) -> ASGIApp:
     """The HTTP application.
 
@@ -153,6 +166,7 @@ def gateway(
         proxies: those that may say who calls; none if not given.
         origins: whose pages may call from a browser (CORS); `*` for all.
         offered_key: a key of test mode that the documentation shows to everybody; none if empty.
+        doors: applications for those who call in protocols of their own.
 
     Raises:
         ValueError: an annotation cannot be served.
@@ -169,8 +183,9 @@ def gateway(
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if Console.has(path):
-            await console(scope, receive, send)
+        door = next((each for each in (console, *doors) if each.has(path)), None)
+        if door:
+            await door(scope, receive, send)
         else:
             await (shown if pages.is_page(path) else transcoder)(scope, receive, send)
 

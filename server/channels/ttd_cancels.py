@@ -1,0 +1,203 @@
+"""What of a paid order of Ctrip's attractions channel is cancelled, and how it stands.
+
+A cancellation gives back tickets that were not used, by the policy of their product, through the
+function behind RequestRefund. It is one transaction with its answer, which a repeat of its
+sequenceId gets again: so a part is cancelled once, however often it is asked for.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.aftersales.refund_requests import RefundHandler
+from server.channels import ttd_messages, ttd_rows
+from server.channels.ttd_messages import (
+    CancelledItem,
+    ItemState,
+    OrderStanding,
+    TtdCancellation,
+    TtdOrder,
+)
+from server.channels.ttd_rows import CANCELLED, SOLD, TtdRow, TtdSeals
+from server.channels.ttd_sales import locked
+from server.channels.ttd_wire import ResultCode, TtdRefusal
+from server.identity.callers import Traveller
+from server.orders import orders, travel_tickets
+from server.orders.travel_tickets import TravelTicket
+from server.platform import clock, idempotency
+from server.platform.database import Database
+from server.platform.driver_errors import LostRaceError
+from server.platform.errors import DomainError, Reason
+from server.platform.idempotency import KeyedCall
+from server.platform.statements import run
+
+METHOD = "CancelOrder"
+BACK = frozenset({"REFUNDING", "REFUNDED"})
+USED = frozenset({"PARTIALLY_REDEEMED", "USED"})
+WHY = {
+    "REDEEMED": ResultCode.USED,
+    "EXPIRED": ResultCode.EXPIRED,
+    "TOO_LATE": ResultCode.EXPIRED,
+}
+"""Why nothing is given back, as the protocol says it; all else is NOT_REFUNDABLE."""
+
+
+class TtdCancels:
+    """Cancels what was paid, and says how orders stand."""
+
+    def __init__(self, db: Database, seals: TtdSeals, refund_handler: RefundHandler) -> None:
+        self._db = db
+        self._seals = seals
+        self._refunds = refund_handler
+
+    async def cancel(self, channel_code: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Cancels exactly what is asked, or nothing. Raises TtdRefusal."""
+        asked = ttd_messages.cancellation_of(content)
+        said = repr(asked).encode()
+        call = KeyedCall.of(
+            f"channel:{channel_code}", METHOD, asked.sequence_id, self._seals.hash(said)
+        )
+
+        async def work(tx: AsyncConnection) -> bytes:
+            now = clock.now()
+            if first := await idempotency.begin(tx, call, now=now):
+                return first
+            row = await locked(tx, channel_code, asked.ota_order_id)
+            await self._give_back(tx, row, asked, now=now)
+            answer = orjson.dumps(
+                {
+                    "supplierConfirmType": ttd_messages.CONFIRMED,
+                    "items": [{"itemId": each.item_id} for each in asked.items],
+                }
+            )
+            await idempotency.finish(tx, call, answer)
+            return answer
+
+        try:
+            answer: dict[str, Any] = orjson.loads(await self._db.in_transaction(work))
+        except DomainError as error:
+            raise _refusal(error) from None
+        return answer
+
+    async def query(self, channel_code: str, content: dict[str, Any]) -> dict[str, Any]:
+        """How an order stands. Raises TtdRefusal."""
+        ota_order_id = ttd_messages.order_id_of(content, ResultCode.QUERY_UNKNOWN_ORDER)
+        async with self._db.transaction() as tx:
+            found = await run(tx, ttd_rows.read(channel_code, ota_order_id))
+            if not found:
+                raise TtdRefusal(ResultCode.QUERY_UNKNOWN_ORDER, "there is no such order")
+            row = found[0]
+            items = await item_states(tx, row, self._seals.order(row))
+        standing = OrderStanding(bool(row.item_ids), row.state == CANCELLED, row.is_direct)
+        return {
+            **ttd_messages.ids(row.ota_order_id, row.supplier_order_id),
+            "items": [ttd_messages.shown(each, standing) for each in items],
+        }
+
+    async def edit(self, channel_code: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Refuses to change an order: cancelled and made anew it is held at all times, or not at
+        all. Raises TtdRefusal.
+        """
+        ota_order_id = ttd_messages.order_id_of(content, ResultCode.EDIT_MISSING)
+        async with self._db.transaction() as tx:
+            if not await run(tx, ttd_rows.read(channel_code, ota_order_id)):
+                raise TtdRefusal(ResultCode.EDIT_UNKNOWN_ORDER, "there is no such order")
+        raise TtdRefusal(ResultCode.EDIT_REFUSED, "cancel the order and make another")
+
+    async def _give_back(
+        self, tx: AsyncConnection, row: TtdRow, asked: TtdCancellation, *, now: datetime
+    ) -> None:
+        if not row.item_ids or row.order_id is None:
+            raise TtdRefusal(ResultCode.NOT_PAID, "it is not paid; call CancelPreOrder")
+        order = (await orders.read(tx, [row.order_id]))[row.order_id]
+        tickets = await _own(tx, row.order_id)
+        content = self._seals.order(row)
+        chosen: list[TravelTicket] = []
+        for item in asked.items:
+            if item.item_id not in row.item_ids:
+                raise TtdRefusal(ResultCode.WRONG_QUANTITY, f"no item {item.item_id} is there")
+            index = row.item_ids.index(item.item_id)
+            of_item = [each for each in tickets if each.item_index == index]
+            chosen += _chosen(item, of_item, _people(content, index))
+        codes = [each.ticket_code for each in chosen]
+        if len(set(codes)) != len(codes):
+            raise TtdRefusal(ResultCode.WRONG_QUANTITY, "an item stands there twice")
+        traveller = Traveller(order.traveller_id)
+        quote = await self._refunds.quote(tx, traveller, order.order_code, codes, now=now)
+        try:
+            await self._refunds.request(tx, traveller, order.order_code, quote.text, now=now)
+        except DomainError as error:
+            if error.reason is Reason.QUOTE_INVALID:  # a gate or a refund came between
+                raise LostRaceError from None
+            raise
+        going = {each.ticket_id for each in chosen}
+        if all(each.ticket_id in going or each.state in BACK for each in tickets):
+            await run(tx, ttd_rows.move(row._replace(state=CANCELLED), now=now))
+
+
+async def item_states(tx: AsyncConnection, row: TtdRow, content: TtdOrder) -> list[ItemState]:
+    """How each item of an order stands."""
+    paid = bool(row.item_ids) and row.order_id is not None
+    tickets = await _own(tx, row.order_id) if paid and row.order_id is not None else []
+    states: list[ItemState] = []
+    for index, item in enumerate(content.items):
+        of_item = [each.state for each in tickets if each.item_index == index]
+        states.append(
+            ItemState(
+                row.item_ids[index] if row.item_ids else "0",
+                item.day,
+                item.quantity,
+                sum(each in USED for each in of_item),
+                sum(each in BACK for each in of_item),
+                "EXPIRED" in of_item,
+            )
+        )
+    return states
+
+
+async def _own(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:
+    """The tickets of people; those of what is shared go along by themselves."""
+    found = await travel_tickets.of_order(tx, order_id)
+    return [each for each in found if not each.is_shared]
+
+
+def _people(content: TtdOrder, index: int) -> dict[str, int]:
+    """The positions in the order of an item's passengers, by Ctrip's ids."""
+    first = sum(each.quantity for each in content.items[:index])
+    ids = content.items[index].passenger_ids
+    return {each: first + at for at, each in enumerate(ids) if each}
+
+
+def _chosen(
+    item: CancelledItem, tickets: Sequence[TravelTicket], people: dict[str, int]
+) -> list[TravelTicket]:
+    """Which tickets of an item are given back: the last of those that were not used. Raises
+    TtdRefusal.
+    """
+    unused = [each for each in tickets if each.state == "ACTIVE"]
+    was_used = any(each.state in USED for each in tickets)
+    if item.cancel_type == 2:
+        places = {people.get(each, -1) for each in item.passenger_ids}
+        unused = [each for each in unused if each.passenger_index in places]
+        wanted = len(item.passenger_ids)
+    elif item.cancel_type == 0:
+        wanted = item.quantity or len(tickets)
+    else:
+        wanted = item.quantity
+    if wanted == 0 or wanted > len(unused):
+        left = f"{len(unused)} can be cancelled of {item.item_id}"
+        raise TtdRefusal(ResultCode.USED if was_used else ResultCode.WRONG_QUANTITY, left)
+    return unused[len(unused) - wanted :]
+
+
+def _refusal(error: DomainError) -> Exception:
+    if error.reason is Reason.IDEMPOTENCY_MISMATCH:
+        text = "sequenceId was used with other content"
+        return TtdRefusal(ResultCode.CANCEL_OTHER_CONTENT, text)
+    if error.reason is Reason.REFUND_REFUSED:
+        why = str(error.metadata.get("why", ""))
+        return TtdRefusal(WHY.get(why, ResultCode.NOT_REFUNDABLE), f"not given back: {why}")
+    return error

@@ -1,0 +1,315 @@
+"""What is in the bodies of Ctrip's protocol for attractions: calls read, answers and notices made.
+Pure.
+
+Unverified against the vendor, as `ttd_wire.py` says. Fields that nobody needs here are not read;
+what is read and missing or wrong is refused with the field's name.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from server.channels.ttd_wire import ResultCode, TtdRefusal
+
+MOST_ITEMS = 10
+MOST_PLACES = 50
+"""Of all items of an order together."""
+LONGEST_ID = 64
+LONGEST_NAME = 100
+QR_VOUCHER = 3
+"""A voucher whose data become a QR code at Ctrip."""
+SENT_BY_CTRIP = 1
+CONFIRMED = 1
+PENDING = 2
+
+
+class TtdItem(NamedTuple):
+    """Something that is ordered: so many of a PLU on a day, at a price each; the names and ids of
+    who goes, as far as they are said.
+    """
+
+    plu: str
+    day: date
+    quantity: int
+    price: Decimal | None
+    currency_code: str
+    names: tuple[str, ...] = ()
+    passenger_ids: tuple[str, ...] = ()
+    item_id: str = ""
+
+
+class TtdOrder(NamedTuple):
+    """An order of Ctrip's, or one that is to be verified, which has no id."""
+
+    sequence_id: str
+    ota_order_id: str
+    items: tuple[TtdItem, ...]
+    phone: str = ""
+    email: str = ""
+
+
+class TtdPayment(NamedTuple):
+    """An order that Ctrip's customer has paid: by PLU the id that Ctrip has for the item."""
+
+    sequence_id: str
+    ota_order_id: str
+    item_ids: tuple[tuple[str, str], ...]
+
+
+class CancelledItem(NamedTuple):
+    """What of an item is cancelled: all of it (0), so many (1), or these passengers' (2)."""
+
+    item_id: str
+    plu: str
+    cancel_type: int
+    quantity: int
+    passenger_ids: tuple[str, ...]
+
+
+class TtdCancellation(NamedTuple):
+    """What of an order is cancelled."""
+
+    sequence_id: str
+    ota_order_id: str
+    items: tuple[CancelledItem, ...]
+
+
+class ItemState(NamedTuple):
+    """How an item of an order stands: of `quantity` so many were used, and cancelled."""
+
+    item_id: str
+    day: date
+    quantity: int
+    used: int
+    cancelled: int
+    is_expired: bool = False
+
+
+class OrderStanding(NamedTuple):
+    """What of an order says how its items stand."""
+
+    is_paid: bool
+    is_cancelled: bool
+    is_direct: bool
+
+
+def item_status(item: ItemState, order: OrderStanding) -> int:
+    """The protocol's `orderStatus` of an item."""
+    if not order.is_paid:
+        return 14 if order.is_cancelled else 11
+    if item.cancelled == item.quantity:
+        return 5
+    if item.used:
+        return 8 if item.used + item.cancelled == item.quantity else 7
+    if item.is_expired:
+        return 10
+    if item.cancelled:
+        return 4
+    return 2 if order.is_direct else 13
+
+
+def order_of(content: Mapping[str, Any], *, is_verified: bool = False) -> TtdOrder:
+    """The order in VerifyOrder, CreatePreOrder or CreateOrder. Raises TtdRefusal."""
+    fields = _Fields(content)
+    items = tuple(_item(each) for each in fields.rows("items", MOST_ITEMS))
+    if len({(each.plu, each.day) for each in items}) != len(items):
+        raise TtdRefusal(ResultCode.WRONG, "items: the same PLU and date stand there twice")
+    if sum(each.quantity for each in items) > MOST_PLACES:
+        raise TtdRefusal(ResultCode.RESTRICTED, f"an order has {MOST_PLACES} places at the most")
+    contact = next(iter(fields.rows("contacts", MOST_PLACES, needed=False)), _Fields({}))
+    phone = contact.text("mobile", needed=False)
+    if phone and not phone.startswith("+"):
+        phone = f"+{contact.text('intlCode', needed=False).lstrip('+') or '86'}{phone}"
+    return TtdOrder(
+        fields.text("sequenceId", needed=not is_verified),
+        fields.text("otaOrderId", needed=not is_verified),
+        items,
+        phone,
+        contact.text("email", needed=False, longest=254),
+    )
+
+
+def payment_of(content: Mapping[str, Any]) -> TtdPayment:
+    """What PayPreOrder says. Raises TtdRefusal."""
+    fields = _Fields(content)
+    rows = fields.rows("items", MOST_ITEMS)
+    ids = tuple((each.text("PLU"), each.text("itemId")) for each in rows)
+    return TtdPayment(fields.text("sequenceId"), fields.text("otaOrderId"), ids)
+
+
+def cancellation_of(content: Mapping[str, Any]) -> TtdCancellation:
+    """What CancelOrder says. Raises TtdRefusal."""
+    fields = _Fields(content)
+    items = tuple(_cancelled(each) for each in fields.rows("items", MOST_ITEMS))
+    return TtdCancellation(fields.text("sequenceId"), fields.text("otaOrderId"), items)
+
+
+def order_id_of(content: Mapping[str, Any], unknown: ResultCode) -> str:
+    """The order's id in a call that says no more. Raises TtdRefusal with the code `unknown`."""
+    found = _Fields(content).text("otaOrderId", needed=False)
+    if not found:
+        raise TtdRefusal(unknown, "otaOrderId is missing")
+    return found
+
+
+def without_more_than_ids(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A payment or cancellation, valid already, as a task keeps it: it says the same."""
+    ids_ = ("itemId", "PLU", "cancelType", "quantity")
+    items = [
+        {name: each[name] for name in ids_ if name in each}
+        | {"passengers": [{"passengerId": p.get("passengerId")} for p in each["passengers"]]}
+        if each.get("passengers")
+        else {name: each[name] for name in ids_ if name in each}
+        for each in content.get("items", [])
+    ]
+    named = {name: content.get(name) for name in ("sequenceId", "otaOrderId", "confirmType")}
+    return {**named, "items": items}
+
+
+def left(items: Sequence[tuple[TtdItem, int]]) -> list[dict[str, Any]]:
+    """`items` of an answer about stock: how many are left of each."""
+    return [
+        {
+            "PLU": item.plu,
+            "itemId": item.item_id,
+            "inventorys": [{"useDate": item.day.isoformat(), "quantity": quantity}],
+        }
+        for item, quantity in items
+    ]
+
+
+def ids(ota_order_id: str, supplier_order_id: str) -> dict[str, Any]:
+    """What names an order in an answer or a notice."""
+    return {"otaOrderId": ota_order_id, "supplierOrderId": supplier_order_id}
+
+
+def voucher(item_ids: Sequence[str], code: str, qr_text: str) -> dict[str, Any]:
+    """Each item's voucher, which Ctrip sends to its customer: the order's QR code, for all."""
+    row = {"voucherType": QR_VOUCHER, "voucherCode": code, "voucherData": qr_text}
+    return {
+        "voucherSender": SENT_BY_CTRIP,
+        "vouchers": [{"itemId": each, **row} for each in item_ids],
+        "items": [{"itemId": each, "isCredentialVouchers": 0} for each in item_ids],
+    }
+
+
+def shown(item: ItemState, order: OrderStanding) -> dict[str, Any]:
+    """An item in the answer to QueryOrder; without a payment Ctrip has no id for it, which is 0."""
+    day = item.day.isoformat()
+    return {
+        "itemId": item.item_id if order.is_paid else "0",
+        "orderStatus": item_status(item, order),
+        "quantity": item.quantity,
+        "useQuantity": item.used,
+        "cancelQuantity": item.cancelled,
+        "useStartDate": day,
+        "useEndDate": day,
+    }
+
+
+def consumed(item: ItemState) -> dict[str, Any]:
+    """An item in OrderConsumedNotice: how many were used by now, so that a repeat does no harm."""
+    day = item.day.isoformat()
+    return {
+        "itemId": item.item_id,
+        "useStartDate": day,
+        "useEndDate": day,
+        "quantity": item.quantity,
+        "useQuantity": item.used,
+    }
+
+
+class _Fields:
+    """The fields of an object, read strictly; refused are they with 1005 and 1006."""
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self._content = content
+
+    def text(self, name: str, *, needed: bool = True, longest: int = LONGEST_ID) -> str:
+        """A text, or a whole number as one; surrounding space is dropped."""
+        found = self._content.get(name)
+        if isinstance(found, int) and not isinstance(found, bool):
+            found = str(found)
+        if found is None or found == "":
+            if needed:
+                raise TtdRefusal(ResultCode.MISSING, f"{name} is missing")
+            return ""
+        if not isinstance(found, str) or len(found) > longest or not found.isprintable():
+            raise TtdRefusal(ResultCode.WRONG, f"{name} is no text of {longest} characters")
+        return found.strip()
+
+    def count(self, name: str, default: int | None = None) -> int:
+        """A number of 0 or more, also as a text."""
+        found = self._content.get(name, default)
+        if isinstance(found, str) and found.isascii() and found.isdigit() and len(found) < 7:
+            found = int(found)
+        if found is None:
+            raise TtdRefusal(ResultCode.MISSING, f"{name} is missing")
+        if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found < 1_000_000:
+            raise TtdRefusal(ResultCode.WRONG, f"{name} is no whole number")
+        return found
+
+    def price(self, name: str) -> Decimal | None:
+        """An amount, or None."""
+        found = self._content.get(name)
+        if found is None:
+            return None
+        try:
+            amount = Decimal(found) if not isinstance(found, bool | list | dict) else Decimal("nan")
+        except ArithmeticError:
+            amount = Decimal("nan")
+        if not amount.is_finite() or not 0 <= amount < 10**9:
+            raise TtdRefusal(ResultCode.WRONG, f"{name} is no amount")
+        return amount
+
+    def day(self, name: str) -> date:
+        """A date."""
+        try:
+            return date.fromisoformat(self.text(name))
+        except ValueError:
+            raise TtdRefusal(ResultCode.WRONG_DATE, f"{name} is no date") from None
+
+    def rows(self, name: str, most: int, *, needed: bool = True) -> "list[_Fields]":
+        """A list of objects."""
+        found = self._content.get(name) or []
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            raise TtdRefusal(ResultCode.WRONG, f"{name} is no list of objects")
+        if not found and needed:
+            raise TtdRefusal(ResultCode.MISSING, f"{name} is missing")
+        if len(found) > most:
+            raise TtdRefusal(ResultCode.RESTRICTED, f"{name} has {most} at the most")
+        return [_Fields(each) for each in found]
+
+
+def _item(fields: _Fields) -> TtdItem:
+    quantity = fields.count("quantity")
+    if not quantity:
+        raise TtdRefusal(ResultCode.WRONG, "quantity is 0")
+    people = fields.rows("passengers", MOST_PLACES, needed=False)
+    cost = fields.price("cost")
+    which = "price" if cost is None else "cost"
+    return TtdItem(
+        fields.text("PLU"),
+        fields.day("useStartDate"),
+        quantity,
+        fields.price(which),
+        fields.text(f"{which}Currency", needed=False),
+        tuple(each.text("name", needed=False, longest=LONGEST_NAME) for each in people),
+        tuple(each.text("passengerId", needed=False) for each in people),
+        fields.text("itemId", needed=False),
+    )
+
+
+def _cancelled(fields: _Fields) -> CancelledItem:
+    kind = fields.count("cancelType", 1)
+    if kind > 2:
+        raise TtdRefusal(ResultCode.WRONG_QUANTITY, "cancelType is none of 0, 1 and 2")
+    people = fields.rows("passengers", MOST_PLACES, needed=kind == 2)
+    return CancelledItem(
+        fields.text("itemId"),
+        fields.text("PLU", needed=False),
+        kind,
+        fields.count("quantity", 0),
+        tuple(each.text("passengerId", needed=kind == 2) for each in people),
+    )

@@ -1,0 +1,116 @@
+"""What an order of Ctrip's attractions channel is of: our offers, at prices that we stand by."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.channels import bookings
+from server.channels.booked_offers import NAMELESS
+from server.channels.listings import ChannelListing, listings_of, offer_id_of, planned
+from server.channels.ttd_messages import TtdItem, TtdOrder
+from server.channels.ttd_wire import ResultCode, TtdRefusal
+from server.channels.wire import minor_of
+from server.orders.passengers import Passenger
+from server.orders.prices import Priced, Prices, Wish
+from server.platform.errors import DomainError, Reason
+from server.platform.phones import read_phone_number
+from server.platform.statements import run
+from server.platform.texts import read_name
+
+REFUSALS = {
+    Reason.SOLD_OUT: ResultCode.NO_STOCK,
+    Reason.OFFER_NOT_AVAILABLE: ResultCode.OFF_SALE,
+    Reason.PRODUCT_NOT_ON_SALE: ResultCode.OFF_SALE,
+    Reason.DEPARTURE_CANCELLED: ResultCode.OFF_SALE,
+    Reason.NOT_FOUND: ResultCode.WRONG_DATE,
+    Reason.TOO_MANY_FOR_TRAVELLER: ResultCode.RESTRICTED,
+    Reason.REVOKED: ResultCode.RESTRICTED,
+    Reason.PRICE_CHANGED: ResultCode.NO_PRICE,
+    Reason.INVALID_FIELD: ResultCode.WRONG,
+    Reason.PASSENGER_NOT_ALLOWED: ResultCode.WRONG,
+    Reason.DUPLICATE_PASSENGER: ResultCode.WRONG,
+    Reason.OVERLAPPING_JOURNEY: ResultCode.WRONG,
+}
+"""Why something cannot be sold, as the protocol says it."""
+
+
+class Wanted(NamedTuple):
+    """An order as ours would have it."""
+
+    wishes: tuple[Wish, ...]
+    passengers: tuple[Passenger, ...]
+    priced: Priced
+
+
+def refusal(error: DomainError) -> Exception:
+    """What a refusal of ours says to Ctrip; the error itself if it is a fault."""
+    code = REFUSALS.get(error.reason)
+    return error if code is None else TtdRefusal(code, str(error.reason))
+
+
+async def wanted_of(
+    tx: AsyncConnection, prices: Prices, channel_code: str, order: TtdOrder, *, now: datetime
+) -> Wanted:
+    """What is ordered, at prices that we stand by. Raises TtdRefusal."""
+    listed = {each.item_id: each for each in await listings_of(tx, channel_code)}
+    chosen: list[ChannelListing] = []
+    wishes: list[Wish] = []
+    people: list[Passenger] = []
+    for item in order.items:
+        listing = listed.get(item.plu)
+        if listing is None or listing.rental_location_id is not None:
+            raise TtdRefusal(ResultCode.UNKNOWN_PRODUCT, f"nothing is sold as PLU {item.plu}")
+        chosen.append(listing)
+        places = range(len(people), len(people) + item.quantity)
+        wishes.append(Wish(offer_id_of(listing, item.day), tuple(places)))
+        names = (*item.names, *[""] * item.quantity)[: item.quantity]
+        people += [Passenger(_name(each), listing.customer_type) for each in names]
+    try:
+        priced = prices.price(wishes, [each.customer_type for each in people], (), now=now)
+        for item, listing, wish, bought in zip(
+            order.items, chosen, wishes, priced.items, strict=True
+        ):
+            alone = prices.price([Wish(wish.offer_id)], [listing.customer_type], (), now=now)
+            currency = bought.offer.currency_code
+            known = {
+                planned(listing, currency, bought.price.total_minor),
+                planned(listing, currency, alone.total_minor) * item.quantity,
+            }
+            await _check_price(tx, listing, item, known)
+    except DomainError as error:
+        raise refusal(error) from None
+    return Wanted(tuple(wishes), tuple(people), priced)
+
+
+async def _check_price(
+    tx: AsyncConnection, listing: ChannelListing, item: TtdItem, known: set[int]
+) -> None:
+    """Raises TtdRefusal for a price that it does not have now, and that Ctrip was never sent."""
+    if item.price is None:
+        return
+    currency = listing.currency_code
+    command = bookings.sent_prices(listing.channel_code, listing.item_id, [item.day], currency)
+    for row in await run(tx, command):
+        known |= {row.sent * item.quantity, (row.sent_before or row.sent) * item.quantity}
+    try:
+        asked = minor_of(item.price, currency) * item.quantity
+    except ValueError as error:
+        raise TtdRefusal(ResultCode.WRONG, f"cost {error}") from None
+    if (item.currency_code or currency) != currency or asked not in known:
+        raise TtdRefusal(ResultCode.NO_PRICE, f"{item.plu} has another price on {item.day}")
+
+
+def _name(said: str) -> str:
+    try:
+        return read_name(said)
+    except ValueError:
+        return NAMELESS
+
+
+def phone_of(order: TtdOrder) -> str:
+    """The customer's telephone number, E.164, or empty."""
+    try:
+        return read_phone_number(order.phone)
+    except ValueError:
+        return ""
