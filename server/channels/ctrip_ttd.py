@@ -36,7 +36,7 @@ from server.channels.wire import (
 from server.platform.crypto import fingerprint
 
 BASE_URL = "https://ttdopen.ctrip.com/api"
-PRICES, STOCK, NOTICES = "/product/price.do", "/product/stock.do", "/order/notice.do"
+PRICES, STOCK, NOTICES = "product/price.do", "product/stock.do", "order/notice.do"
 _PUSHED = {
     Capability.PRICES: (PRICES, "DatePriceModify", "prices"),
     Capability.AVAILABILITY: (STOCK, "DateInventoryModify", "inventorys"),

@@ -13,15 +13,14 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales.refund_requests import RefundHandler
-from server.channels import ttd_messages, ttd_rows
+from server.channels import ttd_answers, ttd_messages, ttd_rows
+from server.channels.ttd_answers import ItemState, OrderStanding
 from server.channels.ttd_messages import (
     CancelledItem,
-    ItemState,
-    OrderStanding,
     TtdCancellation,
     TtdOrder,
 )
-from server.channels.ttd_rows import CANCELLED, SOLD, TtdRow, TtdSeals
+from server.channels.ttd_rows import CANCELLED, TtdRow, TtdSeals
 from server.channels.ttd_sales import locked
 from server.channels.ttd_wire import ResultCode, TtdRefusal
 from server.identity.callers import Traveller
@@ -69,7 +68,7 @@ class TtdCancels:
             await self._give_back(tx, row, asked, now=now)
             answer = orjson.dumps(
                 {
-                    "supplierConfirmType": ttd_messages.CONFIRMED,
+                    "supplierConfirmType": ttd_answers.CONFIRMED,
                     "items": [{"itemId": each.item_id} for each in asked.items],
                 }
             )
@@ -93,8 +92,8 @@ class TtdCancels:
             items = await item_states(tx, row, self._seals.order(row))
         standing = OrderStanding(bool(row.item_ids), row.state == CANCELLED, row.is_direct)
         return {
-            **ttd_messages.ids(row.ota_order_id, row.supplier_order_id),
-            "items": [ttd_messages.shown(each, standing) for each in items],
+            **ttd_answers.ids(row.ota_order_id, row.supplier_order_id),
+            "items": [ttd_answers.shown(each, standing) for each in items],
         }
 
     async def edit(self, channel_code: str, content: dict[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,4 @@ ttd_orders = Table(
 _o = ttd_orders.c
 Index("uq_ttd_orders_sequence_id", _o.channel_code, _o.sequence_id, unique=True)
 Index("uq_ttd_orders_order_id", _o.order_id, unique=True)
-Index(
-    "ix_ttd_orders_sold", _o.channel_code, _o.last_day, postgresql_where=_o.state == "SOLD"
-)
+Index("ix_ttd_orders_sold", _o.channel_code, _o.last_day, postgresql_where=_o.state == "SOLD")

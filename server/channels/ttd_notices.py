@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.channels import ttd_messages, ttd_rows
+from server.channels import ttd_answers, ttd_rows
 from server.channels.connecting import ChannelClients
 from server.channels.ctrip_ttd import notice
 from server.channels.facts import ChannelCallError, FailureKind
@@ -99,8 +99,8 @@ class TtdNotices:
             await self._db.in_transaction(task.done)
             return None
         content = {
-            **ttd_messages.ids(ota_order_id, found[0].supplier_order_id),
-            "items": [ttd_messages.consumed(each) for each in items],
+            **ttd_answers.ids(ota_order_id, found[0].supplier_order_id),
+            "items": [ttd_answers.consumed(each) for each in items],
         }
         return await self._send(task, channel_code, "OrderConsumedNotice", content)
 

@@ -145,7 +145,7 @@ def _parsed(item: dict[str, Any]) -> TtdItem:
     )
 
 
-def add(  # noqa: PLR0913 - a row
+def add(
     *,
     channel_code: str,
     order: TtdOrder,
@@ -186,4 +186,3 @@ def note_uses(*, since: date, limit: int, now: datetime) -> Command[UsedOrder]:
     that is new, of which Ctrip is to be notified.
     """
     return _NOTE_USES(now, since, limit)
-

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.channels import ttd_messages, ttd_rows
+from server.channels import ttd_answers, ttd_messages, ttd_rows
 from server.channels.booking_orders import CUSTOMERS
 from server.channels.ttd_messages import TtdItem, TtdOrder, TtdPayment
 from server.channels.ttd_offers import Wanted, phone_of, refusal, wanted_of
@@ -61,7 +61,7 @@ class TtdSales:
                 raise TtdRefusal(
                     ResultCode.NO_STOCK, f"{item.day}: {quantity} are left of {item.plu}"
                 )
-        return {"items": ttd_messages.left(list(zip(order.items, left, strict=True)))}
+        return {"items": ttd_answers.left(list(zip(order.items, left, strict=True)))}
 
     async def create(
         self, channel_code: str, content: dict[str, Any], *, is_direct: bool
@@ -76,8 +76,8 @@ class TtdSales:
         if is_direct and row.state != SOLD:
             ids = [(each.plu, each.item_id or each.plu) for each in order.items]
             row = await self._paid(row, TtdPayment("", order.ota_order_id, tuple(ids)))
-        left = ttd_messages.left(list(zip(order.items, row.left_then, strict=True)))
-        ids_ = ttd_messages.ids(row.ota_order_id, row.supplier_order_id)
+        left = ttd_answers.left(list(zip(order.items, row.left_then, strict=True)))
+        ids_ = ttd_answers.ids(row.ota_order_id, row.supplier_order_id)
         if not is_direct:
             return {**ids_, "items": left}
         return {**self._sold(row), "items": left}
@@ -110,14 +110,14 @@ class TtdSales:
             return row
 
         row = await self._db.in_transaction(work)
-        return ttd_messages.ids(row.ota_order_id, row.supplier_order_id)
+        return ttd_answers.ids(row.ota_order_id, row.supplier_order_id)
 
     def _sold(self, row: TtdRow) -> dict[str, Any]:
         code, qr_text = row.supplier_order_id, self._seals.voucher(row)
         return {
-            **ttd_messages.ids(row.ota_order_id, code),
-            "supplierConfirmType": ttd_messages.CONFIRMED,
-            **ttd_messages.voucher(row.item_ids, code, qr_text),
+            **ttd_answers.ids(row.ota_order_id, code),
+            "supplierConfirmType": ttd_answers.CONFIRMED,
+            **ttd_answers.voucher(row.item_ids, code, qr_text),
         }
 
     async def _left(self, wanted: Wanted) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from server.channels import call_log, ttd_messages, ttd_wire
+from server.channels import call_log, ttd_answers, ttd_messages, ttd_wire
 from server.channels.calling import OK, CallRecord
 from server.channels.connecting import ChannelClients
 from server.channels.ctrip_ttd import CtripTtdCodec
@@ -118,9 +118,9 @@ class TtdService:
     async def _pending(self, channel_code: str, call: TtdCall) -> dict[str, Any]:
         kept = ttd_messages.without_more_than_ids(call.content)
         await self._notices.later(channel_code, call.service, kept, clock.now())
-        return {"otaOrderId": kept["otaOrderId"], "supplierConfirmType": ttd_messages.PENDING}
+        return {"otaOrderId": kept["otaOrderId"], "supplierConfirmType": ttd_answers.PENDING}
 
-    async def _note(  # noqa: PLR0913, PLR0917 - a row of the log
+    async def _note(  # noqa: PLR0917 - a row of the log
         self,
         channel_code: str,
         service: str,

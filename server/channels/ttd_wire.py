@@ -140,12 +140,12 @@ def unseal(text: str, keys: TtdKeys) -> bytes:
     return unpadder.update(padded) + unpadder.finalize()
 
 
-def signature(  # noqa: PLR0913, PLR0917 - what is signed, in the order in which it is
+def signature(  # noqa: PLR0917 - what is signed, in the order in which it is
     account_id: str, service: str, request_time: str, body: str, version: str, sign_key: str
 ) -> str:
     """What proves a call."""
     signed = account_id + service + request_time + body + version + sign_key
-    return hashlib.md5(signed.encode(), usedforsecurity=False).hexdigest()
+    return hashlib.md5(signed.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
 
 
 def request(service: str, plain: bytes, keys: TtdKeys, unix_seconds: int) -> bytes:

@@ -17,6 +17,7 @@ import server.aftersales.disruption_models
 import server.audit.models
 import server.catalog.models
 import server.channels.models
+import server.channels.ttd_models
 import server.gtfs.models
 import server.identity.models
 import server.notifications.models

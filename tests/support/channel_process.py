@@ -99,7 +99,11 @@ class PushingProcess:
 
     async def run(self, kind: str, key: str) -> Postpone | None:
         """Does a task that nobody has asked for."""
-        return await self.kinds()[kind].handle(_Asked(kind, key))
+        return await self.run_with(kind, key, {})
+
+    async def run_with(self, kind: str, key: str, payload: dict[str, Any]) -> Postpone | None:
+        """The same, of one that was asked for with more than its key."""
+        return await self.kinds()[kind].handle(_Asked(kind, key, payload))
 
     def kinds(self) -> dict[str, TaskKind]:
         """The tasks of it."""
@@ -137,10 +141,10 @@ class PushingProcess:
 class _Asked(Task):
     """A task in hand that ends without a row."""
 
-    def __init__(self, kind: str, key: str) -> None:
+    def __init__(self, kind: str, key: str, payload: dict[str, Any]) -> None:
         now = datetime.now(UTC)
         super().__init__(
-            *(None, kind, key, {}, 1, now, now),  # type: ignore[arg-type]
+            *(None, kind, key, payload, 1, now, now),  # type: ignore[arg-type]
             now=lambda: datetime.now(UTC),
         )
 

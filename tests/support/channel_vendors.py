@@ -43,6 +43,7 @@ class SimulatedChannels:
         """As it was at the start; keys stay."""
         self.simulator.switch(**Switches(**self._given).model_dump())
         self.simulator.books.forget()
+        self.simulator.ttd.forget()
 
     def book(self, vendor: str, content: dict[str, Any], at: float) -> None:
         """A customer books, at a time in Unix seconds."""

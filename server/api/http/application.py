@@ -118,7 +118,6 @@ Admit = Callable[[str, Metadata, str], Awaitable[None]]
 """Path of a method, metadata of a call, and where its caller is."""
 
 
-
 class Door(Protocol):
     """An application for some paths."""
 
@@ -143,7 +142,7 @@ class _Refused(Exception):  # noqa: N818
         self.headers = headers
 
 
-def gateway(
+def gateway(  # noqa: PLR0913 - what each path needs
     services: Iterable[ServiceDescriptor],
     server: InProcessServer,
     *,

@@ -23,6 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from tools.dev.channel_simulator.books import WORDS, Books
 from tools.dev.channel_simulator.switches import VENDORS, Switches
+from tools.dev.channel_simulator.ttd import CtripTtd
 from tools.dev.channel_simulator.vendors import (
     KINDS,
     Call,
@@ -66,6 +67,7 @@ class ChannelSimulator:
 
     Attributes:
         url: where it is, once it is started.
+        ttd: Ctrip's attractions channel, which calls us, and is called.
     """
 
     url: str
@@ -77,6 +79,7 @@ class ChannelSimulator:
         self.vendors: dict[str, SimulatedVendor] = {
             kind.name: kind(self.books, self.switches, self._now, keys[kind.name]) for kind in KINDS
         }
+        self.ttd = CtripTtd(folder)
         self._folder = folder
         self._serving: asyncio.Task[None]
 
@@ -148,6 +151,7 @@ class ChannelSimulator:
         return Starlette(
             routes=[
                 *routes,
+                *self.ttd.routes(),
                 Route("/simulator", self._show, methods=["GET"]),
                 Route("/simulator/switches", self._switches, methods=["GET", "PUT"]),
                 Route("/simulator/{vendor}/{what}", self._see, methods=["GET"]),
