@@ -45,7 +45,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["channel_code"],
             ["channels.channel_code"],
-            name=op.f("fk_ttd_orders_channel_code_channels"),
+            name=op.f("fk_ttd_orders_channel_code"),
         ),
         sa.PrimaryKeyConstraint("channel_code", "ota_order_id", name=op.f("pk_ttd_orders")),
         postgresql_with={"fillfactor": 70},

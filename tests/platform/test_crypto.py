@@ -139,6 +139,7 @@ def test_each_purpose_has_a_key_of_its_own() -> None:
 FORMS_OF_THEIR_OWN = {
     "channels/ctrip.py",
     "channels/expedia.py",
+    "channels/ttd_wire.py",
     "partners/statement_rules.py",
     "platform/crypto.py",
     "tickets/qr.py",
