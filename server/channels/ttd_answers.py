@@ -27,7 +27,7 @@ class ItemState(NamedTuple):
     is_expired: bool = False
 
 
-class OrderStanding(NamedTuple):
+class TtdStanding(NamedTuple):
     """What of an order says how its items stand."""
 
     is_paid: bool
@@ -35,7 +35,7 @@ class OrderStanding(NamedTuple):
     is_direct: bool
 
 
-def item_status(item: ItemState, order: OrderStanding) -> int:
+def item_status(item: ItemState, order: TtdStanding) -> int:
     """The protocol's `orderStatus` of an item."""
     if not order.is_paid:
         return 14 if order.is_cancelled else 11
@@ -77,7 +77,7 @@ def voucher(item_ids: Sequence[str], code: str, qr_text: str) -> dict[str, Any]:
     }
 
 
-def shown(item: ItemState, order: OrderStanding) -> dict[str, Any]:
+def shown(item: ItemState, order: TtdStanding) -> dict[str, Any]:
     """An item in the answer to QueryOrder; without a payment Ctrip has no id for it, which is 0."""
     day = item.day.isoformat()
     return {

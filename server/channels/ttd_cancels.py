@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales.refund_requests import RefundHandler
 from server.channels import ttd_answers, ttd_messages, ttd_rows
-from server.channels.ttd_answers import ItemState, OrderStanding
+from server.channels.ttd_answers import ItemState, TtdStanding
 from server.channels.ttd_messages import (
     CancelledItem,
     TtdCancellation,
@@ -90,7 +90,7 @@ class TtdCancels:
                 raise TtdRefusal(ResultCode.QUERY_UNKNOWN_ORDER, "there is no such order")
             row = found[0]
             items = await item_states(tx, row, self._seals.order(row))
-        standing = OrderStanding(bool(row.item_ids), row.state == CANCELLED, row.is_direct)
+        standing = TtdStanding(bool(row.item_ids), row.state == CANCELLED, row.is_direct)
         return {
             **ttd_answers.ids(row.ota_order_id, row.supplier_order_id),
             "items": [ttd_answers.shown(each, standing) for each in items],

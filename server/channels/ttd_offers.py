@@ -35,7 +35,7 @@ REFUSALS = {
 """Why something cannot be sold, as the protocol says it."""
 
 
-class Wanted(NamedTuple):
+class WantedOrder(NamedTuple):
     """An order as ours would have it."""
 
     wishes: tuple[Wish, ...]
@@ -51,7 +51,7 @@ def refusal(error: DomainError) -> Exception:
 
 async def wanted_of(
     tx: AsyncConnection, prices: Prices, channel_code: str, order: TtdOrder, *, now: datetime
-) -> Wanted:
+) -> WantedOrder:
     """What is ordered, at prices that we stand by. Raises TtdRefusal."""
     listed = {each.item_id: each for each in await listings_of(tx, channel_code)}
     chosen: list[ChannelListing] = []
@@ -80,7 +80,7 @@ async def wanted_of(
             await _check_price(tx, listing, item, known)
     except DomainError as error:
         raise refusal(error) from None
-    return Wanted(tuple(wishes), tuple(people), priced)
+    return WantedOrder(tuple(wishes), tuple(people), priced)
 
 
 async def _check_price(

@@ -2,7 +2,8 @@
 
 An order is a traveller's, held by the function behind CreateOrder and paid on account, as bookings
 of other channels are. Its row is kept before anything is held, and says after each step how far it
-is: so whoever repeats a call goes on where a process died, and gets the first answer where none did.
+is: so whoever repeats a call goes on where a process died, and gets the first answer where none
+did.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.channels import ttd_answers, ttd_messages, ttd_rows
 from server.channels.booking_orders import CUSTOMERS
 from server.channels.ttd_messages import TtdItem, TtdOrder, TtdPayment
-from server.channels.ttd_offers import Wanted, phone_of, refusal, wanted_of
+from server.channels.ttd_offers import WantedOrder, phone_of, refusal, wanted_of
 from server.channels.ttd_rows import CANCELLED, HELD, RECEIVED, SOLD, TtdRow, TtdSeals
 from server.channels.ttd_wire import ResultCode, TtdRefusal
 from server.identity import travellers
@@ -120,7 +121,7 @@ class TtdSales:
             **ttd_answers.voucher(row.item_ids, code, qr_text),
         }
 
-    async def _left(self, wanted: Wanted) -> list[int]:
+    async def _left(self, wanted: WantedOrder) -> list[int]:
         types = [each.customer_type for each in wanted.passengers]
         try:
             quote = await self._holder.quote(wanted.wishes, types, ())

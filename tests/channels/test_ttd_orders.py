@@ -57,9 +57,9 @@ async def test_an_order_from_verification_to_use(ctrip: TtdProcess) -> None:
     tickets = await ctrip.tickets("A")
     assert await ctrip.redeem(tickets[0])
     assert await ctrip.standing("A") == [(7, 3, 1, 0)]
-    assert await ctrip.cancel("A", 3) == "2002"
+    assert await ctrip.cancel_part("A", 3) == "2002"
     assert await ctrip.standing("A") == [(7, 3, 1, 0)]
-    assert await ctrip.cancel("A", 0, cancelType=0) == "2002"
+    assert await ctrip.cancel_part("A", 0, cancelType=0) == "2002"
     assert [await ctrip.redeem(each) for each in tickets[1:]] == [True, True]
     assert await ctrip.standing("A") == [(8, 3, 3, 0)]
 
@@ -102,23 +102,23 @@ async def test_repeats_get_the_first_answer_and_other_content_none(ctrip: TtdPro
 async def test_exactly_so_many_are_cancelled(ctrip: TtdProcess) -> None:
     people = [{"name": "甲", "passengerId": "p1"}, {"name": "乙", "passengerId": "p2"}]
     await ctrip.sold("A", item(4), item(2, TODAY(), passengers=people))
-    assert await ctrip.cancel("A", 5) == "2004"
-    assert await ctrip.cancel("A", 3) == "0000"
+    assert await ctrip.cancel_part("A", 5) == "2004"
+    assert await ctrip.cancel_part("A", 3) == "0000"
     assert await ctrip.standing("A") == [(4, 4, 0, 3), (13, 2, 0, 0)]
     both = ctrip.cancellation("A", 1)
     both["items"].append({**both["items"][0], "itemId": "I-1"})
     assert (await ctrip.call("CancelOrder", both))[0] == "2004"
-    assert await ctrip.cancel("A", 1) == "0000"
+    assert await ctrip.cancel_part("A", 1) == "0000"
     assert await ctrip.standing("A") == [(5, 4, 0, 4), (13, 2, 0, 0)]
-    assert await ctrip.cancel("A", 1) == "2004"
+    assert await ctrip.cancel_part("A", 1) == "2004"
 
 
 async def test_what_the_policy_keeps_is_not_cancelled(ctrip: TtdProcess) -> None:
     await ctrip.change_policy(refund_tiers=[{"minutes_before": 1440, "percent": 80}])
     await ctrip.sold("A", item(1, TODAY()))
-    assert await ctrip.cancel("A", 1) == "2003"
+    assert await ctrip.cancel_part("A", 1) == "2003"
     await ctrip.sold("B", item(2, TODAY() + timedelta(days=3)))
-    assert await ctrip.cancel("B", 1) == "0000"
+    assert await ctrip.cancel_part("B", 1) == "0000"
     assert await ctrip.standing("A") == [(13, 1, 0, 0)]
 
 
@@ -126,18 +126,18 @@ async def test_passengers_are_cancelled_by_their_ids(ctrip: TtdProcess) -> None:
     people = [{"name": f"N{each}", "passengerId": f"p{each}"} for each in range(3)]
     await ctrip.sold("A", item(3, passengers=people))
     chosen = {"cancelType": 2, "passengers": [{"passengerId": "p1"}]}
-    assert await ctrip.cancel("A", 0, **chosen) == "0000"
+    assert await ctrip.cancel_part("A", 0, **chosen) == "0000"
     states = {each.passenger_index: each.state for each in await ctrip.tickets("A")}
     assert states[1] in {"REFUNDING", "REFUNDED"}
     assert (states[0], states[2]) == ("ACTIVE", "ACTIVE")
-    assert await ctrip.cancel("A", 0, **chosen) == "2004"
+    assert await ctrip.cancel_part("A", 0, **chosen) == "2004"
 
 
 async def test_what_is_not_paid_is_cancelled_once(ctrip: TtdProcess) -> None:
     await ctrip.left(PACKAGE_STOCK, 2)
     await ctrip.create("A", item(2))
     assert (await ctrip.create("B", item(1)))[0] == "1003"
-    assert await ctrip.cancel("A", 1) == "2102"
+    assert await ctrip.cancel_part("A", 1) == "2102"
     assert [await ctrip.cancel_held("A") for _ in range(2)] == ["0000", "0000"]
     assert await ctrip.standing("A") == [(14, 2, 0, 0)]
     assert (await ctrip.pay("A"))[0] == "1102"
@@ -314,7 +314,7 @@ async def test_cancellation_against_redemption(ctrip: TtdProcess) -> None:
         name = f"O-{each}"
         await ctrip.sold(name, item(1, TODAY()))
         (ticket,) = await ctrip.tickets(name)
-        cancelled, admitted = await asyncio.gather(ctrip.cancel(name, 1), ctrip.redeem(ticket))
+        cancelled, admitted = await asyncio.gather(ctrip.cancel_part(name, 1), ctrip.redeem(ticket))
         assert (cancelled, admitted) in {("0000", False), ("2002", True)}
 
 

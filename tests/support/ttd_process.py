@@ -137,7 +137,7 @@ class TtdProcess(BookingProcess):
         row = {"itemId": "I-1", "PLU": "P", "cancelType": 1, "quantity": quantity, **more}
         return {**said, "items": [row]}
 
-    async def cancel(self, ota_order_id: str, quantity: int, **more: Any) -> str:
+    async def cancel_part(self, ota_order_id: str, quantity: int, **more: Any) -> str:
         said = self.cancellation(ota_order_id, quantity, **more)
         return (await self.call("CancelOrder", said))[0]
 
