@@ -2,7 +2,7 @@
 change.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypedDict, TypeVar, Unpack, cast
@@ -70,6 +70,12 @@ class Records(Generic[T]):
         NOT_FOUND.
         """
         return await self._read(tx, name, self.query.with_for_update(of=self.key.table))
+
+    async def lock_all(self, tx: AsyncConnection, names: Collection[object]) -> dict[object, T]:
+        """As `lock`, those there are of several, by name."""
+        query = self.query.where(self.key.in_(names)).order_by(self.key)
+        rows = await tx.execute(query.with_for_update(of=self.key.table))
+        return {row[self.key.name]: self.record(**row) for row in rows.mappings()}
 
     async def lock_active(self, tx: AsyncConnection, name: object) -> T:
         """As `lock`. Raises NOT_FOUND, REVOKED, ARCHIVED."""

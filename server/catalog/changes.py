@@ -42,8 +42,9 @@ async def create(
     named = {row[key.name]: row for row in rows}
     if not rows:
         return
-    added = await tx.scalars(pg_insert(table).values(rows).on_conflict_do_nothing().returning(key))
-    for name in named.keys() - set(added):
+    adding = pg_insert(table).on_conflict_do_nothing().returning(key)
+    added = set(await tx.scalars(adding, rows))
+    for name in named.keys() - added:
         raise already_exists(resource, name)
     created = [
         AuditedChange(by["actor"], "create", resource, name, None, row)

@@ -5,7 +5,7 @@ transaction; what is refused is reported with its line.
 from collections import Counter
 from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,6 +26,10 @@ from server.platform.errors import DomainError, Reason
 
 MOST_REFUSED = 1_000
 """Lines of a report; how many more were refused is counted."""
+BROUGHT_AT_ONCE = 500
+"""Records of one savepoint: one a record costs the database the square of their number, since each
+locks the city of a stop anew.
+"""
 _PASSED_ON = {Reason.DATABASE_UNAVAILABLE, Reason.CONFLICT, Reason.DEADLINE_EXCEEDED}
 """Faults of the moment, not of a record."""
 
@@ -88,14 +92,38 @@ async def _bring(work: "_Work", file: CatalogueFile) -> None:
     by_noun = {noun.name: [each for each in file.records if each.noun is noun] for noun in NOUNS}
     for name, records in by_noun.items():
         seen: dict[str, int] = {}
-        for record in records:
-            await work.try_record(record, seen)
+        for begin in range(0, len(records), BROUGHT_AT_ONCE):
+            part = records[begin : begin + BROUGHT_AT_ONCE]
+            await work.bring([_read(record, seen) for record in part])
         if name == "timetables" and records:
             await timetables.make_departures(work.tx, work.by["now"])
     # what is archived goes last and from the end, since others could not be made of it
     for record, keeper, key in reversed(work.archived):
         assert keeper.archive is not None
-        await work.saved(record, keeper.archive(work.tx, key, **work.by))
+        if error := await work.saved(keeper.archive(work.tx, key, **work.by)):
+            work.report.refuse(*_of_error(record, error))
+
+
+class _Read(NamedTuple):
+    """A record as it was read: its values with the key among them, or what is wrong with them."""
+
+    record: FileRecord
+    key: Values
+    values: Values
+    faults: Sequence[RefusedLine]
+
+
+def _read(record: FileRecord, seen: dict[str, int]) -> _Read:
+    """Reads a record; `seen` are the lines of those before it, of the same noun."""
+    values, faults = _values(record)
+    if faults:
+        return _Read(record, {}, values, faults)
+    key = {name: values[name] for name in record.noun.key}
+    line = seen.setdefault("/".join(map(str, key.values())), record.line)
+    if line != record.line:
+        fault = f"stands in line {line} already; keep one of them"
+        faults = [_refused(record, record.noun.key[0], fault)]
+    return _Read(record, key, values, faults)
 
 
 @dataclass(slots=True)
@@ -107,38 +135,46 @@ class _Work:
     by: By
     archived: list[tuple[FileRecord, Keeper, Values]] = field(default_factory=list)
 
-    async def try_record(self, record: FileRecord, seen: dict[str, int]) -> None:
-        """Creates or changes what a record says, in a savepoint of its own."""
-        values, faults = _values(record)
-        if faults:
-            self.report.refuse(*faults)
+    async def bring(self, read: Sequence[_Read]) -> None:
+        """Creates or changes what records of one noun say, all that are valid in one savepoint; if
+        one of them is refused, each half anew, down to that one.
+        """
+        valid = [each for each in read if not each.faults]
+        outcomes: list[Counter[str]] = []
+        archived = len(self.archived)
+        error = await self.saved(self._keep(valid, outcomes)) if valid else None
+        if error and len(read) > 1:
+            del self.archived[archived:]
+            middle = len(read) // 2
+            await self.bring(read[:middle])
+            await self.bring(read[middle:])
             return
-        noun = record.noun
-        key = {name: values[name] for name in noun.key}
-        name = "/".join(map(str, key.values()))
-        if name in seen:
-            fault = f"stands in line {seen[name]} already; keep one of them"
-            self.report.refuse(_refused(record, noun.key[0], fault))
-            return
-        seen[name] = record.line
-        outcome: list[Counter[str]] = []
+        for each in read:
+            self.report.refuse(*each.faults)
+            if error:
+                self.report.refuse(*_of_error(each.record, error))
+        if not error:
+            for each, counter in zip(valid, outcomes, strict=True):
+                counter[each.record.noun.name] += 1
 
-        async def keep() -> None:
-            outcome.append(await self._keep(record, key, values))
+    async def _keep(self, valid: Sequence[_Read], outcomes: "list[Counter[str]]") -> None:
+        keeper = KEEPERS[valid[0].record.noun.name]
+        before = await keeper.find(self.tx, [each.key for each in valid])
+        new = [each for each, there in zip(valid, before, strict=True) if there is None]
+        if new:
+            complete = [_complete(each.record, each.values) for each in new]
+            await keeper.create(self.tx, complete, **self.by)
+        for each, there in zip(valid, before, strict=True):
+            if there is not None:
+                outcomes.append(await self._change(keeper, each, there))
+                continue
+            outcomes.append(self.report.created)
+            if each.values.get("state") == ARCHIVED:
+                self.archived.append((each.record, keeper, each.key))
 
-        await self.saved(record, keep())
-        for counter in outcome:
-            counter[noun.name] += 1
-
-    async def _keep(self, record: FileRecord, key: Values, values: Values) -> "Counter[str]":
-        tx, keeper = self.tx, KEEPERS[record.noun.name]
-        before = await keeper.find(tx, key)
-        if before is None:
-            await keeper.create(tx, _complete(record, values), **self.by)
-            if values.get("state") == ARCHIVED:
-                self.archived.append((record, keeper, key))
-            return self.report.created
-        state = before.get("state")
+    async def _change(self, keeper: Keeper, read: _Read, before: Values) -> "Counter[str]":
+        record, key, values, _ = read
+        tx, state = self.tx, before.get("state")
         wanted = values.get("state", state)
         changed = _changed(before, values, key)
         for name in sorted(keeper.fixed & changed.keys()):
@@ -155,15 +191,16 @@ class _Work:
         is_same = not changed and wanted == state
         return self.report.unchanged if is_same else self.report.updated
 
-    async def saved(self, record: FileRecord, work: Awaitable[object]) -> None:
-        """Does the work, or none of it, and reports why not."""
+    async def saved(self, work: Awaitable[object]) -> DomainError | None:
+        """Does the work, or none of it: then why not."""
         try:
             async with self.tx.begin_nested():
                 await work
         except DomainError as error:
             if error.reason in _PASSED_ON:
                 raise
-            self.report.refuse(*_of_error(record, error))
+            return error
+        return None
 
 
 def _changed(before: Values, values: Values, key: Values) -> Values:

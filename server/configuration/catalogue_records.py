@@ -4,7 +4,7 @@ Everything goes through the functions of the nouns, which check, audit and annou
 calls.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any, Unpack, cast
@@ -27,24 +27,26 @@ from server.catalog.rules import MOST_TOTAL
 from server.catalog.templates import EntitlementTemplate
 from server.catalog.timetables import Timetable
 from server.configuration.catalogue_nouns import written_weekdays
-from server.platform.errors import DomainError, Reason, invalid
+from server.platform.errors import invalid
 from server.stock.ids import DIRECT, stock_id
 from server.stock.models import stocks
 
 Values = dict[str, Any]
 Read = Callable[[AsyncConnection], Awaitable[list[Values]]]
+Find = Callable[[AsyncConnection, Sequence[Values]], Awaitable[list[Values | None]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Keeper:
     """How a noun's records are kept.
 
-    `read` gives all of them, `find` one by its key, both as files have them. `fixed` are fields
-    that stay as they were created. `archive` and `unarchive` are None of what has no state.
+    `read` gives all of them, `find` those of these keys, None for what is not there, both as files
+    have them; `create` adds several. `fixed` are fields that stay as they were created. `archive`
+    and `unarchive` are None of what has no state.
     """
 
     read: Read
-    find: Callable[..., Awaitable[Values | None]]
+    find: Find
     create: Callable[..., Awaitable[object]]
     update: Callable[..., Awaitable[object]]
     archive: Callable[..., Awaitable[object]] | None = None
@@ -52,19 +54,15 @@ class Keeper:
     fixed: frozenset[str] = frozenset()
 
 
-def _of_records(records: Any, shown: Callable[[Any], Values]) -> tuple[Read, Any]:
+def _of_records(records: Any, shown: Callable[[Any], Values]) -> tuple[Read, Find]:
     async def read(tx: AsyncConnection) -> list[Values]:
         rows = (await tx.execute(records.query.order_by(records.key))).mappings()
         return [shown(records.record(**row)) for row in rows]
 
-    async def find(tx: AsyncConnection, key: Mapping[str, Any]) -> Values | None:
-        (name,) = key.values()
-        try:
-            return shown(await records.lock(tx, name))
-        except DomainError as error:
-            if error.reason is Reason.NOT_FOUND:
-                return None
-            raise
+    async def find(tx: AsyncConnection, keys: Sequence[Values]) -> list[Values | None]:
+        names = [name for key in keys for name in key.values()]
+        found = await records.lock_all(tx, names)
+        return [shown(found[name]) if name in found else None for name in names]
 
     return read, find
 
@@ -83,11 +81,27 @@ def _by_key(function: Callable[..., Awaitable[object]]) -> Callable[..., Awaitab
     return work
 
 
+def _each_found(find: Callable[..., Awaitable[Values | None]]) -> Find:
+    async def find_all(tx: AsyncConnection, keys: Sequence[Values]) -> list[Values | None]:
+        return [await find(tx, key) for key in keys]
+
+    return find_all
+
+
+def _each(create: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+    async def create_all(tx: AsyncConnection, new: Sequence[Any], **by: Any) -> None:
+        for each in new:
+            await create(tx, each, **by)
+
+    return create_all
+
+
 def _creating(
     record: Callable[..., Any], function: Callable[..., Awaitable[object]]
 ) -> Callable[..., Awaitable[object]]:
-    async def create(tx: AsyncConnection, values: Values, **by: Any) -> object:
-        return await function(tx, record(**values | {"state": "ACTIVE"}), **by)
+    async def create(tx: AsyncConnection, new: Sequence[Values], **by: Any) -> object:
+        made = [record(**values | {"state": "ACTIVE"}) for values in new]
+        return await function(tx, made, **by)
 
     return create
 
@@ -124,11 +138,6 @@ def _product_values(product: products.Product) -> Values:
     return values
 
 
-async def _with_total(tx: AsyncConnection, values: Values) -> Values:
-    this = stocks.c.stock_id == stock_id(values["product_id"], DIRECT)
-    return values | {"direct_total": await tx.scalar(select(stocks.c.total).where(this))}
-
-
 async def _read_products(tx: AsyncConnection) -> list[Values]:
     read, _ = _of_records(products.PRODUCTS, _product_values)
     query = select(stocks.c.product_id, stocks.c.total).where(
@@ -139,10 +148,13 @@ async def _read_products(tx: AsyncConnection) -> list[Values]:
     return [each | {"direct_total": totals.get(each["product_id"])} for each in await read(tx)]
 
 
-async def _find_product(tx: AsyncConnection, key: Mapping[str, Any]) -> Values | None:
+async def _find_products(tx: AsyncConnection, keys: Sequence[Values]) -> list[Values | None]:
     _, find = _of_records(products.PRODUCTS, _product_values)
-    found = await find(tx, key)
-    return await _with_total(tx, found) if found else None
+    found = await find(tx, keys)
+    ids = [stock_id(each["product_id"], DIRECT) for each in found if each]
+    query = select(stocks.c.product_id, stocks.c.total).where(stocks.c.stock_id.in_(ids))
+    totals = {row.product_id: row.total for row in await tx.execute(query)}
+    return [each and each | {"direct_total": totals.get(each["product_id"])} for each in found]
 
 
 async def _create_product(tx: AsyncConnection, values: Values, **by: Unpack[By]) -> None:
@@ -274,33 +286,35 @@ async def _create_calendar(tx: AsyncConnection, values: Values, **by: Unpack[By]
 KEEPERS: Mapping[str, Keeper] = {
     "calendars": Keeper(
         *_of_records(holidays.CALENDARS, _calendar_values),
-        _create_calendar,
+        _each(_create_calendar),
         _by_key(holidays.update_calendar),
     ),
-    "holiday_years": Keeper(_read_years, _find_year, _create_year, _update_year),
-    "holidays": Keeper(_read_days, _find_day, _create_day, _update_day),
+    "holiday_years": Keeper(
+        _read_years, _each_found(_find_year), _each(_create_year), _update_year
+    ),
+    "holidays": Keeper(_read_days, _each_found(_find_day), _each(_create_day), _update_day),
     "cities": _kept(
         cities.CITIES,
         City,
-        (cities.create_city, cities.update_city, cities.archive_city, cities.unarchive_city),
+        (cities.create_cities, cities.update_city, cities.archive_city, cities.unarchive_city),
     ),
     "stops": _kept(
         cities.STOPS,
         Stop,
-        (cities.create_stop, cities.update_stop, cities.archive_stop, cities.unarchive_stop),
+        (cities.create_stops, cities.update_stop, cities.archive_stop, cities.unarchive_stop),
     ),
     "entitlement_templates": _kept(
         templates.TEMPLATES,
         EntitlementTemplate,
         (
-            *(templates.create_template, templates.update_template),
+            *(_each(templates.create_template), templates.update_template),
             *(templates.archive_template, templates.unarchive_template),
         ),
     ),
     "products": Keeper(
         _read_products,
-        _find_product,
-        _create_product,
+        _find_products,
+        _each(_create_product),
         _update_product,
         _by_key(products.archive_product),
         _by_key(products.unarchive_product),
@@ -309,21 +323,24 @@ KEEPERS: Mapping[str, Keeper] = {
     "routes": _kept(
         routes.ROUTES,
         Route,
-        (routes.create_route, routes.update_route, routes.archive_route, routes.unarchive_route),
+        (
+            *(_each(routes.create_route), routes.update_route),
+            *(routes.archive_route, routes.unarchive_route),
+        ),
         fixed=frozenset({"product_id"}),
     ),
     "timetables": _kept(
         timetables.TIMETABLES,
         Timetable,
         (
-            *(timetables.add_timetable, timetables.change_timetable),
+            *(_each(timetables.add_timetable), timetables.change_timetable),
             *(timetables.archive_timetable, timetables.unarchive_timetable),
         ),
         fixed=frozenset({"route_id"}),
     ),
     "promotions": Keeper(
         *_of_records(promotions.PROMOTIONS, _promotion_values),
-        _create_promotion,
+        _each(_create_promotion),
         _update_promotion,
         _by_key(promotions.archive_promotion),
         _by_key(promotions.unarchive_promotion),

@@ -203,21 +203,25 @@ class _Import:
 
     async def _stops(self) -> None:
         taken = set(await self._tx.scalars(select(stop_rows.c.stop_code)))
+        known = self._known[STOP]
+        codes = [known[feed_id].our_id for feed_id in self._plan.stops if feed_id in known]
+        before = await STOPS.lock_all(self._tx, codes)
+        new: dict[str, Stop] = {}
         for feed_id, planned in sorted(self._plan.stops.items()):
-            known = self._known[STOP].get(feed_id)
-            if known:
-                code = known.our_id
-                await self._update_stop(code, planned)
+            if feed_id in known:
+                code = known[feed_id].our_id
+                await self._update_stop(before[code], planned)
             else:
                 code = _stop_code(self._terms.feed_name, feed_id, taken)
                 taken.add(code)
-                await cities.create_stops(self._tx, [Stop(code, *planned[1:])], **self._by)
-                await self._keep(STOP, feed_id, code, "")
+                new[feed_id] = Stop(code, *planned[1:])
                 self._counted("stops", "created")
             self._stop_codes[feed_id] = code
+        await cities.create_stops(self._tx, list(new.values()), **self._by)
+        await self._keep(STOP, {key: _Known(stop.stop_code, "") for key, stop in new.items()})
 
-    async def _update_stop(self, code: str, planned: PlannedStop) -> None:
-        before = await STOPS.lock(self._tx, code)
+    async def _update_stop(self, before: Stop, planned: PlannedStop) -> None:
+        code = before.stop_code
         if before.state == ARCHIVED:
             before = await cities.unarchive_stop(self._tx, code, **self._by)
         values = _others(before, planned._asdict())
@@ -241,7 +245,7 @@ class _Import:
                 continue
             last += 1
             await routes.create_route(self._tx, self._route(last, planned), **self._by)
-            await self._keep(ROUTE, feed_id, str(last), planned.feed_route_id)
+            await self._keep(ROUTE, {feed_id: _Known(str(last), planned.feed_route_id)})
             self._counted("routes", "created")
             self._route_ids[feed_id] = last
 
@@ -324,7 +328,7 @@ class _Import:
             sold = await self._give_up(before, keep=())
             if planned and sold:
                 key = f"{feed_id}{RETIRED}{before.timetable_id}"
-                await self._keep(TIMETABLE, key, known.our_id, known.feed_route_id)
+                await self._keep(TIMETABLE, {key: known})
             if sold:
                 self._kept.setdefault(start, set()).update(sold)
             if not sold and RETIRED in variant:
@@ -365,6 +369,7 @@ class _Import:
     async def _timetables(self) -> None:
         last = await self._tx.scalar(select(func.max(timetable_rows.c.timetable_id))) or 0
         new: list[Timetable] = []
+        kept: dict[str, _Known] = {}
         for feed_id, planned in sorted(self._plan.timetables.items()):
             days = set(planned.days) - self._kept.get(feed_id.rpartition("@")[0], set())
             if not days:
@@ -380,10 +385,11 @@ class _Import:
             if last > MOST_TIMETABLE_ID:
                 raise invalid("archive", "there are no numbers of timetables left for it")
             new.append(self._timetable(last, route_id, planned, days))
-            await self._keep(TIMETABLE, feed_id, str(last), planned.feed_route_id)
+            kept[feed_id] = _Known(str(last), planned.feed_route_id)
             self._timetable_ids[feed_id] = last
             self._counted("timetables", "created")
         await timetables.create_timetables(self._tx, new, **self._by)
+        await self._keep(TIMETABLE, kept)
 
     async def _update_timetable(
         self, before: Timetable, planned: PlannedTimetable, days: set[date]
@@ -484,13 +490,17 @@ class _Import:
     def _counted(self, kind: str, what: str) -> None:
         self._report.objects[kind, what] += 1
 
-    async def _keep(self, kind: str, feed_id: str, our_id: str, feed_route_id: str) -> None:
-        row = {"our_id": our_id, "feed_route_id": feed_route_id}
-        named = {"feed_name": self._terms.feed_name, "kind": kind, "feed_id": feed_id}
-        statement = pg_insert(gtfs_ids).values(**named, **row)
-        await self._tx.execute(
-            statement.on_conflict_do_update(index_elements=list(named), set_=row)
+    async def _keep(self, kind: str, known: Mapping[str, _Known]) -> None:
+        """Keeps which of ours each is, by the ids of the feed."""
+        named = {"feed_name": self._terms.feed_name, "kind": kind}
+        rows = [{**named, "feed_id": key, **ours._asdict()} for key, ours in known.items()]
+        adding = pg_insert(gtfs_ids)
+        adding = adding.on_conflict_do_update(
+            index_elements=[*named, "feed_id"],
+            set_={name: adding.excluded[name] for name in _Known._fields},
         )
+        if rows:
+            await self._tx.execute(adding, rows)
 
     async def _forget(self, kind: str, feed_id: str) -> None:
         await self._tx.execute(

@@ -5,6 +5,7 @@ nothing, what is refused is reported by line, and spreadsheet programs are under
 import io
 import zipfile
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +24,7 @@ from server.catalog.cities import (
 )
 from server.catalog.holiday_tables import load_shipped
 from server.catalog.models import cities
-from server.configuration import catalogue_files
+from server.configuration import catalogue_files, catalogue_import
 from server.configuration.catalogue_files import FileRefused, RefusedLine, read, read_folder
 from server.configuration.catalogue_import import ImportReport, import_catalogue
 from server.configuration.catalogue_records import read_catalogue
@@ -136,6 +137,50 @@ async def test_what_is_exported_makes_the_same_catalogue(
     again = await bring(empty, content)
     assert (again.created, again.updated, again.applied) == ({}, {}, False)
     assert await scalar(empty, select(func.count()).select_from(audit_events)) == audited
+
+
+async def test_records_brought_together_are_refused_as_one_by_one(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same report line by line, and the same kept, however many are brought at once. Seen red
+    with the second half of a part that is refused left out.
+    """
+    texts = {
+        "ONE-1": ("HKG", "Pier 1", "ACTIVE"),
+        "TWO-1": ("XXX", "No city", "ACTIVE"),
+        "bad": ("HKG", "Bad code", "ACTIVE"),
+        "ONE-2": ("HKG", "Pier 2", "ACTIVE"),
+        "ONE-3": ("HKG", "Gone", "ARCHIVED"),
+        "TWO-2": ("YYY", "No city", "ARCHIVED"),
+        "ONE-4": ("HKG", "Pier 4", "ACTIVE"),
+    }
+    lines = [f"{code},{city},{name},码头,{state}" for code, (city, name, state) in texts.items()]
+    header = "stop_code,city_code,display_name_en,display_name_zh,state"
+    content = "\r\n".join([header, *lines, lines[0]]).encode()
+    reports = []
+    for at_once in (1, 2, 500):
+        monkeypatch.setattr(catalogue_import, "BROUGHT_AT_ONCE", at_once)
+        reports.append(await bring(db, content, "stops.csv", dry_run=True, keep_going=True))
+    together = await bring(db, content, "stops.csv", keep_going=True)
+    assert [replace(each, applied=True) for each in reports] == [together] * 3
+    refused = [(each.line, each.name, each.field) for each in together.refused]
+    assert refused == [
+        (3, "TWO-1", ""),
+        (4, "bad", "stop_code"),
+        (7, "TWO-2", ""),
+        (9, "ONE-1", "stop_code"),
+    ]
+    assert together.created == {"stops": 4}
+    states = {each["stop_code"]: each["state"] for each in (await records(db))["stops"]}
+    assert {code: states.get(code) for code in texts} == {
+        code: state if city == "HKG" and code != "bad" else None
+        for code, (city, _, state) in texts.items()
+    }
+    again = await bring(db, content, "stops.csv", keep_going=True)
+    assert (again.unchanged, again.refused) == ({"stops": 4}, together.refused)
+    async with db.transaction() as tx:
+        trail = select(func.count()).where(audit_events.c.name.in_(texts))
+        assert await tx.scalar(trail) == 5, "four made, one of them archived"
 
 
 async def test_each_refused_line_is_named_and_nothing_is_kept(db: Database) -> None:
