@@ -5,20 +5,29 @@ Whoever makes a ticket final calls `complete` in the same transaction, under the
 tickets; the redeem path sends the statements along with its own. (DOMAIN, States.)
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import events
 from server.orders.content import SHARED
-from server.orders.models import orders, ticket_sales
+from server.orders.models import orders
 from server.orders.orders import Order
 from server.platform import outbox
-from server.platform.statements import Command, Statement, run_together
+from server.platform.statements import Command, Statement, Transaction, run_together
 from server.stock import holds
 from server.stock.holds import Counterpart
+
+
+class _Place(NamedTuple):
+    order_id: int
+    item_index: int
+    passenger_index: int
+    seat_index: int | None
+
 
 _LOCK = Statement(
     """
@@ -71,6 +80,14 @@ SELECT order_id FROM moved WHERE state = 'CANCELLED'
     int,
 )
 
+_PLACES = Statement(
+    """
+SELECT order_id, item_index, passenger_index, seat_index FROM ticket_sales
+WHERE ticket_id = ANY($1::bigint[]) AND passenger_index <> $2::int
+""",
+    _Place,
+)
+
 
 def complete(actors: Mapping[int, str], *, now: datetime) -> tuple[Command[int], Command[int]]:
     """Moves those of the orders that are PAID and have no open ticket any more to COMPLETED or
@@ -102,30 +119,31 @@ def completing_later(order_id: int, mark: int, actor: str, now: datetime) -> out
 
 
 async def withdraw(
-    tx: AsyncConnection,
-    order: Order,
+    tx: Transaction,
+    of_tickets: Iterable[Order],
     ticket_ids: Collection[int],
     *,
     actor: str,
     now: datetime,
     successor: Counterpart | None = None,
 ) -> None:
-    """What follows when tickets of a locked order have become REFUNDED or CHANGED: all they took is
+    """What follows when tickets of locked orders have become REFUNDED or CHANGED: all they took is
     free again.
 
-    So is the cap of a promotion, and what it counts for the traveller, when the order is CANCELLED
+    So is the cap of a promotion, and what it counts for the traveller, when an order is CANCELLED
     by it. What the `successor` of a changed ticket takes too stays that one's. Locks stocks: call
     it last.
     """
-    _, cancelled = await run_together(tx, *complete({order.order_id: actor}, now=now))
-    query = select(
-        ticket_sales.c.item_index,
-        ticket_sales.c.passenger_index,
-        ticket_sales.c.seat_index,
-    ).where(ticket_sales.c.ticket_id.in_(ticket_ids), ticket_sales.c.passenger_index != SHARED)
-    whose = order.order_id, order.traveller_id
-    takes = order.content.caps(*whose) if cancelled else []
-    for item_index, passenger, seat_index in await tx.execute(query):
+    by_number = {order.order_id: order for order in of_tickets}
+    _, cancelled, places = await run_together(
+        tx,
+        *complete(dict.fromkeys(by_number, actor), now=now),
+        _PLACES(ticket_ids, SHARED),
+    )
+    over = [by_number[order_id] for order_id in cancelled]
+    takes = [cap for each in over for cap in each.content.caps(each.order_id, each.traveller_id)]
+    for order_id, item_index, passenger, seat_index in places:
+        order = by_number[order_id]
         item = order.content.items[item_index]
         (document,) = [place.document for place in item.places if place.passenger == passenger]
         takes.append(
@@ -135,13 +153,14 @@ async def withdraw(
                 () if seat_index is None else (seat_index,),
                 item.departure_id,
                 (document,) if document else (),
-                *whose,
+                order.order_id,
+                order.traveller_id,
                 offer_id=item.offer_id,
                 counterpart=successor,
                 other_stock_ids=item.other_stock_ids,
             )
         )
-    uses = order.uses if cancelled else []
+    uses = [use for each in over for use in each.uses]
     await holds.release(tx, takes, column="sold", now=now, uses=uses)
 
 

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from server.orders.event_feed import RECORDED
 from server.orders.rules import ORDER_MOVES
-from server.platform.statements import Command, Statement, run, run_together
+from server.platform.statements import Command, Statement, Transaction, run, run_together
 
 CREATED = "order.created"
 PAID = "order.paid"
@@ -97,7 +95,7 @@ FROM unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::big
 )
 
 
-async def record(tx: AsyncConnection, moves: Iterable[Move], *, now: datetime) -> None:
+async def record(tx: Transaction, moves: Iterable[Move], *, now: datetime) -> None:
     """Writes the moves, those of one order in the order they are given; locks the order rows, in
     the order of their ids.
 

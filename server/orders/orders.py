@@ -192,7 +192,7 @@ async def lock_order(tx: AsyncConnection, order_id: int) -> Order | None:
     return (await lock_orders(tx, [order_id])).get(order_id)
 
 
-async def lock_orders(tx: AsyncConnection, order_ids: Collection[int]) -> dict[int, Order]:
+async def lock_orders(tx: Transaction, order_ids: Collection[int]) -> dict[int, Order]:
     """`lock` of several, by number."""
     return {order.order_id: order for order in await run(tx, lock(order_ids))}
 

@@ -20,6 +20,7 @@ from server.orders.orders import find, state_refuses
 from server.orders.rules import order_qr_jti
 from server.orders.shared_tickets import shown_in
 from server.platform.errors import not_found
+from server.platform.statements import run
 from server.tickets import qr, tickets
 from server.tickets.models import tickets as ticket_rows
 from server.tickets.rules import (
@@ -119,7 +120,7 @@ async def _ticket(
     if not rotate:
         return await tickets.claims(tx, ticket_id, now=now)
     # the ticket's row first, as everybody locks who moves an order's tickets
-    await tickets.lock(tx, [ticket_id])
+    await run(tx, tickets.lock([ticket_id]))
     rotation = 0 if row.order_id is None else await _count_rotation(tx, row.order_id)
     return await tickets.rotate(
         tx, ticket_id, order_id=row.order_id, rotation=rotation, actor=actor, now=now

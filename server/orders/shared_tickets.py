@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, or_, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders.rules import WITHDRAWN
-from server.platform.statements import Statement, Transaction, run
+from server.platform.statements import Command, Statement, Transaction, run
 from server.tickets import tickets, validity
 from server.tickets.models import tickets as ticket_rows
 from server.tickets.validity import Validity
@@ -47,15 +47,17 @@ JOIN ticket_sales s ON s.ticket_id = t.ticket_id AND s.item_index = o.first_item
 narrowed to some of these.
 """
 
-_OF_TICKETS = text("""
-SELECT DISTINCT t.ticket_id, t.order_id
+_OF_TICKETS = Statement(
+    """
+SELECT m.ticket_id, t.ticket_id, t.order_id
 FROM ticket_sales m JOIN orders o ON o.order_id = m.order_id
 JOIN tickets t ON t.order_id = coalesce(o.first_order_id, o.order_id)
 JOIN ticket_sales s ON s.ticket_id = t.ticket_id AND s.passenger_index < 0
   AND s.item_index = coalesce(o.first_item_index, m.item_index)
-WHERE m.ticket_id = ANY(CAST(:ticket_ids AS bigint[]))
-ORDER BY t.ticket_id
-""")
+WHERE m.ticket_id = ANY($1::bigint[])
+""",
+    lambda member_id, *shared: (int(member_id), Shared(*shared)),
+)
 # of the order itself, and of the changes that began with it
 _MEMBERS = """
 SELECT w.ticket_id AS shared_id, t.ticket_id, t.state, t.valid_from_time, t.valid_until_time
@@ -85,11 +87,14 @@ WHERE state <> ALL($2::text[]) GROUP BY 1 ORDER BY 1
 """,  # noqa: S608 - our own
     Validity,
 )
-_OPEN = text("""
+_OPEN = Statement(
+    """
 SELECT ticket_id, order_id FROM tickets
-WHERE ticket_id = ANY(CAST(:ticket_ids AS bigint[])) AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
+WHERE ticket_id = ANY($1::bigint[]) AND state IN ('ACTIVE', 'PARTIALLY_REDEEMED')
 ORDER BY ticket_id
-""")
+""",
+    Shared,
+)
 
 
 def shown_in(order_id: int) -> ColumnElement[bool]:
@@ -101,15 +106,19 @@ def shown_in(order_id: int) -> ColumnElement[bool]:
     return or_(ticket_rows.c.order_id == order_id, ticket_rows.c.ticket_id.in_(shared_ids))
 
 
-async def lock(tx: AsyncConnection, ticket_ids: Collection[int]) -> list[Shared]:
+def shared_by(ticket_ids: Collection[int]) -> Command[tuple[int, Shared]] | None:
+    """What tickets share with others, by the number of each. Which these are never changes, so they
+    are found before the locks.
+    """
+    return _OF_TICKETS(ticket_ids) if ticket_ids else None
+
+
+async def lock(tx: Transaction, ticket_ids: Collection[int]) -> list[Shared]:
     """Locks tickets and what they share with others, in the order of their numbers; gives what they
     share.
-
-    Which these are never changes, so they are found before the locks.
     """
-    values = {"ticket_ids": _array(ticket_ids)}
-    shared = [Shared(*row) for row in await tx.execute(_OF_TICKETS, values)] if ticket_ids else []
-    await tickets.lock(tx, sorted({*ticket_ids, *(each.ticket_id for each in shared)}))
+    shared = sorted({each for _, each in await run(tx, shared_by(ticket_ids))})
+    await run(tx, tickets.lock({*ticket_ids, *(each.ticket_id for each in shared)}))
     return shared
 
 
@@ -122,9 +131,7 @@ async def members(tx: Transaction, shared_ids: Collection[int]) -> dict[int, lis
     return found
 
 
-async def follow(
-    tx: AsyncConnection, shared: Collection[Shared], *, actor: str, now: datetime
-) -> None:
+async def follow(tx: Transaction, shared: Collection[Shared], *, actor: str, now: datetime) -> None:
     """Makes locked shared tickets valid as long as the latest of their items' tickets, and
     records it.
     """
@@ -134,14 +141,13 @@ async def follow(
     await validity.follow(tx, wanted, actor=actor, now=now)
 
 
-async def left_over(tx: AsyncConnection, shared: Collection[Shared]) -> list[Shared]:
+async def left_over(tx: Transaction, shared: Collection[Shared]) -> list[Shared]:
     """Those of the locked shared tickets that can still be used though the last of their items'
     tickets is gone.
     """
     if not shared:
         return []
-    values = {"ticket_ids": _array([each.ticket_id for each in shared])}
-    still_open = [Shared(*row) for row in await tx.execute(_OPEN, values)]
+    still_open = await run(tx, _OPEN([each.ticket_id for each in shared]))
     found = await members(tx, [each.ticket_id for each in still_open])
     return [
         each
@@ -156,7 +162,3 @@ async def is_over(tx: AsyncConnection, ticket_id: int) -> bool:
     """
     found = (await members(tx, [ticket_id]))[ticket_id]
     return bool(found) and all(member.state in WITHDRAWN for member in found)
-
-
-def _array(numbers: Collection[int]) -> str:
-    return "{" + ",".join(map(str, numbers)) + "}"

@@ -45,7 +45,7 @@ async def block_ticket(
     """
     ticket_id = await _ticket_id(tx, ticket_code)
     chain = await changed_into(tx, ticket_id)
-    await lock(tx, sorted(chain))
+    await run(tx, lock(chain))
     if await changed_into(tx, ticket_id) != chain:
         raise LostRaceError
     columns = tickets.c.ticket_id, tickets.c.ticket_code, tickets.c.state, tickets.c.blocked

@@ -5,12 +5,14 @@ All of it concerns the ABNORMAL parts of a refund alone; whatever else it has wa
 be yet.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.payments import refund_outcomes, refund_rules, refund_sources, refunds
-from server.payments.refunds import Locked, Part, Refund
+from server.payments.refund_parts import Part
+from server.payments.refunds import Locked, Refund
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason, not_found
 from server.platform.statements import run
@@ -32,7 +34,7 @@ async def retry(
     REFUND_REFUSED for a refund in another state, or if WeChat takes on no more of its payments.
     """
     locked = await _lock_abnormal(tx, order_id, refund_no)
-    again = []
+    again: list[Part] = []
     paid = {(p.order_id, p.attempt): p for p in await refund_sources.payments_of(tx, order_id)}
     for part in locked.parts:
         if part.state != "ABNORMAL":
@@ -45,12 +47,11 @@ async def retry(
             continue
         if fresh:
             await refund_sources.draw(tx, [(*key, 0, 1)], now=now)
-        await refunds.move_part(tx, part, "PROCESSING", now=now, asked_count=number.attempt)
-        again.append(part.out_refund_no)
+        again.append(replace(part, state="PROCESSING", asked_count=number.attempt))
     if not again:
         raise refunds.used_up()
-    await refunds.ask_wechat(tx, again, now=now)
-    await refunds.conclude(tx, order_id, refund_no, actor=actor, now=now)
+    await refunds.move_parts(tx, locked, again, actor=actor, now=now)
+    await refunds.ask_wechat(tx, [part.out_refund_no for part in again], now=now)
     return await refunds.read(tx, order_id, refund_no)
 
 
@@ -69,10 +70,9 @@ async def settle_by_hand(
         raise refused(locked.refund, "PART_PROCESSING", "WeChat is at a part of it; wait for that")
     if not given and "SUCCEEDED" in states:
         raise refused(locked.refund, "PART_SUCCEEDED", "a part of it was given back")
-    for part in locked.parts:
-        if part.state == "ABNORMAL":
-            await refunds.move_part(tx, part, "SUCCEEDED" if given else "CLOSED", now=now)
-    await refunds.conclude(tx, order_id, refund_no, actor=actor, now=now)
+    state = "SUCCEEDED" if given else "CLOSED"
+    settled = [replace(part, state=state) for part in locked.parts if part.state == "ABNORMAL"]
+    await refunds.move_parts(tx, locked, settled, actor=actor, now=now)
     return await refunds.read(tx, order_id, refund_no)
 
 
@@ -100,14 +100,12 @@ async def begin_sending(
     part = _part_to_send(locked, out_refund_no, request)
     if part.state != "ABNORMAL":
         return part
-    await refunds.move_part(
-        tx, part, "PROCESSING", now=now, abnormal_account=account, abnormal_request=request
-    )
+    part = replace(part, state="PROCESSING", abnormal_account=account, abnormal_request=request)
+    await refunds.move_parts(tx, locked, [part], actor=actor, now=now)
     due = now + QUERY_AFTER
     await run(
         tx, outbox.enqueue(outbox.NewTask(refunds.QUERY, part.out_refund_no, {}, due), now=now)
     )
-    await refunds.conclude(tx, order_id, refund_no, actor=actor, now=now)
     return part
 
 
@@ -132,9 +130,8 @@ async def finish_sending(
     locked = await _lock(tx, order_id, refund_no)
     for found in locked.parts:
         if (found.out_refund_no, found.state) == (part.out_refund_no, "PROCESSING"):
-            before = {"abnormal_account": "", "abnormal_request": ""}
-            await refunds.move_part(tx, found, "ABNORMAL", now=now, **before)
-            await refunds.conclude(tx, order_id, refund_no, actor=actor, now=now)
+            before = replace(found, state="ABNORMAL", abnormal_account="", abnormal_request="")
+            await refunds.move_parts(tx, locked, [before], actor=actor, now=now)
     return await refunds.read(tx, order_id, refund_no)
 
 

@@ -93,7 +93,7 @@ async def hand_over(
             )
     await completion.withdraw(
         tx,
-        changed.order,
+        [changed.order],
         [changed.ticket_id],
         actor=actor,
         now=now,

@@ -6,9 +6,10 @@ once in a while. What is WeChat's may still not fit our orders: that is found wh
 (DOMAIN, Payment.)
 
 Orders are paid together, as nearly all are: notices that fit orders which wait for them share one
-transaction, each decided on its own. Whatever is not of this case (an order that changes a ticket
-or does not wait, a departure that is cancelled, a payment that does not fit) they leave as it is,
-to be handled alone. An order or a stock that somebody else has locked holds up none but its own
+transaction, each decided on its own. Notices of refunds are passed on to `refund_news`, which takes
+them in together. Whatever is not of these cases (an order that changes a ticket or does not wait, a
+departure that is cancelled, a payment that does not fit) they leave as it is, to be handled
+alone. An order or a stock that somebody else has locked holds up none but its own
 notices. If the transaction fails, all are handled alone.
 """
 
@@ -28,6 +29,8 @@ from server.orders.orders import Order
 from server.payments import payments, refund_outcomes, settlement
 from server.payments.payment_requests import configured
 from server.payments.payments import StoredNotice
+from server.payments.refund_news import RefundNews
+from server.payments.refund_outcomes import News
 from server.payments.rules import MERCHANT_MISMATCH, NOTICE_REFUSED, NOTICE_UNREADABLE
 from server.payments.settlement import PaidOrder, PaymentFacts, PaymentMade, Settlement
 from server.platform import outbox
@@ -160,7 +163,7 @@ class NoticeHandler:
 @dataclass(slots=True)
 class _PaidFacts:
     """The payments that notices say were made, by task, one of each order: another is handled after
-    it. What we know of them, and the leases that are held.
+    it. What we know of them, and the leases that are held; and what other notices say of refunds.
 
     `free_stocks` are the stocks that nobody else has locked, None where that was not asked. `paid`
     are the orders that are settled, and `tasks` theirs.
@@ -169,19 +172,25 @@ class _PaidFacts:
     made: dict[UUID, PaymentMade]
     known: PaymentFacts
     leased: set[UUID]
+    refunds: dict[UUID, WechatRefund]
     free_stocks: set[int] | None = None
     paid: list[PaidOrder] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
 
 
 class NoticeTasks:
-    """The handler of stored notices: those of payments together, all others one by one."""
+    """The handler of stored notices: those of payments together, and those of refunds; all others
+    one by one.
+    """
 
-    def __init__(self, db: Database, settlement: Settlement, client: WechatClient) -> None:
+    def __init__(
+        self, db: Database, settlement: Settlement, client: WechatClient, refund_news: RefundNews
+    ) -> None:
         self._db = db
         self._settlement = settlement
         self._client = client
-        self._workers: Batcher[Task, _PaidFacts, PaymentMade | None] = Batcher(
+        self._refund_news = refund_news
+        self._workers: Batcher[Task, _PaidFacts, PaymentMade | WechatRefund | None] = Batcher(
             db,
             Work(self._read, self._decide, self._write),
             batch=BATCH,
@@ -204,6 +213,9 @@ class NoticeTasks:
         except Exception:  # one of its batch is to blame: handled alone it fails alone
             log.exception("paid_orders.failed", notice_id=task.key)
             made = None
+        if isinstance(made, WechatRefund):
+            await self._refund_news.take_in(task, News(made.out_refund_no, made, is_notice=True))
+            return
         if made:
             task.is_settled = True
             settlement.count(made.transaction, "PAID")
@@ -222,10 +234,9 @@ class NoticeTasks:
         match notice.content:
             case Transaction(is_paid=True) as paid:
                 await self._settlement.payment_succeeded(tx, paid, now=task.now())
-            case WechatRefund() as refund if refund.merchant_id in ("", self._client.merchant_id):
-                number = refund.out_refund_no
+            case WechatRefund() as refund if self._is_ours(refund):
                 await refund_outcomes.settle_part(
-                    tx, number, refund, now=task.now(), is_notice=True
+                    tx, refund.out_refund_no, refund, now=task.now(), is_notice=True
                 )
             case WechatRefund() as refund:
                 facts = asdict(refund) | {"success_time": str(refund.success_time)}
@@ -246,13 +257,16 @@ class NoticeTasks:
         stored = await run(tx, payments.read_notices([task.key for task in tasks]))
         bodies = {notice.notice_id: notice.body for notice in stored}
         by_order: dict[int, tuple[Task, PaymentMade]] = {}
+        refunds: dict[UUID, WechatRefund] = {}
         for task in tasks:
-            made = self._open(bodies.get(task.key, b""))
-            if made:
-                by_order.setdefault(made.order_id, (task, made))
+            match self._open(bodies.get(task.key, b"")):
+                case PaymentMade() as made:
+                    by_order.setdefault(made.order_id, (task, made))
+                case WechatRefund() as refund:
+                    refunds[task.task_id] = refund
         named = list(by_order.values())
         if not named:
-            return _PaidFacts({}, PaymentFacts({}, {}, {}), set())
+            return _PaidFacts({}, PaymentFacts({}, {}, {}), set(), refunds)
         locked, departures, found, leased = await run_together(
             tx,
             *settlement.facts([made for _, made in named], skip_locked=True),
@@ -262,6 +276,7 @@ class NoticeTasks:
             {task.task_id: made for task, made in named},
             PaymentFacts.of(locked, departures, found),
             set(leased),
+            refunds,
         )
         if skip_locked:
             orders = [self._payable(task, facts) for task in tasks]
@@ -269,14 +284,20 @@ class NoticeTasks:
             facts.free_stocks = set(await run(tx, holds.lock_free(takes) if takes else None))
         return facts
 
-    def _open(self, body: bytes) -> PaymentMade | None:
+    def _open(self, body: bytes) -> PaymentMade | WechatRefund | None:
+        """What is handled with others; None if the notice is to be handled alone."""
         try:
             content = self._client.open_notice(body).content
         except ContentInvalidError:
             return None
+        if isinstance(content, WechatRefund):
+            return content if self._is_ours(content) else None
         if not isinstance(content, Transaction) or not content.is_paid:
             return None
         return PaymentMade.of(content)
+
+    def _is_ours(self, refund: WechatRefund) -> bool:
+        return refund.merchant_id in ("", self._client.merchant_id)
 
     def _payable(self, task: Task, facts: _PaidFacts) -> Order | None:
         """The order that a notice pays, if that is of the case that is settled together."""
@@ -288,14 +309,15 @@ class NoticeTasks:
             return None
         return order if self._settlement.judge(made, facts.known) == "WAITS" else None
 
-    def _decide(self, task: Task, facts: _PaidFacts) -> PaymentMade | None:
-        """The payment that pays its order; None if the notice is to be handled alone.
+    def _decide(self, task: Task, facts: _PaidFacts) -> PaymentMade | WechatRefund | None:
+        """The payment that pays its order, or what the notice says of a refund, which is yet to be
+        taken in; None if the notice is to be handled alone.
 
         Raises LockedError if somebody else has locked its order or a stock of it.
         """
         made = facts.made.get(task.task_id)
         if made is None:
-            return None
+            return facts.refunds.get(task.task_id)
         if made.order_id not in facts.known.orders and made.named in facts.known.payments:
             raise LockedError
         order = self._payable(task, facts)

@@ -20,7 +20,7 @@ from server.payments import rules
 from server.payments.models import payment_incidents, payments
 from server.platform import outbox
 from server.platform.errors import not_found
-from server.platform.statements import Command, Statement, run
+from server.platform.statements import Command, Statement, Transaction, run
 
 _INCIDENTS = UUID("6f0e5a3e-3c52-4d6e-9a58-1f6f1f5a2b11")
 """The namespace of their ids."""
@@ -129,6 +129,11 @@ ON CONFLICT DO NOTHING RETURNING notice_id
 _READ_NOTICES = Statement(
     "SELECT notice_id, body FROM notices WHERE notice_id = ANY($1::text[])", NoticeBody
 )
+
+_RECORD_INCIDENT = Statement("""
+INSERT INTO payment_incidents (incident_id, kind, order_id, facts, create_time)
+VALUES ($1::uuid, $2, $3::bigint, $4::jsonb, $5::timestamptz) ON CONFLICT DO NOTHING
+""")
 
 _PAYMENTS: Select[Any] = select(*[payments.c[name] for name in Payment.__dataclass_fields__])
 _FOUND: Select[Any] = select(*[payment_incidents.c[name] for name in Incident.__dataclass_fields__])
@@ -276,7 +281,7 @@ def read_notices(notice_ids: Collection[str]) -> Command[NoticeBody]:
 
 
 async def record_incident(
-    tx: AsyncConnection,
+    tx: Transaction,
     kind: str,
     order_id: int | None,
     facts: dict[str, Any],
@@ -289,17 +294,8 @@ async def record_incident(
     Of something that may happen again, and is then another, the time belongs to the facts.
     """
     content = orjson.dumps([kind, order_id, facts], option=orjson.OPT_SORT_KEYS)
-    await tx.execute(
-        insert(payment_incidents)
-        .values(
-            incident_id=uuid5(_INCIDENTS, content.decode()),
-            kind=kind,
-            order_id=order_id,
-            facts=facts,
-            create_time=now,
-        )
-        .on_conflict_do_nothing()
-    )
+    incident_id = uuid5(_INCIDENTS, content.decode())
+    await run(tx, _RECORD_INCIDENT(incident_id, kind, order_id, facts, now))
 
 
 async def incidents(

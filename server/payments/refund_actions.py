@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
 from server.audit.trail import AuditedChange, audit
-from server.payments import abnormal_refunds, refunds
-from server.payments.refunds import Part, Refund
+from server.payments import abnormal_refunds, refund_parts, refunds
+from server.payments.refund_parts import Part
+from server.payments.refunds import Refund
 from server.platform.crypto import digest
 from server.platform.database import Database
 from server.platform.errors import invalid, not_found
@@ -159,7 +160,7 @@ def _number(code: str) -> tuple[int, int]:
 async def _audit(
     tx: AsyncConnection, action: str, code: str, refund: Refund, comment: str, **by: Unpack[By]
 ) -> None:
-    parts = await refunds.parts_of(tx, [(refund.order_id, refund.refund_no)])
+    parts = await refund_parts.parts_of(tx, [(refund.order_id, refund.refund_no)])
     after = {
         "state": refund.state,
         "comment": comment,

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.payments import refund_rules
 from server.payments.refund_rules import Source
+from server.platform.statements import Statement, Transaction, run
 
 ON_ACCOUNT = 0
 """The attempt of what was paid on account: there is no payment of it."""
@@ -69,15 +69,19 @@ _READ_PAYMENTS = text(_PAYMENTS)
 _LOCK_PAYMENTS = text(f"{_PAYMENTS} FOR NO KEY UPDATE OF p")
 # the conditions, and the table's constraints, state once more that no more is given back than was
 # paid, and not more often than WeChat does
-_DRAW = text(f"""
+_DRAW = Statement(
+    f"""
 UPDATE payments p SET refunded_minor = p.refunded_minor + v.amount_minor,
-  refund_count = p.refund_count + v.refunds, update_time = :now
-FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-  AS v (order_id bigint, attempt int, amount_minor bigint, refunds int)
+  refund_count = p.refund_count + v.refunds, update_time = $1::timestamptz
+FROM unnest($2::bigint[], $3::int[], $4::bigint[], $5::int[])
+  AS v (order_id, attempt, amount_minor, refunds)
 WHERE p.order_id = v.order_id AND p.attempt = v.attempt AND p.state = 'SUCCEEDED'
   AND p.refunded_minor + v.amount_minor BETWEEN 0 AND p.amount_minor
   AND p.refund_count + v.refunds <= {refund_rules.MOST_REFUNDS}
-""")  # noqa: S608 - a number
+RETURNING p.order_id
+""",  # noqa: S608 - a number
+    int,
+)
 
 
 async def payments_of(tx: AsyncConnection, order_id: int, *, lock: bool = True) -> list[Paid]:
@@ -106,15 +110,13 @@ async def payments_of_all(
 
 
 async def draw(
-    tx: AsyncConnection, draws: Iterable[tuple[int, int, int, int]], *, now: datetime
+    tx: Transaction, draws: Iterable[tuple[int, int, int, int]], *, now: datetime
 ) -> None:
     """Counts what is given back of payments, as (order_id, attempt, amount, how many refunds WeChat
     is asked for).
 
     The amount is less than 0 if it is not given back after all.
     """
-    names = "order_id", "attempt", "amount_minor", "refunds"
-    rows = [dict(zip(names, draw, strict=True)) for draw in draws]
-    if rows:
-        drawn = await tx.execute(_DRAW, {"rows": orjson.dumps(rows).decode(), "now": now})
-        assert drawn.rowcount == len(rows), "not more, nor more often, than a payment gives back"
+    rows = list(draws)
+    drawn = await run(tx, _DRAW.of_rows(rows, now))
+    assert len(drawn) == len(rows), "not more, nor more often, than a payment gives back"

@@ -7,26 +7,26 @@ order tickets, orders, payments, stocks. When the last of an item's tickets is g
 shared ends with it.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Select, insert, select, tuple_, update
+from sqlalchemy import Select, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import completion, events, orders, shared_tickets
 from server.orders.orders import Order
 from server.orders.shared_tickets import Shared
-from server.payments import refund_rules, refund_sources
-from server.payments import rules as payment_rules
+from server.payments import refund_parts, refund_rules, refund_sources
 from server.payments.payments import record_incident
-from server.payments.refund_models import refund_parts, refunds
+from server.payments.refund_models import refunds
+from server.payments.refund_parts import Part
 from server.payments.refund_sources import Paid
 from server.platform import outbox
 from server.platform.errors import DomainError, Reason
-from server.platform.statements import Statement, run, run_together
+from server.platform.statements import Command, Statement, Transaction, run, run_together
 from server.stock import holds
 from server.tickets import tickets, validity
 
@@ -93,31 +93,6 @@ class Refund:
     settle_time: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What a refund gives back of one payment: WeChat's refund; the columns of
-    models.refund_parts.
-    """
-
-    payment_order_id: int
-    payment_attempt: int
-    out_refund_no: str
-    amount_minor: int
-    state: str
-    asked_count: int = 0
-    provider_refund_id: str = ""
-    provider_state: str = ""
-    provider_create_time: datetime | None = None
-    provider_success_time: datetime | None = None
-    abnormal_account: str = ""
-    abnormal_request: str = ""
-
-    @property
-    def out_trade_no(self) -> str:
-        """Our number of the payment."""
-        return payment_rules.out_trade_no(self.payment_order_id, self.payment_attempt)
-
-
 class _Created(NamedTuple):
     order_id: int
     refund_no: int
@@ -143,7 +118,20 @@ class Asked:
 
 
 _REFUNDS: Select[Any] = select(*[refunds.c[name] for name in Refund.__dataclass_fields__])
-_PARTS: Select[Any] = select(*[refund_parts.c[name] for name in Part.__dataclass_fields__])
+_READ = Statement(
+    f"""
+SELECT {", ".join(f"r.{name}" for name in Refund.__dataclass_fields__)}
+FROM unnest($1::bigint[], $2::int[]) AS v (order_id, refund_no)
+JOIN refunds r ON r.order_id = v.order_id AND r.refund_no = v.refund_no
+ORDER BY r.order_id, r.refund_no
+""",  # noqa: S608 - names of columns
+    lambda *row: _refund(row),
+)
+_MOVE = Statement("""
+UPDATE refunds r SET state = $1, settle_time = $2::timestamptz
+FROM unnest($3::bigint[], $4::int[]) AS v (order_id, refund_no)
+WHERE r.order_id = v.order_id AND r.refund_no = v.refund_no
+""")
 
 _CREATE = Statement(
     """
@@ -175,23 +163,21 @@ def refund_number(code: str) -> tuple[int, int] | None:
     return order_id, int(number)
 
 
-async def read(tx: AsyncConnection, order_id: int, refund_no: int) -> Refund:
+async def read(tx: Transaction, order_id: int, refund_no: int) -> Refund:
     """A refund that there is."""
-    found = await tx.execute(_REFUNDS.where(*_this(order_id, refund_no)))
-    return _refund(found.one())
+    (refund,) = await run(tx, of_numbers([(order_id, refund_no)]))
+    return refund
 
 
-async def find(tx: AsyncConnection, order_id: int, refund_no: int) -> Refund | None:
+async def find(tx: Transaction, order_id: int, refund_no: int) -> Refund | None:
     """A refund, if there is one."""
-    row = (await tx.execute(_REFUNDS.where(*_this(order_id, refund_no)))).one_or_none()
-    return _refund(row) if row else None
+    found = await run(tx, of_numbers([(order_id, refund_no)]))
+    return found[0] if found else None
 
 
-async def of_numbers(tx: AsyncConnection, named: Sequence[tuple[int, int]]) -> list[Refund]:
+def of_numbers(named: Sequence[tuple[int, int]]) -> Command[Refund] | None:
     """Refunds, each named as (order_id, refund_no), in the order of these."""
-    key = refunds.c.order_id, refunds.c.refund_no
-    rows = await tx.execute(_REFUNDS.where(tuple_(*key).in_(named)).order_by(*key))
-    return [_refund(row) for row in rows]
+    return _READ.of_rows(named)
 
 
 async def of_order(tx: AsyncConnection, order_id: int, *, after: int, limit: int) -> list[Refund]:
@@ -219,22 +205,8 @@ async def of_state(
     return [_refund(row) for row in await tx.execute(query.order_by(*newest_first).limit(limit))]
 
 
-async def parts_of(
-    tx: AsyncConnection, named: Sequence[tuple[int, int]]
-) -> dict[tuple[int, int], list[Part]]:
-    """The parts of refunds, each as (order_id, refund_no), in the order of their numbers."""
-    key = refund_parts.c.order_id, refund_parts.c.refund_no
-    query = _PARTS.add_columns(*key).where(tuple_(*key).in_(named))
-    found: dict[tuple[int, int], list[Part]] = {each: [] for each in named}
-    for *part, order_id, refund_no in await tx.execute(
-        query.order_by(*key, refund_parts.c.part_no)
-    ):
-        found[order_id, refund_no].append(Part(*part))
-    return found
-
-
 async def ask(
-    tx: AsyncConnection,
+    tx: Transaction,
     *,
     order_id: int,
     cause: Cause,
@@ -279,7 +251,7 @@ async def ask_all(tx: AsyncConnection, asked: Sequence[Asked], *, now: datetime)
 
 
 async def _ask(
-    tx: AsyncConnection, asked: Sequence[tuple[Asked, Sequence[Paid]]], *, now: datetime
+    tx: Transaction, asked: Sequence[tuple[Asked, Sequence[Paid]]], *, now: datetime
 ) -> list[int]:
     """Asks for refunds that draw on different payments; their numbers."""
     if not asked:
@@ -320,7 +292,11 @@ async def _ask(
     await refund_sources.draw(tx, draws, now=now)
     await _add_parts(tx, parts, now=now)
     for order_id, refund_no, by_hand in unsettled:
-        await conclude(tx, order_id, refund_no, actor=SYSTEM, now=now, is_abnormal_news=by_hand)
+        locked = await lock(tx, order_id, refund_no)
+        assert locked is not None, "it was just made"
+        await conclude(tx, [locked], actor=SYSTEM, now=now)
+        if by_hand:
+            await report_abnormal(tx, locked, now=now)
     return [numbers[each.order_id] for each, _ in asked]
 
 
@@ -355,122 +331,172 @@ class Locked:
 
     refund: Refund
     order: Order
-    parts: list[Part]
-    shared: list[Shared]
+    parts: Sequence[Part]
+    shared: Sequence[Shared]
+
+    @property
+    def state(self) -> str:
+        """What its parts say."""
+        return refund_rules.refund_state(part.state for part in self.parts)
+
+    def part(self, out_refund_no: str) -> Part | None:
+        """The part that a number is of, whose number may be another by now."""
+        named = refund_rules.refund_part(out_refund_no)
+        if named is None or not 0 < named.part_no <= len(self.parts):
+            return None
+        part = self.parts[named.part_no - 1]
+        current = refund_rules.refund_part(part.out_refund_no)
+        assert current is not None, "made by ourselves"
+        return part if named.attempt <= current.attempt else None
+
+    def with_part(self, part: Part) -> "Locked":
+        """With what one of its parts is now."""
+        named = refund_rules.refund_part(part.out_refund_no)
+        assert named is not None, "made by ourselves"
+        parts = [*self.parts]
+        parts[named.part_no - 1] = part
+        return replace(self, parts=parts)
 
 
-async def lock(tx: AsyncConnection, order_id: int, refund_no: int) -> Locked | None:
+async def lock(tx: Transaction, order_id: int, refund_no: int) -> Locked | None:
     """A refund, its tickets and its order locked; None for one there is not."""
-    returned = await tx.scalar(select(refunds.c.tickets).where(*_this(order_id, refund_no)))
-    if returned is None:
-        return None
-    shared = await shared_tickets.lock(tx, [ticket["ticket_id"] for ticket in returned])
-    locked = await orders.lock_orders(tx, {order_id, *(each.order_id for each in shared)})
-    order = locked.get(order_id)
-    assert order is not None, "a refund is of a traveller's order"
-    parts = await parts_of(tx, [(order_id, refund_no)])
-    found = parts[order_id, refund_no]
-    return Locked(await read(tx, order_id, refund_no), order, found, shared)
+    return (await lock_all(tx, [(order_id, refund_no)])).get((order_id, refund_no))
 
 
-async def lock_part(tx: AsyncConnection, out_refund_no: str) -> tuple[Locked | None, Part | None]:
-    """The refund that a number is of, and the part, whose number may be another by now; None for
-    what does not exist.
+async def lock_all(
+    tx: Transaction, named: Collection[tuple[int, int]], *, skip_locked: bool = False
+) -> dict[tuple[int, int], Locked | None]:
+    """`lock` of those of the refunds (order_id, refund_no) that there are; with `skip_locked` None
+    for those of which somebody else has something locked.
     """
-    named = refund_rules.refund_part(out_refund_no)
-    locked = await lock(tx, named.order_id, named.refund_no) if named else None
-    if locked is None or named is None or not 0 < named.part_no <= len(locked.parts):
-        return None, None
-    part = locked.parts[named.part_no - 1]
-    current = refund_rules.refund_part(part.out_refund_no)
-    assert current is not None
-    return (locked, part) if named.attempt <= current.attempt else (None, None)
+    keys = sorted(set(named))
+    tickets_of = {
+        (each.order_id, each.refund_no): [ticket.ticket_id for ticket in each.tickets]
+        for each in await run(tx, of_numbers(keys))  # which tickets never changes
+    }
+    wanted = {ticket_id for ids in tickets_of.values() for ticket_id in ids}
+    shared_by: dict[int, list[Shared]] = {}
+    for ticket_id, one in await run(tx, shared_tickets.shared_by(wanted)):
+        shared_by.setdefault(ticket_id, []).append(one)
+    shared_of = {
+        key: sorted({one for ticket_id in ids for one in shared_by.get(ticket_id, ())})
+        for key, ids in tickets_of.items()
+    }
+    shared = {one for of_one in shared_of.values() for one in of_one}
+    order_ids = sorted({*(key[0] for key in tickets_of), *(one.order_id for one in shared)})
+    free, orders_locked, parts, found = await run_together(
+        tx,
+        tickets.lock({*wanted, *(one.ticket_id for one in shared)}, skip_locked=skip_locked),
+        orders.lock(order_ids, skip_locked=skip_locked),
+        refund_parts.read(keys),
+        of_numbers(keys),
+    )
+    known = {order.order_id: order for order in orders_locked}
+    parts_of = refund_parts.by_refund(tickets_of, parts)
+    locked: dict[tuple[int, int], Locked | None] = {}
+    for refund in found:
+        key = refund.order_id, refund.refund_no
+        needed = {*tickets_of[key], *(one.ticket_id for one in shared_of[key])}
+        is_free = known.keys() >= {key[0], *(one.order_id for one in shared_of[key])}
+        if not skip_locked:
+            assert is_free, "a refund is of a traveller's order"
+        is_free = is_free and needed.issubset(free)
+        locked[key] = (
+            Locked(refund, known[key[0]], parts_of[key], shared_of[key]) if is_free else None
+        )
+    return locked
 
 
-async def conclude(
-    tx: AsyncConnection,
-    order_id: int,
-    refund_no: int,
-    *,
-    actor: str,
-    now: datetime,
-    is_abnormal_news: bool = False,
+async def move_parts(
+    tx: Transaction, locked: Locked, parts: Sequence[Part], *, actor: str, now: datetime
 ) -> None:
-    """Brings a refund to the state its parts say; a part that has become ABNORMAL is an
-    incident, which names all that are.
+    """Writes what parts of a refund are now, and brings it to the state that they say."""
+    await run(tx, refund_parts.move(parts, now=now))
+    for part in parts:
+        locked = locked.with_part(part)
+    await conclude(tx, [locked], actor=actor, now=now)
+
+
+async def conclude(tx: Transaction, locked: Sequence[Locked], *, actor: str, now: datetime) -> None:
+    """Brings refunds to the states that their parts say, which are written.
+
+    Of several none has shared tickets, and none is to be CLOSED: these lock more, in an order of
+    their own.
     """
-    locked = await lock(tx, order_id, refund_no)
-    assert locked is not None, "it was locked before"
-    refund = locked.refund
-    state = refund_rules.refund_state(part.state for part in locked.parts)
-    if state != refund.state:
-        await _enter(tx, locked, state, actor=actor, now=now)
-    if is_abnormal_news:
-        await _report_abnormal(tx, locked, now=now)
+    changed: dict[str, list[Locked]] = {}
+    for each in locked:
+        if each.state != each.refund.state:
+            changed.setdefault(each.state, []).append(each)
+    for state, of_state in changed.items():
+        rows = [(each.refund.order_id, each.refund.refund_no) for each in of_state]
+        await run(tx, _MOVE.of_rows(rows, state, now if state in FINAL else None))
+    assert len(locked) == 1 or "CLOSED" not in changed, "it locks payments"
+    for each in changed.get("CLOSED", ()):
+        await _restore(tx, each, actor=actor, now=now)
+    if succeeded := changed.get("SUCCEEDED"):
+        await _give_back(tx, succeeded, actor=actor, now=now)
 
 
-async def _report_abnormal(tx: AsyncConnection, locked: Locked, *, now: datetime) -> None:
-    """What is left to be given back, and what WeChat may give back yet."""
+async def report_abnormal(tx: Transaction, locked: Locked, *, now: datetime) -> None:
+    """An incident, since a part has become ABNORMAL: what is left to be given back, and what WeChat
+    may give back yet.
+    """
     refund = locked.refund
     left = [part for part in locked.parts if part.state == "ABNORMAL"]
+    processing = [part for part in locked.parts if part.state == "PROCESSING"]
     facts = {
         "refund_id": refund_code(refund.order_id, refund.refund_no),
         "left_minor": sum(part.amount_minor for part in left),
         "currency_code": refund.currency_code,
-        "parts": [named(part) for part in left],
-        "processing": [named(part) for part in locked.parts if part.state == "PROCESSING"],
+        "parts": [refund_parts.named(part) for part in left],
+        "processing": [refund_parts.named(part) for part in processing],
         "time": now,
     }
     await report(tx, "REFUND_ABNORMAL", refund.order_id, facts, now=now)
 
 
-def named(part: Part) -> dict[str, Any]:
-    """A part as incidents name it."""
-    return {
-        "out_trade_no": part.out_trade_no,
-        "out_refund_no": part.out_refund_no,
-        "amount_minor": part.amount_minor,
-    }
+async def _restore(tx: Transaction, locked: Locked, *, actor: str, now: datetime) -> None:
+    """The tickets of a refund that is CLOSED are as before."""
+    moves = []
+    for before in ("ACTIVE", "PARTIALLY_REDEEMED"):
+        ids = [ticket.ticket_id for ticket in locked.refund.tickets if ticket.state == before]
+        await tickets.move(tx, ids, ("REFUNDING",), before, action="restored", actor=actor, now=now)
+        moves += [_event(locked.order, events.TICKET_RESTORED, actor, each) for each in ids]
+    await events.record(tx, moves, now=now)
+    back = [(p.payment_order_id, p.payment_attempt, -p.amount_minor, 0) for p in locked.parts]
+    await refund_sources.draw(tx, back, now=now)
 
 
-async def _enter(
-    tx: AsyncConnection, locked: Locked, state: str, *, actor: str, now: datetime
+async def _give_back(
+    tx: Transaction, succeeded: Sequence[Locked], *, actor: str, now: datetime
 ) -> None:
-    refund, order = locked.refund, locked.order
-    settle_time = now if state in FINAL else None
-    await tx.execute(
-        update(refunds)
-        .where(*_this(refund.order_id, refund.refund_no))
-        .values(state=state, settle_time=settle_time)
+    """The tickets of refunds that have SUCCEEDED are REFUNDED, and what they took is free again."""
+    ids = [ticket.ticket_id for each in succeeded for ticket in each.refund.tickets]
+    moved = await tickets.move(
+        tx, ids, ("REFUNDING",), "REFUNDED", action="refunded", actor=actor, now=now
     )
-    if state == "CLOSED":
-        back = [(p.payment_order_id, p.payment_attempt, -p.amount_minor, 0) for p in locked.parts]
-        moves = []
-        for before in ("ACTIVE", "PARTIALLY_REDEEMED"):
-            ids = [ticket.ticket_id for ticket in refund.tickets if ticket.state == before]
-            await tickets.move(
-                tx, ids, ("REFUNDING",), before, action="restored", actor=actor, now=now
-            )
-            moves += [_event(order, events.TICKET_RESTORED, actor, ticket_id) for ticket_id in ids]
-        await events.record(tx, moves, now=now)
-        await refund_sources.draw(tx, back, now=now)
-    elif state == "SUCCEEDED":
-        ids = [ticket.ticket_id for ticket in refund.tickets]
-        moved = await tickets.move(
-            tx, ids, ("REFUNDING",), "REFUNDED", action="refunded", actor=actor, now=now
-        )
-        assert len(moved) == len(ids), "nobody moves a ticket that is REFUNDING but its refund"
-        moves = [_event(order, events.TICKET_REFUNDED, actor, ticket_id) for ticket_id in ids]
-        if refund.amount_minor:
-            moves.append(_event(order, events.PAYMENT_REFUNDED, actor))
-        await events.record(tx, moves, now=now)
-        if set(ids) - {each.ticket_id for each in locked.shared}:
-            await _end_shared(tx, locked, actor=actor, now=now)
-        if ids:
-            await completion.withdraw(tx, order, ids, actor=actor, now=now)
+    assert len(moved) == len(ids), "nobody moves a ticket that is REFUNDING but its refund"
+    moves = []
+    for each in succeeded:
+        moves += [
+            _event(each.order, events.TICKET_REFUNDED, actor, ticket.ticket_id)
+            for ticket in each.refund.tickets
+        ]
+        if each.refund.amount_minor:
+            moves.append(_event(each.order, events.PAYMENT_REFUNDED, actor))
+    await events.record(tx, moves, now=now)
+    sharing = [each for each in succeeded if each.shared]
+    assert not sharing or len(succeeded) == 1, "they lock stocks more than once"
+    for each in sharing:
+        own = {ticket.ticket_id for ticket in each.refund.tickets}
+        if own - {one.ticket_id for one in each.shared}:
+            await _end_shared(tx, each, actor=actor, now=now)
+    if ids:
+        withdrawn = [each.order for each in succeeded if each.refund.tickets]
+        await completion.withdraw(tx, withdrawn, ids, actor=actor, now=now)
 
 
-async def _end_shared(tx: AsyncConnection, locked: Locked, *, actor: str, now: datetime) -> None:
+async def _end_shared(tx: Transaction, locked: Locked, *, actor: str, now: datetime) -> None:
     """What the tickets of a refund shared lasts as long as the latest of those that are left, or
     ends with the last.
 
@@ -511,43 +537,16 @@ def _event(order: Order, event: str, actor: str, ticket_id: int | None = None) -
     return events.Move(order.order_id, event, actor, ticket_id=ticket_id)
 
 
-async def _add_parts(tx: AsyncConnection, parts: Sequence[Part], *, now: datetime) -> None:
-    if not parts:
-        return
-    rows = []
-    for part in parts:
-        named = refund_rules.refund_part(part.out_refund_no)
-        assert named is not None
-        key = dict(zip(("order_id", "refund_no", "part_no"), named[:3], strict=True))
-        rows.append(asdict(part) | key | {"update_time": now})
-    await tx.execute(insert(refund_parts), rows)
+async def _add_parts(tx: Transaction, parts: Sequence[Part], *, now: datetime) -> None:
+    await run(tx, refund_parts.add(parts, now=now))
     asked = [part.out_refund_no for part in parts if part.state == "PROCESSING"]
     await ask_wechat(tx, asked, now=now)
 
 
-async def ask_wechat(tx: AsyncConnection, out_refund_nos: Iterable[str], *, now: datetime) -> None:
+async def ask_wechat(tx: Transaction, out_refund_nos: Iterable[str], *, now: datetime) -> None:
     """Has the outbox ask WeChat for the money of parts."""
     asks = [outbox.NewTask(SEND, number, {}, now) for number in out_refund_nos]
     await run(tx, outbox.enqueue(*asks, now=now))
-
-
-async def move_part(
-    tx: AsyncConnection, part: Part, state: str, *, now: datetime, **others: Any
-) -> None:
-    """Moves a part whose refund is locked; `others` are columns of it."""
-    values = {"state": state, "update_time": now, **others}
-    await tx.execute(update(refund_parts).where(*_is(part)).values(values))
-
-
-def _is(part: Part) -> list[ColumnElement[bool]]:
-    key = refund_rules.refund_part(part.out_refund_no)
-    assert key is not None
-    columns = refund_parts.c.order_id, refund_parts.c.refund_no, refund_parts.c.part_no
-    return [column == value for column, value in zip(columns, key[:3], strict=True)]
-
-
-def _this(order_id: int, refund_no: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return refunds.c.order_id == order_id, refunds.c.refund_no == refund_no
 
 
 def _refund(row: Any) -> Refund:
@@ -557,7 +556,7 @@ def _refund(row: Any) -> Refund:
 
 
 async def report(
-    tx: AsyncConnection, kind: str, order_id: int | None, facts: dict[str, Any], *, now: datetime
+    tx: Transaction, kind: str, order_id: int | None, facts: dict[str, Any], *, now: datetime
 ) -> None:
     """An incident; times in the facts become text."""
     facts = {

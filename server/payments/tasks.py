@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.orders import hold_expiry, orders
 from server.payments import payments as payment_records
 from server.payments import refund_outcomes, refund_rules, refunds
-from server.payments.models import payments
 from server.payments.notices import MOST_AT_ONCE, NOTICE, NoticeTasks
 from server.payments.payment_requests import QUERY_PAYMENT, PaymentHandler
 from server.payments.payments import CLOSE_PAYMENT
 from server.payments.reconciling import RECONCILE, Reconciler, ask_for_missed
 from server.payments.refund_models import refund_parts
+from server.payments.refund_news import RefundNews
+from server.payments.refund_outcomes import News
 from server.payments.rules import next_query
 from server.payments.settlement import Settlement
 from server.platform import outbox
@@ -24,19 +25,17 @@ from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.outbox import GiveUpError, Postpone, Task, outbox_tasks
 from server.platform.schedule import About, Job, Progress
-from server.platform.statements import run
+from server.platform.statements import Statement, run
 from server.platform.task_worker import TaskKind
 from server.wechat.client import WechatClient
 from server.wechat.codec import WechatError
-from server.wechat.codec import WechatRefund as Outcome
 
 PAYING_NOW = timedelta(seconds=5)
 """A payment that the traveller is at is closed so much later."""
 RECONCILE_ATTEMPTS = 200
 RECONCILE_SECONDS = 300.0
-FIRST_QUERY = timedelta(minutes=1)
 NEXT_QUERY = timedelta(minutes=10)
-"""A notice is waited for so long before WeChat is asked."""
+"""After so long WeChat is asked again."""
 REFUSED_ATTEMPTS = 10
 """So often, over some minutes, what WeChat refuses is asked for again; then it is an
 administrator's.
@@ -66,8 +65,9 @@ def kinds(
     """The kinds of tasks, by name; none without a merchant."""
     if client is None:
         return {}
+    refund_news = RefundNews(db)
     notices, payments_ = (
-        NoticeTasks(db, settlement, client),
+        NoticeTasks(db, settlement, client, refund_news),
         PaymentTasks(db, client, payment_handler),
     )
     return {
@@ -107,13 +107,13 @@ def kinds(
                 "将微信某日账单与本系统的支付和退款核对。",
             ),
         ),
-        **refund_kinds(db, client),
+        **refund_kinds(db, client, refund_news),
     }
 
 
-def refund_kinds(db: Database, client: WechatClient) -> dict[str, TaskKind]:
+def refund_kinds(db: Database, client: WechatClient, news: RefundNews) -> dict[str, TaskKind]:
     """Those of refunds."""
-    tasks = RefundTasks(db, client)
+    tasks = RefundTasks(db, client, news)
     until_settled = partial(
         TaskKind,
         max_attempts=MOST_ATTEMPTS,
@@ -248,6 +248,7 @@ async def watch_refunds(tx: AsyncConnection, now: datetime) -> Progress:
 
 
 class _Part(NamedTuple):
+    out_refund_no: str
     state: str
     is_taken_on: bool
     amount_minor: int
@@ -256,12 +257,25 @@ class _Part(NamedTuple):
     currency_code: str
 
 
+_READ_PART = Statement(
+    """
+SELECT r.out_refund_no, r.state, r.provider_create_time IS NOT NULL, r.amount_minor,
+  p.out_trade_no, p.amount_minor, p.currency_code
+FROM refund_parts r
+JOIN payments p ON p.order_id = r.payment_order_id AND p.attempt = r.payment_attempt
+WHERE r.order_id = $1::bigint AND r.refund_no = $2::int AND r.part_no = $3::int
+""",
+    _Part,
+)
+
+
 class RefundTasks:
     """The handlers of refund.send and refund.query."""
 
-    def __init__(self, db: Database, client: WechatClient) -> None:
+    def __init__(self, db: Database, client: WechatClient, news: RefundNews) -> None:
         self._db = db
         self._client = client
+        self._news = news
 
     async def send(self, task: Task) -> Postpone | None:
         """Asks WeChat for the money, under a number by which it gives it back once however often it
@@ -287,7 +301,7 @@ class RefundTasks:
         except WechatError as error:
             await self._refused(task, error)
             return None
-        await self._settle(task, outcome)
+        await self._news.take_in(task, News(task.key, outcome))
         return None
 
     async def query(self, task: Task) -> Postpone | None:
@@ -317,7 +331,7 @@ class RefundTasks:
             return None
         if outcome.state == "PROCESSING" and part.state == "PROCESSING":
             return Postpone(task.now() + NEXT_QUERY)
-        await self._settle(task, outcome)
+        await self._news.take_in(task, News(task.key, outcome))
         return None
 
     async def give_up(self, tx: AsyncConnection, task: Task, cause: str) -> None:
@@ -342,50 +356,14 @@ class RefundTasks:
 
         await self._db.in_transaction(give_up)
 
-    async def _settle(self, task: Task, outcome: Outcome) -> None:
-        async def settle(tx: AsyncConnection) -> None:
-            state = await refund_outcomes.settle_part(tx, task.key, outcome, now=task.now())
-            if state == "PROCESSING":
-                due = task.now() + FIRST_QUERY
-                await run(
-                    tx,
-                    outbox.enqueue(
-                        outbox.NewTask(refunds.QUERY, task.key, {}, due), now=task.now()
-                    ),
-                )
-            await task.done(tx)
-
-        await self._db.in_transaction(settle)
-
     async def _read(self, out_refund_no: str) -> _Part:
         key = refund_rules.refund_part(out_refund_no)
         if key is None:
             raise GiveUpError("not a number of ours")
-        query = (
-            select(
-                refund_parts.c.out_refund_no,
-                refund_parts.c.state,
-                refund_parts.c.provider_create_time.is_not(None),
-                refund_parts.c.amount_minor,
-                payments.c.out_trade_no,
-                payments.c.amount_minor,
-                payments.c.currency_code,
-            )
-            .join(
-                payments,
-                (payments.c.order_id == refund_parts.c.payment_order_id)
-                & (payments.c.attempt == refund_parts.c.payment_attempt),
-            )
-            .where(
-                refund_parts.c.order_id == key.order_id,
-                refund_parts.c.refund_no == key.refund_no,
-                refund_parts.c.part_no == key.part_no,
-            )
-        )
-        async with self._db.transaction() as tx:
-            row = (await tx.execute(query)).one_or_none()
-        if row is None:
+        async with self._db.pipeline() as pipeline, pipeline.autocommit():
+            found = await run(pipeline, _READ_PART(*key[:3]))
+        if not found:
             raise GiveUpError("there is no such refund")
-        number, state, *facts = row
+        (part,) = found
         # what is asked for under another number by now was closed under this one
-        return _Part(state if number == out_refund_no else "CLOSED", *facts)
+        return part if part.out_refund_no == out_refund_no else part._replace(state="CLOSED")

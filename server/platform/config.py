@@ -196,7 +196,7 @@ class Settings(NotificationSettings):
         100,
         ge=10,
         description=(
-            "the same, of scans, orders and payment notices; once: a call whose row is still held"
+            "the same, of scans, orders, payment notices and refunds; once: a call whose row is still held"
             " is tried again without waiting for a quarter of a second, then it is CONFLICT"
         ),
     )

@@ -106,6 +106,16 @@ PAYMENT_BATCH = Histogram(
     "Notices of payment handled in one transaction",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128),
 )
+REFUND_QUEUE = Gauge(
+    "deeptravel_refund_queue",
+    "News of refunds waiting for a transaction",
+    multiprocess_mode="livesum",
+)
+REFUND_BATCH = Histogram(
+    "deeptravel_refund_batch",
+    "News of refunds taken in in one transaction",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+)
 NOTICE_QUEUE = Gauge(
     "deeptravel_notice_queue", "Notices waiting to be stored", multiprocess_mode="livesum"
 )

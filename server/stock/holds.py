@@ -15,7 +15,7 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.statements import Command, Statement, run, run_all
+from server.platform.statements import Command, Statement, Transaction, run, run_all
 from server.stock import journeys, quotas, taking
 from server.stock.ids import is_promotion_stock, quota_id
 from server.stock.journeys import Leg, Ride
@@ -133,7 +133,7 @@ WHERE t.stock_id = v.stock_id AND t.seat_index = v.seat_index AND t.order_id = v
 
 
 async def release(
-    tx: AsyncConnection,
+    tx: Transaction,
     takes: Iterable[Take],
     *,
     column: Column,
@@ -297,7 +297,7 @@ async def pass_seat(
     )
 
 
-async def lock(tx: AsyncConnection, stock_ids: Iterable[int]) -> None:
+async def lock(tx: Transaction, stock_ids: Iterable[int]) -> None:
     """Locks in the order of their numbers what the statements of one transaction lock one after
     the other.
     """

@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.statements import Command, Statement, run, run_together
+from server.platform.statements import Command, Statement, Transaction, run, run_together
 
 
 class Span(NamedTuple):
@@ -216,7 +216,7 @@ async def read(
     return Journeys(rows), {row.departure_id: row.departure_time for row in departures}
 
 
-async def end(tx: AsyncConnection, legs: Iterable[Leg]) -> None:
+async def end(tx: Transaction, legs: Iterable[Leg]) -> None:
     """The documents do not travel there any more."""
     keys = [(leg.document, key(leg.departure_id, leg.order_id)) for leg in legs]
     if keys:

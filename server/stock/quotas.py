@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.statements import Command, Statement, run, run_together
+from server.platform.statements import Command, Statement, Transaction, run, run_together
 
 
 class Use(NamedTuple):
@@ -99,7 +99,7 @@ async def count(tx: AsyncConnection, use: Use, *, limit: int) -> int | None:
     return None
 
 
-async def give_back(tx: AsyncConnection, uses: Iterable[Use]) -> None:
+async def give_back(tx: Transaction, uses: Iterable[Use]) -> None:
     """These uses do not count any more. Once for each: the caller holds the lock of the order
     that says it counts.
     """

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.identity.callers import Partner
 from server.platform.driver_errors import LostRaceError
 from server.platform.errors import DomainError, Reason
-from server.platform.statements import Command, Statement, run
+from server.platform.statements import Command, Statement, Transaction, run
 from server.tickets import partner_events, qr
 from server.tickets.generation import BatchRange
 from server.tickets.models import batches, departure_tickets, snapshots, tickets
@@ -56,13 +56,12 @@ ORDER BY ticket_id FOR NO KEY UPDATE
     LockedTicket,
 )
 
-_LOCK_ANY = Statement(
-    """
+_LOCK_TICKETS = """
 SELECT ticket_id FROM tickets WHERE ticket_id = ANY($1::bigint[])
 ORDER BY ticket_id FOR NO KEY UPDATE
-""",
-    int,
-)
+"""
+_LOCK_ANY = Statement(_LOCK_TICKETS, int)
+_LOCK_FREE = Statement(f"{_LOCK_TICKETS} SKIP LOCKED", int)
 # Sets go in as one text each: psycopg spends ten times as long on a list of a thousand.
 ACTIVATE = text("""
 UPDATE tickets t SET state = 'ACTIVE', order_id = v.order_id, customer_type = v.customer_type,
@@ -218,16 +217,15 @@ async def activate(
     await record(tx, [each.ticket_id for each in sold], now=now, **event)
 
 
-async def lock(tx: AsyncConnection, ticket_ids: Collection[int]) -> None:
+def lock(ticket_ids: Collection[int], *, skip_locked: bool = False) -> Command[int] | None:
     """Locks tickets until the end of the transaction in the order of their numbers, as whoever
-    moves them does.
+    moves them does; with `skip_locked` only those that nobody else has locked. Their numbers.
     """
-    if ticket_ids:
-        await run(tx, _LOCK_ANY(sorted(ticket_ids)))
+    return (_LOCK_FREE if skip_locked else _LOCK_ANY)(sorted(ticket_ids)) if ticket_ids else None
 
 
 async def move(
-    tx: AsyncConnection,
+    tx: Transaction,
     ticket_ids: Collection[int],
     from_states: Collection[str],
     to_state: str,
@@ -313,7 +311,7 @@ async def batch_ranges(
 
 
 async def record(
-    tx: AsyncConnection, ticket_ids: Sequence[int], *, now: datetime, **event: str
+    tx: Transaction, ticket_ids: Sequence[int], *, now: datetime, **event: str
 ) -> None:
     """Records what happened to tickets: `action`, the `state` they are in then, and the `actor`."""
     what = event["action"], event["state"], event["actor"]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.parties.rules import SANDBOX_BIT
 from server.platform.schedule import Progress
-from server.platform.statements import Statement, run
+from server.platform.statements import Statement, Transaction, run
 from server.tickets.rules import is_test
 from server.tickets.tickets import move, record
 
@@ -128,9 +128,7 @@ async def shift(
         await record(tx, theirs, now=now, **event)
 
 
-async def follow(
-    tx: AsyncConnection, wanted: Sequence[Validity], *, actor: str, now: datetime
-) -> None:
+async def follow(tx: Transaction, wanted: Sequence[Validity], *, actor: str, now: datetime) -> None:
     """Has locked tickets begin no later and end just then, and records it; those that were given
     back or are over stay.
     """
@@ -139,9 +137,7 @@ async def follow(
         await record(tx, [ticket_id], now=now, **event)
 
 
-async def end(
-    tx: AsyncConnection, ticket_ids: Collection[int], *, actor: str, now: datetime
-) -> None:
+async def end(tx: Transaction, ticket_ids: Collection[int], *, actor: str, now: datetime) -> None:
     """Ends those of locked tickets that were redeemed in part: their validity is over now."""
     partly = ("PARTIALLY_REDEEMED",)
     ended = await move(tx, ticket_ids, partly, "EXPIRED", action="expired", actor=actor, now=now)

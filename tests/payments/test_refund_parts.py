@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from server.payments import abnormal_refunds
+from server.payments.refund_news import RefundNews
 from server.payments.tasks import MOST_ATTEMPTS, refund_kinds, watch_refunds
 from server.platform.errors import DomainError, Reason
 from server.platform.task_worker import TaskWorker
@@ -355,6 +356,7 @@ async def test_a_give_up_and_a_settlement_at_once(
 
     late: Any = Late()
     await world.sql("UPDATE outbox_tasks SET attempts = %s", MOST_ATTEMPTS - 1)
-    await TaskWorker(scenario.db, refund_kinds(scenario.db, late), clock=scenario.clock).drain()
+    kinds = refund_kinds(scenario.db, late, RefundNews(scenario.db))
+    await TaskWorker(scenario.db, kinds, clock=scenario.clock).drain()
     assert await states(client, order.order_id) == ["REFUNDED"]
     assert await incidents(world) == []

@@ -20,6 +20,7 @@ from server.orders import tasks as order_tasks
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.payments import payments, refund_outcomes
+from server.payments.refund_news import RefundNews
 from server.payments.settlement import Settlement
 from server.payments.tasks import refund_kinds
 from server.platform.config import load_settings
@@ -185,7 +186,7 @@ class OrderScenario:
     async def drain(self) -> int:
         """Runs the due tasks of refunds and of orders that are to be completed."""
         wechat: Any = self.wechat
-        kinds = refund_kinds(self.db, wechat) | order_tasks.kinds(self.db)
+        kinds = refund_kinds(self.db, wechat, RefundNews(self.db)) | order_tasks.kinds(self.db)
         return await TaskWorker(self.db, kinds, clock=self.clock).drain()
 
     def forward(self, **by: float) -> None:

@@ -24,6 +24,7 @@ from server.identity.callers import Admin
 from server.orders.prices import Prices
 from server.payments import refunds
 from server.platform import clock
+from server.platform.statements import run
 from server.reports import report_csv
 
 BULK_SECONDS = 30
@@ -116,7 +117,7 @@ class DisruptionMethods(AdminMethods):
             )
             shown = page.cut(found, lambda last: (last.order_id, last.refund_no))
             named = [(each.order_id, each.refund_no) for each in shown]
-            whole = await with_parts(tx, await refunds.of_numbers(tx, named))
+            whole = await with_parts(tx, await run(tx, refunds.of_numbers(named)))
         rows = zip(whole, shown, strict=True)
         return disruption_pb2.ListDisruptionRefundsResponse(
             refunds=[messages.reported_refund(*row) for row in rows]

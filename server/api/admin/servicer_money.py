@@ -22,7 +22,8 @@ from server.payments import incidents as payments
 from server.payments import reconciliation, refund_actions
 from server.payments.payment_requests import configured
 from server.payments.payments import incidents
-from server.payments.refunds import Part, Refund, of_state, parts_of
+from server.payments.refund_parts import Part, parts_of
+from server.payments.refunds import Refund, of_state
 from server.platform import clock, dead_letters
 from server.wechat.client import WechatClient
 from server.wechat.codec import BankAccount

@@ -15,8 +15,9 @@ from server.catalog.policy_words import moment_in_words
 from server.orders.orders import order_code
 from server.orders.passengers import PassengerSeals
 from server.orders.travel_tickets import ticket_code
+from server.payments.refund_parts import Part
 from server.payments.refund_rules import MOST_REFUNDS
-from server.payments.refunds import Part, Refund, TicketRefund, refund_code
+from server.payments.refunds import Refund, TicketRefund, refund_code
 from server.platform.texts import clock_time
 
 STATES = convert.enum_numbers(refund_pb2.RefundState)
