@@ -196,8 +196,9 @@ class Settings(NotificationSettings):
         100,
         ge=10,
         description=(
-            "the same, of scans, orders, payment notices and refunds; once: a call whose row is still"
-            " held is tried again without waiting for a quarter of a second, then it is CONFLICT"
+            "the same, of scans, orders, payment notices and refunds; once: a call whose row is"
+            " still held is tried again without waiting for a quarter of a second, then it is"
+            " CONFLICT"
         ),
     )
     redeem_batch: int = Field(128, ge=1, le=1000, description="scans in one shared transaction")
