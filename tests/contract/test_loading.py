@@ -5,7 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from alembic.script import ScriptDirectory
 
 from server.operations import schema
@@ -67,29 +66,33 @@ def loaded_of(loaded: list[str], unwanted: set[str]) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(
-    ("process", "modules", "unwanted"),
-    [
-        ("worker", WORKER, ONLY_WHEN_NEEDED | NOT_IN_A_WORKER),
-        ("serve", SERVE, ONLY_WHEN_NEEDED | {"tools"}),
-        ("serve", EMBEDDED, ONLY_WHEN_NEEDED),
-    ],
-    ids=["worker", "by URLs", "embedded"],
-)
-def test_what_is_loaded_to_serve(process: str, modules: str, unwanted: set[str]) -> None:
-    """Seen red: alembic, mako, phonenumbers and segno.
-
-    Also with any use of `server.platform.optional` taken out, and with psutil imported at once.
-    """
-    loaded = run(f"import {modules}, sys; print(*sys.modules, sep='\\n')").split()
+def require_few(process: str, loaded: list[str], unwanted: set[str]) -> None:
+    """Of all modules that a process has loaded."""
     assert loaded_of(loaded, unwanted) == set()
     assert len(loaded) <= MOST_MODULES[process]
 
 
-def test_what_is_loaded_when_it_serves(database_url: str, redis_url: str) -> None:
-    """Nothing more: what is loaded later holds up calls. Seen red: `limits` loaded valkey."""
+def test_what_is_loaded_to_serve() -> None:
+    """By URLs, and then by embedded services. Seen red: alembic, mako, phonenumbers and segno.
+
+    Also with any use of `server.platform.optional` taken out, and with psutil imported at once.
+    """
+    by_urls, embedded = run(
+        f"import {SERVE}, sys; print(*sys.modules); import {EMBEDDED}; print(*sys.modules)"
+    ).splitlines()
+    require_few("serve", by_urls.split(), ONLY_WHEN_NEEDED | {"tools"})
+    require_few("serve", embedded.split(), ONLY_WHEN_NEEDED)
+
+
+def test_what_is_loaded_by_a_worker(database_url: str, redis_url: str) -> None:
+    """When it serves nothing more: what is loaded later holds up calls. Seen red: `limits` loaded
+    valkey.
+    """
     loaded = run(f"""
-import {WORKER}, asyncio, sys
+import sys
+import {WORKER}
+print(*sys.modules)
+import asyncio
 from datetime import UTC, datetime
 from server.platform import logs
 from server.app import App
@@ -106,13 +109,14 @@ async def serve():
         await create_first_key(tx, bytes(32), datetime.now(UTC))
     await db.close()
     app = await App.start(settings, {database_url!r}, {redis_url!r})
-    print(*sys.modules, sep="\\n")
+    print(*sys.modules)
     await app.stop()
 
 asyncio.run(serve())
-""").split()
-    assert loaded_of(loaded, ONLY_WHEN_NEEDED | NOT_IN_A_WORKER) == set()
-    assert len(loaded) <= MOST_MODULES["worker"]
+""").splitlines()
+    assert len(loaded) == 2
+    for each in loaded:
+        require_few("worker", each.split(), ONLY_WHEN_NEEDED | NOT_IN_A_WORKER)
 
 
 def test_the_newest_migration_is_known_without_alembic() -> None:
@@ -120,19 +124,17 @@ def test_the_newest_migration_is_known_without_alembic() -> None:
     assert script.get_heads() == [schema.newest_revision()]
 
 
-@pytest.mark.parametrize("command", ["serve_alone", "serve_with_workers"])
-def test_garbage_is_collected_once_it_serves(command: str) -> None:
+def test_garbage_is_collected_once_it_serves() -> None:
     """It is not while modules are loaded. Seen red without `gc.enable` in either."""
-    assert run(f"""
-import gc, os, signal, base64
-gc.disable()
+    assert run("""
+import gc, os, signal
 from server.cli import serving
 from server.operations.places import Places
 from server.platform.config import load_settings
 from server.platform.loops import Loops
 
 class App:
-    ports, loops = {{}}, Loops()
+    ports, loops = {}, Loops()
     @classmethod
     async def start(cls, *_, **__): return cls()
     def hurry(self): pass
@@ -147,10 +149,10 @@ def announce(_):
     os.kill(os.getpid(), signal.SIGTERM)
 
 serving.App, serving._Supervisor = App, Supervisor
-settings = load_settings(secret_key=bytes(32))
-if "{command}" == "serve_alone":
-    serving.serve_alone(settings, Places("", ""), announce)
-else:
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    serving.serve_with_workers(settings, Places("", ""), announce, workers=2)
-""").split() == ["True"]
+settings, places = load_settings(secret_key=bytes(32)), Places("", "")
+gc.disable()
+serving.serve_alone(settings, places, announce)
+signal.signal(signal.SIGTERM, lambda *_: None)
+gc.disable()
+serving.serve_with_workers(settings, places, announce, workers=2)
+""").split() == ["True", "True"]

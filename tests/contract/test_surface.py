@@ -18,6 +18,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from tests.support import described
+from tests.support.data_folders import copied
 from tests.support.server_process import ServerProcess
 
 Json = dict[str, Any]
@@ -28,9 +29,9 @@ LEAST_SECRET = 12
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    env = {"DEEPTRAVEL_LOG_LEVEL": "DEBUG"}
-    with ServerProcess(data_dir=tmp_path_factory.mktemp("served"), env=env) as server:
+def served(begun_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    folder = copied(begun_folder, tmp_path_factory.mktemp("served") / "data")
+    with ServerProcess(data_dir=folder, env={"DEEPTRAVEL_LOG_LEVEL": "DEBUG"}) as server:
         yield server
 
 
