@@ -83,6 +83,8 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop_before_serving)
     settings = _settings(serves=True, warn=True)
+    if channels:  # Ctrip's simulated attractions channel calls us
+        settings = settings.model_copy(update={"ctrip_ttd": True})
     from server.cli import development
     from server.operations import data_folder
     from server.platform import ports

@@ -384,6 +384,7 @@ def _add_demo(made: typer.Typer, runner: Runner) -> None:
     ) -> None:
         """Book a package at each simulated channel of `serve --channels`."""
         from server.cli import channel_demo
+        from server.operations import data_folder
 
         folder = runner.settings().data_dir / "channels"
 
@@ -397,7 +398,9 @@ def _add_demo(made: typer.Typer, runner: Runner) -> None:
             else:
                 made(given, standalone_mode=False)
 
-        for line in channel_demo.walk(folder, product, currency, command):
+        port = data_folder.read_running(runner.settings()).get("http_port")
+        url = f"http://127.0.0.1:{port}" if port else ""
+        for line in channel_demo.walk(folder, product, currency, command, server_url=url):
             typer.echo(line)
 
 

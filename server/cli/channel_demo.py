@@ -3,27 +3,29 @@ it with `serve --channels`.
 """
 
 import json
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from server.cli import ttd_demo
+from server.cli.simulated import get, post, until
 from server.platform.errors import StartError
 
 ANNOUNCED_FILE = "channels.json"
 LOCATION, THEIR_LOCATION = "HKG", "L-77"
-WAIT_SECONDS = 60.0
-LOOK_SECONDS = 0.5
 
 Command = Callable[..., None]
 """Runs one of `deeptravel channels`, given as its words and what it reads from a file."""
 
 
-def walk(folder: Path, product_id: int, currency: str, command: Command) -> Iterator[str]:
-    """Books the package at each vendor; a line for each step. Raises StartError."""
+def walk(
+    folder: Path, product_id: int, currency: str, command: Command, *, server_url: str = ""
+) -> Iterator[str]:
+    """Books the package at each vendor; a line for each step. With the server's URL Ctrip's
+    attractions channel calls it, too. Raises StartError.
+    """
     try:
         announced = json.loads((folder / ANNOUNCED_FILE).read_text())
     except OSError:
@@ -31,6 +33,11 @@ def walk(folder: Path, product_id: int, currency: str, command: Command) -> Iter
         raise StartError(f"{folder / ANNOUNCED_FILE} is not there; {remedy}") from None
     for vendor, said in announced["channels"].items():
         yield from _walk(f"{announced['url']}/simulator/{vendor}", vendor, said, command)(
+            str(product_id), currency
+        )
+    if server_url:
+        ttd = announced["ttd"]
+        yield from ttd_demo.walk(announced["url"], ttd, server_url, command)(
             str(product_id), currency
         )
 
@@ -51,12 +58,12 @@ def _walk(
             command("map", code, "STATUS", ours.upper(), theirs)
         listing = ["list-item", code, product, "--product", product, "--location", LOCATION]
         command(*listing, "--currency", currency, "--days", "10")
-        price = _price(_until(lambda: _get(f"{url}/prices"), "prices are pushed")[-1])
+        price = _price(until(lambda: get(f"{url}/prices"), "prices are pushed")[-1])
         yield f"{code}: product {product} is listed, and sold there at {price['amount']} {currency}"
         booking_id = uuid4().hex[:8].upper()
-        _post(f"{url}/bookings", _booking(booking_id, product, currency, price))
+        post(f"{url}/bookings", _booking(booking_id, product, currency, price))
         command("fetch", code)
-        _until(lambda: _confirmed(url, booking_id), "the booking is confirmed")
+        until(lambda: _confirmed(url, booking_id), "the booking is confirmed")
         yield f"{code}: booking {booking_id} for {price['day']} is an order of ours, and confirmed"
         command("bookings", code)
         command("pause", code)  # another demo's channel would fetch the same bookings
@@ -90,29 +97,5 @@ def _booking(booking_id: str, product: str, currency: str, price: dict[str, Any]
 
 
 def _confirmed(url: str, booking_id: str) -> list[Any]:
-    found = _get(f"{url}/bookings")
+    found = get(f"{url}/bookings")
     return [each for each in found if each["id"] == booking_id and each["status"] == "confirmed"]
-
-
-def _until(look: Callable[[], list[Any]], what: str) -> list[Any]:
-    end = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < end:
-        if found := look():
-            return found
-        time.sleep(LOOK_SECONDS)
-    raise StartError(
-        f"after {WAIT_SECONDS:.0f} s it is not so yet that {what}; does the server run?"
-    )
-
-
-def _get(url: str) -> list[Any]:
-    with urllib.request.urlopen(url) as answer:  # noqa: S310 - the simulator's
-        found: list[Any] = json.loads(answer.read())
-    return found
-
-
-def _post(url: str, content: dict[str, Any]) -> None:
-    body = json.dumps(content).encode()
-    headers = {"content-type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers)):  # noqa: S310
-        pass

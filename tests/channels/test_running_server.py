@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from server.cli import channel_demo
 from server.platform import clock, logs
 from server.platform.outbox import enqueue
 from server.platform.statements import run
+from server.tickets import keys
 from tests.support import timetable
 from tests.support.channel_process import (
     DAYS,
@@ -43,9 +45,18 @@ async def process(
     async with (
         SimulatedChannels(folder) as vendors,
         a_process(timetable_url, redis_url, vendors, secret_key=SECRET_KEY) as made,
-        gate_server(timetable_url, redis_url),
+        _with_qr_key(made),
+        gate_server(timetable_url, redis_url, ctrip_ttd=True) as server,
     ):
+        made.server_url = f"http://127.0.0.1:{server.app.http_port}"
         yield made
+
+
+@asynccontextmanager
+async def _with_qr_key(process: PushingProcess) -> AsyncIterator[None]:
+    now = clock.now()
+    await process.db.in_transaction(lambda tx: keys.create_first_key(tx, SECRET_KEY, now))
+    yield
 
 
 async def test_a_sale_at_the_threshold_reaches_the_channel(process: PushingProcess) -> None:
@@ -76,7 +87,8 @@ async def test_the_demo_books_at_each_channel(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     simulator = process.vendors.simulator
-    content = {"url": simulator.url, "channels": simulator.announced()}
+    ttd = {"base_url": f"{simulator.url}/ttd/api", "credentials": simulator.ttd.keys}
+    content = {"url": simulator.url, "channels": simulator.announced(), "ttd": ttd}
     (tmp_path / channel_demo.ANNOUNCED_FILE).write_text(json.dumps(content))
     monkeypatch.setattr(logs, "configure", lambda **_: None)  # of this process
     monkeypatch.setenv("DEEPTRAVEL_DATABASE_URL", timetable_url)
@@ -90,8 +102,13 @@ async def test_the_demo_books_at_each_channel(
         assert result.exit_code == 0, result.output
 
     lines = await asyncio.to_thread(
-        lambda: list(channel_demo.walk(tmp_path, timetable.PACKAGE, "HKD", command))
+        lambda: list(
+            channel_demo.walk(
+                tmp_path, timetable.PACKAGE, "HKD", command, server_url=process.server_url
+            )
+        )
     )
+    assert lines[-1].endswith("1 of 3 are cancelled, and no more")
     assert sum("is an order of ours, and confirmed" in line for line in lines) == len(CONNECTED)
     for vendor in CONNECTED:
         assert [each["confirms"] for each in simulator.books.all_bookings(vendor)] == [1]

@@ -40,7 +40,13 @@ PACKAGE_STOCK = stock_id(timetable.PACKAGE, DIRECT)
 
 
 class PushingProcess:
-    """A process of ours that pushes, without its worker: a test runs the tasks itself."""
+    """A process of ours that pushes, without its worker: a test runs the tasks itself.
+
+    Attributes:
+        server_url: where a server beside it serves HTTP.
+    """
+
+    server_url = ""
 
     def __init__(
         self, db: Database, redis_url: str, vendors: SimulatedChannels, secret_key: bytes

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from tools.dev.channel_simulator.app import ChannelSimulator
 from tools.dev.channel_simulator.switches import Switches
+from tools.dev.channel_simulator.ttd import BASE
 
 DEFAULT_FOLDER = Path(".deeptravel/channels")
 ANNOUNCED_FILE = "channels.json"
@@ -60,7 +61,9 @@ async def _serve(
         loop.add_reader(sys.stdin.fileno(), end)
     simulator = await ChannelSimulator(folder, switches).start(port)
     try:
-        announced = json.dumps({"url": simulator.url, "channels": simulator.announced()})
+        ttd = {"base_url": simulator.url + BASE, "credentials": simulator.ttd.keys}
+        said = {"url": simulator.url, "channels": simulator.announced(), "ttd": ttd}
+        announced = json.dumps(said)
         for path in filter(None, (folder / ANNOUNCED_FILE, ready_file)):
             fresh = path.with_name(path.name + ".new")
             fresh.touch(mode=0o600)

@@ -148,7 +148,11 @@ class CtripTtd:
             Route(BASE + path, self._serve(services), methods=["POST"])
             for path, services in paths.items()
         ]
-        return [*routes, Route("/simulator-ttd/call", self._asked, methods=["POST"])]
+        return [
+            *routes,
+            Route("/simulator-ttd/prices", self._see_prices, methods=["GET"]),
+            Route("/simulator-ttd/call", self._asked, methods=["POST"]),
+        ]
 
     def _serve(self, services: dict[str, Callable[[dict[str, Any]], None]]) -> Any:
         async def serve(request: Request) -> Response:
@@ -174,10 +178,16 @@ class CtripTtd:
 
         return serve
 
+    async def _see_prices(self, _request: Request) -> Response:
+        rows = [{"PLU": option, **row} for (option, _), row in self.prices.items()]
+        return JSONResponse(rows)
+
     async def _asked(self, request: Request) -> Response:
         """Has Ctrip call: `{"url": …, "service": …, "content": …}`."""
         asked = json.loads(await request.body())
-        code, content = await self.call(asked["url"], asked["service"], asked["content"])
+        said = asked["content"]
+        said.setdefault("sequenceId", self.sequence())
+        code, content = await self.call(asked["url"], asked["service"], said)
         return JSONResponse({"code": code, "content": content})
 
     def _proven(self, raw: bytes) -> tuple[str, dict[str, Any]]:
