@@ -1,0 +1,107 @@
+"""A server that Ctrip's attractions channel calls is killed at each step of an order, with the call
+that it was at: a repeat at the next server goes on, and nothing is made or cancelled twice.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+from sqlalchemy.engine import make_url
+
+from tests.support.channel_vendors import SimulatedChannels
+from tests.support.gate_server import gate_process
+from tests.support.invariants import assert_invariants
+from tests.support.ttd_process import CODE, Said, TtdProcess, item, ttd_process
+
+LONG_LOCKS = {
+    "DEEPTRAVEL_CTRIP_TTD": "true",
+    "DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "30000",
+    "DEEPTRAVEL_LOCK_TIMEOUT_MS": "30000",
+}
+"""It waits for what the test has locked until it is killed."""
+WAITS = (
+    "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    " AND datname = current_database()"
+)
+OWN_ROW = f"SELECT FROM ttd_orders WHERE channel_code = '{CODE}' FOR UPDATE"
+STEPS = (
+    ("CreatePreOrder", "LOCK TABLE orders IN EXCLUSIVE MODE"),
+    ("CreatePreOrder", OWN_ROW),
+    ("PayPreOrder", "LOCK TABLE tickets IN EXCLUSIVE MODE"),
+    ("PayPreOrder", OWN_ROW),
+    ("CancelOrder", "LOCK TABLE tickets IN EXCLUSIVE MODE"),
+    ("CancelOrder", "LOCK TABLE idempotency_records IN EXCLUSIVE MODE"),
+)
+"""Calls, and what keeps each from its next write while it is killed."""
+
+
+@pytest.fixture
+async def ctrip(timetable_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[TtdProcess]:
+    async with (
+        SimulatedChannels(tmp_path) as vendors,
+        ttd_process(timetable_url, redis_url, vendors) as made,
+    ):
+        await made.change_policy(refund_tiers=[{"minutes_before": 0, "percent": 100}])
+        yield made
+    assert_invariants(timetable_url)
+
+
+async def test_killed_at_each_step_of_an_order(
+    ctrip: TtdProcess, timetable_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    order = ctrip.ttd.an_order("A", item(3))
+    calls: dict[str, dict[str, Any]] = {
+        "CreatePreOrder": order,
+        "PayPreOrder": ctrip.payment("A"),
+        "CancelOrder": ctrip.cancellation("A", 1),
+    }
+    answers: dict[str, Said] = {}
+    for number, (service, lock) in enumerate(STEPS):
+        server = gate_process(
+            timetable_url, redis_url, tmp_path / f"server-{number}", settings=LONG_LOCKS
+        )
+        with server:
+            url = f"{server.url}/ctrip-ttd/{CODE}"
+            async with _locked(timetable_url, lock) as waits:
+                call = asyncio.create_task(_call(ctrip, url, service, calls[service]))
+                await waits()
+                await asyncio.to_thread(server.kill)
+                await call
+        if number % 2:  # the repeat, in this process, as at any other server
+            answers[service] = await ctrip.call(service, calls[service])
+    assert [answers[service][0] for service in calls] == ["0000"] * 3
+    for service, said in calls.items():
+        assert await ctrip.call(service, said) == answers[service]
+    assert await ctrip.standing("A") == [(4, 3, 0, 1)]
+    assert await ctrip.count("SELECT count(*) FROM orders") == 1
+    assert await ctrip.count("SELECT count(*) FROM tickets WHERE state = 'ACTIVE'") == 2
+
+
+async def _call(ctrip: TtdProcess, url: str, service: str, content: dict[str, Any]) -> None:
+    with suppress(httpx2.HTTPError):
+        await ctrip.ttd.call(url, service, content)
+        raise AssertionError(f"{service} was answered before it was killed")
+
+
+@asynccontextmanager
+async def _locked(database_url: str, lock: str) -> AsyncIterator[Any]:
+    """Holds a lock; gives what waits until somebody waits for it."""
+    plain = make_url(database_url).set(drivername="postgresql")
+    url = plain.render_as_string(hide_password=False)
+    async with (
+        await psycopg.AsyncConnection.connect(url) as holder,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as looker,
+    ):
+        await holder.execute(lock.encode())
+
+        async def waits() -> None:
+            while (await (await looker.execute(WAITS)).fetchone()) != (True,):
+                await asyncio.sleep(0.02)
+
+        yield waits
+        await holder.rollback()
