@@ -100,7 +100,7 @@ async def _locked(database_url: str, lock: str) -> AsyncIterator[Any]:
         await holder.execute(lock.encode())
 
         async def waits() -> None:
-            while (await (await looker.execute(WAITS)).fetchone()) != (True,):
+            while (await (await looker.execute(WAITS)).fetchone()) != (True,):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
         yield waits
