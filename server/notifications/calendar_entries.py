@@ -18,6 +18,7 @@ from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code
 
 if TYPE_CHECKING:
     from icalendar import Event, vDate, vDatetime
+    from icalendar.prop import vInline
 
 CONTENT_TYPE = "text/calendar; charset=utf-8"
 PRODUCT_ID = "-//DeepTravel//Ticketing//EN"
@@ -100,7 +101,7 @@ def entry(tickets: list[CalendarTicket], *, language: str, zone: ZoneInfo) -> by
 
 
 def _event(ticket: CalendarTicket, language: str, zone: ZoneInfo) -> "Event":
-    from icalendar import Event, vText
+    from icalendar import Event
 
     is_cancelled = ticket.departure_state == "CANCELLED" or ticket.state in OVER
     event = Event()
@@ -122,16 +123,16 @@ def _event(ticket: CalendarTicket, language: str, zone: ZoneInfo) -> "Event":
             _in_language(journey[stop], "display_name", language)
             for stop in ("origin", "destination")
         )
-        event["summary"] = vText(f"{journey['service_number']} {origin} → {destination}")
-        event["location"] = vText(origin)
+        event["summary"] = _text(f"{journey['service_number']} {origin} → {destination}")
+        event["location"] = _text(origin)
         lines.insert(0, name)
         if ticket.seat:
             lines.append(ticket.seat)
     else:
         first, after = _days(ticket, zone)
         event["dtstart"], event["dtend"] = _day(first), _day(after)
-        event["summary"] = vText(name)
-    event["description"] = vText("\n".join(lines))
+        event["summary"] = _text(name)
+    event["description"] = _text("\n".join(lines))
     return event
 
 
@@ -154,6 +155,23 @@ def _in_language(names: dict[str, Any], key: str, language: str) -> str:
     if language:
         return both[language == "en"] or both[0]
     return " ".join(dict.fromkeys(filter(None, both)))
+
+
+def _text(text: str) -> "vInline":
+    """A TEXT value, escaped as RFC 5545 section 3.3.11 says: icalendar 7.3.2's own takes `\\N` in a
+    name for a line break (findings/icalendar-backslash-capital-n.sh).
+    """
+    from icalendar.prop import vInline
+
+    for plain, escaped in (
+        ("\\", "\\\\"),
+        (";", "\\;"),
+        (",", "\\,"),
+        ("\r\n", "\\n"),
+        ("\n", "\\n"),
+    ):
+        text = text.replace(plain, escaped)
+    return vInline(text)
 
 
 def _utc(moment: datetime) -> "vDatetime":

@@ -86,6 +86,17 @@ def test_a_crossing_is_in_utc_with_the_same_bytes_in_three_zones(process_zone: s
     assert len(Calendar.from_ical(content).events) == 1
 
 
+def test_a_name_comes_back_with_every_letter() -> None:
+    """Seen red with icalendar's own vText: it took the N for a line break."""
+    name = "Pier 3\\North; west, \\north"
+    stops = {**STOPS, "origin": {"display_name_zh": name, "display_name_en": name}}
+    snapshot = {**NAMES, "offer": {"journey": {**JOURNEY, **stops}}}
+    content = entry([ticket(snapshot=snapshot)], language="en", zone=ZONE)
+    (event,) = Calendar.from_ical(content).events
+    assert str(event["location"]) == name
+    assert str(event["description"]).count("\n") == 2
+
+
 def test_a_day_pass_is_of_days_whose_end_is_not_one_of_them(process_zone: str) -> None:
     """Also where a day of its zone is another day in UTC and here."""
     one_day = ticket(snapshot=NAMES, reference_time=None, departure_state="", moves=0)
