@@ -5,6 +5,7 @@ show.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -51,6 +52,20 @@ BOARDING = "boarding"
 """The function by which a departure is boarded: once redeemed, the trip was begun."""
 
 
+class SoldUnder(dict[str, Any]):
+    """A snapshot's content. Thousands of tickets may have one: what is parsed of it is kept."""
+
+    @cached_property
+    def policy(self) -> Policy:
+        """How its tickets are refunded and changed."""
+        return Policy.parse(self["policy"])
+
+    @cached_property
+    def offers(self) -> dict[str, Offer]:
+        """What was parsed of it, by offer_id."""
+        return {}
+
+
 @dataclass(frozen=True, slots=True)
 class TravelTicket:
     """A ticket with its order, its place there, and the snapshot it was sold under.
@@ -60,7 +75,7 @@ class TravelTicket:
     """
 
     order: Order
-    snapshot: dict[str, Any]
+    snapshot: SoldUnder
     ticket_id: int
     ticket_code: str
     state: str
@@ -136,7 +151,10 @@ class TravelTicket:
     @property
     def offer(self) -> Offer:
         """As it was offered then."""
-        return Offer.from_snapshot(self.item.offer_id, self.snapshot_id, self.snapshot)
+        offer_id, known = self.item.offer_id, self.snapshot.offers
+        if offer_id not in known:
+            known[offer_id] = Offer.from_snapshot(offer_id, self.snapshot_id, self.snapshot)
+        return known[offer_id]
 
     @property
     def boarding_time(self) -> datetime | None:
@@ -149,7 +167,7 @@ class TravelTicket:
     @property
     def policy(self) -> Policy:
         """How it is refunded and changed."""
-        return Policy.parse(self.snapshot["policy"])
+        return self.snapshot.policy
 
     @property
     def rental(self) -> dict[str, Any] | None:
@@ -300,7 +318,7 @@ async def get_all(tx: Transaction, named: Sequence[OwnCode]) -> list[TravelTicke
         tx, _READ(ids), orders.of_tickets(ids), snapshots.of_tickets(ids)
     )
     by_order = {order.order_id: order for order in sold_in}
-    contents = {sold.snapshot_id: sold.content for sold in sold_under}
+    contents = {sold.snapshot_id: SoldUnder(sold.content) for sold in sold_under}
     found = {
         row[_TICKET_ID]: TravelTicket(by_order[row[_ORDER_ID]], contents[row[_SNAPSHOT_ID]], *row)
         for row in rows
@@ -374,7 +392,7 @@ async def _complete(tx: AsyncConnection, rows: Sequence[Any]) -> list[TravelTick
         return []
     sold_in = await orders.read(tx, {row.order_id for row in rows})
     sold_under = await run(tx, snapshots.read({row.snapshot_id for row in rows}))
-    contents = {sold.snapshot_id: sold.content for sold in sold_under}
+    contents = {sold.snapshot_id: SoldUnder(sold.content) for sold in sold_under}
     return [TravelTicket(sold_in[row.order_id], contents[row.snapshot_id], *row) for row in rows]
 
 

@@ -12,17 +12,18 @@ import random
 import secrets
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import httpx2
 import structlog
 
 from server.platform.config import ConfigError, Settings
 from server.platform.errors import DomainError, Reason
+from server.platform.faults import fault_text
 from server.wechat import codec
 from server.wechat.bill import Bill, parse_bill
 from server.wechat.codec import (
@@ -71,8 +72,11 @@ PASSING = (
 """Codes that say nothing about the order: another time the same may work."""
 LOGIN_REFUSED = ("40029", "40163", "40226")
 """A code that is invalid, was used before, or is of an account that WeChat holds back."""
-UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
-"""WeChat has not seen the request, so that any may be sent again."""
+KEEP_SECONDS = 5.0
+"""A connection that was not used for so long is closed, before WeChat does it under a request."""
+
+if TYPE_CHECKING:
+    import aiohttp
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -127,17 +131,7 @@ class WechatClient:
         self._refreshing = asyncio.Lock()
         self._refresh_after = float("-inf")
         self._background: set[asyncio.Task[None]] = set()
-        timeout = httpx2.Timeout(answer_seconds, connect=CONNECT_SECONDS)
-        self._pay, self._login = (
-            # a simulator beside us, which has no TLS, is not behind the proxy of the environment
-            httpx2.AsyncClient(
-                base_url=url,
-                timeout=timeout,
-                trust_env=url.startswith("https:"),
-                verify=_authorities(needed=url.startswith("https:")),
-            )
-            for url in (pay_url, login_url)
-        )
+        self._pay, self._login = (_Host(url, answer_seconds) for url in (pay_url, login_url))
 
     @classmethod
     def of(
@@ -200,8 +194,8 @@ class WechatClient:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
-        await self._pay.aclose()
-        await self._login.aclose()
+        await self._pay.close()
+        await self._login.close()
 
     async def code_to_session(self, code: str) -> Session:
         """Who the mini program's `wx.login` code is for. Raises LOGIN_FAILED for a code WeChat
@@ -211,8 +205,11 @@ class WechatClient:
         gets a new code.
         """
         target = codec.session_target(self._merchant.app_id, self._app_secret, code)
-        answer = await self._exchange(
-            lambda: self._login.get(target), operation="code_to_session", repeat=False
+        answer = await _exchange(
+            self._login,
+            lambda: _Sent("GET", target, b"", {}),
+            operation="code_to_session",
+            repeat=False,
         )
         if answer.status != 200:
             raise _unavailable("code_to_session", f"HTTP {answer.status}")
@@ -413,40 +410,12 @@ class WechatClient:
         raise error
 
     async def _send(self, request: Request, operation: str, *, repeat: bool) -> _Answer:
-        async def send() -> httpx2.Response:
+        def signed() -> _Sent:
             nonce = secrets.token_hex(16)
-            return await self._pay.request(
-                request.method,
-                request.target,
-                content=request.body,
-                headers=request.headers(self._merchant, now=self._clock(), nonce=nonce),
-            )
+            headers = request.headers(self._merchant, now=self._clock(), nonce=nonce)
+            return _Sent(request.method, request.target, request.body, headers)
 
-        return await self._exchange(send, operation=operation, repeat=repeat)
-
-    async def _exchange(
-        self, send: Callable[[], Awaitable[httpx2.Response]], *, operation: str, repeat: bool
-    ) -> _Answer:
-        """The first answer that is not a passing failure; with `repeat` also a request that may
-        have arrived is repeated.
-        """
-        cause = ""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                response = await send()
-            except httpx2.HTTPError as error:
-                cause = repr(error)
-                again = repeat or isinstance(error, UNSENT)
-            else:
-                answer = _Answer(response.status_code, response.headers, response.content)
-                if answer.status < 500 and answer.status != 429:
-                    return answer
-                cause, again = f"HTTP {answer.status}", repeat
-            if not again or attempt == ATTEMPTS:
-                break
-            jitter = random.random()  # noqa: S311
-            await asyncio.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (1 + jitter))
-        raise _unavailable(operation, cause)
+        return await _exchange(self._pay, signed, operation=operation, repeat=repeat)
 
     async def _verify(self, answer: _Answer, operation: str) -> None:
         # WeChat signs what it did; a failure it may leave unsigned, when it does not know who asks
@@ -489,12 +458,111 @@ class WechatClient:
             log.info("wechat.certificates_fetched", keys=len(keys))
 
 
+async def _exchange(
+    host: "_Host", make: Callable[[], "_Sent"], *, operation: str, repeat: bool
+) -> _Answer:
+    """The first answer that is not a passing failure; with `repeat` also a request that may have
+    arrived is repeated. Each attempt sends a request of its own.
+    """
+    cause = ""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            answer = await host.send(make())
+        except _NoAnswerError as error:
+            cause, again = str(error), repeat or not error.was_sent
+        else:
+            if answer.status < 500 and answer.status != 429:
+                return answer
+            cause, again = f"HTTP {answer.status}", repeat
+        if not again or attempt == ATTEMPTS:
+            break
+        jitter = random.random()  # noqa: S311
+        await asyncio.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) * (1 + jitter))
+    raise _unavailable(operation, cause)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request as it is sent."""
+
+    method: str
+    target: str
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+
+class _NoAnswerError(Exception):
+    """There was no whole answer; `was_sent` says whether WeChat may have the request."""
+
+    def __init__(self, why: str, *, was_sent: bool) -> None:
+        super().__init__(why)
+        self.was_sent = was_sent
+
+
+class _Host:
+    """A host of WeChat's, and connections to it that are kept between requests.
+
+    Args:
+        url: scheme and host.
+        answer_seconds: between two pieces of an answer at the most.
+    """
+
+    def __init__(self, url: str, answer_seconds: float) -> None:
+        self._url = url.rstrip("/")
+        self._answer_seconds = answer_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, request: _Sent) -> _Answer:
+        """Sends a request once, and follows nobody elsewhere. Raises _NoAnswerError."""
+        if self._session is None:
+            await asyncio.to_thread(import_module, "aiohttp")  # takes 0.1 s, others are served
+        import aiohttp
+        from yarl import URL
+
+        session = self._session = self._session or self._open()
+        try:
+            async with session.request(
+                request.method,
+                URL(self._url + request.target, encoded=True),  # as it is signed
+                data=request.body or None,
+                headers=request.headers,
+                allow_redirects=False,
+            ) as answer:
+                return _Answer(answer.status, answer.headers, await answer.read())
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise _NoAnswerError(fault_text(error), was_sent=False) from None
+        # the texts of others may have the target, and with it a secret
+        except (aiohttp.ClientError, OSError) as error:
+            raise _NoAnswerError(type(error).__name__, was_sent=True) from None
+
+    async def close(self) -> None:
+        """Ends its connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> "aiohttp.ClientSession":
+        import aiohttp
+
+        is_secret = self._url.startswith("https:")
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=_authorities(needed=is_secret), keepalive_timeout=KEEP_SECONDS
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_SECONDS, sock_read=self._answer_seconds
+            ),
+            # a simulator beside us, which has no TLS, is not behind the proxy of the environment
+            trust_env=is_secret,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+
 @functools.cache
 def _authorities(*, needed: bool) -> ssl.SSLContext:
     """Those whose certificates are believed: the machine's, whose reading takes a while, or none
     for who has no TLS.
     """
-    return httpx2.create_ssl_context() if needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return ssl.create_default_context() if needed else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _load(setting: str, path: Path, load: Callable[[bytes], T]) -> T:

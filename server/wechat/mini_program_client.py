@@ -4,7 +4,8 @@ Nothing is sent twice here: what became of a message whose answer is lost, nobod
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from server.platform.faults import fault_text
 from server.wechat import mini_program
@@ -60,7 +61,10 @@ class MiniProgramClient:
             await self._session.close()
 
     async def _post(self, target: str, body: bytes) -> bytes:
-        aiohttp = await asyncio.to_thread(_load)  # takes 0.1 s the first time
+        if self._session is None:
+            await asyncio.to_thread(import_module, "aiohttp")  # takes 0.1 s, others are served
+        import aiohttp
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(
@@ -90,9 +94,3 @@ class MiniProgramClient:
         if status != 200:
             raise OutcomeUnknownError(f"HTTP {status}")
         return content
-
-
-def _load() -> Any:
-    import aiohttp
-
-    return aiohttp

@@ -83,11 +83,22 @@ async def _sell(url: str, server: ServerProcess, world: World, own: int, partner
         async def one(number: int) -> None:
             async with at_once:
                 client = TravellerClient.of(channel, number)
-                order = await client.order(world.seat(1, SECOND), passengers=party(1))
-                await scenario.pay(order.order_id)
+                await scenario.pay(await _ordered(client, world))
 
         await asyncio.gather(*map(one, range(1, own + 1)))
         await _sell_by_partner(PartnerClient.at(channel), world, partners, at_once)
+
+
+async def _ordered(client: TravellerClient, world: World) -> str:
+    """An order of one ticket, asked for until nobody else is at its stock."""
+    while True:
+        try:
+            order = await client.order(world.seat(1, SECOND), passengers=party(1))
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.ABORTED:
+                raise
+        else:
+            return order.order_id
 
 
 async def _sell_by_partner(
