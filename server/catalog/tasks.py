@@ -48,7 +48,7 @@ def jobs(settings: Settings) -> list[Job]:
             quiet=True,
             about=About(
                 "Returns partners' stock that nobody has taken to DIRECT, so many days before.",
-                "在规定天数前，将分销商未售出的库存退回直销渠道。",
+                "在规定天数前，将分销平台未售出的库存退回直销渠道。",
             ),
             protects_stock=True,
         ),

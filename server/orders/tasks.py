@@ -84,7 +84,7 @@ def jobs(settings: Settings) -> list[Job]:
             quiet=True,
             about=About(
                 "Reminds partners of sold tickets that expire before long.",
-                "提醒分销商已售票即将过期。",
+                "提醒分销平台已售票即将过期。",
             ),
         ),
         Job(

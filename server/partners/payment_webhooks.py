@@ -143,7 +143,7 @@ class PaymentWebhooks:
         """The handler of stored messages."""
         about = About(
             "Handles partners' payment webhooks: activates what was paid for.",
-            "处理分销商的支付 Webhook：激活已付款的票券。",
+            "处理分销平台的支付 Webhook：激活已付款的票券。",
         )
         return {KIND: TaskKind(self.handle, about=about)}
 

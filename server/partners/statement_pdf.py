@@ -142,12 +142,12 @@ def _currency(paper: _Paper, content: Mapping[str, Any], totals: Mapping[str, An
         for (product, kind), sums in _summed(lines, ("product_id", "kind"))
     ]
     _table(paper, (30, 28, 12, 15, 15), ("Product 产品", "Kind 类别", *heading), rows)
-    _line(paper, f"Distributors 分销商 ({currency})", HEADING_POINTS)
+    _line(paper, f"Distributors 下游分销商 ({currency})", HEADING_POINTS)
     _table(
         paper,
         (30, 10, 15, 15, 15, 15),
         (
-            *("Distributor 分销商", "Sold 票数", "Gross 销售额"),
+            *("Distributor 下游分销商", "Sold 票数", "Gross 销售额"),
             *("Opening 期初应付", "Commission 佣金", "Closing 期末应付"),
         ),
         [_distributor(each) for each in of_currency("distributors")],

@@ -22,7 +22,7 @@ def kinds(db: Database) -> dict[str, TaskKind]:
     departures = PartnerDepartures(db)
     about = About(
         "Has partners' tickets and reservations follow a cancelled or moved departure.",
-        "使分销商的票券与预留跟随班次的取消或改点。",
+        "使分销平台的票券与预留跟随班次的取消或改点。",
     )
     return {PARTNERS_FOLLOW: TaskKind(departures.follow, max_attempts=MOST_ATTEMPTS, about=about)}
 
@@ -43,7 +43,7 @@ def jobs(settings: Settings) -> list[Job]:
             about=About(
                 "Closes partners' reservations whose time is over and voids their unsold tickets;"
                 " every process looks each second, this job at what they passed over.",
-                "关闭到期的分销商预留并作废其未售票；各进程每秒检查，本任务处理其遗漏的部分。",
+                "关闭到期的分销平台预留并作废其未售票；各进程每秒检查，本任务处理其遗漏的部分。",
             ),
             oldest_due=reservation_expiry.oldest_due,
             protects_stock=True,
@@ -54,7 +54,7 @@ def jobs(settings: Settings) -> list[Job]:
             seal,
             about=About(
                 "Seals partners' statements of months that are over.",
-                "封存分销商上月结束的对账单。",
+                "封存分销平台上月结束的对账单。",
             ),
         ),
     ]

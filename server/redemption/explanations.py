@@ -52,7 +52,7 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
             "This is a test ticket of a partner's sandbox: no terminal admits it, and nothing was"
             " used. A ticket that was sold is needed."
         ),
-        "这是合作方沙盒中的测试票，任何终端均不予核销，未扣减任何次数。请出示正式售出的票。",
+        "这是分销平台沙盒中的测试票，任何终端均不予核销，未扣减任何次数。请出示正式售出的票。",
     ),
     ("TICKET_NOT_ACTIVE", "state"): (
         (
@@ -118,11 +118,11 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("FUNCTION_NOT_ALLOWED_HERE", "place"): (
         "{function} cannot be redeemed here; this venue redeems: {allowed}.",
-        "此处不能核销 {function}；本场馆可核销：{allowed}。",
+        "此处不能核销 {function}；本核销点可核销：{allowed}。",
     ),
     ("FUNCTION_NOT_ALLOWED_HERE", "venue"): (
         "{function} of this rental is redeemed at venue {venue} alone.",
-        "此租车凭证的 {function} 只能在场馆 {venue} 核销。",
+        "此租车凭证的 {function} 只能在核销点 {venue} 核销。",
     ),
     ("FUNCTION_NOT_INCLUDED", "function"): (
         "The ticket does not include {function}; it includes: {included}.",
@@ -133,14 +133,14 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
             "{function} of this ticket was redeemed at {at}, terminal {terminal}, venue {venue}."
             " A supervisor can reverse it within the window."
         ),
-        "此票已于 {at} 在终端 {terminal}（场馆 {venue}）核销过 {function}。主管可在时限内撤销。",
+        "此票已于 {at} 在终端 {terminal}（核销点 {venue}）核销过 {function}。主管可在时限内撤销。",
     ),
     ("ALREADY_REDEEMED", "guard_time"): (
         (
             "{function} of this ticket was redeemed at {at}, terminal {terminal}, venue {venue}."
             " It may be redeemed again from {again_at}."
         ),
-        "此票刚于 {at} 在终端 {terminal}（场馆 {venue}）核销过 {function}，{again_at} 起可再次核销。",
+        "此票刚于 {at} 在终端 {terminal}（核销点 {venue}）核销过 {function}，{again_at} 起可再次核销。",
     ),
     ("ALREADY_REDEEMED", "call"): (
         (

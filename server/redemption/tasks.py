@@ -16,7 +16,7 @@ def jobs(_: Settings) -> list[Job]:
             sum_up,
             about=About(
                 "Sums up redemptions by hour and venue, for reports.",
-                "按小时和场馆汇总核销记录，供报表使用。",
+                "按小时和核销点汇总核销记录，供报表使用。",
             ),
         )
     ]

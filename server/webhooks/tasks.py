@@ -31,7 +31,7 @@ def jobs(settings: Settings, posted: feed.Posted) -> list[Job]:
             in_chunks(events),
             about=About(
                 "Forgets partners' events that were kept long enough.",
-                "清除超过保留期的分销商事件。",
+                "清除超过保留期的分销平台事件。",
             ),
         ),
         Job(

@@ -42,7 +42,7 @@ const CHINESE = {
   admitted: "已核销", uses: "消耗次数", refused: "被拒", reversed: "已撤销",
   made: "新订单", paid: "已支付订单", tickets: "售出票数", cancelled: "已取消",
   revenue: "收入", refunds: "已退款", time: "时间", ticket: "票号", reason: "原因",
-  venue: "场馆", merchant: "商家", count: "数量", kind: "类型", key: "对象",
+  venue: "核销点", merchant: "商家", count: "数量", kind: "类型", key: "对象",
   waits: "等待", oldest: "最久等待", dead: "已放弃", error: "最后的错误", state: "状态",
   ticketsIn: "票", ordersIn: "订单", job: "任务", lastRun: "上次运行", none: "暂无。",
   asTable: "以表格显示", tried: "次数", unknownTicket: "不是我们的票",
