@@ -165,7 +165,12 @@ async def test_loading_once_leaves_other_data_alone(db: Database, tmp_path: Path
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"operator": 1}', '{"other": "shape"}'])
-async def test_damaged_file_is_replaced(db: Database, path: Path, content: str) -> None:
-    await asyncio.to_thread(path.write_text, content)
+def test_damaged_file_has_no_credentials(path: Path, content: str) -> None:
+    path.write_text(content)
+    assert DemoCredentials.read(path) is None
+
+
+async def test_damaged_file_is_replaced(db: Database, path: Path) -> None:
+    await asyncio.to_thread(path.write_text, "{")
     made = await demo_data.load(db, path)
     assert DemoCredentials.read(path) == made
