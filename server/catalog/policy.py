@@ -22,9 +22,6 @@ MAX_MINUTES = 366 * 24 * 60
 MAX_CHANGES = 100
 MAX_FEE_MINOR = 1_000_000_000
 
-WITHOUT_MINOR_UNITS = frozenset({"JPY", "KRW", "VND"})
-"""Currencies of ISO 4217 whose amounts are not in hundredths, of those a ticket may be sold in."""
-
 REASONS = frozenset(
     {
         "NOT_ACTIVE",

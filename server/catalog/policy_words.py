@@ -6,7 +6,8 @@ The rules are in policy.py. (DOMAIN, Refund and change).
 from dataclasses import dataclass
 
 from server.catalog.operator_cause import promise
-from server.catalog.policy import WITHOUT_MINOR_UNITS, Policy, TicketStart, reachable
+from server.catalog.policy import Policy, TicketStart, reachable
+from server.platform.currencies import money_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,7 @@ class _Words:
         return moment_in_words(minutes_before, self.start)
 
     def _money(self, amount_minor: int) -> str:
-        if self.currency_code in WITHOUT_MINOR_UNITS:
-            return f"{self.currency_code} {amount_minor}"
-        return f"{self.currency_code} {amount_minor // 100}.{amount_minor % 100:02d}"
+        return money_text(amount_minor, self.currency_code)
 
 
 _START_WORDS = {

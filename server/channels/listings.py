@@ -21,7 +21,7 @@ from server.catalog.rental_rules import DAY_MINUTES, OpeningHours, RentalKey
 from server.channels.channel_records import CHANNELS
 from server.channels.models import channel_listings
 from server.channels.plan_rules import MILLION, offer_id, plan_price
-from server.partners.statement_rules import decimals
+from server.platform.currencies import decimals
 from server.platform.errors import invalid, not_found
 from server.platform.statements import Statement, run
 from server.stock.ids import day_stock_id, departure_id

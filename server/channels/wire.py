@@ -29,7 +29,7 @@ from server.channels.facts import (
     PriceUpdate,
     StaticItem,
 )
-from server.partners.statement_rules import decimals
+from server.platform.currencies import decimals
 
 JSON = ("content-type", "application/json")
 BASIS_POINTS = 10_000

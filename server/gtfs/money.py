@@ -2,7 +2,7 @@
 
 from decimal import Decimal, InvalidOperation
 
-from server.partners.statement_rules import decimals
+from server.platform.currencies import decimals
 
 
 def minor_of(written: str, currency_code: str) -> int:

@@ -13,8 +13,8 @@ from server.gtfs.days import calendar_rows
 from server.gtfs.feed_fares import CLASS_COLUMN, CUSTOMER_TYPES, DAY_TYPES
 from server.gtfs.planning import CITY_COLUMN, HEADWAY_COLUMN
 from server.gtfs.tables import write_table
-from server.partners.statement_rules import decimal_text
 from server.platform.crypto import digest
+from server.platform.currencies import decimal_text
 
 ROUTE_TYPES = {"TRAIN": "2", "BUS": "3", "FERRY": "4"}
 CUSTOMER_NAMES = {

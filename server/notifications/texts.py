@@ -11,6 +11,7 @@ from typing import Any
 
 from server.notifications import rules
 from server.notifications.template_rules import Template
+from server.platform.currencies import decimal_text, money_text
 
 _EVERY = {
     "order_code": "the order, e.g. ORD-DT-20261128-000001",
@@ -73,7 +74,6 @@ _WORDS = {
     ("result", "CLOSED"): ("退款未成功", "not refunded"),
 }
 _TIMES = frozenset({"time", "event_time", "expire_time", "former_time"})
-NO_DECIMALS = frozenset({"JPY", "KRW", "VND", "CLP"})
 
 
 def values(facts: Mapping[str, Any], language: str, zone: tzinfo) -> dict[str, str]:
@@ -101,12 +101,7 @@ def _text(name: str, fact: Any, language: str, zone: tzinfo) -> str:
 
 def amount(minor: int, currency: str) -> str:
     """An amount for people: ¥ for the yuan, the code of other currencies before the figure."""
-    if currency in NO_DECIMALS:
-        figure = str(minor)
-    else:
-        sign, digits = ("-" if minor < 0 else ""), f"{abs(minor):03d}"
-        figure = f"{sign}{digits[:-2]}.{digits[-2:]}"
-    return f"¥{figure}" if currency == "CNY" else f"{currency} {figure}"
+    return f"¥{decimal_text(minor, currency)}" if currency == "CNY" else money_text(minor, currency)
 
 
 _SHIPPED: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {

@@ -9,7 +9,8 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
-from server.partners.statement_rules import StatementDocument, decimal_text
+from server.partners.statement_rules import StatementDocument
+from server.platform.currencies import decimal_text
 
 BYTE_ORDER_MARK = "\ufeff"
 COLUMNS = (

@@ -20,10 +20,10 @@ from fpdf.table import Table
 from server.partners import ledger_rules as ledger
 from server.partners.statement_rules import (
     StatementDocument,
-    decimal_text,
     end_of,
     month_from,
 )
+from server.platform.currencies import decimal_text
 
 FONT_FILE = Path(pylopdf_fonts_zh_cn.__file__).with_name("NotoSansSC-Regular.otf")
 FONT = "NotoSansSC"

@@ -20,13 +20,6 @@ FORMAT_VERSION = 1
 SEAL_DELAY = timedelta(hours=6)
 """From the end of a month until it is sealed: what was under way at midnight is in it."""
 
-_EXPONENTS = {
-    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
-    3: "BHD IQD JOD KWD LYD OMR TND",
-}
-_DIGITS = {code: digits for digits, codes in _EXPONENTS.items() for code in codes.split()}
-"""Decimals of the currencies that do not have two (ISO 4217)."""
-
 # The account whose movement is the amount of a line of this kind, and whether it is debited by it.
 _MEASURES = {
     ledger.BATCH: (ledger.TICKETS_COMMITTED, 1),
@@ -77,20 +70,6 @@ class StatementDocument(NamedTuple):
     canonical: bytes
     content_sha256: str
     is_sealed: bool
-
-
-def decimals(currency_code: str) -> int:
-    """How many decimals amounts of a currency have."""
-    return _DIGITS.get(currency_code, 2)
-
-
-def decimal_text(amount_minor: int, currency_code: str) -> str:
-    """An amount with exactly the currency's decimals, as `-1234.50`."""
-    digits = decimals(currency_code)
-    sign, whole = ("-" if amount_minor < 0 else ""), abs(amount_minor)
-    if not digits:
-        return f"{sign}{whole}"
-    return f"{sign}{whole // 10**digits}.{whole % 10**digits:0{digits}d}"
 
 
 def next_month(month: date) -> date:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.partners.statement_rules import decimal_text
+from server.platform.currencies import decimal_text
 from server.reports import sales_sums
 from server.reports.rules import ReportTime
 

@@ -17,7 +17,7 @@ from server.gtfs.feed_fares import FareTerms, FeedFares
 from server.gtfs.money import minor_of
 from server.gtfs.planning import Plan, Selection, plan, read_feed
 from server.gtfs.tables import read_table
-from server.partners.statement_rules import decimal_text
+from server.platform.currencies import decimal_text
 from server.platform.errors import DomainError, Reason
 from tests.support.gtfs_feeds import FERRY_FEED, changed, files, zipped
 

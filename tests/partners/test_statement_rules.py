@@ -192,20 +192,6 @@ def test_pdf_shows_names_amounts_and_the_hash() -> None:
 
 
 @pytest.mark.parametrize(
-    ("minor", "currency", "text"),
-    [
-        (0, "HKD", "0.00"),
-        (-5, "HKD", "-0.05"),
-        (123_456, "CNY", "1234.56"),
-        (-123, "JPY", "-123"),
-        (1_234, "KWD", "1.234"),
-    ],
-)
-def test_amounts(minor: int, currency: str, text: str) -> None:
-    assert rules.decimal_text(minor, currency) == text
-
-
-@pytest.mark.parametrize(
     ("now", "last"),
     [
         ("2026-11-30T16:00:00Z", "2026-10-01"),  # midnight in Hong Kong

@@ -10,7 +10,7 @@ from server.api import convert
 from server.api.ticketing.offers import offer_message
 from server.api.ticketing.tickets import tickets
 from server.catalog.operator_cause import CHANGE_TEXTS, REFUND_TEXTS
-from server.catalog.policy import WITHOUT_MINOR_UNITS, ChangeOffer, TicketStart
+from server.catalog.policy import ChangeOffer, TicketStart
 from server.catalog.policy_words import moment_in_words
 from server.orders.orders import order_code
 from server.orders.passengers import PassengerSeals
@@ -18,6 +18,7 @@ from server.orders.travel_tickets import ticket_code
 from server.payments.refund_parts import Part
 from server.payments.refund_rules import MOST_REFUNDS
 from server.payments.refunds import Refund, TicketRefund, refund_code
+from server.platform.currencies import money_text
 from server.platform.texts import clock_time
 
 STATES = convert.enum_numbers(refund_pb2.RefundState)
@@ -150,8 +151,8 @@ def _rule(ticket: TicketRefund, currency_code: str) -> tuple[str, str]:
         text_en += more_en
         text_zh += more_zh
     if fee := int(facts["fee_per_ticket_minor"]):
-        text_en += f"; a fee of {_money(fee, currency_code)} is kept"
-        text_zh += f"，扣除手续费{_money(fee, currency_code)}"
+        text_en += f"; a fee of {money_text(fee, currency_code)} is kept"
+        text_zh += f"，扣除手续费{money_text(fee, currency_code)}"
     more_en, more_zh = _party_discount(ticket.party_discount_minor, currency_code)
     text_en, text_zh = text_en + more_en, text_zh + more_zh
     return f"{text_en}.", f"{text_zh}。"
@@ -193,13 +194,13 @@ def _start(facts: Mapping[str, str | int]) -> TicketStart:
 
 def _party_discount(kept_minor: int, currency_code: str) -> tuple[str, str]:
     if kept_minor > 0:
-        kept = _money(kept_minor, currency_code)
+        kept = money_text(kept_minor, currency_code)
         return (
             f"; {kept} are kept first, the party discount that those who stay no longer get",
             f"，先扣除其余同行人不再享有的团体优惠{kept}",
         )
     if kept_minor < 0:
-        back = _money(-kept_minor, currency_code)
+        back = money_text(-kept_minor, currency_code)
         return (
             f"; {back} that were kept of a party discount before are added first",
             f"，先加回此前扣除的团体优惠{back}",
@@ -213,7 +214,7 @@ def _change_rule(cost: ChangeOffer, currency_code: str, zone: tzinfo) -> tuple[s
     """
     if cost.operator_cause:
         return _operator_text(CHANGE_TEXTS[cost.operator_cause], cost.until_time.astimezone(zone))
-    fee = _money(cost.fee_minor, currency_code)
+    fee = money_text(cost.fee_minor, currency_code)
     percent = cost.refund_percent
     if cost.new_minor >= cost.old_minor:
         text_en = f"The difference and a fee of {fee} are paid"
@@ -233,9 +234,3 @@ def _uses_left(facts: Mapping[str, str | int]) -> tuple[str, str]:
         f", for {uses[0]} of {uses[1]} uses that are left",
         f"，按剩余{uses[0]}次（共{uses[1]}次）计算",
     )
-
-
-def _money(amount_minor: int, currency_code: str) -> str:
-    if currency_code in WITHOUT_MINOR_UNITS:
-        return f"{currency_code} {amount_minor}"
-    return f"{currency_code} {amount_minor // 100}.{amount_minor % 100:02d}"
