@@ -1,6 +1,8 @@
 """What an order of Ctrip's attractions channel is of: our offers, at prices that we stand by."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,11 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.channels import bookings
 from server.channels.booked_offers import NAMELESS
 from server.channels.listings import ChannelListing, listings_of, offer_id_of, planned
+from server.channels.ttd_memory import ForASecond
 from server.channels.ttd_messages import TtdItem, TtdOrder
 from server.channels.ttd_wire import ResultCode, TtdRefusal
 from server.channels.wire import minor_of
 from server.orders.passengers import Passenger
 from server.orders.prices import Priced, Prices, Wish
+from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.phones import read_phone_number
 from server.platform.statements import run
@@ -49,11 +53,50 @@ def refusal(error: DomainError) -> Exception:
     return error if code is None else TtdRefusal(code, str(error.reason))
 
 
-async def wanted_of(
-    tx: AsyncConnection, prices: Prices, channel_code: str, order: TtdOrder, *, now: datetime
-) -> WantedOrder:
-    """What is ordered, at prices that we stand by. Raises TtdRefusal."""
-    listed = {each.item_id: each for each in await listings_of(tx, channel_code)}
+class TtdOffers:
+    """Finds what orders are of."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known = ForASecond[dict[str, ChannelListing]]()
+
+    async def wanted(
+        self, prices: Prices, channel_code: str, order: TtdOrder, *, now: datetime
+    ) -> WantedOrder:
+        """What is ordered, at prices that we stand by. Raises TtdRefusal."""
+        listed = await self._known.get(channel_code, partial(self._listed, channel_code))
+        wanted, known = _priced(prices, listed, order, now=now)
+        unknown = [each for each in known if not each.is_met]
+        if unknown:
+            async with self._db.transaction() as tx:
+                for each in unknown:
+                    await _check_sent(tx, each)
+        return wanted
+
+    async def _listed(self, channel_code: str) -> dict[str, ChannelListing]:
+        async with self._db.transaction() as tx:
+            return {each.item_id: each for each in await listings_of(tx, channel_code)}
+
+
+class AskedPrice(NamedTuple):
+    """The total that Ctrip has an item for, in minor units, and those that it has now."""
+
+    listing: ChannelListing
+    item: TtdItem
+    asked_minor: int
+    known: frozenset[int]
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it is one of these."""
+        return self.asked_minor in self.known
+
+
+def _priced(
+    prices: Prices, listed: Mapping[str, ChannelListing], order: TtdOrder, *, now: datetime
+) -> tuple[WantedOrder, list[AskedPrice]]:
+    """What is ordered, and the prices that are said. Raises TtdRefusal."""
+    asked: list[AskedPrice] = []
     chosen: list[ChannelListing] = []
     wishes: list[Wish] = []
     people: list[Passenger] = []
@@ -77,28 +120,36 @@ async def wanted_of(
                 planned(listing, currency, bought.price.total_minor),
                 planned(listing, currency, alone.total_minor) * item.quantity,
             }
-            await _check_price(tx, listing, item, known)
+            if item.price is not None:
+                minor = _asked_minor(listing, item)
+                asked.append(AskedPrice(listing, item, minor, frozenset(known)))
     except DomainError as error:
         raise refusal(error) from None
-    return WantedOrder(tuple(wishes), tuple(people), priced)
+    return WantedOrder(tuple(wishes), tuple(people), priced), asked
 
 
-async def _check_price(
-    tx: AsyncConnection, listing: ChannelListing, item: TtdItem, known: set[int]
-) -> None:
-    """Raises TtdRefusal for a price that it does not have now, and that Ctrip was never sent."""
-    if item.price is None:
-        return
+def _asked_minor(listing: ChannelListing, item: TtdItem) -> int:
     currency = listing.currency_code
-    command = bookings.sent_prices(listing.channel_code, listing.item_id, [item.day], currency)
-    for row in await run(tx, command):
-        known |= {row.sent * item.quantity, (row.sent_before or row.sent) * item.quantity}
     try:
-        asked = minor_of(item.price, currency) * item.quantity
+        minor = minor_of(item.price, currency) * item.quantity
     except ValueError as error:
         raise TtdRefusal(ResultCode.WRONG, f"cost {error}") from None
-    if (item.currency_code or currency) != currency or asked not in known:
-        raise TtdRefusal(ResultCode.NO_PRICE, f"{item.plu} has another price on {item.day}")
+    if (item.currency_code or currency) != currency:
+        raise TtdRefusal(ResultCode.NO_PRICE, f"{item.plu} is sold in {currency}")
+    return minor
+
+
+async def _check_sent(tx: AsyncConnection, asked: AskedPrice) -> None:
+    """Raises TtdRefusal for a price that Ctrip was never sent, last or before that."""
+    listing, item = asked.listing, asked.item
+    place = listing.channel_code, listing.item_id, [item.day], listing.currency_code
+    for row in await run(tx, bookings.sent_prices(*place)):
+        if asked.asked_minor in {
+            row.sent * item.quantity,
+            (row.sent_before or row.sent) * item.quantity,
+        }:
+            return
+    raise TtdRefusal(ResultCode.NO_PRICE, f"{item.plu} has another price on {item.day}")
 
 
 def _name(said: str) -> str:

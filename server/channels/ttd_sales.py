@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.channels import ttd_answers, ttd_messages, ttd_rows
 from server.channels.booking_orders import CUSTOMERS
 from server.channels.ttd_messages import TtdItem, TtdOrder, TtdPayment
-from server.channels.ttd_offers import WantedOrder, phone_of, refusal, wanted_of
+from server.channels.ttd_offers import TtdOffers, WantedOrder, phone_of, refusal
 from server.channels.ttd_rows import CANCELLED, HELD, RECEIVED, SOLD, TtdRow, TtdSeals
 from server.channels.ttd_wire import ResultCode, TtdRefusal
 from server.identity import travellers
@@ -46,6 +46,7 @@ class TtdSales:
     ) -> None:
         self._db = db
         self._seals = seals
+        self._offers = TtdOffers(db)
         self._holder = holder
         self._settlement = settlement
         self._issuer = issuer
@@ -54,8 +55,7 @@ class TtdSales:
         """Whether an order could be sold now, and what is left. Raises TtdRefusal."""
         order = ttd_messages.order_of(content, is_verified=True)
         prices = await self._holder.prices()
-        async with self._db.transaction() as tx:
-            wanted = await wanted_of(tx, prices, channel_code, order, now=clock.now())
+        wanted = await self._offers.wanted(prices, channel_code, order, now=clock.now())
         left = await self._left(wanted)
         for item, quantity in zip(order.items, left, strict=True):
             if quantity < item.quantity:
@@ -164,8 +164,8 @@ class TtdSales:
     async def _held(self, row: TtdRow, order: TtdOrder) -> TtdRow:
         """Holds what is ordered, once for each attempt. Raises TtdRefusal."""
         now, prices = clock.now(), await self._holder.prices()
+        wanted = await self._offers.wanted(prices, row.channel_code, order, now=now)
         async with self._db.transaction() as tx:
-            wanted = await wanted_of(tx, prices, row.channel_code, order, now=now)
             customer = self._seals.customer(order)
             traveller = await travellers.log_in(
                 tx, app_id=CUSTOMERS, openid=customer, unionid=None, now=now

@@ -17,6 +17,7 @@ from server.channels.calling import OK, CallRecord
 from server.channels.connecting import ChannelClients
 from server.channels.ctrip_ttd import CtripTtdCodec
 from server.channels.ttd_cancels import TtdCancels
+from server.channels.ttd_memory import ForASecond
 from server.channels.ttd_notices import CONFIRMS, TtdNotices
 from server.channels.ttd_sales import TtdSales
 from server.channels.ttd_wire import ResultCode, TtdCall, TtdKeys, TtdRefusal
@@ -52,6 +53,7 @@ class TtdService:
         self._db = db
         self._clients = clients
         self._notices = notices
+        self._known = ForASecond[tuple[TtdKeys, bool]]()
         self._services: dict[str, Service] = {
             "VerifyOrder": sales.verify,
             "CreatePreOrder": partial(sales.create, is_direct=False),
@@ -69,7 +71,9 @@ class TtdService:
         call, began = TtdCall("?", {}), time.monotonic()
         code, message, content = ResultCode.OK, "", None
         try:
-            keys, is_active = await self._opened(channel_code)
+            keys, is_active = await self._known.get(
+                channel_code, partial(self._opened, channel_code)
+            )
             call = ttd_wire.read_call(raw, keys)
             if not is_active:
                 raise TtdRefusal(ResultCode.OFF_SALE, "the channel is paused")

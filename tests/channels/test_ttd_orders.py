@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from server.channels.channel_records import rotate_credentials
 from server.channels.ttd_notices import CONFIRM, USED
 from tests.support import timetable
 from tests.support.channel_process import DAYS, PACKAGE_STOCK
@@ -213,6 +214,22 @@ async def test_whoever_is_not_ctrip_writes_nothing(ctrip: TtdProcess) -> None:
     assert ctrip.ttd.opened(await ctrip.service.answer(CODE, b"{}"))[0] == "0001"
     assert await ctrip.count("SELECT count(*) FROM ttd_orders") == 0
     assert await ctrip.count("SELECT count(*) FROM channel_calls") == 0
+
+
+async def test_other_keys_count_and_a_paused_channel_sells_nothing(
+    ctrip: TtdProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.channels.ttd_memory.SECONDS", 0.0)
+    order, old = ctrip.ttd.an_order("A", item(1)), dict(ctrip.ttd.keys)
+    before = ctrip.ttd.signed("VerifyOrder", order)
+    fresh = old | {"sign_key_secret": "another", "aes_key_secret": "0123456789abcdef"}
+    await ctrip.change(rotate_credentials, ctrip.clients.seals, CODE, fresh)
+    assert ctrip.ttd.opened(await ctrip.service.answer(CODE, before))[0] == "0002"
+    ctrip.ttd.keys = fresh
+    assert (await ctrip.call("VerifyOrder", order))[0] == "0000"
+    await ctrip.sql(f"UPDATE channels SET state = 'PAUSED' WHERE channel_code = '{CODE}'")
+    assert (await ctrip.call("VerifyOrder", order))[0] == "1002"
+    ctrip.ttd.keys = old
 
 
 async def test_calls_are_in_the_log_with_their_codes(ctrip: TtdProcess) -> None:

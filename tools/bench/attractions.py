@@ -102,7 +102,8 @@ async def measure(server: ServerProcess, ctrip: CtripTtd, asked: argparse.Namesp
             answer = (await http.post(url, content=raw)).raise_for_status()
             code, _content = ctrip.opened(answer.content)
             if code != "0000":
-                raise RuntimeError(f"VerifyOrder was answered with {code}")
+                why = json.loads(answer.content)["header"]["resultMessage"]
+                raise RuntimeError(f"VerifyOrder was answered with {code}: {why}")
 
         await at_rate(10, 2.0, verify)
         verified, redeemed = await asyncio.gather(
