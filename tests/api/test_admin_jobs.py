@@ -33,13 +33,13 @@ async def fresh(client: AdminClient) -> None:
 
 
 async def listed(client: AdminClient, name: str = JOB) -> Any:
-    found = {job.job_code: job for job in (await client.do("ListJobs")).jobs}
+    found = {job.job_code: job for job in (await client.do("ListJobs", page_size=200)).jobs}
     return found[name]
 
 
 async def test_every_job_is_listed_with_how_it_stands(admin_client: AdminClient) -> None:
     await fresh(admin_client)
-    found = (await admin_client.do("ListJobs")).jobs
+    found = (await admin_client.do("ListJobs", page_size=200)).jobs
     queues = map(queue_code, (FOLLOW_CANCELLATION, FOLLOW_MOVE))
     assert [job.job_code for job in found] == sorted(
         (*(job.name for job in jobs(admin_client.node.settings)), *queues)
