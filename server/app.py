@@ -45,6 +45,7 @@ from server.audit.job_control import JobTable
 from server.audit.job_trail import note_run
 from server.catalog import tasks as catalog_tasks
 from server.channels import tasks as channel_tasks
+from server.channels.connecting import ChannelClients
 from server.domain import (
     Channels,
     Domain,
@@ -264,7 +265,7 @@ class App:
             trace_id=trace_ids() if self._settings.otlp_endpoint else None,
         )
         at_stop(stack, "stream rights", self._interceptor.close)
-        return self._services(platform, domain)
+        return self._services(platform, domain, channels.clients)
 
     async def _start_platform(
         self, stack: AsyncExitStack, database_url: str, redis_url: str
@@ -302,7 +303,9 @@ class App:
         )
         return [ctrip_ttd.CtripTtdDoor(channels.ttd.answer)]
 
-    def _services(self, platform: Platform, domain: Domain) -> list[Service]:
+    def _services(
+        self, platform: Platform, domain: Domain, channels: ChannelClients
+    ) -> list[Service]:
         db, secret_key = platform.db, platform.secret_key
         repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
         clock_terms = sandbox_clock.ClockTerms.of(self._settings)
@@ -325,6 +328,7 @@ class App:
             changes=domain.ticketing.change_handler,
             wechat=wechat,
             jobs=JobTable(platform.jobs.table, self._kinds),
+            channels=channels,
         )
         ticketing = TicketingServicer(db, repeats, pages, domain.ticketing)
         return [

@@ -233,8 +233,11 @@ def _search(orders: Orders, seats: SeatsLeft, cache: Cache) -> Search:
 
 
 class Channels(NamedTuple):
-    """What works for outside channels: its tasks, and who answers Ctrip's attractions channel."""
+    """What works for outside channels: who calls them, its tasks, and who answers
+    Ctrip's attractions channel.
+    """
 
+    clients: ChannelClients
     kinds: dict[str, TaskKind]
     ttd: TtdService
 
@@ -259,7 +262,7 @@ def start_channels(
     cancels = TtdCancels(db, ttd_seals, sold.refund_handler)
     notices = TtdNotices(db, clients, ttd_seals, sales, cancels)
     kinds = pusher.kinds() | channel_tasks.kinds(fetcher, handler) | notices.kinds()
-    return Channels(kinds, TtdService(db, clients, sales, cancels, notices))
+    return Channels(clients, kinds, TtdService(db, clients, sales, cancels, notices))
 
 
 def _start_webhooks(stack: AsyncExitStack, platform: Platform) -> Webhooks:

@@ -60,6 +60,14 @@ VALUES: dict[str, Any] = {
     "change_quote": "the-quote-of-QuoteChange",
     "change_set_id": "set-product-106-3",
     "channel": "CP",
+    "channel_code": "CTRIP-1",
+    "booking_id": "4711",
+    "item_id": "PREMIUM",
+    "location": "HKG",
+    "ours": "HKG",
+    "theirs": "L-77",
+    "vendor_code": "ctrip",
+    "word": "HKG",
     "city_code": "HKG",
     "class_code": "SECOND",
     "code": "the-code-of-wx.login",
@@ -162,6 +170,10 @@ OWN_VALUES: dict[str, Any] = {
     "CreateProductRequest.display_name_zh": "尊享套票",
     "CreateProductRequest.kind": "PRODUCT_KIND_PACKAGE",
     "CreateTerminalRequest.display_name": "Gate 1",
+    "ChannelCredential.name": "app_key",
+    "ChannelCredential.value": "what-the-vendor-gave-us",
+    "SetChannelWordRequest.kind": "CHANNEL_WORD_KIND_LOCATION",
+    "RemoveChannelWordRequest.kind": "CHANNEL_WORD_KIND_LOCATION",
     "ListAuditEventsRequest.name": "CP",
     "ProductEntitlement.display_name_en": "Ferry",
     "ProductEntitlement.display_name_zh": "渡轮",
@@ -197,6 +209,10 @@ SHOWN_TOO = {
     "AdvanceTestClockRequest": ("by_seconds",),
     "BulkGenerateTicketsRequest": ("distributor_id",),
     "CancelTicketsRequest": ("ticket_codes",),
+    "ConnectChannelRequest": ("credentials",),
+    "CreateChannelListingRequest": ("product_id",),
+    "UpdateChannelRequest": ("calls_per_minute",),
+    "UpdateChannelListingRequest": ("threshold",),
     "CreateAllotmentRequest": ("total",),
     "CreateDistributorRequest": ("commission_basis_points",),
     "CreateOperatorRequest": ("venue_codes",),
@@ -232,7 +248,10 @@ SHOWN_TOO = {
     "UpdateWebhookEndpointRequest": ("types",),
 }
 """Fields that a call does not need, and a reader wants to see."""
-CHANGED = ("display_name", "display_name_en", "total", "departure_clock", "fares", "grace_minutes")
+CHANGED = (
+    *("display_name", "display_name_en", "total", "departure_clock", "fares", "grace_minutes"),
+    *("calls_per_minute", "threshold"),
+)
 """What an update mask names: the first that there is."""
 SIGNED_BY = {
     "ReceivePartnerPayment": (

@@ -11,15 +11,16 @@ from server.audit.records import By
 from server.audit.trail import AuditedChange, audit
 from server.channels import booking_rules as rules
 from server.channels import bookings
+from server.channels.asking import get_booking
 from server.channels.booking_seals import StoredBooking
-from server.channels.channel_records import CHANNELS
+from server.channels.due import BOOK, ask_for
 from server.channels.facts import CancellationReason
 from server.identity.callers import Traveller
 from server.orders import orders
 from server.orders.orders import Order
 from server.payments import payments
 from server.payments.refunds import TicketRefund
-from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.errors import DomainError, Reason, invalid
 from server.platform.statements import run
 from server.platform.texts import read_comment
 
@@ -79,11 +80,7 @@ async def request_cancellation(
     """Has a CONFIRMED booking cancelled at the channel, or one rejected of which there is no order;
     a repeat changes nothing. Raises NOT_FOUND, INVALID_FIELD.
     """
-    await CHANNELS.get(tx, channel_code)
-    found = await run(tx, bookings.read(channel_code, booking_id))
-    if not found:
-        raise not_found("channel booking", f"{channel_code}/{booking_id}")
-    (booking,) = found
+    booking = await get_booking(tx, channel_code, booking_id)
     if reason not in set(CancellationReason):
         raise invalid("reason", f"is none of {', '.join(CancellationReason)}")
     becomes = {rules.CONFIRMED: rules.CANCEL_PENDING, rules.RECEIVED: rules.REJECT_PENDING}
@@ -101,6 +98,7 @@ async def request_cancellation(
     shown = {"state": booking.state}, {"state": asked.state, "reason": reason, "comment": comment}
     change = AuditedChange(by["actor"], "cancel", "channel_booking", booking.name, *shown)
     await run(tx, audit(change, now=by["now"]))
+    await ask_for(tx, BOOK, booking.name, now=by["now"])
     return moved
 
 

@@ -4,35 +4,41 @@ Credentials are sealed, bound to the channel, and never read back: whoever lost 
 A change counts from the next call on, in every process, as each reads the channel anew.
 """
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 from urllib.parse import urlsplit
 
-from sqlalchemy import ColumnElement, and_, delete, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, Records
-from server.audit.trail import AuditedChange, audit
 from server.channels.channel_credentials import (
     ACTIVE,
     ChannelSeals,
     VendorAccount,
     refuse_shared_account,
 )
-from server.channels.facts import Capability, MappingKind
+from server.channels.due import WORK_OUT, ask_for
+from server.channels.facts import Capability
 from server.channels.models import channel_words, channels
 from server.channels.registry import VENDORS
-from server.channels.words import OUR_WORDS, READ_ALONE, WordPair
+from server.channels.words import word_row
+from server.parties.models import partners
+from server.parties.partners import PARTNERS
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import invalid, not_found
 from server.platform.proxies import is_loopback
-from server.platform.statements import run
+from server.stock.ids import DIRECT
 
 PAUSED = "PAUSED"
-LONGEST_WORD = 100
+CODE = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+CURRENCY = re.compile("[A-Z]{3}")
+MOST_CALLS = 60_000
+"""A minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class ChannelRecord:
     channel_code: str
     vendor_code: str
     partner_id: int
+    partner_code: str
     base_url: str
     currency_code: str
     calls_per_minute: int
@@ -53,33 +60,16 @@ class ChannelRecord:
 
 
 class NewChannel(TypedDict):
-    """The fields of a new channel; an empty `base_url` and 0 calls are the vendor's."""
+    """The fields of a new channel; an empty `base_url` and 0 calls are the vendor's, an empty
+    partner we ourselves.
+    """
 
     channel_code: str
     vendor_code: str
-    partner_id: int
+    partner_code: str
     base_url: str
     currency_code: str
     calls_per_minute: int
-
-
-class WordName(NamedTuple):
-    """Which row of words it is."""
-
-    channel_code: str
-    kind: MappingKind
-    word: str
-
-    @property
-    def shown(self) -> str:
-        """As errors and the audit trail call it."""
-        return "/".join(self)
-
-    @property
-    def is_row(self) -> ColumnElement[bool]:
-        """That a row is this one."""
-        w = channel_words.c
-        return and_(w.channel_code == self.channel_code, w.kind == self.kind, w.word == self.word)
 
 
 class StoredCredentials(NamedTuple):
@@ -92,7 +82,10 @@ class StoredCredentials(NamedTuple):
 CHANNELS = Records(
     "channel",
     channels.c.channel_code,
-    select(*(each for each in channels.c if each.name != "sealed_credentials")),
+    select(
+        *(each for each in channels.c if each.name != "sealed_credentials"),
+        func.coalesce(partners.c.partner_code, "").label("partner_code"),
+    ).outerjoin(partners, partners.c.partner_id == channels.c.partner_id),
     ChannelRecord,
     ChangeKind.CHANNEL,
 )
@@ -106,16 +99,22 @@ async def connect_channel(
     **by: Unpack[By],
 ) -> ChannelRecord:
     """A new channel, ACTIVE, with the words that its vendor's document gives. Raises INVALID_FIELD,
-    also for an account that another channel has, ALREADY_EXISTS.
+    also for an account that another channel has, NOT_FOUND, REVOKED and ARCHIVED for the partner,
+    ALREADY_EXISTS.
     """
     code = new["channel_code"]
+    if not CODE.fullmatch(code):
+        raise invalid("channel_code", "send 1 to 32 letters, digits, - and _, a letter first")
     _check_credentials(new["vendor_code"], credentials)
     vendor = VENDORS[new["vendor_code"]]
+    _check_values(new)
     base_url = _checked_url(new["base_url"] or vendor.base_url)
     account = VendorAccount.of(new["vendor_code"], base_url, credentials)
     await refuse_shared_account(tx, seals, code, account)
+    partner = new["partner_code"]
     values = {
-        **new,
+        **{name: value for name, value in new.items() if name != "partner_code"},
+        "partner_id": (await PARTNERS.rely_on(tx, partner)).partner_id if partner else DIRECT,
         "base_url": base_url,
         "calls_per_minute": new["calls_per_minute"] or vendor.calls_per_minute,
         "sealed_credentials": seals.seal(code, credentials),
@@ -123,9 +122,30 @@ async def connect_channel(
     }
     made = await CHANNELS.create(tx, values, **by)
     if vendor.words:
-        rows = [_row(code, pair, by["now"]) for pair in vendor.words]
+        rows = [word_row(code, pair, by["now"]) for pair in vendor.words]
         await tx.execute(insert(channel_words).values(rows))
     return made
+
+
+async def update_channel(
+    tx: AsyncConnection,
+    seals: ChannelSeals,
+    channel_code: str,
+    values: Mapping[str, object],
+    **by: Unpack[By],
+) -> ChannelRecord:
+    """Another URL, currency or limit, from the next call on. Raises NOT_FOUND, REVOKED,
+    INVALID_FIELD, also for an account that another channel has.
+    """
+    before = await CHANNELS.lock_active(tx, channel_code)
+    _check_values(values)
+    changed = dict(values)
+    if "base_url" in changed:
+        changed["base_url"] = _checked_url(str(changed["base_url"]))
+        moved = replace(before, base_url=str(changed["base_url"]))
+        if before.state == ACTIVE:
+            await _refuse_shared(tx, seals, moved)
+    return await CHANNELS.change(tx, before, changed, **by)
 
 
 async def rotate_credentials(
@@ -164,10 +184,8 @@ async def set_paused(
     if before.state == state:
         return before
     if not paused:
-        stored = await credentials_of(tx, channel_code)
-        credentials = seals.open(channel_code, stored.sealed)
-        account = VendorAccount.of(before.vendor_code, before.base_url, credentials)
-        await refuse_shared_account(tx, seals, channel_code, account)
+        await _refuse_shared(tx, seals, before)
+        await ask_for(tx, WORK_OUT, channel_code, now=by["now"])
     action = "pause" if paused else "resume"
     return await CHANNELS.change(tx, before, {"state": state}, action=action, **by)
 
@@ -192,92 +210,18 @@ async def codes_of_active(tx: AsyncConnection, *needed: Capability) -> list[str]
     return list(await tx.scalars(query.order_by(channels.c.channel_code)))
 
 
-async def map_word(
-    tx: AsyncConnection, channel_code: str, pair: WordPair, **by: Unpack[By]
-) -> None:
-    """Adds a word of the vendor beside ours, or changes it: which row it is says the vendor's word
-    of states and codes, and ours of all others. Raises NOT_FOUND, INVALID_FIELD, REVOKED.
-    """
-    await CHANNELS.lock_active(tx, channel_code)
-    for field, word in (("ours", pair.ours), ("theirs", pair.theirs)):
-        if not word.strip() or len(word) > LONGEST_WORD or not word.isprintable():
-            raise invalid(field, f"is no word; send 1 to {LONGEST_WORD} characters")
-    closed = OUR_WORDS.get(pair.kind)
-    if closed and pair.ours not in closed:
-        raise invalid("ours", f"is none of {', '.join(sorted(closed))}")
-    row = _row(channel_code, pair, by["now"])
-    name = WordName(channel_code, pair.kind, str(row["word"]))
-    before = await _lock_word(tx, name)
-    changed = insert(channel_words).values(row)
-    await tx.execute(
-        changed.on_conflict_do_update(
-            index_elements=["channel_code", "kind", "word"],
-            set_={
-                "counterpart": changed.excluded.counterpart,
-                "version": channel_words.c.version + 1,
-                "update_time": by["now"],
-            },
-        )
-    )
-    await _trace_word(tx, name, before, {"counterpart": row["counterpart"]}, **by)
+async def _refuse_shared(tx: AsyncConnection, seals: ChannelSeals, channel: ChannelRecord) -> None:
+    stored = await credentials_of(tx, channel.channel_code)
+    credentials = seals.open(channel.channel_code, stored.sealed)
+    account = VendorAccount.of(channel.vendor_code, channel.base_url, credentials)
+    await refuse_shared_account(tx, seals, channel.channel_code, account)
 
 
-async def unmap_word(
-    tx: AsyncConnection, channel_code: str, kind: MappingKind, word: str, **by: Unpack[By]
-) -> None:
-    """Removes a row. Raises NOT_FOUND, REVOKED."""
-    await CHANNELS.lock_active(tx, channel_code)
-    name = WordName(channel_code, kind, word)
-    before = await _lock_word(tx, name)
-    if before is None:
-        raise not_found("channel word", name.shown)
-    await tx.execute(delete(channel_words).where(name.is_row))
-    await _trace_word(tx, name, before, None, **by)
-
-
-async def words_of(tx: AsyncConnection, channel_code: str) -> list[WordPair]:
-    """The channel's words; of several states of the vendor that are one of ours, the oldest
-    first.
-    """
-    w = channel_words.c
-    query = select(w.kind, w.word, w.counterpart).where(w.channel_code == channel_code)
-    found = await tx.execute(query.order_by(w.create_time, w.kind, w.word))
-    return [
-        WordPair(MappingKind(kind), counterpart, word)
-        if kind in READ_ALONE
-        else WordPair(MappingKind(kind), word, counterpart)
-        for kind, word, counterpart in found
-    ]
-
-
-def _row(channel_code: str, pair: WordPair, now: datetime) -> dict[str, object]:
-    is_theirs = pair.kind in READ_ALONE
-    return {
-        "channel_code": channel_code,
-        "kind": pair.kind,
-        "word": pair.theirs if is_theirs else pair.ours,
-        "counterpart": pair.ours if is_theirs else pair.theirs,
-        "create_time": now,
-        "update_time": now,
-    }
-
-
-async def _lock_word(tx: AsyncConnection, name: WordName) -> dict[str, object] | None:
-    query = select(channel_words.c.counterpart).where(name.is_row)
-    found = await tx.scalar(query.with_for_update())
-    return None if found is None else {"counterpart": found}
-
-
-async def _trace_word(
-    tx: AsyncConnection,
-    name: WordName,
-    before: dict[str, object] | None,
-    after: dict[str, object] | None,
-    **by: Unpack[By],
-) -> None:
-    action = "map" if after else "unmap"
-    change = AuditedChange(by["actor"], action, "channel_word", name.shown, before, after)
-    await run(tx, audit(change, now=by["now"]))
+def _check_values(values: Mapping[str, Any]) -> None:
+    if "currency_code" in values and not CURRENCY.fullmatch(values["currency_code"]):
+        raise invalid("currency_code", "is no currency; send three capitals of ISO 4217")
+    if not 0 <= values.get("calls_per_minute", 0) <= MOST_CALLS:
+        raise invalid("calls_per_minute", f"send 1 to {MOST_CALLS}, or 0 for the vendor's usual")
 
 
 def _check_credentials(vendor_code: str, credentials: Mapping[str, str]) -> None:

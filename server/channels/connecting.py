@@ -14,8 +14,8 @@ from server.channels.channel_records import (
     CHANNELS,
     ChannelRecord,
     credentials_of,
-    words_of,
 )
+from server.channels.channel_words import words_of
 from server.channels.http_pool import HttpPool
 from server.channels.registry import VENDORS, Vendor
 from server.channels.tokens import ChannelTokens

@@ -15,23 +15,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.channels import bookings
 from server.channels.booking_seals import BookingSeals, booking_key
 from server.channels.connecting import ChannelClients, OpenedChannel
+from server.channels.due import BOOK, NEW, ask
 from server.channels.facts import (
     BookingsRead,
     BookingState,
     ChannelCallError,
     UnmappedError,
 )
-from server.channels.pushing import ask, wait_seconds
+from server.channels.pushing import wait_seconds
 from server.platform.database import Database
 from server.platform.outbox import Postpone, Task, enqueue
 from server.platform.statements import run, run_together
 from server.stock.ids import DIRECT
 
-FETCH = "channel.fetch"
-"""Has the bookings of a channel fetched; the key is `channel:NEW` or `channel:ALL`."""
-BOOK = "channel.book"
-"""Has a booking worked on; the key is `channel:booking`."""
-NEW, ALL = "NEW", "ALL"
 OVERLAP = timedelta(days=1)
 """Days of a vendor's clock may be a day before or after ours."""
 OVER = timedelta(days=2)
@@ -40,11 +36,6 @@ DAYS_AT_ONCE = 31
 """Of one list."""
 
 log = structlog.get_logger()
-
-
-def fetch_key(channel_code: str, which: str) -> str:
-    """The key of a fetch."""
-    return f"{channel_code}:{which}"
 
 
 class BookingFetcher:

@@ -2,23 +2,28 @@
 and stock.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, time, timedelta
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, already_exists
+from server.audit.records import By, already_exists, version_mismatch
 from server.audit.trail import AuditedChange, audit
 from server.catalog import pricing
 from server.catalog.catalogue import Catalogue
 from server.catalog.offers import Offer, RentalPlace
 from server.catalog.policy import TicketStart
+from server.catalog.products import PRODUCTS
+from server.catalog.rental_locations import LOCATIONS
 from server.catalog.rental_rules import DAY_MINUTES, OpeningHours, RentalKey
-from server.channels.channel_records import CHANNELS
+from server.catalog.routes import ROUTES
+from server.catalog.timetables import TIMETABLES
+from server.channels.channel_records import CHANNELS, CURRENCY
+from server.channels.due import WORK_OUT, ask_for
 from server.channels.models import channel_listings
 from server.channels.plan_rules import MILLION, offer_id, plan_price
 from server.platform.currencies import decimals
@@ -49,6 +54,14 @@ class ChannelListing:
     threshold: int = 5
     days_ahead: int = 90
     rental_location_id: int | None = None
+    version: int = 1
+    create_time: datetime | None = None
+    update_time: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """As errors and the audit trail call it."""
+        return f"{self.channel_code}/{self.item_id}"
 
 
 class WantedValue(NamedTuple):
@@ -81,9 +94,101 @@ FROM stocks WHERE stock_id = ANY($1::bigint[])
 )
 
 
-async def add_listing(tx: AsyncConnection, new: ChannelListing, **by: Unpack[By]) -> None:
-    """Lists something. Raises NOT_FOUND, REVOKED, ALREADY_EXISTS, INVALID_FIELD."""
+async def add_listing(tx: AsyncConnection, new: ChannelListing, **by: Unpack[By]) -> ChannelListing:
+    """Lists something, and has it sent. Raises NOT_FOUND, REVOKED, ARCHIVED, ALREADY_EXISTS,
+    INVALID_FIELD.
+    """
     await CHANNELS.lock_active(tx, new.channel_code)
+    await _check_subject(tx, new)
+    listing = replace(new, version=1, create_time=by["now"], update_time=by["now"])
+    _check_plan(asdict(listing))
+    made = insert(channel_listings).values(asdict(listing)).on_conflict_do_nothing()
+    if not (await tx.execute(made.returning(channel_listings.c.item_id))).one_or_none():
+        raise already_exists("channel listing", listing.name)
+    await _trace(tx, "create", listing, before=None, after=asdict(listing), **by)
+    return listing
+
+
+async def update_listing(
+    tx: AsyncConnection,
+    channel_code: str,
+    item_id: str,
+    values: Mapping[str, Any],
+    *,
+    version: int = 0,
+    **by: Unpack[By],
+) -> ChannelListing:
+    """Changes a listing's price plan or pace, and has what differs sent. Raises NOT_FOUND, REVOKED,
+    VERSION_MISMATCH, INVALID_FIELD.
+    """
+    before = await _locked(tx, channel_code, item_id, version)
+    _check_plan(values)
+    after = replace(before, **values, version=before.version + 1, update_time=by["now"])
+    changed = {**values, "version": after.version, "update_time": by["now"]}
+    await tx.execute(update(channel_listings).where(_is(channel_code, item_id)).values(changed))
+    await _trace(tx, "update", after, before=asdict(before), after=asdict(after), **by)
+    return after
+
+
+async def remove_listing(
+    tx: AsyncConnection, channel_code: str, item_id: str, *, version: int = 0, **by: Unpack[By]
+) -> None:
+    """Ends a listing; what the channel knows of it is made 0 by whoever works out its values next.
+    Raises NOT_FOUND, REVOKED, VERSION_MISMATCH.
+    """
+    before = await _locked(tx, channel_code, item_id, version)
+    await tx.execute(delete(channel_listings).where(_is(channel_code, item_id)))
+    await _trace(tx, "delete", before, before=asdict(before), after=None, **by)
+
+
+async def listings_of(tx: AsyncConnection, channel_code: str) -> list[ChannelListing]:
+    """All of a channel, in the order of items."""
+    return await _listings(tx, channel_listings.c.channel_code == channel_code)
+
+
+async def get_listing(tx: AsyncConnection, channel_code: str, item_id: str) -> ChannelListing:
+    """What is listed as an item. Raises NOT_FOUND, also for the channel."""
+    await CHANNELS.get(tx, channel_code)
+    found = await _listings(tx, _is(channel_code, item_id))
+    if not found:
+        raise not_found("channel listing", f"{channel_code}/{item_id}")
+    return found[0]
+
+
+async def page(
+    tx: AsyncConnection, channel_code: str, *, after: str | None, limit: int
+) -> list[ChannelListing]:
+    """Up to `limit` listings after an item, in the order of items. Raises NOT_FOUND."""
+    await CHANNELS.get(tx, channel_code)
+    c = channel_listings.c
+    return await _listings(
+        tx, and_(c.channel_code == channel_code, c.item_id > (after or "")), limit
+    )
+
+
+async def _listings(
+    tx: AsyncConnection, which: ColumnElement[bool], limit: int | None = None
+) -> list[ChannelListing]:
+    query = select(channel_listings).where(which).order_by(channel_listings.c.item_id).limit(limit)
+    return [ChannelListing(**row) for row in (await tx.execute(query)).mappings()]
+
+
+def _is(channel_code: str, item_id: str) -> ColumnElement[bool]:
+    c = channel_listings.c
+    return and_(c.channel_code == channel_code, c.item_id == item_id)
+
+
+async def _locked(
+    tx: AsyncConnection, channel_code: str, item_id: str, version: int
+) -> ChannelListing:
+    await CHANNELS.lock_active(tx, channel_code)
+    found = await get_listing(tx, channel_code, item_id)
+    if version and version != found.version:
+        raise version_mismatch("channel listing", found.name, sent=version, now=found.version)
+    return found
+
+
+async def _check_subject(tx: AsyncConnection, new: ChannelListing) -> None:
     if (new.product_id is None) == (new.timetable_id is None):
         raise invalid("product_id", "list a product, or a timetable with class and stops")
     if new.rental_location_id is not None and new.product_id is None:
@@ -91,36 +196,40 @@ async def add_listing(tx: AsyncConnection, new: ChannelListing, **by: Unpack[By]
     places = (new.class_index, new.origin_index, new.destination_index)
     if any((each is None) != (new.timetable_id is None) for each in places):
         raise invalid("timetable_id", "needs class_index, origin_index and destination_index")
-    row = {**asdict(new), "create_time": by["now"]}
-    made = insert(channel_listings).values(row).on_conflict_do_nothing()
-    if not (await tx.execute(made.returning(channel_listings.c.item_id))).one_or_none():
-        raise already_exists("channel listing", f"{new.channel_code}/{new.item_id}")
-    await _trace(tx, "create", new, before=None, after=asdict(new), **by)
+    if new.timetable_id is not None:
+        timetable = await TIMETABLES.rely_on(tx, new.timetable_id)
+        route = await ROUTES.get(tx, timetable.route_id)
+        if not 0 <= (new.origin_index or 0) < (new.destination_index or 0) < len(route.stops):
+            raise invalid("destination_index", f"is none of the {len(route.stops)} stops after it")
+        if all(each["class_index"] != new.class_index for each in route.fare_classes):
+            raise invalid("class_index", "is none of the route's classes")
+        return
+    product = await PRODUCTS.rely_on(tx, new.product_id)
+    if (product.kind == "RENTAL") != (new.rental_location_id is not None):
+        raise invalid("rental_location_id", "is there of cars, and of nothing else")
+    if product.kind not in {"PACKAGE", "RENTAL"}:
+        raise invalid("product_id", f"is of kind {product.kind}; list a timetable of it")
+    if new.rental_location_id is not None:
+        await LOCATIONS.rely_on(tx, new.rental_location_id)
 
 
-async def remove_listing(
-    tx: AsyncConnection, channel_code: str, item_id: str, **by: Unpack[By]
-) -> None:
-    """Ends a listing; what the channel knows of it is made 0 by whoever works out its values next.
-    Raises NOT_FOUND, REVOKED.
-    """
-    await CHANNELS.lock_active(tx, channel_code)
-    c = channel_listings.c
-    found = [each for each in await listings_of(tx, channel_code) if each.item_id == item_id]
-    if not found:
-        raise not_found("channel listing", f"{channel_code}/{item_id}")
-    await tx.execute(
-        delete(channel_listings).where(c.channel_code == channel_code, c.item_id == item_id)
-    )
-    await _trace(tx, "delete", found[0], before=asdict(found[0]), after=None, **by)
+LIMITS = {
+    "rate_millionths": (1, 1_000_000 * MILLION),
+    "markup_basis_points": (-10_000, 100_000),
+    "threshold": (0, 1_000),
+    "days_ahead": (1, 365),
+}
 
 
-async def listings_of(tx: AsyncConnection, channel_code: str) -> list[ChannelListing]:
-    """All of a channel, in the order of items."""
-    c = channel_listings.c
-    columns = [each for each in c if each.name != "create_time"]
-    query = select(*columns).where(c.channel_code == channel_code).order_by(c.item_id)
-    return [ChannelListing(**row) for row in (await tx.execute(query)).mappings()]
+def _check_plan(values: Mapping[str, Any]) -> None:
+    for field, (least, most) in LIMITS.items():
+        if field in values and not least <= values[field] <= most:
+            raise invalid(field, f"send {least} to {most}")
+    for field in ("item_id", "location"):
+        if field in values and not (values[field].strip() and values[field].isprintable()):
+            raise invalid(field, "is no word; send 1 to 100 characters")
+    if "currency_code" in values and not CURRENCY.fullmatch(values["currency_code"]):
+        raise invalid("currency_code", "is no currency; send three capitals of ISO 4217")
 
 
 async def wanted_values(
@@ -256,8 +365,9 @@ async def _trace(
         actor=by["actor"],
         action=action,
         resource="channel_listing",
-        name=f"{listing.channel_code}/{listing.item_id}",
+        name=listing.name,
         before=before,
         after=after,
     )
     await run(tx, audit(change, now=by["now"]))
+    await ask_for(tx, WORK_OUT, listing.channel_code, now=by["now"])

@@ -86,6 +86,8 @@ channel_listings = Table(
     Column("threshold", Integer, nullable=False),
     Column("days_ahead", Integer, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("update_time", DateTime(timezone=True), nullable=False),
     CheckConstraint(
         "(product_id IS NULL) <> (timetable_id IS NULL) AND (timetable_id IS NULL) ="
         " (class_index IS NULL) AND (timetable_id IS NULL) = (origin_index IS NULL)"

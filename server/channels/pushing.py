@@ -6,8 +6,7 @@ found that is: that one waits for another value, with the refusal as its fault.
 """
 
 import time
-from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog.catalogue import Catalogues
 from server.channels import channel_records, outgoing
 from server.channels.connecting import ChannelClients, OpenedChannel
+from server.channels.due import PUSH, WORK_OUT, ask, push_keys
 from server.channels.facts import (
     AvailabilityUpdate,
     Capability,
@@ -30,16 +30,11 @@ from server.channels.outgoing import PendingValue
 from server.channels.registry import VENDORS
 from server.channels.wire import Codec, Entry
 from server.platform.database import Database
-from server.platform.outbox import NewTask, Postpone, Task, enqueue
+from server.platform.outbox import Postpone, Task, enqueue
 from server.platform.schedule import About
 from server.platform.statements import run
 from server.platform.task_worker import TaskKind
 
-WORK_OUT = "channel.work_out"
-"""Has the values of a channel worked out; the key is its code."""
-PUSH = "channel.push"
-"""Has what waits sent; the key is `channel:WHAT`."""
-PUSHED = (Capability.AVAILABILITY, Capability.PRICES)
 AGAIN_SECONDS = 15
 """A channel that gave no answer, or none that could be used, is asked again so much later."""
 WITHOUT_RIGHT_SECONDS = 60
@@ -49,16 +44,6 @@ ROUND_SECONDS = 20.0
 LONGEST_FAULT = 300
 
 log = structlog.get_logger()
-
-
-def ask(kind: str, keys: Sequence[str], now: datetime) -> list[NewTask]:
-    """Tasks of a kind, due now."""
-    return [NewTask(kind, key, {}, now) for key in keys]
-
-
-def push_keys(channel_code: str) -> list[str]:
-    """The keys of what is pushed to a channel."""
-    return [f"{channel_code}:{what}" for what in PUSHED]
 
 
 class Pusher:

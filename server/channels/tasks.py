@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.channels import bookings, call_log, outgoing, ttd_notices
 from server.channels.booking_handler import BookingHandler
 from server.channels.channel_records import codes_of_active
+from server.channels.due import ALL, BOOK, FETCH, NEW, WORK_OUT, ask, fetch_key
 from server.channels.facts import Capability
-from server.channels.fetching import ALL, BOOK, FETCH, NEW, BookingFetcher, fetch_key
-from server.channels.pushing import WORK_OUT, ask
+from server.channels.fetching import BookingFetcher
 from server.platform.config import Settings
 from server.platform.outbox import enqueue
 from server.platform.schedule import About, Job, Progress, in_chunks

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.channels import health, outgoing
+from server.channels.due import PUSH, ask
 from server.channels.facts import Capability
-from server.channels.pushing import PUSH, ask
 from server.platform import clock
 from server.platform.database import Database
 from server.platform.errors import DomainError

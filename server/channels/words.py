@@ -6,6 +6,7 @@ codes may be one of ours.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import NamedTuple
 
 from server.channels.facts import (
@@ -26,6 +27,21 @@ class WordPair(NamedTuple):
     kind: MappingKind
     ours: str
     theirs: str
+
+
+def word_row(channel_code: str, pair: WordPair, now: datetime) -> dict[str, object]:
+    """A new row of a word: the vendor's says which it is of states and codes, ours of all
+    others.
+    """
+    is_theirs = pair.kind in READ_ALONE
+    return {
+        "channel_code": channel_code,
+        "kind": pair.kind,
+        "word": pair.theirs if is_theirs else pair.ours,
+        "counterpart": pair.ours if is_theirs else pair.theirs,
+        "create_time": now,
+        "update_time": now,
+    }
 
 
 class Words:

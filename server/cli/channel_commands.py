@@ -102,16 +102,14 @@ def _add_connecting(made: typer.Typer, runner: Runner) -> None:
         """Connect a channel. Its words begin with those that the vendor's document gives."""
         from server.channels.channel_credentials import ChannelSeals
         from server.channels.channel_records import NewChannel, connect_channel
-        from server.parties.partners import PARTNERS
 
         given = _credentials(credentials)
 
         async def work(tx: "AsyncConnection", key: bytes, by: By) -> Any:
-            partner_id = (await PARTNERS.get(tx, partner)).partner_id if partner else 0
             new = NewChannel(
                 channel_code=code,
                 vendor_code=vendor,
-                partner_id=partner_id,
+                partner_code=partner,
                 base_url=base_url,
                 currency_code=currency,
                 calls_per_minute=calls_per_minute,
@@ -150,21 +148,21 @@ def _add_words(made: typer.Typer, runner: Runner) -> None:
     @made.command("map")
     def map_word(code: Code, kind: Kind, ours: str, theirs: str) -> None:
         """Say what the vendor calls a word of ours; of STATUS and ERROR_CODE, what theirs means."""
-        from server.channels import channel_records
+        from server.channels import channel_words
         from server.channels.words import WordPair
 
         pair = WordPair(_kind(kind), ours, theirs)
 
         async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
-            return await channel_records.map_word(tx, code, pair, **by)
+            return await channel_words.map_word(tx, code, pair, **by)
 
         runner.run(work)
-        typer.echo(f"{code}: {kind} {ours} is {theirs}; `channels sync {code}` sends what waited")
+        typer.echo(f"{code}: {kind} {ours} is {theirs}; what waited for it is sent")
 
     @made.command()
     def unmap(code: Code, kind: Kind, word: str) -> None:
         """Remove a word: theirs of STATUS and ERROR_CODE, ours of all others."""
-        from server.channels.channel_records import unmap_word
+        from server.channels.channel_words import unmap_word
 
         async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
             return await unmap_word(tx, code, _kind(kind), word, **by)
@@ -175,7 +173,7 @@ def _add_words(made: typer.Typer, runner: Runner) -> None:
     @made.command()
     def words(code: Code) -> None:
         """Show the vendor's words beside ours."""
-        from server.channels.channel_records import words_of
+        from server.channels.channel_words import words_of
 
         for pair in runner.run(lambda tx, _key, _by: words_of(tx, code), reads=True):
             typer.echo(f"{pair.kind:20} {pair.ours:24} {pair.theirs}")
@@ -216,8 +214,7 @@ def _add_listings(made: typer.Typer, runner: Runner) -> None:
         )
 
         async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
-            await add_listing(tx, new, **by)
-            await _ask_for_sync(tx, code, by)
+            return await add_listing(tx, new, **by)
 
         runner.run(work)
         typer.echo(f"{code}: {item} is listed")
@@ -229,7 +226,6 @@ def _add_listings(made: typer.Typer, runner: Runner) -> None:
 
         async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
             await remove_listing(tx, code, item, **by)
-            await _ask_for_sync(tx, code, by)
 
         runner.run(work)
         typer.echo(f"{code}: {item} is listed no more")
@@ -244,16 +240,11 @@ def _add_sync(made: typer.Typer, runner: Runner) -> None:
         ] = False,
     ) -> None:
         """Have a running server compare and send now."""
-        from server.channels import outgoing
-        from server.channels.channel_records import CHANNELS
-        from server.platform.statements import run
+        from server.channels.asking import sync_channel
 
         async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
-            await CHANNELS.get(tx, code)
-            if everything:
-                today = by["now"].astimezone(runner.settings().zone).date()
-                await run(tx, outgoing.send_again(code, today=today, now=by["now"]))
-            await _ask_for_sync(tx, code, by)
+            today = by["now"].astimezone(runner.settings().zone).date()
+            await sync_channel(tx, code, everything=everything, today=today, **by)
 
         runner.run(work)
         typer.echo(f"{code} is compared and sent what differs, by a server that runs")
@@ -306,12 +297,10 @@ def _add_bookings(made: typer.Typer, runner: Runner) -> None:
     @made.command()
     def fetch(code: Code) -> None:
         """Have a running server fetch all bookings that are not over now."""
-        from server.channels.channel_records import CHANNELS
-        from server.channels.fetching import ALL, FETCH, fetch_key
+        from server.channels.asking import fetch_bookings
 
         async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
-            await CHANNELS.get(tx, code)
-            await _enqueue(tx, FETCH, fetch_key(code, ALL), by)
+            await fetch_bookings(tx, code, **by)
 
         runner.run(work)
         typer.echo(f"{code}: bookings are fetched by a server that runs")
@@ -351,12 +340,9 @@ def _add_bookings(made: typer.Typer, runner: Runner) -> None:
     ) -> None:
         """Cancel a booking at the channel, or reject it; its order is given back whole."""
         from server.channels.booking_ends import request_cancellation
-        from server.channels.booking_seals import booking_key
-        from server.channels.fetching import BOOK
 
         async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
             await request_cancellation(tx, code, booking, reason, comment, **by)
-            await _enqueue(tx, BOOK, booking_key(code, booking), by)
 
         runner.run(work)
         typer.echo(f"{code}: {booking} is cancelled by a server that runs")
@@ -404,30 +390,12 @@ def _add_demo(made: typer.Typer, runner: Runner) -> None:
             typer.echo(line)
 
 
-async def _ask_for_sync(tx: "AsyncConnection", code: str, by: By) -> None:
-    from server.channels.pushing import WORK_OUT
-
-    await _enqueue(tx, WORK_OUT, code, by)
-
-
-async def _enqueue(tx: "AsyncConnection", kind: str, key: str, by: By) -> None:
-    from server.channels.pushing import ask
-    from server.platform.outbox import enqueue
-    from server.platform.statements import run
-
-    now = by["now"]
-    await run(tx, enqueue(*ask(kind, [key], now), now=now))
-
-
 def _set_paused(runner: Runner, code: str, *, paused: bool) -> str:
     from server.channels.channel_credentials import ChannelSeals
     from server.channels.channel_records import set_paused
 
     async def work(tx: "AsyncConnection", key: bytes, by: By) -> Any:
-        changed = await set_paused(tx, ChannelSeals(key), code, paused=paused, **by)
-        if not paused:
-            await _ask_for_sync(tx, code, by)
-        return changed
+        return await set_paused(tx, ChannelSeals(key), code, paused=paused, **by)
 
     return str(runner.run(work).state)
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 
 from server.audit.models import audit_events
 from server.platform.errors import Reason
-from tests.support import catalogue_calls
+from tests.support import catalogue_calls, channel_calls
 from tests.support.admin_client import (
     ASKING_WECHAT,
     CHANGING,
@@ -26,9 +26,11 @@ from tests.support.admin_client import (
     valid,
 )
 
-READING = ("Get", "List", "Search", "Download", "Export", "Preview", "Report")
+READING = ("Get", "List", "Search", "Download", "Export", "Preview", "Report", "Test")
 WITHOUT_A_NAME = {"CreatePartnerKey", "CreateConfigDraft"}
 CREATING = [name for name in CHANGING if name.startswith("Create") and name not in WITHOUT_A_NAME]
+OF_TWO_WORDS = {"ChannelListing": "channel listing"}
+OF_TWO_NAMES = {"Allotment": "106/HK", "ChannelListing": "EXP/NEW"}
 AUDITED = select(func.count()).select_from(audit_events)
 
 NAMES = {
@@ -92,6 +94,7 @@ NAMES = {
     "GetOperator": "operator",
     "GetProduct": "product",
     **catalogue_calls.NAMED,
+    **channel_calls.NAMED,
 }
 """What the first field of a method's request names."""
 
@@ -130,6 +133,7 @@ def test_every_method_is_tried() -> None:
     asking = {"ListPartnerKeys", "ListHolidays", "ListRouteFares", "ListFareCalendar"}
     by_itself = {"GetDashboard", "DownloadSalesReport", "DownloadRedemptionReport"}
     by_itself |= {"DownloadDisruption"}  # tests/aftersales have one
+    by_itself |= {"TestChannel"}  # and tests/channels
     listing = {name for name in METHODS if name.startswith(("List", "Search", "Report"))}
     listing -= asking | {"ListBlackoutDates"}
     assert set(VALID) == METHODS.keys() - listing - by_itself - ASKING_WECHAT
@@ -229,8 +233,8 @@ async def test_created_twice(admin_client: AdminClient, method: str) -> None:
     await admin_client.do(method, **fields)
     refused = await admin_client.refused(method, **fields)
     noun = method.removeprefix("Create")
-    resource = catalogue_calls.RESOURCES.get(noun, noun.lower())
-    name = "106/HK" if resource == "allotment" else str(next(iter(fields.values())))
+    resource = OF_TWO_WORDS.get(noun) or catalogue_calls.RESOURCES.get(noun, noun.lower())
+    name = OF_TWO_NAMES.get(noun) or str(next(iter(fields.values())))
     assert refused.reason == Reason.ALREADY_EXISTS
     assert refused.metadata == {"resource": resource, "name": name}
 

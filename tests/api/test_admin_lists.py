@@ -115,6 +115,8 @@ async def test_trail_by_page_and_filter(admin_client: AdminClient) -> None:
 
 PAGES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("ListPartners", {}, ["CP", "HK"]),
+    ("ListChannels", {}, ["EXP", "KAYAK"]),
+    ("ListChannels", {"vendor_code": "kayak"}, ["KAYAK"]),
     ("ListMerchants", {}, ["FERRIES", "SHOPS"]),
     ("ListVenues", {}, ["PIER", "QUAY", "SHOP"]),
     ("ListVenues", {"merchant_code": "FERRIES"}, ["PIER", "QUAY"]),

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
+from server.channels.due import ALL, BOOK, NEW, PUSH
 from server.channels.facts import MappingKind
-from server.channels.fetching import ALL, BOOK, NEW
-from server.channels.pushing import PUSH
 from server.channels.words import WordPair
 from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
 from tests.support import rentals, timetable

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from server.__main__ import app
 from server.audit import trail
 from server.audit.models import audit_events
-from server.channels.pushing import WORK_OUT
+from server.channels.due import WORK_OUT
 from server.platform import logs
 from server.platform.outbox import outbox_tasks
 from tests.support import timetable

@@ -12,10 +12,10 @@ from sqlalchemy import select, update
 
 from server.channels import call_log, channel_records, outgoing, pushing
 from server.channels.channel_records import connect_channel, set_paused
+from server.channels.due import PUSH
 from server.channels.facts import ChannelCallError, FailureKind, MappingKind
 from server.channels.listings import ChannelListing, add_listing, remove_listing
 from server.channels.models import channel_values, channels
-from server.channels.pushing import PUSH
 from server.channels.words import WordPair
 from server.platform.errors import DomainError, Reason
 from server.platform.outbox import Postpone, outbox_tasks

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from server.__main__ import app
-from server.channels.pushing import WORK_OUT, ask
+from server.channels.due import WORK_OUT, ask
 from server.cli import channel_demo
 from server.platform import clock, logs
 from server.platform.outbox import enqueue

@@ -34,7 +34,14 @@ from server.identity.models import accounts
 from server.identity.one_time_codes import STEP_SECONDS, totp_of
 from server.platform import clock
 from server.platform.errors import Reason
-from tests.support import cached, catalogue_calls, disruption_calls, notification_calls, timetable
+from tests.support import (
+    cached,
+    catalogue_calls,
+    channel_calls,
+    disruption_calls,
+    notification_calls,
+    timetable,
+)
 from tests.support.admin_rows import (
     A_JOB,
     BLOCKED_TICKET,
@@ -52,7 +59,7 @@ from tests.support.admin_rows import (
     add_traveller,
     set_up_job,
 )
-from tests.support.rpc_server import Node, Offer, Refusal, refusal, refusal_or_none
+from tests.support.rpc_server import SECRET_KEY, Node, Offer, Refusal, refusal, refusal_or_none
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -78,6 +85,7 @@ ADMIN_SERVICE = Offer(
         jobs=JobTable(
             {job.name: job for job in jobs(node.settings)}, aftersales_tasks.kinds(node.db)
         ),
+        channels=channel_calls.clients(node.db, SECRET_KEY),
     ),
 )
 
@@ -329,6 +337,7 @@ VALID: dict[str, dict[str, Any]] = {
     "ExportAuditEvents": {"format": 1},
     "AdminLogin": {"username": "root", "password": PASSWORD},
     **catalogue_calls.VALID,
+    **channel_calls.VALID,
     **disruption_calls.calls(DEPARTURE),
 }
 """A request that succeeds on a seeded server, for every method whose empty request does not."""
@@ -422,6 +431,7 @@ async def add_departure(node: Node, admin_client: AdminClient) -> None:
         once = replace(runs, first_date=DEPARTURE_DAY, last_date=DEPARTURE_DAY)
         await create_timetables(tx, [once], **by)
         await catalogue_calls.seed_catalogue(tx, **by)
+        await channel_calls.seed_channels(tx, SECRET_KEY, by)
         await tx.execute(text(notification_calls.PAUSE))
 
 

@@ -19,8 +19,9 @@ from server.channels.booking_ends import request_cancellation
 from server.channels.booking_handler import BookingHandler
 from server.channels.booking_orders import BookingOrders
 from server.channels.booking_seals import BookingSeals, booking_key
+from server.channels.due import BOOK, FETCH, NEW, fetch_key
 from server.channels.facts import BookingState, MappingKind
-from server.channels.fetching import BOOK, FETCH, NEW, BookingFetcher, fetch_key
+from server.channels.fetching import BookingFetcher
 from server.channels.listings import ChannelListing, add_listing
 from server.channels.models import channel_bookings
 from server.channels.watching import StopOfSales

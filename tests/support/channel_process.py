@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.records import By
 from server.catalog.catalogue import Catalogues
 from server.channels import outgoing
-from server.channels.channel_records import NewChannel, connect_channel, map_word
+from server.channels.channel_records import NewChannel, connect_channel
+from server.channels.channel_words import map_word
 from server.channels.connecting import ChannelClients
+from server.channels.due import PUSH, WORK_OUT, push_keys
 from server.channels.facts import MappingKind
 from server.channels.listings import ChannelListing, add_listing
-from server.channels.pushing import PUSH, WORK_OUT, Pusher, push_keys
+from server.channels.pushing import Pusher
 from server.channels.tasks import jobs
 from server.channels.tokens import ChannelTokens
 from server.channels.watching import StopOfSales, ThresholdWatch
@@ -73,7 +75,7 @@ class PushingProcess:
         new = NewChannel(
             channel_code=vendor,
             vendor_code=vendor,
-            partner_id=DIRECT,
+            partner_code="",
             base_url=announced["base_url"],
             currency_code="HKD",
             calls_per_minute=limit,

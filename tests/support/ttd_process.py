@@ -10,7 +10,7 @@ from server.aftersales.quotes import Quotes
 from server.aftersales.refund_requests import RefundHandler
 from server.channels.channel_records import NewChannel, connect_channel
 from server.channels.listings import ChannelListing, add_listing
-from server.channels.pushing import WORK_OUT
+from server.channels.due import WORK_OUT
 from server.channels.ttd_cancels import TtdCancels
 from server.channels.ttd_notices import USED, TtdNotices, jobs
 from server.channels.ttd_rows import TtdSeals
@@ -95,7 +95,7 @@ class TtdProcess(BookingProcess):
         new = NewChannel(
             channel_code=CODE,
             vendor_code="ctrip_ttd",
-            partner_id=0,
+            partner_code="",
             base_url=f"{self.vendors.simulator.url}/ttd/api",
             currency_code="HKD",
             calls_per_minute=10_000,

@@ -1,7 +1,7 @@
 """AdminService: protobuf messages to plain arguments and back.
 
 The methods are in parts: those that are alike, as rows of a table, in `servicer_records.py`; those
-of allotments in `servicer_allotments.py`, of routes and departures in `servicer_catalog.py`, of
+of allotments in `servicer_allotments.py`, of channels in `servicer_channels.py`, of routes and departures in `servicer_catalog.py`, of
 versions of what sells in `servicer_config_versions.py`, of cancelled and moved departures in
 `servicer_disruptions.py`, of rentals in `servicer_rentals.py`, of jobs in `servicer_jobs.py`, of
 money in `servicer_money.py`; the rest here.
@@ -25,6 +25,8 @@ from server.api.admin.servicer_audit import AuditMethods
 from server.api.admin.servicer_catalog import CatalogMethods
 from server.api.admin.servicer_catalogue import CatalogueMethods
 from server.api.admin.servicer_catalogue_files import CatalogueFileMethods
+from server.api.admin.servicer_channel_listings import ChannelListingMethods
+from server.api.admin.servicer_channels import ChannelMethods
 from server.api.admin.servicer_config_versions import ConfigVersionMethods
 from server.api.admin.servicer_disruptions import DisruptionMethods
 from server.api.admin.servicer_fares import FareMethods
@@ -43,6 +45,7 @@ from server.api.admin.table import VERSION, by, version_in
 from server.api.calls import Context
 from server.api.repeats import ChangingCall, changing
 from server.audit.job_control import JobTable
+from server.channels.connecting import ChannelClients
 from server.identity import accounts, partner_keys, traveller_blocks
 from server.identity.accounts import OPERATORS
 from server.identity.callers import Admin
@@ -62,6 +65,8 @@ class AdminServicer(
     CatalogMethods,
     CatalogueFileMethods,
     CatalogueMethods,
+    ChannelMethods,
+    ChannelListingMethods,
     ConfigVersionMethods,
     DisruptionMethods,
     FareMethods,
@@ -79,7 +84,7 @@ class AdminServicer(
 ):
     """The methods of AdminService; the contract documents each."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what its parts work with
         self,
         db: Database,
         identity: Identity,
@@ -90,6 +95,7 @@ class AdminServicer(
         changes: ChangeHandler,
         wechat: WechatClient | None = None,
         jobs: JobTable,
+        channels: ChannelClients,
     ) -> None:
         self._db = db
         self._identity = identity
@@ -101,6 +107,7 @@ class AdminServicer(
         self._wechat = wechat
         self._dashboards = Recent(DASHBOARD_SECONDS)
         self._jobs = jobs
+        self._channels = channels
 
     async def AdminLogin(
         self,

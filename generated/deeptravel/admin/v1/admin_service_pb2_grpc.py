@@ -9,6 +9,9 @@ from deeptravel.admin.v1 import audit_pb2 as deeptravel_dot_admin_dot_v1_dot_aud
 from deeptravel.admin.v1 import car_category_pb2 as deeptravel_dot_admin_dot_v1_dot_car__category__pb2
 from deeptravel.admin.v1 import catalog_pb2 as deeptravel_dot_admin_dot_v1_dot_catalog__pb2
 from deeptravel.admin.v1 import catalogue_file_pb2 as deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2
+from deeptravel.admin.v1 import channel_booking_pb2 as deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2
+from deeptravel.admin.v1 import channel_listing_pb2 as deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2
+from deeptravel.admin.v1 import channel_pb2 as deeptravel_dot_admin_dot_v1_dot_channel__pb2
 from deeptravel.admin.v1 import city_pb2 as deeptravel_dot_admin_dot_v1_dot_city__pb2
 from deeptravel.admin.v1 import config_version_pb2 as deeptravel_dot_admin_dot_v1_dot_config__version__pb2
 from deeptravel.admin.v1 import disruption_pb2 as deeptravel_dot_admin_dot_v1_dot_disruption__pb2
@@ -1144,6 +1147,131 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/ResumeNotificationChannel',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelResponse.FromString,
+                _registered_method=True)
+        self.ConnectChannel = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ConnectChannel',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ConnectChannelRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ConnectChannelResponse.FromString,
+                _registered_method=True)
+        self.GetChannel = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetChannel',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelResponse.FromString,
+                _registered_method=True)
+        self.ListChannels = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListChannels',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelsResponse.FromString,
+                _registered_method=True)
+        self.UpdateChannel = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateChannel',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.UpdateChannelRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.UpdateChannelResponse.FromString,
+                _registered_method=True)
+        self.RotateChannelCredentials = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RotateChannelCredentials',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.RotateChannelCredentialsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.RotateChannelCredentialsResponse.FromString,
+                _registered_method=True)
+        self.PauseChannel = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/PauseChannel',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.PauseChannelRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.PauseChannelResponse.FromString,
+                _registered_method=True)
+        self.ResumeChannel = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ResumeChannel',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelResponse.FromString,
+                _registered_method=True)
+        self.TestChannel = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/TestChannel',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.TestChannelRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.TestChannelResponse.FromString,
+                _registered_method=True)
+        self.SyncChannel = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SyncChannel',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.SyncChannelRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.SyncChannelResponse.FromString,
+                _registered_method=True)
+        self.FetchChannelBookings = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/FetchChannelBookings',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.FetchChannelBookingsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.FetchChannelBookingsResponse.FromString,
+                _registered_method=True)
+        self.GetChannelDrift = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetChannelDrift',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftResponse.FromString,
+                _registered_method=True)
+        self.ListChannelValues = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListChannelValues',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesResponse.FromString,
+                _registered_method=True)
+        self.ListChannelCalls = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListChannelCalls',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelCallsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelCallsResponse.FromString,
+                _registered_method=True)
+        self.ListChannelWords = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListChannelWords',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelWordsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelWordsResponse.FromString,
+                _registered_method=True)
+        self.SetChannelWord = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/SetChannelWord',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.SetChannelWordRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.SetChannelWordResponse.FromString,
+                _registered_method=True)
+        self.RemoveChannelWord = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RemoveChannelWord',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.RemoveChannelWordRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.RemoveChannelWordResponse.FromString,
+                _registered_method=True)
+        self.CreateChannelListing = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CreateChannelListing',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.CreateChannelListingRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.CreateChannelListingResponse.FromString,
+                _registered_method=True)
+        self.GetChannelListing = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetChannelListing',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.GetChannelListingRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.GetChannelListingResponse.FromString,
+                _registered_method=True)
+        self.ListChannelListings = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListChannelListings',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelListingsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelListingsResponse.FromString,
+                _registered_method=True)
+        self.UpdateChannelListing = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UpdateChannelListing',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.UpdateChannelListingRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.UpdateChannelListingResponse.FromString,
+                _registered_method=True)
+        self.EndChannelListing = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/EndChannelListing',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.EndChannelListingRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.EndChannelListingResponse.FromString,
+                _registered_method=True)
+        self.ListChannelBookings = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListChannelBookings',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.ListChannelBookingsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.ListChannelBookingsResponse.FromString,
+                _registered_method=True)
+        self.GetChannelBooking = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetChannelBooking',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.GetChannelBookingRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.GetChannelBookingResponse.FromString,
+                _registered_method=True)
+        self.CancelChannelBooking = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CancelChannelBooking',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.CancelChannelBookingRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.CancelChannelBookingResponse.FromString,
+                _registered_method=True)
+        self.RetryChannelBooking = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/RetryChannelBooking',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.RetryChannelBookingRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.RetryChannelBookingResponse.FromString,
                 _registered_method=True)
 
 
@@ -2941,6 +3069,200 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ConnectChannel(self, request, context):
+        """Connects a channel, ACTIVE, with the words that its vendor’s documents give. Reasons:
+        INVALID_FIELD (also for an account that another channel has), NOT_FOUND, REVOKED and ARCHIVED
+        (partner), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChannel(self, request, context):
+        """Reads a channel. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChannels(self, request, context):
+        """Lists channels by page. Reasons: PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateChannel(self, request, context):
+        """Changes a channel, from its next call on. Reasons: INVALID_FIELD, NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateChannelCredentials(self, request, context):
+        """Gives a channel other credentials, which count from its next call on, in every process.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseChannel(self, request, context):
+        """Pauses a channel: nothing is sent or fetched, and what changes waits. A repeat does no harm.
+        Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeChannel(self, request, context):
+        """Resumes a paused channel, which is then sent what has changed meanwhile. A repeat does no
+        harm. Reasons: INVALID_FIELD (another channel has its account), NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestChannel(self, request, context):
+        """Calls a channel with the credentials that it has, and says what became of it; nothing is
+        changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SyncChannel(self, request, context):
+        """Has a channel compared with catalogue and stock now, and sent what differs, by the processes
+        that run. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchChannelBookings(self, request, context):
+        """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChannelDrift(self, request, context):
+        """Says how far a channel is behind. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChannelValues(self, request, context):
+        """Lists what a channel is to know and what it was sent, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChannelCalls(self, request, context):
+        """Lists calls to a channel, the newest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChannelWords(self, request, context):
+        """Lists the vendor’s words beside ours, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetChannelWord(self, request, context):
+        """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
+        REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveChannelWord(self, request, context):
+        """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateChannelListing(self, request, context):
+        """Lists something at a channel; its prices and quantities are worked out and sent at once.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, ARCHIVED, ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChannelListing(self, request, context):
+        """Reads a listing. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChannelListings(self, request, context):
+        """Lists what is listed at a channel, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateChannelListing(self, request, context):
+        """Changes the price plan or pace of a listing; what differs is sent at once. Reasons:
+        INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndChannelListing(self, request, context):
+        """Ends a listing: the channel is sent that nothing is left of it. Reasons: NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChannelBookings(self, request, context):
+        """Lists the bookings of a channel, the newest first, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChannelBooking(self, request, context):
+        """Reads a booking of a channel. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelChannelBooking(self, request, context):
+        """Has a booking cancelled at the channel, or rejected if no order was made of it. A repeat does
+        no harm. Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryChannelBooking(self, request, context):
+        """Has a booking looked at again at once, as after a word was mapped. Reasons: INVALID_FIELD
+        (one that cannot be read is fetched anew), NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -4013,6 +4335,131 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ResumeNotificationChannel,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelResponse.SerializeToString,
+            ),
+            'ConnectChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConnectChannel,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ConnectChannelRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ConnectChannelResponse.SerializeToString,
+            ),
+            'GetChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChannel,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelResponse.SerializeToString,
+            ),
+            'ListChannels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChannels,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelsResponse.SerializeToString,
+            ),
+            'UpdateChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateChannel,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.UpdateChannelRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.UpdateChannelResponse.SerializeToString,
+            ),
+            'RotateChannelCredentials': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateChannelCredentials,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.RotateChannelCredentialsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.RotateChannelCredentialsResponse.SerializeToString,
+            ),
+            'PauseChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseChannel,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.PauseChannelRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.PauseChannelResponse.SerializeToString,
+            ),
+            'ResumeChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeChannel,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelResponse.SerializeToString,
+            ),
+            'TestChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestChannel,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.TestChannelRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.TestChannelResponse.SerializeToString,
+            ),
+            'SyncChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.SyncChannel,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.SyncChannelRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.SyncChannelResponse.SerializeToString,
+            ),
+            'FetchChannelBookings': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchChannelBookings,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.FetchChannelBookingsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.FetchChannelBookingsResponse.SerializeToString,
+            ),
+            'GetChannelDrift': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChannelDrift,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftResponse.SerializeToString,
+            ),
+            'ListChannelValues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChannelValues,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesResponse.SerializeToString,
+            ),
+            'ListChannelCalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChannelCalls,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelCallsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelCallsResponse.SerializeToString,
+            ),
+            'ListChannelWords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChannelWords,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelWordsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelWordsResponse.SerializeToString,
+            ),
+            'SetChannelWord': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetChannelWord,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.SetChannelWordRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.SetChannelWordResponse.SerializeToString,
+            ),
+            'RemoveChannelWord': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveChannelWord,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.RemoveChannelWordRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.RemoveChannelWordResponse.SerializeToString,
+            ),
+            'CreateChannelListing': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateChannelListing,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.CreateChannelListingRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.CreateChannelListingResponse.SerializeToString,
+            ),
+            'GetChannelListing': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChannelListing,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.GetChannelListingRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.GetChannelListingResponse.SerializeToString,
+            ),
+            'ListChannelListings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChannelListings,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelListingsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelListingsResponse.SerializeToString,
+            ),
+            'UpdateChannelListing': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateChannelListing,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.UpdateChannelListingRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.UpdateChannelListingResponse.SerializeToString,
+            ),
+            'EndChannelListing': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndChannelListing,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.EndChannelListingRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.EndChannelListingResponse.SerializeToString,
+            ),
+            'ListChannelBookings': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChannelBookings,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.ListChannelBookingsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.ListChannelBookingsResponse.SerializeToString,
+            ),
+            'GetChannelBooking': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChannelBooking,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.GetChannelBookingRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.GetChannelBookingResponse.SerializeToString,
+            ),
+            'CancelChannelBooking': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelChannelBooking,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.CancelChannelBookingRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.CancelChannelBookingResponse.SerializeToString,
+            ),
+            'RetryChannelBooking': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryChannelBooking,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.RetryChannelBookingRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.RetryChannelBookingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -9803,6 +10250,681 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ResumeNotificationChannel',
             deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_notification__pb2.ResumeNotificationChannelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConnectChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ConnectChannel',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.ConnectChannelRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.ConnectChannelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetChannel',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChannels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListChannels',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateChannel',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.UpdateChannelRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.UpdateChannelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateChannelCredentials(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RotateChannelCredentials',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.RotateChannelCredentialsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.RotateChannelCredentialsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/PauseChannel',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.PauseChannelRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.PauseChannelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ResumeChannel',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/TestChannel',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.TestChannelRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.TestChannelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SyncChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SyncChannel',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.SyncChannelRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.SyncChannelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchChannelBookings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/FetchChannelBookings',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.FetchChannelBookingsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.FetchChannelBookingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChannelDrift(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetChannelDrift',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChannelValues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListChannelValues',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChannelCalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListChannelCalls',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelCallsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelCallsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChannelWords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListChannelWords',
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelWordsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelWordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetChannelWord(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/SetChannelWord',
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.SetChannelWordRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.SetChannelWordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveChannelWord(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RemoveChannelWord',
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.RemoveChannelWordRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.RemoveChannelWordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateChannelListing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CreateChannelListing',
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.CreateChannelListingRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.CreateChannelListingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChannelListing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetChannelListing',
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.GetChannelListingRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.GetChannelListingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChannelListings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListChannelListings',
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelListingsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.ListChannelListingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateChannelListing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UpdateChannelListing',
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.UpdateChannelListingRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.UpdateChannelListingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndChannelListing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/EndChannelListing',
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.EndChannelListingRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2.EndChannelListingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChannelBookings(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListChannelBookings',
+            deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.ListChannelBookingsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.ListChannelBookingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChannelBooking(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetChannelBooking',
+            deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.GetChannelBookingRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.GetChannelBookingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelChannelBooking(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CancelChannelBooking',
+            deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.CancelChannelBookingRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.CancelChannelBookingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryChannelBooking(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/RetryChannelBooking',
+            deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.RetryChannelBookingRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2.RetryChannelBookingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -10,6 +10,9 @@ from deeptravel.admin.v1 import audit_pb2 as _audit_pb2
 from deeptravel.admin.v1 import car_category_pb2 as _car_category_pb2
 from deeptravel.admin.v1 import catalog_pb2 as _catalog_pb2
 from deeptravel.admin.v1 import catalogue_file_pb2 as _catalogue_file_pb2
+from deeptravel.admin.v1 import channel_booking_pb2 as _channel_booking_pb2
+from deeptravel.admin.v1 import channel_listing_pb2 as _channel_listing_pb2
+from deeptravel.admin.v1 import channel_pb2 as _channel_pb2
 from deeptravel.admin.v1 import city_pb2 as _city_pb2
 from deeptravel.admin.v1 import config_version_pb2 as _config_version_pb2
 from deeptravel.admin.v1 import disruption_pb2 as _disruption_pb2
@@ -938,6 +941,92 @@ class AdminServiceStub:
     """Has a channel or template that is stopped go on at once; what is not mended stops it again.
     Reasons: NOT_FOUND (it is not stopped), IDEMPOTENCY_MISMATCH.
     """
+    ConnectChannel: _grpc.UnaryUnaryMultiCallable[_channel_pb2.ConnectChannelRequest, _channel_pb2.ConnectChannelResponse]
+    """Connects a channel, ACTIVE, with the words that its vendor’s documents give. Reasons:
+    INVALID_FIELD (also for an account that another channel has), NOT_FOUND, REVOKED and ARCHIVED
+    (partner), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
+    GetChannel: _grpc.UnaryUnaryMultiCallable[_channel_pb2.GetChannelRequest, _channel_pb2.GetChannelResponse]
+    """Reads a channel. Reasons: NOT_FOUND."""
+    ListChannels: _grpc.UnaryUnaryMultiCallable[_channel_pb2.ListChannelsRequest, _channel_pb2.ListChannelsResponse]
+    """Lists channels by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateChannel: _grpc.UnaryUnaryMultiCallable[_channel_pb2.UpdateChannelRequest, _channel_pb2.UpdateChannelResponse]
+    """Changes a channel, from its next call on. Reasons: INVALID_FIELD, NOT_FOUND, REVOKED,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    RotateChannelCredentials: _grpc.UnaryUnaryMultiCallable[_channel_pb2.RotateChannelCredentialsRequest, _channel_pb2.RotateChannelCredentialsResponse]
+    """Gives a channel other credentials, which count from its next call on, in every process.
+    Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    PauseChannel: _grpc.UnaryUnaryMultiCallable[_channel_pb2.PauseChannelRequest, _channel_pb2.PauseChannelResponse]
+    """Pauses a channel: nothing is sent or fetched, and what changes waits. A repeat does no harm.
+    Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    ResumeChannel: _grpc.UnaryUnaryMultiCallable[_channel_pb2.ResumeChannelRequest, _channel_pb2.ResumeChannelResponse]
+    """Resumes a paused channel, which is then sent what has changed meanwhile. A repeat does no
+    harm. Reasons: INVALID_FIELD (another channel has its account), NOT_FOUND, REVOKED,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    TestChannel: _grpc.UnaryUnaryMultiCallable[_channel_pb2.TestChannelRequest, _channel_pb2.TestChannelResponse]
+    """Calls a channel with the credentials that it has, and says what became of it; nothing is
+    changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+    """
+    SyncChannel: _grpc.UnaryUnaryMultiCallable[_channel_pb2.SyncChannelRequest, _channel_pb2.SyncChannelResponse]
+    """Has a channel compared with catalogue and stock now, and sent what differs, by the processes
+    that run. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+    """
+    FetchChannelBookings: _grpc.UnaryUnaryMultiCallable[_channel_pb2.FetchChannelBookingsRequest, _channel_pb2.FetchChannelBookingsResponse]
+    """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
+    IDEMPOTENCY_MISMATCH.
+    """
+    GetChannelDrift: _grpc.UnaryUnaryMultiCallable[_channel_pb2.GetChannelDriftRequest, _channel_pb2.GetChannelDriftResponse]
+    """Says how far a channel is behind. Reasons: NOT_FOUND."""
+    ListChannelValues: _grpc.UnaryUnaryMultiCallable[_channel_pb2.ListChannelValuesRequest, _channel_pb2.ListChannelValuesResponse]
+    """Lists what a channel is to know and what it was sent, by page. Reasons: NOT_FOUND,
+    PAGE_TOKEN_INVALID.
+    """
+    ListChannelCalls: _grpc.UnaryUnaryMultiCallable[_channel_pb2.ListChannelCallsRequest, _channel_pb2.ListChannelCallsResponse]
+    """Lists calls to a channel, the newest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+    ListChannelWords: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.ListChannelWordsRequest, _channel_listing_pb2.ListChannelWordsResponse]
+    """Lists the vendor’s words beside ours, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+    SetChannelWord: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.SetChannelWordRequest, _channel_listing_pb2.SetChannelWordResponse]
+    """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
+    REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    RemoveChannelWord: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.RemoveChannelWordRequest, _channel_listing_pb2.RemoveChannelWordResponse]
+    """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
+    CreateChannelListing: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.CreateChannelListingRequest, _channel_listing_pb2.CreateChannelListingResponse]
+    """Lists something at a channel; its prices and quantities are worked out and sent at once.
+    Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, ARCHIVED, ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
+    GetChannelListing: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.GetChannelListingRequest, _channel_listing_pb2.GetChannelListingResponse]
+    """Reads a listing. Reasons: NOT_FOUND."""
+    ListChannelListings: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.ListChannelListingsRequest, _channel_listing_pb2.ListChannelListingsResponse]
+    """Lists what is listed at a channel, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+    UpdateChannelListing: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.UpdateChannelListingRequest, _channel_listing_pb2.UpdateChannelListingResponse]
+    """Changes the price plan or pace of a listing; what differs is sent at once. Reasons:
+    INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    EndChannelListing: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.EndChannelListingRequest, _channel_listing_pb2.EndChannelListingResponse]
+    """Ends a listing: the channel is sent that nothing is left of it. Reasons: NOT_FOUND, REVOKED,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    ListChannelBookings: _grpc.UnaryUnaryMultiCallable[_channel_booking_pb2.ListChannelBookingsRequest, _channel_booking_pb2.ListChannelBookingsResponse]
+    """Lists the bookings of a channel, the newest first, by page. Reasons: NOT_FOUND,
+    PAGE_TOKEN_INVALID.
+    """
+    GetChannelBooking: _grpc.UnaryUnaryMultiCallable[_channel_booking_pb2.GetChannelBookingRequest, _channel_booking_pb2.GetChannelBookingResponse]
+    """Reads a booking of a channel. Reasons: NOT_FOUND."""
+    CancelChannelBooking: _grpc.UnaryUnaryMultiCallable[_channel_booking_pb2.CancelChannelBookingRequest, _channel_booking_pb2.CancelChannelBookingResponse]
+    """Has a booking cancelled at the channel, or rejected if no order was made of it. A repeat does
+    no harm. Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    RetryChannelBooking: _grpc.UnaryUnaryMultiCallable[_channel_booking_pb2.RetryChannelBookingRequest, _channel_booking_pb2.RetryChannelBookingResponse]
+    """Has a booking looked at again at once, as after a word was mapped. Reasons: INVALID_FIELD
+    (one that cannot be read is fetched anew), NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -1817,6 +1906,92 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ResumeNotificationChannel: _aio.UnaryUnaryMultiCallable[_notification_pb2.ResumeNotificationChannelRequest, _notification_pb2.ResumeNotificationChannelResponse]  # type: ignore[assignment]
     """Has a channel or template that is stopped go on at once; what is not mended stops it again.
     Reasons: NOT_FOUND (it is not stopped), IDEMPOTENCY_MISMATCH.
+    """
+    ConnectChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.ConnectChannelRequest, _channel_pb2.ConnectChannelResponse]  # type: ignore[assignment]
+    """Connects a channel, ACTIVE, with the words that its vendor’s documents give. Reasons:
+    INVALID_FIELD (also for an account that another channel has), NOT_FOUND, REVOKED and ARCHIVED
+    (partner), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
+    GetChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.GetChannelRequest, _channel_pb2.GetChannelResponse]  # type: ignore[assignment]
+    """Reads a channel. Reasons: NOT_FOUND."""
+    ListChannels: _aio.UnaryUnaryMultiCallable[_channel_pb2.ListChannelsRequest, _channel_pb2.ListChannelsResponse]  # type: ignore[assignment]
+    """Lists channels by page. Reasons: PAGE_TOKEN_INVALID."""
+    UpdateChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.UpdateChannelRequest, _channel_pb2.UpdateChannelResponse]  # type: ignore[assignment]
+    """Changes a channel, from its next call on. Reasons: INVALID_FIELD, NOT_FOUND, REVOKED,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    RotateChannelCredentials: _aio.UnaryUnaryMultiCallable[_channel_pb2.RotateChannelCredentialsRequest, _channel_pb2.RotateChannelCredentialsResponse]  # type: ignore[assignment]
+    """Gives a channel other credentials, which count from its next call on, in every process.
+    Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    PauseChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.PauseChannelRequest, _channel_pb2.PauseChannelResponse]  # type: ignore[assignment]
+    """Pauses a channel: nothing is sent or fetched, and what changes waits. A repeat does no harm.
+    Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    ResumeChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.ResumeChannelRequest, _channel_pb2.ResumeChannelResponse]  # type: ignore[assignment]
+    """Resumes a paused channel, which is then sent what has changed meanwhile. A repeat does no
+    harm. Reasons: INVALID_FIELD (another channel has its account), NOT_FOUND, REVOKED,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    TestChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.TestChannelRequest, _channel_pb2.TestChannelResponse]  # type: ignore[assignment]
+    """Calls a channel with the credentials that it has, and says what became of it; nothing is
+    changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+    """
+    SyncChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.SyncChannelRequest, _channel_pb2.SyncChannelResponse]  # type: ignore[assignment]
+    """Has a channel compared with catalogue and stock now, and sent what differs, by the processes
+    that run. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+    """
+    FetchChannelBookings: _aio.UnaryUnaryMultiCallable[_channel_pb2.FetchChannelBookingsRequest, _channel_pb2.FetchChannelBookingsResponse]  # type: ignore[assignment]
+    """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
+    IDEMPOTENCY_MISMATCH.
+    """
+    GetChannelDrift: _aio.UnaryUnaryMultiCallable[_channel_pb2.GetChannelDriftRequest, _channel_pb2.GetChannelDriftResponse]  # type: ignore[assignment]
+    """Says how far a channel is behind. Reasons: NOT_FOUND."""
+    ListChannelValues: _aio.UnaryUnaryMultiCallable[_channel_pb2.ListChannelValuesRequest, _channel_pb2.ListChannelValuesResponse]  # type: ignore[assignment]
+    """Lists what a channel is to know and what it was sent, by page. Reasons: NOT_FOUND,
+    PAGE_TOKEN_INVALID.
+    """
+    ListChannelCalls: _aio.UnaryUnaryMultiCallable[_channel_pb2.ListChannelCallsRequest, _channel_pb2.ListChannelCallsResponse]  # type: ignore[assignment]
+    """Lists calls to a channel, the newest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+    ListChannelWords: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.ListChannelWordsRequest, _channel_listing_pb2.ListChannelWordsResponse]  # type: ignore[assignment]
+    """Lists the vendor’s words beside ours, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+    SetChannelWord: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.SetChannelWordRequest, _channel_listing_pb2.SetChannelWordResponse]  # type: ignore[assignment]
+    """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
+    REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    RemoveChannelWord: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.RemoveChannelWordRequest, _channel_listing_pb2.RemoveChannelWordResponse]  # type: ignore[assignment]
+    """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
+    CreateChannelListing: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.CreateChannelListingRequest, _channel_listing_pb2.CreateChannelListingResponse]  # type: ignore[assignment]
+    """Lists something at a channel; its prices and quantities are worked out and sent at once.
+    Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, ARCHIVED, ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+    """
+    GetChannelListing: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.GetChannelListingRequest, _channel_listing_pb2.GetChannelListingResponse]  # type: ignore[assignment]
+    """Reads a listing. Reasons: NOT_FOUND."""
+    ListChannelListings: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.ListChannelListingsRequest, _channel_listing_pb2.ListChannelListingsResponse]  # type: ignore[assignment]
+    """Lists what is listed at a channel, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+    UpdateChannelListing: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.UpdateChannelListingRequest, _channel_listing_pb2.UpdateChannelListingResponse]  # type: ignore[assignment]
+    """Changes the price plan or pace of a listing; what differs is sent at once. Reasons:
+    INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    EndChannelListing: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.EndChannelListingRequest, _channel_listing_pb2.EndChannelListingResponse]  # type: ignore[assignment]
+    """Ends a listing: the channel is sent that nothing is left of it. Reasons: NOT_FOUND, REVOKED,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    ListChannelBookings: _aio.UnaryUnaryMultiCallable[_channel_booking_pb2.ListChannelBookingsRequest, _channel_booking_pb2.ListChannelBookingsResponse]  # type: ignore[assignment]
+    """Lists the bookings of a channel, the newest first, by page. Reasons: NOT_FOUND,
+    PAGE_TOKEN_INVALID.
+    """
+    GetChannelBooking: _aio.UnaryUnaryMultiCallable[_channel_booking_pb2.GetChannelBookingRequest, _channel_booking_pb2.GetChannelBookingResponse]  # type: ignore[assignment]
+    """Reads a booking of a channel. Reasons: NOT_FOUND."""
+    CancelChannelBooking: _aio.UnaryUnaryMultiCallable[_channel_booking_pb2.CancelChannelBookingRequest, _channel_booking_pb2.CancelChannelBookingResponse]  # type: ignore[assignment]
+    """Has a booking cancelled at the channel, or rejected if no order was made of it. A repeat does
+    no harm. Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    RetryChannelBooking: _aio.UnaryUnaryMultiCallable[_channel_booking_pb2.RetryChannelBookingRequest, _channel_booking_pb2.RetryChannelBookingResponse]  # type: ignore[assignment]
+    """Has a booking looked at again at once, as after a word was mapped. Reasons: INVALID_FIELD
+    (one that cannot be read is fetched anew), NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -3978,6 +4153,242 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_notification_pb2.ResumeNotificationChannelResponse, _abc.Awaitable[_notification_pb2.ResumeNotificationChannelResponse]]:
         """Has a channel or template that is stopped go on at once; what is not mended stops it again.
         Reasons: NOT_FOUND (it is not stopped), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ConnectChannel(
+        self,
+        request: _channel_pb2.ConnectChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.ConnectChannelResponse, _abc.Awaitable[_channel_pb2.ConnectChannelResponse]]:
+        """Connects a channel, ACTIVE, with the words that its vendor’s documents give. Reasons:
+        INVALID_FIELD (also for an account that another channel has), NOT_FOUND, REVOKED and ARCHIVED
+        (partner), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetChannel(
+        self,
+        request: _channel_pb2.GetChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.GetChannelResponse, _abc.Awaitable[_channel_pb2.GetChannelResponse]]:
+        """Reads a channel. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListChannels(
+        self,
+        request: _channel_pb2.ListChannelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.ListChannelsResponse, _abc.Awaitable[_channel_pb2.ListChannelsResponse]]:
+        """Lists channels by page. Reasons: PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateChannel(
+        self,
+        request: _channel_pb2.UpdateChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.UpdateChannelResponse, _abc.Awaitable[_channel_pb2.UpdateChannelResponse]]:
+        """Changes a channel, from its next call on. Reasons: INVALID_FIELD, NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def RotateChannelCredentials(
+        self,
+        request: _channel_pb2.RotateChannelCredentialsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.RotateChannelCredentialsResponse, _abc.Awaitable[_channel_pb2.RotateChannelCredentialsResponse]]:
+        """Gives a channel other credentials, which count from its next call on, in every process.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseChannel(
+        self,
+        request: _channel_pb2.PauseChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.PauseChannelResponse, _abc.Awaitable[_channel_pb2.PauseChannelResponse]]:
+        """Pauses a channel: nothing is sent or fetched, and what changes waits. A repeat does no harm.
+        Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeChannel(
+        self,
+        request: _channel_pb2.ResumeChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.ResumeChannelResponse, _abc.Awaitable[_channel_pb2.ResumeChannelResponse]]:
+        """Resumes a paused channel, which is then sent what has changed meanwhile. A repeat does no
+        harm. Reasons: INVALID_FIELD (another channel has its account), NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def TestChannel(
+        self,
+        request: _channel_pb2.TestChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.TestChannelResponse, _abc.Awaitable[_channel_pb2.TestChannelResponse]]:
+        """Calls a channel with the credentials that it has, and says what became of it; nothing is
+        changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+        """
+
+    @_abc_1.abstractmethod
+    def SyncChannel(
+        self,
+        request: _channel_pb2.SyncChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.SyncChannelResponse, _abc.Awaitable[_channel_pb2.SyncChannelResponse]]:
+        """Has a channel compared with catalogue and stock now, and sent what differs, by the processes
+        that run. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def FetchChannelBookings(
+        self,
+        request: _channel_pb2.FetchChannelBookingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.FetchChannelBookingsResponse, _abc.Awaitable[_channel_pb2.FetchChannelBookingsResponse]]:
+        """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetChannelDrift(
+        self,
+        request: _channel_pb2.GetChannelDriftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.GetChannelDriftResponse, _abc.Awaitable[_channel_pb2.GetChannelDriftResponse]]:
+        """Says how far a channel is behind. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListChannelValues(
+        self,
+        request: _channel_pb2.ListChannelValuesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.ListChannelValuesResponse, _abc.Awaitable[_channel_pb2.ListChannelValuesResponse]]:
+        """Lists what a channel is to know and what it was sent, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChannelCalls(
+        self,
+        request: _channel_pb2.ListChannelCallsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.ListChannelCallsResponse, _abc.Awaitable[_channel_pb2.ListChannelCallsResponse]]:
+        """Lists calls to a channel, the newest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def ListChannelWords(
+        self,
+        request: _channel_listing_pb2.ListChannelWordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_listing_pb2.ListChannelWordsResponse, _abc.Awaitable[_channel_listing_pb2.ListChannelWordsResponse]]:
+        """Lists the vendor’s words beside ours, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def SetChannelWord(
+        self,
+        request: _channel_listing_pb2.SetChannelWordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_listing_pb2.SetChannelWordResponse, _abc.Awaitable[_channel_listing_pb2.SetChannelWordResponse]]:
+        """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
+        REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveChannelWord(
+        self,
+        request: _channel_listing_pb2.RemoveChannelWordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_listing_pb2.RemoveChannelWordResponse, _abc.Awaitable[_channel_listing_pb2.RemoveChannelWordResponse]]:
+        """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateChannelListing(
+        self,
+        request: _channel_listing_pb2.CreateChannelListingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_listing_pb2.CreateChannelListingResponse, _abc.Awaitable[_channel_listing_pb2.CreateChannelListingResponse]]:
+        """Lists something at a channel; its prices and quantities are worked out and sent at once.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, ARCHIVED, ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GetChannelListing(
+        self,
+        request: _channel_listing_pb2.GetChannelListingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_listing_pb2.GetChannelListingResponse, _abc.Awaitable[_channel_listing_pb2.GetChannelListingResponse]]:
+        """Reads a listing. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListChannelListings(
+        self,
+        request: _channel_listing_pb2.ListChannelListingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_listing_pb2.ListChannelListingsResponse, _abc.Awaitable[_channel_listing_pb2.ListChannelListingsResponse]]:
+        """Lists what is listed at a channel, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+
+    @_abc_1.abstractmethod
+    def UpdateChannelListing(
+        self,
+        request: _channel_listing_pb2.UpdateChannelListingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_listing_pb2.UpdateChannelListingResponse, _abc.Awaitable[_channel_listing_pb2.UpdateChannelListingResponse]]:
+        """Changes the price plan or pace of a listing; what differs is sent at once. Reasons:
+        INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def EndChannelListing(
+        self,
+        request: _channel_listing_pb2.EndChannelListingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_listing_pb2.EndChannelListingResponse, _abc.Awaitable[_channel_listing_pb2.EndChannelListingResponse]]:
+        """Ends a listing: the channel is sent that nothing is left of it. Reasons: NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChannelBookings(
+        self,
+        request: _channel_booking_pb2.ListChannelBookingsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_booking_pb2.ListChannelBookingsResponse, _abc.Awaitable[_channel_booking_pb2.ListChannelBookingsResponse]]:
+        """Lists the bookings of a channel, the newest first, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def GetChannelBooking(
+        self,
+        request: _channel_booking_pb2.GetChannelBookingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_booking_pb2.GetChannelBookingResponse, _abc.Awaitable[_channel_booking_pb2.GetChannelBookingResponse]]:
+        """Reads a booking of a channel. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def CancelChannelBooking(
+        self,
+        request: _channel_booking_pb2.CancelChannelBookingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_booking_pb2.CancelChannelBookingResponse, _abc.Awaitable[_channel_booking_pb2.CancelChannelBookingResponse]]:
+        """Has a booking cancelled at the channel, or rejected if no order was made of it. A repeat does
+        no harm. Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryChannelBooking(
+        self,
+        request: _channel_booking_pb2.RetryChannelBookingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_booking_pb2.RetryChannelBookingResponse, _abc.Awaitable[_channel_booking_pb2.RetryChannelBookingResponse]]:
+        """Has a booking looked at again at once, as after a word was mapped. Reasons: INVALID_FIELD
+        (one that cannot be read is fetched anew), NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

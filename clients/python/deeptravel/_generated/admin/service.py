@@ -1341,6 +1341,162 @@ _RESUME_NOTIFICATION_CHANNEL = Method(
     admin.ResumeNotificationChannelResponse,
     safe=False,
 )
+_CONNECT_CHANNEL = Method(
+    "/deeptravel.admin.v1.AdminService/ConnectChannel",
+    admin.ConnectChannelRequest,
+    admin.ConnectChannelResponse,
+    safe=False,
+)
+_GET_CHANNEL = Method(
+    "/deeptravel.admin.v1.AdminService/GetChannel",
+    admin.GetChannelRequest,
+    admin.GetChannelResponse,
+    safe=True,
+)
+_LIST_CHANNELS = Method(
+    "/deeptravel.admin.v1.AdminService/ListChannels",
+    admin.ListChannelsRequest,
+    admin.ListChannelsResponse,
+    safe=True,
+    items="channels",
+)
+_UPDATE_CHANNEL = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateChannel",
+    admin.UpdateChannelRequest,
+    admin.UpdateChannelResponse,
+    safe=False,
+)
+_ROTATE_CHANNEL_CREDENTIALS = Method(
+    "/deeptravel.admin.v1.AdminService/RotateChannelCredentials",
+    admin.RotateChannelCredentialsRequest,
+    admin.RotateChannelCredentialsResponse,
+    safe=False,
+)
+_PAUSE_CHANNEL = Method(
+    "/deeptravel.admin.v1.AdminService/PauseChannel",
+    admin.PauseChannelRequest,
+    admin.PauseChannelResponse,
+    safe=False,
+)
+_RESUME_CHANNEL = Method(
+    "/deeptravel.admin.v1.AdminService/ResumeChannel",
+    admin.ResumeChannelRequest,
+    admin.ResumeChannelResponse,
+    safe=False,
+)
+_TEST_CHANNEL = Method(
+    "/deeptravel.admin.v1.AdminService/TestChannel",
+    admin.TestChannelRequest,
+    admin.TestChannelResponse,
+    safe=False,
+)
+_SYNC_CHANNEL = Method(
+    "/deeptravel.admin.v1.AdminService/SyncChannel",
+    admin.SyncChannelRequest,
+    admin.SyncChannelResponse,
+    safe=False,
+)
+_FETCH_CHANNEL_BOOKINGS = Method(
+    "/deeptravel.admin.v1.AdminService/FetchChannelBookings",
+    admin.FetchChannelBookingsRequest,
+    admin.FetchChannelBookingsResponse,
+    safe=False,
+)
+_GET_CHANNEL_DRIFT = Method(
+    "/deeptravel.admin.v1.AdminService/GetChannelDrift",
+    admin.GetChannelDriftRequest,
+    admin.GetChannelDriftResponse,
+    safe=True,
+)
+_LIST_CHANNEL_VALUES = Method(
+    "/deeptravel.admin.v1.AdminService/ListChannelValues",
+    admin.ListChannelValuesRequest,
+    admin.ListChannelValuesResponse,
+    safe=True,
+    items="values",
+)
+_LIST_CHANNEL_CALLS = Method(
+    "/deeptravel.admin.v1.AdminService/ListChannelCalls",
+    admin.ListChannelCallsRequest,
+    admin.ListChannelCallsResponse,
+    safe=True,
+    items="calls",
+)
+_LIST_CHANNEL_WORDS = Method(
+    "/deeptravel.admin.v1.AdminService/ListChannelWords",
+    admin.ListChannelWordsRequest,
+    admin.ListChannelWordsResponse,
+    safe=True,
+    items="words",
+)
+_SET_CHANNEL_WORD = Method(
+    "/deeptravel.admin.v1.AdminService/SetChannelWord",
+    admin.SetChannelWordRequest,
+    admin.SetChannelWordResponse,
+    safe=False,
+)
+_REMOVE_CHANNEL_WORD = Method(
+    "/deeptravel.admin.v1.AdminService/RemoveChannelWord",
+    admin.RemoveChannelWordRequest,
+    admin.RemoveChannelWordResponse,
+    safe=False,
+)
+_CREATE_CHANNEL_LISTING = Method(
+    "/deeptravel.admin.v1.AdminService/CreateChannelListing",
+    admin.CreateChannelListingRequest,
+    admin.CreateChannelListingResponse,
+    safe=False,
+)
+_GET_CHANNEL_LISTING = Method(
+    "/deeptravel.admin.v1.AdminService/GetChannelListing",
+    admin.GetChannelListingRequest,
+    admin.GetChannelListingResponse,
+    safe=True,
+)
+_LIST_CHANNEL_LISTINGS = Method(
+    "/deeptravel.admin.v1.AdminService/ListChannelListings",
+    admin.ListChannelListingsRequest,
+    admin.ListChannelListingsResponse,
+    safe=True,
+    items="listings",
+)
+_UPDATE_CHANNEL_LISTING = Method(
+    "/deeptravel.admin.v1.AdminService/UpdateChannelListing",
+    admin.UpdateChannelListingRequest,
+    admin.UpdateChannelListingResponse,
+    safe=False,
+)
+_END_CHANNEL_LISTING = Method(
+    "/deeptravel.admin.v1.AdminService/EndChannelListing",
+    admin.EndChannelListingRequest,
+    admin.EndChannelListingResponse,
+    safe=False,
+)
+_LIST_CHANNEL_BOOKINGS = Method(
+    "/deeptravel.admin.v1.AdminService/ListChannelBookings",
+    admin.ListChannelBookingsRequest,
+    admin.ListChannelBookingsResponse,
+    safe=True,
+    items="bookings",
+)
+_GET_CHANNEL_BOOKING = Method(
+    "/deeptravel.admin.v1.AdminService/GetChannelBooking",
+    admin.GetChannelBookingRequest,
+    admin.GetChannelBookingResponse,
+    safe=True,
+)
+_CANCEL_CHANNEL_BOOKING = Method(
+    "/deeptravel.admin.v1.AdminService/CancelChannelBooking",
+    admin.CancelChannelBookingRequest,
+    admin.CancelChannelBookingResponse,
+    safe=False,
+)
+_RETRY_CHANNEL_BOOKING = Method(
+    "/deeptravel.admin.v1.AdminService/RetryChannelBooking",
+    admin.RetryChannelBookingRequest,
+    admin.RetryChannelBookingResponse,
+    safe=False,
+)
 
 
 class AdminService:
@@ -5099,6 +5255,424 @@ class AdminService:
         """
         return self._calls.unary(_RESUME_NOTIFICATION_CHANNEL, admin.ResumeNotificationChannelRequest(channel=channel, template_id=template_id, request_id=request_id), timeout)
 
+    def connect_channel(
+        self,
+        *,
+        channel_code: str,
+        vendor_code: str,
+        currency_code: str,
+        partner_code: str = "",
+        base_url: str = "",
+        calls_per_minute: int = 0,
+        credentials: Iterable[admin.ChannelCredential] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ConnectChannelResponse:
+        """Connects a channel, ACTIVE, with the words that its vendor’s documents give. Reasons:
+        INVALID_FIELD (also for an account that another channel has), NOT_FOUND, REVOKED and
+        ARCHIVED (partner), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CONNECT_CHANNEL, admin.ConnectChannelRequest(channel_code=channel_code, vendor_code=vendor_code, currency_code=currency_code, partner_code=partner_code, base_url=base_url, calls_per_minute=calls_per_minute, credentials=credentials, request_id=request_id), timeout)
+
+    def get_channel(
+        self,
+        *,
+        channel_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetChannelResponse:
+        """Reads a channel. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_CHANNEL, admin.GetChannelRequest(channel_code=channel_code), timeout)
+
+    def list_channels(
+        self,
+        *,
+        vendor_code: str = "",
+        state: admin.ChannelState.ValueType = admin.CHANNEL_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelsResponse:
+        """Lists channels by page. Reasons: PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_CHANNELS, admin.ListChannelsRequest(vendor_code=vendor_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channels(
+        self,
+        *,
+        vendor_code: str = "",
+        state: admin.ChannelState.ValueType = admin.CHANNEL_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.Channel]:
+        """All `channels` of list_channels, page after page."""
+        return self._calls.pages(_LIST_CHANNELS, admin.ListChannelsRequest(vendor_code=vendor_code, state=state, page_size=page_size), timeout)
+
+    def update_channel(
+        self,
+        *,
+        channel_code: str,
+        update_mask: FieldMask,
+        base_url: str = "",
+        currency_code: str = "",
+        calls_per_minute: int = 0,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateChannelResponse:
+        """Changes a channel, from its next call on. Reasons: INVALID_FIELD, NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_CHANNEL, admin.UpdateChannelRequest(channel_code=channel_code, update_mask=update_mask, base_url=base_url, currency_code=currency_code, calls_per_minute=calls_per_minute, version=version, request_id=request_id), timeout)
+
+    def rotate_channel_credentials(
+        self,
+        *,
+        channel_code: str,
+        credentials: Iterable[admin.ChannelCredential] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RotateChannelCredentialsResponse:
+        """Gives a channel other credentials, which count from its next call on, in every process.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ROTATE_CHANNEL_CREDENTIALS, admin.RotateChannelCredentialsRequest(channel_code=channel_code, credentials=credentials, version=version, request_id=request_id), timeout)
+
+    def pause_channel(
+        self,
+        *,
+        channel_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.PauseChannelResponse:
+        """Pauses a channel: nothing is sent or fetched, and what changes waits. A repeat does no harm.
+        Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_PAUSE_CHANNEL, admin.PauseChannelRequest(channel_code=channel_code, version=version, request_id=request_id), timeout)
+
+    def resume_channel(
+        self,
+        *,
+        channel_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ResumeChannelResponse:
+        """Resumes a paused channel, which is then sent what has changed meanwhile. A repeat does no
+        harm. Reasons: INVALID_FIELD (another channel has its account), NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_RESUME_CHANNEL, admin.ResumeChannelRequest(channel_code=channel_code, version=version, request_id=request_id), timeout)
+
+    def test_channel(
+        self,
+        *,
+        channel_code: str,
+        timeout: float | None = None,
+    ) -> admin.TestChannelResponse:
+        """Calls a channel with the credentials that it has, and says what became of it; nothing is
+        changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+        """
+        return self._calls.unary(_TEST_CHANNEL, admin.TestChannelRequest(channel_code=channel_code), timeout)
+
+    def sync_channel(
+        self,
+        *,
+        channel_code: str,
+        everything: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SyncChannelResponse:
+        """Has a channel compared with catalogue and stock now, and sent what differs, by the processes
+        that run. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SYNC_CHANNEL, admin.SyncChannelRequest(channel_code=channel_code, everything=everything, request_id=request_id), timeout)
+
+    def fetch_channel_bookings(
+        self,
+        *,
+        channel_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.FetchChannelBookingsResponse:
+        """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_FETCH_CHANNEL_BOOKINGS, admin.FetchChannelBookingsRequest(channel_code=channel_code, request_id=request_id), timeout)
+
+    def get_channel_drift(
+        self,
+        *,
+        channel_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetChannelDriftResponse:
+        """Says how far a channel is behind. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_CHANNEL_DRIFT, admin.GetChannelDriftRequest(channel_code=channel_code), timeout)
+
+    def list_channel_values(
+        self,
+        *,
+        channel_code: str,
+        what: admin.ChannelValueKind.ValueType = admin.CHANNEL_VALUE_KIND_UNSPECIFIED,
+        item_id: str = "",
+        waiting: bool = False,
+        faulty: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelValuesResponse:
+        """Lists what a channel is to know and what it was sent, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_CHANNEL_VALUES, admin.ListChannelValuesRequest(channel_code=channel_code, what=what, item_id=item_id, waiting=waiting, faulty=faulty, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_values(
+        self,
+        *,
+        channel_code: str,
+        what: admin.ChannelValueKind.ValueType = admin.CHANNEL_VALUE_KIND_UNSPECIFIED,
+        item_id: str = "",
+        waiting: bool = False,
+        faulty: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.ChannelValue]:
+        """All `values` of list_channel_values, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_VALUES, admin.ListChannelValuesRequest(channel_code=channel_code, what=what, item_id=item_id, waiting=waiting, faulty=faulty, page_size=page_size), timeout)
+
+    def list_channel_calls(
+        self,
+        *,
+        channel_code: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelCallsResponse:
+        """Lists calls to a channel, the newest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_CHANNEL_CALLS, admin.ListChannelCallsRequest(channel_code=channel_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_calls(
+        self,
+        *,
+        channel_code: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.ChannelCall]:
+        """All `calls` of list_channel_calls, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_CALLS, admin.ListChannelCallsRequest(channel_code=channel_code, page_size=page_size), timeout)
+
+    def list_channel_words(
+        self,
+        *,
+        channel_code: str,
+        kind: admin.ChannelWordKind.ValueType = admin.CHANNEL_WORD_KIND_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelWordsResponse:
+        """Lists the vendor’s words beside ours, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_CHANNEL_WORDS, admin.ListChannelWordsRequest(channel_code=channel_code, kind=kind, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_words(
+        self,
+        *,
+        channel_code: str,
+        kind: admin.ChannelWordKind.ValueType = admin.CHANNEL_WORD_KIND_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.ChannelWord]:
+        """All `words` of list_channel_words, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_WORDS, admin.ListChannelWordsRequest(channel_code=channel_code, kind=kind, page_size=page_size), timeout)
+
+    def set_channel_word(
+        self,
+        *,
+        channel_code: str,
+        kind: admin.ChannelWordKind.ValueType,
+        ours: str,
+        theirs: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetChannelWordResponse:
+        """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
+        REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_SET_CHANNEL_WORD, admin.SetChannelWordRequest(channel_code=channel_code, kind=kind, ours=ours, theirs=theirs, version=version, request_id=request_id), timeout)
+
+    def remove_channel_word(
+        self,
+        *,
+        channel_code: str,
+        kind: admin.ChannelWordKind.ValueType,
+        word: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RemoveChannelWordResponse:
+        """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_REMOVE_CHANNEL_WORD, admin.RemoveChannelWordRequest(channel_code=channel_code, kind=kind, word=word, version=version, request_id=request_id), timeout)
+
+    def create_channel_listing(
+        self,
+        *,
+        channel_code: str,
+        item_id: str,
+        location: str,
+        currency_code: str,
+        product_id: int = 0,
+        rental_location_id: int = 0,
+        timetable_id: int = 0,
+        class_index: int = 0,
+        origin_index: int = 0,
+        destination_index: int = 0,
+        customer_type: tickets.CustomerType.ValueType = tickets.CUSTOMER_TYPE_UNSPECIFIED,
+        rate_millionths: int = 0,
+        markup_basis_points: int | None = None,
+        threshold: int | None = None,
+        days_ahead: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateChannelListingResponse:
+        """Lists something at a channel; its prices and quantities are worked out and sent at once.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, ARCHIVED, ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CREATE_CHANNEL_LISTING, admin.CreateChannelListingRequest(channel_code=channel_code, item_id=item_id, location=location, currency_code=currency_code, product_id=product_id, rental_location_id=rental_location_id, timetable_id=timetable_id, class_index=class_index, origin_index=origin_index, destination_index=destination_index, customer_type=customer_type, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, request_id=request_id), timeout)
+
+    def get_channel_listing(
+        self,
+        *,
+        channel_code: str,
+        item_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetChannelListingResponse:
+        """Reads a listing. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_CHANNEL_LISTING, admin.GetChannelListingRequest(channel_code=channel_code, item_id=item_id), timeout)
+
+    def list_channel_listings(
+        self,
+        *,
+        channel_code: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelListingsResponse:
+        """Lists what is listed at a channel, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+        return self._calls.unary(_LIST_CHANNEL_LISTINGS, admin.ListChannelListingsRequest(channel_code=channel_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_listings(
+        self,
+        *,
+        channel_code: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.ChannelListing]:
+        """All `listings` of list_channel_listings, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_LISTINGS, admin.ListChannelListingsRequest(channel_code=channel_code, page_size=page_size), timeout)
+
+    def update_channel_listing(
+        self,
+        *,
+        channel_code: str,
+        item_id: str,
+        update_mask: FieldMask,
+        customer_type: tickets.CustomerType.ValueType = tickets.CUSTOMER_TYPE_UNSPECIFIED,
+        currency_code: str = "",
+        rate_millionths: int = 0,
+        markup_basis_points: int | None = None,
+        threshold: int | None = None,
+        days_ahead: int = 0,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateChannelListingResponse:
+        """Changes the price plan or pace of a listing; what differs is sent at once. Reasons:
+        INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UPDATE_CHANNEL_LISTING, admin.UpdateChannelListingRequest(channel_code=channel_code, item_id=item_id, update_mask=update_mask, customer_type=customer_type, currency_code=currency_code, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, version=version, request_id=request_id), timeout)
+
+    def end_channel_listing(
+        self,
+        *,
+        channel_code: str,
+        item_id: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.EndChannelListingResponse:
+        """Ends a listing: the channel is sent that nothing is left of it. Reasons: NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_END_CHANNEL_LISTING, admin.EndChannelListingRequest(channel_code=channel_code, item_id=item_id, version=version, request_id=request_id), timeout)
+
+    def list_channel_bookings(
+        self,
+        *,
+        channel_code: str,
+        state: admin.ChannelBookingState.ValueType = admin.CHANNEL_BOOKING_STATE_UNSPECIFIED,
+        faulty: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelBookingsResponse:
+        """Lists the bookings of a channel, the newest first, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_CHANNEL_BOOKINGS, admin.ListChannelBookingsRequest(channel_code=channel_code, state=state, faulty=faulty, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_bookings(
+        self,
+        *,
+        channel_code: str,
+        state: admin.ChannelBookingState.ValueType = admin.CHANNEL_BOOKING_STATE_UNSPECIFIED,
+        faulty: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.ChannelBooking]:
+        """All `bookings` of list_channel_bookings, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_BOOKINGS, admin.ListChannelBookingsRequest(channel_code=channel_code, state=state, faulty=faulty, page_size=page_size), timeout)
+
+    def get_channel_booking(
+        self,
+        *,
+        channel_code: str,
+        booking_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetChannelBookingResponse:
+        """Reads a booking of a channel. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_CHANNEL_BOOKING, admin.GetChannelBookingRequest(channel_code=channel_code, booking_id=booking_id), timeout)
+
+    def cancel_channel_booking(
+        self,
+        *,
+        channel_code: str,
+        booking_id: str,
+        comment: str,
+        reason: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CancelChannelBookingResponse:
+        """Has a booking cancelled at the channel, or rejected if no order was made of it. A repeat
+        does no harm. Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_CANCEL_CHANNEL_BOOKING, admin.CancelChannelBookingRequest(channel_code=channel_code, booking_id=booking_id, comment=comment, reason=reason, request_id=request_id), timeout)
+
+    def retry_channel_booking(
+        self,
+        *,
+        channel_code: str,
+        booking_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RetryChannelBookingResponse:
+        """Has a booking looked at again at once, as after a word was mapped. Reasons: INVALID_FIELD
+        (one that cannot be read is fetched anew), NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_RETRY_CHANNEL_BOOKING, admin.RetryChannelBookingRequest(channel_code=channel_code, booking_id=booking_id, request_id=request_id), timeout)
+
 
 class AsyncAdminService:
     """What platform administrators do: partners and their keys, merchants, venues, terminals and
@@ -8855,3 +9429,421 @@ class AsyncAdminService:
         Reasons: NOT_FOUND (it is not stopped), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_RESUME_NOTIFICATION_CHANNEL, admin.ResumeNotificationChannelRequest(channel=channel, template_id=template_id, request_id=request_id), timeout)
+
+    async def connect_channel(
+        self,
+        *,
+        channel_code: str,
+        vendor_code: str,
+        currency_code: str,
+        partner_code: str = "",
+        base_url: str = "",
+        calls_per_minute: int = 0,
+        credentials: Iterable[admin.ChannelCredential] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ConnectChannelResponse:
+        """Connects a channel, ACTIVE, with the words that its vendor’s documents give. Reasons:
+        INVALID_FIELD (also for an account that another channel has), NOT_FOUND, REVOKED and
+        ARCHIVED (partner), ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CONNECT_CHANNEL, admin.ConnectChannelRequest(channel_code=channel_code, vendor_code=vendor_code, currency_code=currency_code, partner_code=partner_code, base_url=base_url, calls_per_minute=calls_per_minute, credentials=credentials, request_id=request_id), timeout)
+
+    async def get_channel(
+        self,
+        *,
+        channel_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetChannelResponse:
+        """Reads a channel. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_CHANNEL, admin.GetChannelRequest(channel_code=channel_code), timeout)
+
+    async def list_channels(
+        self,
+        *,
+        vendor_code: str = "",
+        state: admin.ChannelState.ValueType = admin.CHANNEL_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelsResponse:
+        """Lists channels by page. Reasons: PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_CHANNELS, admin.ListChannelsRequest(vendor_code=vendor_code, state=state, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channels(
+        self,
+        *,
+        vendor_code: str = "",
+        state: admin.ChannelState.ValueType = admin.CHANNEL_STATE_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.Channel]:
+        """All `channels` of list_channels, page after page."""
+        return self._calls.pages(_LIST_CHANNELS, admin.ListChannelsRequest(vendor_code=vendor_code, state=state, page_size=page_size), timeout)
+
+    async def update_channel(
+        self,
+        *,
+        channel_code: str,
+        update_mask: FieldMask,
+        base_url: str = "",
+        currency_code: str = "",
+        calls_per_minute: int = 0,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateChannelResponse:
+        """Changes a channel, from its next call on. Reasons: INVALID_FIELD, NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_CHANNEL, admin.UpdateChannelRequest(channel_code=channel_code, update_mask=update_mask, base_url=base_url, currency_code=currency_code, calls_per_minute=calls_per_minute, version=version, request_id=request_id), timeout)
+
+    async def rotate_channel_credentials(
+        self,
+        *,
+        channel_code: str,
+        credentials: Iterable[admin.ChannelCredential] = (),
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RotateChannelCredentialsResponse:
+        """Gives a channel other credentials, which count from its next call on, in every process.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ROTATE_CHANNEL_CREDENTIALS, admin.RotateChannelCredentialsRequest(channel_code=channel_code, credentials=credentials, version=version, request_id=request_id), timeout)
+
+    async def pause_channel(
+        self,
+        *,
+        channel_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.PauseChannelResponse:
+        """Pauses a channel: nothing is sent or fetched, and what changes waits. A repeat does no harm.
+        Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_PAUSE_CHANNEL, admin.PauseChannelRequest(channel_code=channel_code, version=version, request_id=request_id), timeout)
+
+    async def resume_channel(
+        self,
+        *,
+        channel_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ResumeChannelResponse:
+        """Resumes a paused channel, which is then sent what has changed meanwhile. A repeat does no
+        harm. Reasons: INVALID_FIELD (another channel has its account), NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_RESUME_CHANNEL, admin.ResumeChannelRequest(channel_code=channel_code, version=version, request_id=request_id), timeout)
+
+    async def test_channel(
+        self,
+        *,
+        channel_code: str,
+        timeout: float | None = None,
+    ) -> admin.TestChannelResponse:
+        """Calls a channel with the credentials that it has, and says what became of it; nothing is
+        changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+        """
+        return await self._calls.unary(_TEST_CHANNEL, admin.TestChannelRequest(channel_code=channel_code), timeout)
+
+    async def sync_channel(
+        self,
+        *,
+        channel_code: str,
+        everything: bool = False,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SyncChannelResponse:
+        """Has a channel compared with catalogue and stock now, and sent what differs, by the processes
+        that run. Reasons: NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SYNC_CHANNEL, admin.SyncChannelRequest(channel_code=channel_code, everything=everything, request_id=request_id), timeout)
+
+    async def fetch_channel_bookings(
+        self,
+        *,
+        channel_code: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.FetchChannelBookingsResponse:
+        """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_FETCH_CHANNEL_BOOKINGS, admin.FetchChannelBookingsRequest(channel_code=channel_code, request_id=request_id), timeout)
+
+    async def get_channel_drift(
+        self,
+        *,
+        channel_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetChannelDriftResponse:
+        """Says how far a channel is behind. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_CHANNEL_DRIFT, admin.GetChannelDriftRequest(channel_code=channel_code), timeout)
+
+    async def list_channel_values(
+        self,
+        *,
+        channel_code: str,
+        what: admin.ChannelValueKind.ValueType = admin.CHANNEL_VALUE_KIND_UNSPECIFIED,
+        item_id: str = "",
+        waiting: bool = False,
+        faulty: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelValuesResponse:
+        """Lists what a channel is to know and what it was sent, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_CHANNEL_VALUES, admin.ListChannelValuesRequest(channel_code=channel_code, what=what, item_id=item_id, waiting=waiting, faulty=faulty, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_values(
+        self,
+        *,
+        channel_code: str,
+        what: admin.ChannelValueKind.ValueType = admin.CHANNEL_VALUE_KIND_UNSPECIFIED,
+        item_id: str = "",
+        waiting: bool = False,
+        faulty: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ChannelValue]:
+        """All `values` of list_channel_values, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_VALUES, admin.ListChannelValuesRequest(channel_code=channel_code, what=what, item_id=item_id, waiting=waiting, faulty=faulty, page_size=page_size), timeout)
+
+    async def list_channel_calls(
+        self,
+        *,
+        channel_code: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelCallsResponse:
+        """Lists calls to a channel, the newest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_CHANNEL_CALLS, admin.ListChannelCallsRequest(channel_code=channel_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_calls(
+        self,
+        *,
+        channel_code: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ChannelCall]:
+        """All `calls` of list_channel_calls, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_CALLS, admin.ListChannelCallsRequest(channel_code=channel_code, page_size=page_size), timeout)
+
+    async def list_channel_words(
+        self,
+        *,
+        channel_code: str,
+        kind: admin.ChannelWordKind.ValueType = admin.CHANNEL_WORD_KIND_UNSPECIFIED,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelWordsResponse:
+        """Lists the vendor’s words beside ours, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_CHANNEL_WORDS, admin.ListChannelWordsRequest(channel_code=channel_code, kind=kind, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_words(
+        self,
+        *,
+        channel_code: str,
+        kind: admin.ChannelWordKind.ValueType = admin.CHANNEL_WORD_KIND_UNSPECIFIED,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ChannelWord]:
+        """All `words` of list_channel_words, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_WORDS, admin.ListChannelWordsRequest(channel_code=channel_code, kind=kind, page_size=page_size), timeout)
+
+    async def set_channel_word(
+        self,
+        *,
+        channel_code: str,
+        kind: admin.ChannelWordKind.ValueType,
+        ours: str,
+        theirs: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.SetChannelWordResponse:
+        """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
+        REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_SET_CHANNEL_WORD, admin.SetChannelWordRequest(channel_code=channel_code, kind=kind, ours=ours, theirs=theirs, version=version, request_id=request_id), timeout)
+
+    async def remove_channel_word(
+        self,
+        *,
+        channel_code: str,
+        kind: admin.ChannelWordKind.ValueType,
+        word: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RemoveChannelWordResponse:
+        """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_REMOVE_CHANNEL_WORD, admin.RemoveChannelWordRequest(channel_code=channel_code, kind=kind, word=word, version=version, request_id=request_id), timeout)
+
+    async def create_channel_listing(
+        self,
+        *,
+        channel_code: str,
+        item_id: str,
+        location: str,
+        currency_code: str,
+        product_id: int = 0,
+        rental_location_id: int = 0,
+        timetable_id: int = 0,
+        class_index: int = 0,
+        origin_index: int = 0,
+        destination_index: int = 0,
+        customer_type: tickets.CustomerType.ValueType = tickets.CUSTOMER_TYPE_UNSPECIFIED,
+        rate_millionths: int = 0,
+        markup_basis_points: int | None = None,
+        threshold: int | None = None,
+        days_ahead: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CreateChannelListingResponse:
+        """Lists something at a channel; its prices and quantities are worked out and sent at once.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, ARCHIVED, ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CREATE_CHANNEL_LISTING, admin.CreateChannelListingRequest(channel_code=channel_code, item_id=item_id, location=location, currency_code=currency_code, product_id=product_id, rental_location_id=rental_location_id, timetable_id=timetable_id, class_index=class_index, origin_index=origin_index, destination_index=destination_index, customer_type=customer_type, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, request_id=request_id), timeout)
+
+    async def get_channel_listing(
+        self,
+        *,
+        channel_code: str,
+        item_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetChannelListingResponse:
+        """Reads a listing. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_CHANNEL_LISTING, admin.GetChannelListingRequest(channel_code=channel_code, item_id=item_id), timeout)
+
+    async def list_channel_listings(
+        self,
+        *,
+        channel_code: str,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelListingsResponse:
+        """Lists what is listed at a channel, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
+        return await self._calls.unary(_LIST_CHANNEL_LISTINGS, admin.ListChannelListingsRequest(channel_code=channel_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_listings(
+        self,
+        *,
+        channel_code: str,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ChannelListing]:
+        """All `listings` of list_channel_listings, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_LISTINGS, admin.ListChannelListingsRequest(channel_code=channel_code, page_size=page_size), timeout)
+
+    async def update_channel_listing(
+        self,
+        *,
+        channel_code: str,
+        item_id: str,
+        update_mask: FieldMask,
+        customer_type: tickets.CustomerType.ValueType = tickets.CUSTOMER_TYPE_UNSPECIFIED,
+        currency_code: str = "",
+        rate_millionths: int = 0,
+        markup_basis_points: int | None = None,
+        threshold: int | None = None,
+        days_ahead: int = 0,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UpdateChannelListingResponse:
+        """Changes the price plan or pace of a listing; what differs is sent at once. Reasons:
+        INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UPDATE_CHANNEL_LISTING, admin.UpdateChannelListingRequest(channel_code=channel_code, item_id=item_id, update_mask=update_mask, customer_type=customer_type, currency_code=currency_code, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, version=version, request_id=request_id), timeout)
+
+    async def end_channel_listing(
+        self,
+        *,
+        channel_code: str,
+        item_id: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.EndChannelListingResponse:
+        """Ends a listing: the channel is sent that nothing is left of it. Reasons: NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_END_CHANNEL_LISTING, admin.EndChannelListingRequest(channel_code=channel_code, item_id=item_id, version=version, request_id=request_id), timeout)
+
+    async def list_channel_bookings(
+        self,
+        *,
+        channel_code: str,
+        state: admin.ChannelBookingState.ValueType = admin.CHANNEL_BOOKING_STATE_UNSPECIFIED,
+        faulty: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelBookingsResponse:
+        """Lists the bookings of a channel, the newest first, by page. Reasons: NOT_FOUND,
+        PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_CHANNEL_BOOKINGS, admin.ListChannelBookingsRequest(channel_code=channel_code, state=state, faulty=faulty, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_bookings(
+        self,
+        *,
+        channel_code: str,
+        state: admin.ChannelBookingState.ValueType = admin.CHANNEL_BOOKING_STATE_UNSPECIFIED,
+        faulty: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ChannelBooking]:
+        """All `bookings` of list_channel_bookings, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_BOOKINGS, admin.ListChannelBookingsRequest(channel_code=channel_code, state=state, faulty=faulty, page_size=page_size), timeout)
+
+    async def get_channel_booking(
+        self,
+        *,
+        channel_code: str,
+        booking_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetChannelBookingResponse:
+        """Reads a booking of a channel. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_CHANNEL_BOOKING, admin.GetChannelBookingRequest(channel_code=channel_code, booking_id=booking_id), timeout)
+
+    async def cancel_channel_booking(
+        self,
+        *,
+        channel_code: str,
+        booking_id: str,
+        comment: str,
+        reason: str = "",
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CancelChannelBookingResponse:
+        """Has a booking cancelled at the channel, or rejected if no order was made of it. A repeat
+        does no harm. Reasons: INVALID_FIELD, NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_CANCEL_CHANNEL_BOOKING, admin.CancelChannelBookingRequest(channel_code=channel_code, booking_id=booking_id, comment=comment, reason=reason, request_id=request_id), timeout)
+
+    async def retry_channel_booking(
+        self,
+        *,
+        channel_code: str,
+        booking_id: str,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.RetryChannelBookingResponse:
+        """Has a booking looked at again at once, as after a word was mapped. Reasons: INVALID_FIELD
+        (one that cannot be read is fetched anew), NOT_FOUND, REVOKED, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_RETRY_CHANNEL_BOOKING, admin.RetryChannelBookingRequest(channel_code=channel_code, booking_id=booking_id, request_id=request_id), timeout)

@@ -1,0 +1,184 @@
+"""Channels, their words, listings, values, bookings and calls as protobuf messages, and what
+requests say of them as plain values.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+
+from deeptravel.admin.v1 import channel_booking_pb2, channel_listing_pb2, channel_pb2
+
+from server.api.admin.product_messages import CUSTOMER_TYPE, CUSTOMER_TYPE_NAME
+from server.api.convert import enum_names, enum_numbers, timestamp
+from server.api.requests import optional
+from server.channels.booking_seals import StoredBooking
+from server.channels.call_log import LoggedCall
+from server.channels.channel_records import ChannelRecord, NewChannel
+from server.channels.channel_words import KeptWord
+from server.channels.listings import ChannelListing
+from server.channels.outgoing import Drift, KeptValue
+from server.channels.plan_rules import MILLION
+from server.channels.registry import VENDORS
+from server.orders.orders import order_code
+from server.platform.errors import invalid
+
+STATE = enum_numbers(channel_pb2.ChannelState)
+OUTCOME = enum_numbers(channel_pb2.ChannelCallOutcome)
+VALUE_KIND = enum_numbers(channel_pb2.ChannelValueKind)
+VALUE_KIND_NAME = enum_names(channel_pb2.ChannelValueKind)
+WORD_KIND = enum_numbers(channel_listing_pb2.ChannelWordKind)
+WORD_KIND_NAME = enum_names(channel_listing_pb2.ChannelWordKind)
+BOOKING_STATE = enum_numbers(channel_booking_pb2.ChannelBookingState)
+BOOKING_STATE_NAME = enum_names(channel_booking_pb2.ChannelBookingState)
+
+
+def channel(record: ChannelRecord) -> channel_pb2.Channel:
+    """A channel, without credentials."""
+    vendor = VENDORS[record.vendor_code]
+    return channel_pb2.Channel(
+        channel_code=record.channel_code,
+        vendor_code=record.vendor_code,
+        vendor_name_en=vendor.display_name_en,
+        vendor_name_zh=vendor.display_name_zh,
+        partner_code=record.partner_code,
+        base_url=record.base_url,
+        currency_code=record.currency_code,
+        calls_per_minute=record.calls_per_minute,
+        credentials_version=record.credentials_version,
+        state=STATE[record.state],
+        version=record.version,
+        create_time=timestamp(record.create_time),
+        update_time=timestamp(record.update_time),
+    )
+
+
+def new_channel(request: channel_pb2.ConnectChannelRequest) -> NewChannel:
+    """What ConnectChannel asks for."""
+    return NewChannel(
+        channel_code=request.channel_code,
+        vendor_code=request.vendor_code,
+        partner_code=request.partner_code,
+        base_url=request.base_url,
+        currency_code=request.currency_code,
+        calls_per_minute=request.calls_per_minute,
+    )
+
+
+def credentials(messages: Iterable[channel_pb2.ChannelCredential]) -> dict[str, str]:
+    """Credentials by name. Raises INVALID_FIELD for a name that is given twice."""
+    given = [(each.name, each.value) for each in messages]
+    if len(dict(given)) != len(given):
+        raise invalid("credentials", "have a name twice; send each once")
+    return dict(given)
+
+
+def drift(found: Drift) -> channel_pb2.ChannelDrift:
+    """How far a channel is behind in one kind of values."""
+    return channel_pb2.ChannelDrift(
+        what=VALUE_KIND[found.what],
+        known=found.known,
+        waiting=found.waiting,
+        faulty=found.faulty,
+        oldest_time=timestamp(found.oldest_time),
+        sent_time=timestamp(found.sent_time),
+    )
+
+
+def value(kept: KeptValue) -> channel_pb2.ChannelValue:
+    """What a channel is to know of an item on a day."""
+    return channel_pb2.ChannelValue(
+        what=VALUE_KIND[kept.what],
+        item_id=kept.item_id,
+        day=kept.day.isoformat(),
+        location=kept.location,
+        wanted=kept.wanted,
+        currency_code=kept.currency_code or "",
+        sent=kept.sent,
+        waiting=kept.is_waiting,
+        fault=kept.fault,
+        wanted_time=timestamp(kept.wanted_time),
+        sent_time=timestamp(kept.sent_time),
+    )
+
+
+def call(logged: LoggedCall) -> channel_pb2.ChannelCall:
+    """A call to a vendor."""
+    return channel_pb2.ChannelCall(
+        call_id=str(logged.call_id),
+        endpoint=logged.endpoint,
+        method=logged.method,
+        http_status=logged.http_status,
+        outcome=OUTCOME[logged.outcome],
+        duration_ms=logged.duration_ms,
+        request_bytes=logged.request_bytes,
+        response_bytes=logged.response_bytes,
+        error=logged.error,
+        create_time=timestamp(logged.create_time),
+    )
+
+
+def word(kept: KeptWord) -> channel_listing_pb2.ChannelWord:
+    """A word of the vendor beside ours."""
+    return channel_listing_pb2.ChannelWord(
+        kind=WORD_KIND[kept.kind],
+        ours=kept.pair.ours,
+        theirs=kept.pair.theirs,
+        version=kept.version,
+        create_time=timestamp(kept.create_time),
+        update_time=timestamp(kept.update_time),
+    )
+
+
+def listing(kept: ChannelListing) -> channel_listing_pb2.ChannelListing:
+    """What is listed at a channel."""
+    content = {name: each for name, each in asdict(kept).items() if each is not None}
+    content |= {
+        "customer_type": CUSTOMER_TYPE[kept.customer_type],
+        "create_time": timestamp(kept.create_time),
+        "update_time": timestamp(kept.update_time),
+    }
+    return channel_listing_pb2.ChannelListing(**content)
+
+
+def new_listing(request: channel_listing_pb2.CreateChannelListingRequest) -> ChannelListing:
+    """What CreateChannelListing asks for."""
+    runs = request.timetable_id or None
+    return ChannelListing(
+        channel_code=request.channel_code,
+        item_id=request.item_id,
+        location=request.location,
+        currency_code=request.currency_code,
+        product_id=request.product_id or None,
+        timetable_id=runs,
+        class_index=request.class_index if runs else None,
+        origin_index=request.origin_index if runs else None,
+        destination_index=request.destination_index if runs else None,
+        customer_type=CUSTOMER_TYPE_NAME[request.customer_type] or "ADULT",
+        rate_millionths=request.rate_millionths or MILLION,
+        markup_basis_points=request.markup_basis_points,
+        threshold=optional(request, "threshold", 5),
+        days_ahead=request.days_ahead or 90,
+        rental_location_id=request.rental_location_id or None,
+    )
+
+
+def booking(stored: StoredBooking) -> channel_booking_pb2.ChannelBooking:
+    """A booking, without who booked."""
+    return channel_booking_pb2.ChannelBooking(
+        channel_code=stored.channel_code,
+        booking_id=stored.booking_id,
+        state=BOOKING_STATE[stored.state],
+        vendor_state=stored.vendor_state,
+        item_id=stored.item_id,
+        pickup_date=stored.pickup_day.isoformat() if stored.pickup_day else "",
+        return_date=stored.return_day.isoformat() if stored.return_day else "",
+        total_minor=stored.total_minor,
+        currency_code=stored.currency_code,
+        fee_minor=stored.fee_minor,
+        order_code=order_code(stored.order_id) if stored.order_id else "",
+        confirmation_number=stored.confirmation_number,
+        cancel_reason=stored.cancel_reason,
+        fault=stored.fault,
+        confirm_time=timestamp(stored.confirm_time),
+        create_time=timestamp(stored.create_time),
+        update_time=timestamp(stored.update_time),
+    )
