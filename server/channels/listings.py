@@ -2,6 +2,7 @@
 and stock.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, time, timedelta
@@ -23,6 +24,7 @@ from server.catalog.rental_rules import DAY_MINUTES, OpeningHours, RentalKey
 from server.catalog.routes import ROUTES
 from server.catalog.timetables import TIMETABLES
 from server.channels.channel_records import CHANNELS, CURRENCY
+from server.channels.channel_words import LONGEST_WORD
 from server.channels.due import WORK_OUT, ask_for
 from server.channels.models import channel_listings
 from server.channels.plan_rules import MILLION, offer_id, plan_price
@@ -213,6 +215,7 @@ async def _check_subject(tx: AsyncConnection, new: ChannelListing) -> None:
         await LOCATIONS.rely_on(tx, new.rental_location_id)
 
 
+ITEM_ID = re.compile("(?=.*[A-Za-z0-9_:-])[A-Za-z0-9._:-]{1,100}")
 LIMITS = {
     "rate_millionths": (1, 1_000_000 * MILLION),
     "markup_basis_points": (-10_000, 100_000),
@@ -225,9 +228,13 @@ def _check_plan(values: Mapping[str, Any]) -> None:
     for field, (least, most) in LIMITS.items():
         if field in values and not least <= values[field] <= most:
             raise invalid(field, f"send {least} to {most}")
-    for field in ("item_id", "location"):
-        if field in values and not (values[field].strip() and values[field].isprintable()):
-            raise invalid(field, "is no word; send 1 to 100 characters")
+    if "item_id" in values and not ITEM_ID.fullmatch(values["item_id"]):
+        raise invalid(
+            "item_id", "send 1 to 100 letters, digits, and any of . _ : - (not only dots)"
+        )
+    location = values.get("location", "-")
+    if not location.strip() or len(location) > LONGEST_WORD or not location.isprintable():
+        raise invalid("location", f"is no word; send 1 to {LONGEST_WORD} characters")
     if "currency_code" in values and not CURRENCY.fullmatch(values["currency_code"]):
         raise invalid("currency_code", "is no currency; send three capitals of ISO 4217")
 

@@ -103,7 +103,7 @@ async def test_a_channel_from_its_connection_on(
             select(audit_events.c.action).where(audit_events.c.resource.startswith("channel"))
         )
         assert set(names) == {
-            *("create", "rotate", "map", "unmap", "delete", "pause", "resume"),
+            *("create", "rotate", "map", "unmap", "delete", "pause", "resume", "sync", "fetch"),
         }
 
 

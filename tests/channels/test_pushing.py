@@ -263,7 +263,7 @@ async def test_a_channel_that_cannot_be(
     new: Any = {
         "channel_code": "X",
         "vendor_code": "ctrip",
-        "partner_id": 0,
+        "partner_code": "",
         "base_url": "",
         "currency_code": "CNY",
         "calls_per_minute": 0,
@@ -279,7 +279,7 @@ async def test_a_vendor_that_fetches_is_never_called(process: PushingProcess) ->
     new: Any = {
         "channel_code": "K",
         "vendor_code": "kayak",
-        "partner_id": 0,
+        "partner_code": "",
         "base_url": "",
         "currency_code": "HKD",
         "calls_per_minute": 0,

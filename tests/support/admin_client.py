@@ -3,6 +3,7 @@ for every method.
 """
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -30,6 +31,7 @@ from server.audit.records import By
 from server.catalog.cities import City, Stop, create_cities, create_stops
 from server.catalog.routes import Route, create_route
 from server.catalog.timetables import create_timetables
+from server.channels.connecting import ChannelClients
 from server.identity.models import accounts
 from server.identity.one_time_codes import STEP_SECONDS, totp_of
 from server.platform import clock
@@ -75,19 +77,24 @@ CHANGING = [
 ]
 
 
-ADMIN_SERVICE = Offer(
-    SERVICE,
-    admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
-    lambda node: AdminServicer(
-        *(node.db, node.identity, node.repeats, node.pages),
-        zone=node.settings.zone,
-        changes=disruption_calls.ticket_changes(node),
-        jobs=JobTable(
-            {job.name: job for job in jobs(node.settings)}, aftersales_tasks.kinds(node.db)
+def admin_service(channels: Callable[[Node], ChannelClients]) -> Offer:
+    """The service, which calls channels with these."""
+    return Offer(
+        SERVICE,
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server,
+        lambda node: AdminServicer(
+            *(node.db, node.identity, node.repeats, node.pages),
+            zone=node.settings.zone,
+            changes=disruption_calls.ticket_changes(node),
+            jobs=JobTable(
+                {job.name: job for job in jobs(node.settings)}, aftersales_tasks.kinds(node.db)
+            ),
+            channels=channels(node),
         ),
-        channels=channel_calls.clients(node.db, SECRET_KEY),
-    ),
-)
+    )
+
+
+ADMIN_SERVICE = admin_service(lambda node: channel_calls.clients(node.db, SECRET_KEY))
 
 ADULT = product_pb2.Fare(
     customer_type=ticket_pb2.CUSTOMER_TYPE_ADULT, day_type="weekday", amount_minor=28000

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
 from server.channels.channel_credentials import ChannelSeals
-from server.channels.channel_records import NewChannel, connect_channel
+from server.channels.channel_records import NewChannel, connect_channel, set_paused
 from server.channels.channel_words import map_word
 from server.channels.connecting import ChannelClients
 from server.channels.facts import MappingKind
@@ -26,7 +26,10 @@ KEYS = {"api_key": "key", "api_secret": "secret", "supplier_id": "4711"}
 
 def credentials(**changed: str) -> list[channel_pb2.ChannelCredential]:
     given = KEYS | changed
-    return [channel_pb2.ChannelCredential(name=name, value=each) for name, each in given.items()]
+    return [
+        channel_pb2.ChannelCredential(credential_code=name, secret=each)
+        for name, each in given.items()
+    ]
 
 
 EXP = {"channel_code": "EXP"}
@@ -77,10 +80,12 @@ NAMED = {
 """What the first field of a method's request names."""
 
 
-def clients(db: Database, secret_key: bytes) -> ChannelClients:
-    """Of a server of tests that calls nobody."""
-    nowhere = "redis://127.0.0.1:9"
-    return ChannelClients(db, secret_key, ChannelTokens(nowhere, secret_key), RateLimiter(nowhere))
+def clients(
+    db: Database, secret_key: bytes, redis_url: str = "redis://127.0.0.1:9"
+) -> ChannelClients:
+    """Of a server of tests; without a Redis it calls nobody."""
+    tokens = ChannelTokens(redis_url, secret_key)
+    return ChannelClients(db, secret_key, tokens, RateLimiter(redis_url))
 
 
 async def seed_channels(tx: AsyncConnection, secret_key: bytes, by: By) -> None:
@@ -96,6 +101,7 @@ async def seed_channels(tx: AsyncConnection, secret_key: bytes, by: By) -> None:
             calls_per_minute=0,
         )
         await connect_channel(tx, seals, new, keys, **by)
+    await set_paused(tx, seals, "KAYAK", paused=True, **by)
     await map_word(tx, "EXP", WordPair(MappingKind.LOCATION, "HKG", "L-77"), **by)
     await add_listing(tx, ChannelListing("EXP", "PREMIUM", "HKG", "USD", 106), **by)
     day = date(2026, 12, 20)

@@ -64,10 +64,10 @@ def new_channel(request: channel_pb2.ConnectChannelRequest) -> NewChannel:
 
 
 def credentials(messages: Iterable[channel_pb2.ChannelCredential]) -> dict[str, str]:
-    """Credentials by name. Raises INVALID_FIELD for a name that is given twice."""
-    given = [(each.name, each.value) for each in messages]
+    """Credentials by name. Raises INVALID_FIELD for one that is given twice."""
+    given = [(each.credential_code, each.secret) for each in messages]
     if len(dict(given)) != len(given):
-        raise invalid("credentials", "have a name twice; send each once")
+        raise invalid("credentials", "have one twice; send each once")
     return dict(given)
 
 

@@ -430,7 +430,7 @@ class CreateChannelListingRequest(_message.Message):
     channel_code: _builtins.str
     """The channel, 1 to 32 letters, digits, `-` and `_`."""
     item_id: _builtins.str
-    """By what id the vendor knows it, up to 100 characters."""
+    """By what id the vendor is to know it: up to 100 letters, digits, and any of `._:-`."""
     location: _builtins.str
     """Our word for the place, mapped to the vendor’s."""
     product_id: _builtins.int

@@ -201,23 +201,23 @@ class ChannelCredential(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    NAME_FIELD_NUMBER: _builtins.int
-    VALUE_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """Its name: app_key, app_secret and partner_id of Ctrip; client_id, client_secret and hotel_id
+    CREDENTIAL_CODE_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    credential_code: _builtins.str
+    """What it is: app_key, app_secret and partner_id of Ctrip; client_id, client_secret and hotel_id
     of Booking.com; api_key, api_secret and supplier_id of Expedia.
     """
-    value: _builtins.str
-    """Its value. It is kept encrypted and never shown."""
+    secret: _builtins.str
+    """The secret, or name of ours. It is kept encrypted and never shown."""
     def __init__(
         self,
         *,
-        name: _builtins.str = ...,
-        value: _builtins.str = ...,
+        credential_code: _builtins.str = ...,
+        secret: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential_code", b"credential_code", "secret", b"secret"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
