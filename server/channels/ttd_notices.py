@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.channels import ttd_answers, ttd_rows
 from server.channels.connecting import ChannelClients
 from server.channels.ctrip_ttd import notice
+from server.channels.due import ask
 from server.channels.facts import ChannelCallError, FailureKind
-from server.channels.pushing import ask, wait_seconds
+from server.channels.pushing import wait_seconds
 from server.channels.ttd_cancels import TtdCancels, item_states
 from server.channels.ttd_rows import TtdSeals
 from server.channels.ttd_sales import TtdSales

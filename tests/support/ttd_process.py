@@ -9,8 +9,8 @@ from uuid import uuid4
 from server.aftersales.quotes import Quotes
 from server.aftersales.refund_requests import RefundHandler
 from server.channels.channel_records import NewChannel, connect_channel
-from server.channels.listings import ChannelListing, add_listing
 from server.channels.due import WORK_OUT
+from server.channels.listings import ChannelListing, add_listing
 from server.channels.ttd_cancels import TtdCancels
 from server.channels.ttd_notices import USED, TtdNotices, jobs
 from server.channels.ttd_rows import TtdSeals

@@ -143,7 +143,7 @@ class Channel(_message.Message):
     channel_code: _builtins.str
     """Its code."""
     vendor_code: _builtins.str
-    """ctrip, booking_com, expedia, kayak or zuzuche."""
+    """ctrip, booking_com, expedia, ctrip_ttd, kayak or zuzuche."""
     vendor_name_en: _builtins.str
     """The vendor's name in English."""
     vendor_name_zh: _builtins.str
@@ -240,7 +240,7 @@ class ConnectChannelRequest(_message.Message):
     channel_code: _builtins.str
     """The channel, 1 to 32 letters, digits, `-` and `_`."""
     vendor_code: _builtins.str
-    """ctrip, booking_com, expedia, kayak or zuzuche."""
+    """ctrip, booking_com, expedia, ctrip_ttd, kayak or zuzuche."""
     partner_code: _builtins.str
     """Whose allotments are sold there; empty: our own, DIRECT."""
     base_url: _builtins.str
