@@ -11,7 +11,8 @@ from server.catalog.catalogue import Catalogue
 from server.catalog.offers import Offer
 from server.catalog.rental_rules import RentalKey, minutes_between
 from server.channels.facts import Booking, CancellationReason
-from server.channels.listings import ChannelListing, offer_id_of, opening, planned
+from server.channels.listed_values import offer_id_of, opening, planned
+from server.channels.listings import ChannelListing
 from server.orders.passengers import Passenger
 from server.orders.prices import NewOrder, Wish
 from server.platform.phones import read_phone_number

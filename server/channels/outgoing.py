@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
-from server.channels.listings import WantedValue
+from server.channels.listed_values import WantedValue
 from server.platform.statements import Command, Statement
 
 
@@ -23,24 +23,6 @@ class PendingValue(NamedTuple):
     wanted: int
     currency_code: str | None
     wanted_version: int
-
-
-class KeptValue(NamedTuple):
-    """A value as it is kept: what is wanted, what was sent, and why it was not; see
-    models.channel_values.
-    """
-
-    what: str
-    item_id: str
-    day: date
-    location: str
-    wanted: int
-    currency_code: str | None
-    sent: int | None
-    is_waiting: bool
-    fault: str
-    wanted_time: datetime
-    sent_time: datetime | None
 
 
 class Drift(NamedTuple):
@@ -198,18 +180,6 @@ FROM channel_values WHERE channel_code = $1 AND day >= $2::date GROUP BY what OR
 """,
     Drift,
 )
-_PAGE = Statement(
-    """
-SELECT what, item_id, day, location, wanted, currency_code, sent, sent_version < wanted_version,
-  fault, wanted_time, sent_time
-FROM channel_values
-WHERE channel_code = $1 AND ($2 = '' OR what = $2) AND ($3 = '' OR item_id = $3)
-  AND (NOT $4::bool OR sent_version < wanted_version) AND (NOT $5::bool OR fault <> '')
-  AND ($6::text IS NULL OR (what, item_id, day) > ($6, $7, $8::date))
-ORDER BY what, item_id, day LIMIT $9::int
-""",
-    KeptValue,
-)
 _FAULTS = Statement(
     """
 SELECT what, item_id, day, fault FROM channel_values
@@ -284,21 +254,6 @@ def send_again(channel_code: str, *, today: date, now: datetime) -> Command[str]
 def drift(channel_code: str, *, today: date) -> Command[Drift]:
     """How far a channel is behind, by prices and quantities."""
     return _DRIFT(channel_code, today)
-
-
-def page(
-    channel_code: str,
-    *,
-    what: str,
-    item_id: str,
-    waiting: bool,
-    faulty: bool,
-    after: tuple[str, str, date] | None,
-    limit: int,
-) -> Command[KeptValue]:
-    """Up to `limit` values after one, by kind, item and day; empty filters do not count."""
-    place = after or (None, "", None)
-    return _PAGE(channel_code, what, item_id, waiting, faulty, *place, limit)
 
 
 def faults(channel_code: str, *, limit: int) -> Command[ValueFault]:

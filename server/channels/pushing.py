@@ -25,7 +25,8 @@ from server.channels.facts import (
     PriceUpdate,
     UnmappedError,
 )
-from server.channels.listings import listings_of, wanted_values
+from server.channels.listed_values import wanted_values
+from server.channels.listings import listings_of
 from server.channels.outgoing import PendingValue
 from server.channels.registry import VENDORS
 from server.channels.wire import Codec, Entry

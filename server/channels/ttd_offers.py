@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.channels import bookings
 from server.channels.booked_offers import NAMELESS
-from server.channels.listings import ChannelListing, listings_of, offer_id_of, planned
+from server.channels.listed_values import offer_id_of, planned
+from server.channels.listings import ChannelListing, listings_of
 from server.channels.ttd_memory import ForASecond
 from server.channels.ttd_messages import TtdItem, TtdOrder
 from server.channels.ttd_wire import ResultCode, TtdRefusal

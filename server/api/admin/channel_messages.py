@@ -14,8 +14,9 @@ from server.channels.booking_seals import StoredBooking
 from server.channels.call_log import LoggedCall
 from server.channels.channel_records import ChannelRecord, NewChannel
 from server.channels.channel_words import KeptWord
+from server.channels.kept_values import KeptValue
 from server.channels.listings import ChannelListing
-from server.channels.outgoing import Drift, KeptValue
+from server.channels.outgoing import Drift
 from server.channels.plan_rules import MILLION
 from server.channels.registry import VENDORS
 from server.orders.orders import order_code

@@ -14,7 +14,7 @@ from server.api.admin.table import VERSION, AdminMethods, Get, List, Noun, by, v
 from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
-from server.channels import asking, bookings, call_log, channel_records, outgoing
+from server.channels import asking, bookings, call_log, channel_records, kept_values, outgoing
 from server.channels.booking_ends import request_cancellation
 from server.channels.channel_records import CHANNELS
 from server.channels.connecting import ChannelClients
@@ -135,7 +135,7 @@ class ChannelMethods(AdminMethods):
         request: channel_pb2.ListChannelValuesRequest,
         page: Page[Admin, tuple[str, str, date]],
     ) -> channel_pb2.ListChannelValuesResponse:
-        command = outgoing.page(
+        command = kept_values.page(
             request.channel_code,
             what=messages.VALUE_KIND_NAME[request.what],
             item_id=request.item_id,

@@ -1,0 +1,168 @@
+"""What a channel is to know of its listings on each day, worked out of catalogue and stock."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from server.catalog import pricing
+from server.catalog.catalogue import Catalogue
+from server.catalog.offers import Offer, RentalPlace
+from server.catalog.policy import TicketStart
+from server.catalog.rental_rules import DAY_MINUTES, OpeningHours, RentalKey
+from server.channels.listings import ChannelListing
+from server.channels.plan_rules import offer_id, plan_price
+from server.platform.currencies import decimals
+from server.platform.statements import Statement, run
+from server.stock.ids import day_stock_id, departure_id
+
+
+class WantedValue(NamedTuple):
+    """What a channel is to know of an item on a day; `currency_code` of a price alone, `stock_id`
+    of a quantity that is sold.
+    """
+
+    what: str
+    item_id: str
+    day: date
+    location: str
+    wanted: int
+    currency_code: str | None
+    stock_id: int | None
+
+
+class LeftOfStock(NamedTuple):
+    """How many of a stock are left, none of one that is closed."""
+
+    stock_id: int
+    left: int
+
+
+_LEFT = Statement(
+    """
+SELECT stock_id, CASE WHEN closed THEN 0 ELSE total - held - sold END
+FROM stocks WHERE stock_id = ANY($1::bigint[])
+""",
+    LeftOfStock,
+)
+
+
+async def wanted_values(
+    tx: AsyncConnection,
+    catalogue: Catalogue,
+    listings: Sequence[ChannelListing],
+    *,
+    partner_id: int,
+    today: date,
+    now: datetime,
+) -> list[WantedValue]:
+    """Prices and quantities of all days ahead. A day without an offer, or a fare, has the quantity
+    0 and no price.
+    """
+    days = [
+        (listing, today + timedelta(days=ahead))
+        for listing in listings
+        for ahead in range(listing.days_ahead)
+    ]
+    offers = [(listing, day, _offer(catalogue, listing, day, now)) for listing, day in days]
+    stocks = {id(o): _stock_ids(o, day, partner_id) for _, day, o in offers if o}
+    wanted = sorted({each for ids in stocks.values() for each in ids})
+    left = {row.stock_id: row.left for row in await run(tx, _LEFT(wanted))} if wanted else {}
+    values: list[WantedValue] = []
+    for listing, day, offer in offers:
+        price = _price(catalogue, listing, offer, now) if offer else None
+        known = [each for each in stocks[id(offer)] if each in left] if offer else []
+        stock = known[0] if known and price is not None else None
+        place = (listing.item_id, day, listing.location)
+        quantity = max(left[stock], 0) if stock is not None else 0
+        values.append(WantedValue("AVAILABILITY", *place, quantity, None, stock))
+        if price is not None:
+            values.append(WantedValue("PRICES", *place, price, listing.currency_code, None))
+    return values
+
+
+def _offer(catalogue: Catalogue, listing: ChannelListing, day: date, now: datetime) -> Offer | None:
+    if listing.rental_location_id is not None:
+        rented = _rented_for_a_day(catalogue, listing, day)
+        is_sold = rented and rented.sale_from_time <= now < rented.sale_until_time
+        return rented if is_sold else None
+    found = catalogue.offer(offer_id_of(listing, day))
+    return None if found is None or found.unavailable(now) else found
+
+
+def offer_id_of(listing: ChannelListing, day: date) -> str:
+    """The id of the offer of a package or departure on a day."""
+    timetable = listing.timetable_id
+    return offer_id(
+        product_id=listing.product_id,
+        timetable_id=timetable,
+        class_index=listing.class_index,
+        origin_index=listing.origin_index,
+        destination_index=listing.destination_index,
+        departure_id=None if timetable is None else departure_id(timetable, day),
+        day=day,
+    )
+
+
+BEYOND_A_DAY = frozenset({"", "LOCATION_CLOSED", "RENTAL_LENGTH"})
+"""Faults of a rental of one day that one of more days need not have: it may be returned when the
+location is open again.
+"""
+
+
+def _rented_for_a_day(catalogue: Catalogue, listing: ChannelListing, day: date) -> Offer | None:
+    """What says price and stock of a day: from when the location opens, for a driver who pays
+    nothing for his age. None where nobody picks a car up.
+    """
+    rentals, location_id = catalogue.rentals, listing.rental_location_id or 0
+    car = rentals.cars.get(listing.product_id or 0)
+    place = rentals.locations.get(location_id)
+    opens = opening(place, day) if place else None
+    if car is None or opens is None:
+        return None
+    places = location_id, location_id
+    age = max(car.min_driver_age, car.young_driver_age)
+    key = RentalKey(car.product_id, datetime.combine(day, opens), *places, DAY_MINUTES, age)
+    found = catalogue.rental(key)
+    return found if found and found.static_fault in BEYOND_A_DAY else None
+
+
+def opening(place: RentalPlace, day: date) -> time | None:
+    """When a location opens first on a day; None if it does not."""
+    if day.isoformat() in place.closed_dates:
+        return None
+    hours = [OpeningHours.parse(each) for each in place.opening_hours]
+    opens = [each.opens for each in hours if each.weekday == day.isoweekday()]
+    return time(*divmod(min(opens), 60)) if opens else None
+
+
+def _stock_ids(offer: Offer, day: date, partner_id: int) -> Iterable[int]:
+    """Where the channel's stock of an offer may be, the narrower first: a partner may have one of a
+    package's single day. An offer's own is DIRECT's, whose keys end with 0.
+    """
+    of_all = offer.stock_id + partner_id
+    if partner_id and offer.start is TicketStart.FIRST_DAY:
+        return day_stock_id(offer.product_id, day, partner_id), of_all
+    return (of_all,)
+
+
+def _price(
+    catalogue: Catalogue, listing: ChannelListing, offer: Offer, now: datetime
+) -> int | None:
+    try:
+        price = catalogue.price(offer, [listing.customer_type], [], now)
+    except pricing.NoFare:
+        return None
+    return planned(listing, offer.currency_code, price.total_minor)
+
+
+def planned(listing: ChannelListing, currency_code: str, amount_minor: int) -> int:
+    """An amount in a product's currency as the listing's price plan sells it."""
+    return plan_price(
+        amount_minor,
+        digits=decimals(currency_code),
+        plan_digits=decimals(listing.currency_code),
+        rate_millionths=listing.rate_millionths,
+        markup_basis_points=listing.markup_basis_points,
+    )
