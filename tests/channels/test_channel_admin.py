@@ -26,11 +26,11 @@ LOCATION = channel_listing_pb2.CHANNEL_WORD_KIND_LOCATION
 async def client(
     admin_database: ModuleDatabase, module_redis_url: str, seeded: tuple[str, Headers]
 ) -> AsyncIterator[AdminClient]:
-    service = admin_service(
-        lambda node: channel_calls.clients(node.db, SECRET_KEY, module_redis_url)
-    )
-    async with running_node(admin_database.url, module_redis_url, service) as node:
-        yield AdminClient(node, seeded[1])
+    url = admin_database.url
+    async with channel_calls.open_clients(url, module_redis_url, SECRET_KEY) as channel_clients:
+        service = admin_service(lambda _: channel_clients)
+        async with running_node(url, module_redis_url, service) as node:
+            yield AdminClient(node, seeded[1])
 
 
 @pytest.fixture(scope="module")

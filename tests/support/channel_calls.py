@@ -1,5 +1,7 @@
 """A valid request for each method of AdminService about channels, and what is set up for them."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import date
 from typing import Any
 
@@ -19,6 +21,7 @@ from server.channels.tokens import ChannelTokens
 from server.channels.words import WordPair
 from server.platform.database import Database
 from server.platform.ratelimit import RateLimiter
+from tests.support import timetable
 
 NOWHERE = "http://127.0.0.1:9/v1"
 KEYS = {"api_key": "key", "api_secret": "secret", "supplier_id": "4711"}
@@ -80,12 +83,25 @@ NAMED = {
 """What the first field of a method's request names."""
 
 
-def clients(
-    db: Database, secret_key: bytes, redis_url: str = "redis://127.0.0.1:9"
-) -> ChannelClients:
-    """Of a server of tests; without a Redis it calls nobody."""
-    tokens = ChannelTokens(redis_url, secret_key)
-    return ChannelClients(db, secret_key, tokens, RateLimiter(redis_url))
+def clients(db: Database, secret_key: bytes) -> ChannelClients:
+    """Of a server of tests that calls nobody."""
+    nowhere = "redis://127.0.0.1:9"
+    return ChannelClients(db, secret_key, ChannelTokens(nowhere, secret_key), RateLimiter(nowhere))
+
+
+@asynccontextmanager
+async def open_clients(
+    database_url: str, redis_url: str, secret_key: bytes
+) -> AsyncIterator[ChannelClients]:
+    """Of one that calls simulated vendors; closed at the end."""
+    async with timetable.database(database_url) as db:
+        limiter = RateLimiter(redis_url)
+        made = ChannelClients(db, secret_key, ChannelTokens(redis_url, secret_key), limiter)
+        try:
+            yield made
+        finally:
+            await made.close()
+            await limiter.close()
 
 
 async def seed_channels(tx: AsyncConnection, secret_key: bytes, by: By) -> None:
