@@ -4,7 +4,8 @@ Seen red with a claim of the request_id that always succeeds,
 and with contents that are not compared.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -69,29 +70,35 @@ async def test_a_repeat_of_an_administrators_call_changes_nothing(
     await repeated(name, made, admin_database.url)
 
 
+Servers = Callable[[str], Awaitable[tuple[ModuleDatabase, Any]]]
+
+
 @pytest.fixture(scope="module")
-async def served(
-    request: pytest.FixtureRequest,
+async def servers(
     services: EmbeddedServices,
     template_url: str,
     module_redis_url: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[tuple[ModuleDatabase, Any]]:
-    """The server of a service, and its database."""
-    with databases.copied(services.database_url, template_url) as url:
-        folder = tmp_path_factory.mktemp(request.param)
-        async with SERVERS[request.param](url, module_redis_url, folder) as called:
-            yield ModuleDatabase(url), called
+) -> AsyncIterator[Servers]:
+    """The server of each service with its database, begun when it is first asked for."""
+    async with AsyncExitStack() as stack:
+        begun: dict[str, tuple[ModuleDatabase, Any]] = {}
+
+        async def of(service: str) -> tuple[ModuleDatabase, Any]:
+            if service not in begun:
+                url = stack.enter_context(databases.copied(services.database_url, template_url))
+                folder = tmp_path_factory.mktemp(service)
+                called = SERVERS[service](url, module_redis_url, folder)
+                begun[service] = ModuleDatabase(url), await stack.enter_async_context(called)
+            return begun[service]
+
+        yield of
 
 
-@pytest.mark.parametrize(
-    ("served", "name"),
-    [(name.partition(".")[0], name) for name in EXAMPLES if not has_one_of_each(name)],
-    indirect=["served"],
-)
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if not has_one_of_each(name)])
 async def test_a_repeat_gets_the_first_answer_and_changes_nothing(
-    served: tuple[ModuleDatabase, Any], name: str, redis_url: str
+    name: str, servers: Servers, redis_url: str
 ) -> None:
-    database, called = served
+    database, called = await servers(name.partition(".")[0])
     await database.as_filled()
     await repeated(name, await example(name, called), database.url)
