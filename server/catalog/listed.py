@@ -1,4 +1,4 @@
-"""What a catalogue lists: cities, products and holidays."""
+"""What travellers are listed of the catalogue: rows of cities, products and holidays."""
 
 from datetime import date
 from typing import Any, NamedTuple

@@ -1,5 +1,5 @@
-"""What is sold, where it goes and when, what it costs, and how much of it each sales channel
-has.
+"""What is sold, where it goes and when, what it costs, and the versions of all that. How much of it
+each sales channel has is in stock/.
 """
 
 from sqlalchemy import (
@@ -110,7 +110,7 @@ routes = Table(
     # a list of {stop_code, arrive_minutes, depart_minutes} since the departure of the first, in the
     # order they are called at; with approximate: true where the minutes are
     Column("stops", JSONB, nullable=False),
-    # a list of {class_code, class_index, display_name_en/zh, seat_map}; seat_map (see seating.py)
+    # a list of {class_code, class_index, display_name_en/zh, seat_map}; seat_map (see stock/seating.py)
     # or null: not numbered
     Column("fare_classes", JSONB, nullable=False),
     # a list of {class_code, origin, destination, customer_type, day_type, amount_minor}; what has

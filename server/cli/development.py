@@ -1,9 +1,9 @@
-"""The one door to `tools.dev`: what is started beside the server for those who try it without
-services of their own.
+"""What is started beside the server, out of `tools.dev`, for those who try it without services of
+their own.
 
-The server itself takes URLs and a merchant's settings. By URLs nothing of tools/dev is loaded,
-but for demo data that
-are asked for; an import contract keeps every other module of the server from going past it.
+The server itself takes URLs and a merchant's settings. By URLs nothing of tools/dev is loaded, but
+for demo data that are asked for; an import contract keeps every other module of the server from
+importing it.
 """
 
 import contextlib

@@ -1,5 +1,5 @@
-"""Who calls: partners and their keys, merchants, venues, terminals, accounts, log-ins,
-travellers, and the audit trail.
+"""Tables of who calls: partners' keys, accounts and their second factors, log-ins and failed ones,
+sessions at terminals, travellers.
 """
 
 from sqlalchemy import (

@@ -122,8 +122,8 @@ class Follower:
                 pipeline,
                 [
                     *writing.write(numbered, deliveries, now=clock.now()),
-                    event_feed.take(found.moves),
-                    sources.drop(found.requests),
+                    event_feed.mark_taken(found.moves),
+                    sources.remove(found.requests),
                     sources.MOVE_MARK(*moved) if moved != mark[:2] else None,
                 ],
             )

@@ -139,8 +139,8 @@ def requests(limit: int) -> Command[NotificationRequest]:
     return _REQUESTS(limit)
 
 
-def drop(found: list[NotificationRequest]) -> Command[None] | None:
-    """Says that these were taken, in the transaction of the messages."""
+def remove(found: list[NotificationRequest]) -> Command[None] | None:
+    """Removes requests in the transaction of their messages."""
     return _DROP.of_rows([request[:3] for request in found])
 
 

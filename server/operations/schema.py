@@ -1,4 +1,4 @@
-"""The schema of the database: all tables of all slices, and the migrations that make them.
+"""The schema of the database: all tables of all rooms, and the migrations that make them.
 
 Alembic is loaded where a migration is to be looked at or made: a start over a database that is up
 to date does without.

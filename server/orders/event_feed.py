@@ -52,6 +52,6 @@ def new(limit: int) -> Command[NewMove]:
     return _NEW(limit)
 
 
-def take(moves: Sequence[NewMove]) -> Command[None] | None:
+def mark_taken(moves: Sequence[NewMove]) -> Command[None] | None:
     """Says that these were taken, in the transaction of what follows from them."""
     return _TAKE.of_rows([move[:2] for move in moves])

@@ -21,14 +21,13 @@ from server.catalog.catalogue import Catalogue, Catalogues
 from server.catalog.offers import Offer
 from server.identity.callers import Traveller
 from server.orders import new_orders, order_search, orders, passenger_checks
-from server.orders import prices as asked
 from server.orders.content import Content, OrderItem, Place
 from server.orders.new_orders import MadeOrder
 from server.orders.order_numbers import OrderNumbers
 from server.orders.order_search import NewTerms
 from server.orders.orders import Order, order_code
 from server.orders.passengers import PassengerParty
-from server.orders.prices import NewOrder, Priced, PricedItem, Prices, Wish
+from server.orders.prices import NewOrder, Priced, PricedItem, Prices, Wish, check_total
 from server.orders.reader import OrderReader, Shown
 from server.platform import clock
 from server.platform.batching import Batcher, Idempotency, Work
@@ -302,7 +301,7 @@ class Holder:
         for item in wanted:
             stock.check_places(item)
         priced = _without_used_up(unit, batch)
-        asked.check_total(unit.new, priced)
+        check_total(unit.new, priced)
         seats = taking.decide(wanted, stock)
         order = self._make(unit, priced, seats, batch)
         taking.take(order.order_id, wanted, seats, stock, batch.now)

@@ -1,5 +1,5 @@
 """Orders: what was ordered and by whom, and what happened to it; what each direct ticket was
-sold for; refunds.
+sold for; by which terms orders are searched for.
 """
 
 from sqlalchemy import (

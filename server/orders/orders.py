@@ -1,5 +1,5 @@
 """Travellers' orders: reading them, and giving back what one holds. How one is made is in
-holds.py.
+hold.py.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence

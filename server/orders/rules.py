@@ -1,6 +1,7 @@
-"""The decisions of an order: its states, and how a refund is shared out over the payments. Pure.
+"""The decisions of an order: its states. Pure.
 
-What a ticket's refund or change costs is in policy.py, what a travel document says in documents.py.
+What a ticket's refund or change costs is in catalog/policy.py, how a refund is shared out over the
+payments in payments/refund_rules.py, what a travel document says in documents.py.
 """
 
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Partners and their API keys."""
+"""The records of partners."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Refunds that WeChat cannot give back by itself: asked for again, sent to another account, or
 settled by hand.
 
-All of it concerns the ABNORMAL parts of a refund alone; whatever else it has was given back, or may
+Within a transaction; who asks for it is in refund_actions.py. All of it concerns the ABNORMAL parts of a refund alone; whatever else it has was given back, or may
 be yet.
 """
 

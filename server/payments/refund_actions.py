@@ -1,5 +1,5 @@
-"""Refunds that WeChat cannot give back by itself: asked for again, sent to another account, or
-settled by hand.
+"""What an administrator does about an ABNORMAL refund, audited: the transactions of each call, and
+WeChat asked between them. What becomes of the refund is decided in abnormal_refunds.py.
 """
 
 import re

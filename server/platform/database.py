@@ -76,7 +76,7 @@ metadata = MetaData(
         "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     }
 )
-"""All tables of all slices."""
+"""All tables of all rooms."""
 
 
 class Database:

@@ -187,7 +187,7 @@ def key(departure_id: int, order_id: int) -> str:
     return f"{departure_id}:{order_id}"
 
 
-def over(known: Sequence[Journey], now: datetime) -> Additions:
+def ended_journeys(known: Sequence[Journey], now: datetime) -> Additions:
     """Has those dropped that are over when a document's row is written anyway."""
     return {journey.key: None for journey in known if journey.span.end <= now} if known else {}
 

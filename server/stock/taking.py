@@ -403,6 +403,6 @@ def travel(order_id: int, item: Wanted, facts: StockFacts, now: datetime) -> Non
             continue
         known = facts.journeys.of(document)
         if document not in facts.additions:
-            facts.additions[document] = journeys.over(known, now)
+            facts.additions[document] = journeys.ended_journeys(known, now)
         facts.additions[document][key] = ride
         known.append(new)

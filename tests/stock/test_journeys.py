@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from server.stock.journeys import Journey, Span, over
+from server.stock.journeys import Journey, Span, ended_journeys
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -16,5 +16,5 @@ def journey(departure_id: int, begins_hours: int) -> Journey:
 def test_what_is_over_is_dropped_and_what_is_to_come_is_not() -> None:
     """Or the row of who travels often would grow for ever. Seen red with nothing dropped."""
     known = [journey(1, -5), journey(2, -1), journey(3, 0), journey(4, 3)]
-    assert over(known, NOW) == {"1:7": None, "2:7": None}
-    assert over([], NOW) == {}
+    assert ended_journeys(known, NOW) == {"1:7": None, "2:7": None}
+    assert ended_journeys([], NOW) == {}

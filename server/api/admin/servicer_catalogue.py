@@ -1,7 +1,7 @@
-"""The table of AdminService, going on: a row for each method that does to a record of the catalogue
-what others do to theirs.
+"""What administrators do to the records of the catalogue, as rows of the table of AdminService: a
+noun, and a row for each of its methods.
 
-What a row does, and how a noun is added, stands in `table.py`.
+What a row does stands in `table.py`, how a noun is added in `docs/guides/adding-a-noun.md`.
 """
 
 from typing import Unpack

@@ -1,7 +1,9 @@
-"""The table of AdminService: a row for each method that does to a record what others do to theirs.
+"""What administrators do to the records of partners and their keys, merchants, venues, terminals,
+accounts, products and travellers, as rows of the table of AdminService: a noun, and a row for each
+of its methods.
 
-What a row does, and how a noun is added, stands in `table.py`. Methods of these nouns that are like
-no other are in `servicer.py`.
+What a row does stands in `table.py`, how a noun is added in `docs/guides/adding-a-noun.md`. Methods
+of these nouns that are like no other are in `servicer.py`.
 """
 
 from deeptravel.admin.v1 import (

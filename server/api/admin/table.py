@@ -6,17 +6,8 @@ records are, and how one becomes a message. Each of its methods is a row of the 
 `servicer_records.py`: a `Create`, `Get`, `List`, `Update` or `Retire`, with the method's own types,
 which mypy holds against the contract, and the function of the domain that does the work.
 
-To add a noun:
-
-1. The contract, and in the noun's room its dataclass, its `Records` (table, name in the audit
-   trail, kind of its changes) and what creates and updates one.
-2. Two conversions in `messages.py`: of a record to its message, and of a request to create one to
-   plain values.
-3. A `Noun` and a row for each method in `servicer_records.py`. The response has one field of the
-   noun's message or messages; a request names a record by its key's column, and filters a list by
-   columns.
-
-A method that is like no other stays a method of a servicer.
+How a noun is added: `docs/guides/adding-a-noun.md`. A method that is like no other stays a method
+of a servicer.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

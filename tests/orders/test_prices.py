@@ -1,4 +1,4 @@
-"""What is asked for, checked and priced: tables, without a database."""
+"""What an order costs: what is asked for, checked and priced, over tables and no database."""
 
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime, timedelta
