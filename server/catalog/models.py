@@ -110,8 +110,8 @@ routes = Table(
     # a list of {stop_code, arrive_minutes, depart_minutes} since the departure of the first, in the
     # order they are called at; with approximate: true where the minutes are
     Column("stops", JSONB, nullable=False),
-    # a list of {class_code, class_index, display_name_en/zh, seat_map}; seat_map (see stock/seating.py)
-    # or null: not numbered
+    # a list of {class_code, class_index, display_name_en/zh, seat_map}; seat_map (see
+    # stock/seating.py) or null: not numbered
     Column("fare_classes", JSONB, nullable=False),
     # a list of {class_code, origin, destination, customer_type, day_type, amount_minor}; what has
     # no fare is not sold

@@ -147,13 +147,13 @@ class PolicyTicket:
 
     `paid_minor` is what was paid for it, all changes included. `value_minor` is what leaves its
     order with it when it is given back, after the party discount of those who stay was worked out
-    again (see orders/party.py); None: what was paid. `reference_time` is the departure of its leg, or the
-    first moment of use for what does not depart; `remaining_uses` and `total_uses` are over all its
-    entitlements. `operator_cause` is what the operator did to its departure, one of OPERATOR_CAUSES
-    or empty; `boarded` is whether its boarding was redeemed. `refund_percent_cap` is what the
-    tickets it was changed from would have got back at their changes, the least of them. Moments in
-    facts are in `zone`, the city's. `waiver_code` is by what the operator's doing is free; the
-    facts of a refund keep it.
+    again (see orders/party.py); None: what was paid. `reference_time` is the departure of its leg,
+    or the first moment of use for what does not depart; `remaining_uses` and `total_uses` are over
+    all its entitlements. `operator_cause` is what the operator did to its departure, one of
+    OPERATOR_CAUSES or empty; `boarded` is whether its boarding was redeemed. `refund_percent_cap`
+    is what the tickets it was changed from would have got back at their changes, the least of them.
+    Moments in facts are in `zone`, the city's. `waiver_code` is by what the operator's doing is
+    free; the facts of a refund keep it.
     """
 
     state: str

@@ -1,8 +1,8 @@
 """Refunds that WeChat cannot give back by itself: asked for again, sent to another account, or
 settled by hand.
 
-Within a transaction; who asks for it is in refund_actions.py. All of it concerns the ABNORMAL parts of a refund alone; whatever else it has was given back, or may
-be yet.
+Within a transaction; who asks for it is in refund_actions.py. All of it concerns the ABNORMAL parts
+of a refund alone; whatever else it has was given back, or may be yet.
 """
 
 from dataclasses import replace
