@@ -37,6 +37,8 @@ SELLERS = 8
 PARTNERS_SHARE = 10
 """One in so many tickets is a partner's."""
 PARTNERS_FARE = 20_000
+BATCH = 100
+"""A partner's tickets made at once."""
 TARGETS = {
     "cancelled departure, all done": ("<=", 60),
     "cancelled departure, rows missing": ("<=", 0),
@@ -105,16 +107,20 @@ async def _sell_by_partner(
     partner: PartnerClient, world: World, count: int, at_once: asyncio.Semaphore
 ) -> None:
     departure = {"departure_id": str(world.departure_id()), "fare_class": "FIRST"}
-    reserved = await partner.reserve(count, product_id=TRAIN, **departure)
-    made = await partner.batch(count, product_id=TRAIN, reservation_id=reserved.reservation_id)
+    codes: list[str] = []
+    for first in range(0, count, BATCH):
+        some = min(BATCH, count - first)
+        reserved = await partner.reserve(some, product_id=TRAIN, **departure)
+        made = await partner.batch(some, product_id=TRAIN, reservation_id=reserved.reservation_id)
+        codes += [each.ticket_code for each in made.tickets]
+    assert len(codes) == count, "an answer has all of a small batch"
 
     async def activate(code: str, number: int) -> None:
         async with at_once:
             await partner.activate(code, payment=payment(f"PAY-{number}", PARTNERS_FARE, "CNY"))
 
-    codes = [each.ticket_code for each in made.tickets]
     await asyncio.gather(*(activate(code, number) for number, code in enumerate(codes)))
-    await world.until(ACTIVATED, count)
+    await _until(world, ACTIVATED, count)
 
 
 def _known_to_wechat(folder: Path, paid: Iterable[tuple[str, int]]) -> None:
