@@ -27,6 +27,7 @@ from server.api.health import Health
 from server.api.http import ctrip_ttd
 from server.api.http.application import Door, gateway
 from server.api.http.serving import HttpServer
+from server.api.octo.application import Octo, OctoDomain
 from server.api.ota.servicer import OtaDomain, OtaServicer
 from server.api.ota.servicer_sandbox import SimulatedTerminals
 from server.api.ota.simulation import Simulation
@@ -61,6 +62,8 @@ from server.orders import tasks as order_tasks
 from server.orders.watch import Watcher
 from server.partners import sandbox_clock
 from server.partners import tasks as partner_tasks
+from server.partners.booking_content import PartnerBookingSeals
+from server.partners.bookings import Booker
 from server.partners.ledger import posted_sequence
 from server.partners.rules import ReservationTerms
 from server.payments import tasks as payment_tasks
@@ -143,6 +146,7 @@ class App:
         self._public: grpc.aio.Server
         self._in_process: InProcessServer
         self._http: HttpServer
+        self._octo: OctoDomain
         self._watcher: Watcher
         self._interceptor: interceptor.Interceptor
         self._wechat: WechatClient | None
@@ -310,16 +314,19 @@ class App:
         repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
         clock_terms = sandbox_clock.ClockTerms.of(self._settings)
         terminals = SimulatedTerminals(domain.simulated, answer_message, clock_terms)
+        terms = ReservationTerms(
+            self._settings.reservation_seconds,
+            self._settings.reservation_max_seconds,
+            self._settings.reservation_warning_seconds,
+        )
         ota = OtaServicer(
             *(db, repeats, pages),
             OtaDomain(domain.issuer, domain.catalogues, domain.webhooks, terminals),
             zone=self._settings.zone,
-            terms=ReservationTerms(
-                self._settings.reservation_seconds,
-                self._settings.reservation_max_seconds,
-                self._settings.reservation_warning_seconds,
-            ),
+            terms=terms,
         )
+        booker = Booker(db, PartnerBookingSeals(secret_key), terms, self._settings.zone)
+        self._octo = OctoDomain(db, booker, domain.catalogues, domain.issuer)
         redemption = RedemptionServicer(db, repeats, pages, domain.redemption, self._stopping)
         zone, wechat = self._settings.zone, self._wechat
         admin = AdminServicer(
@@ -449,8 +456,9 @@ class App:
             offered_key=offered.get_secret_value() if offered else "",
             doors=self._doors,
         )
+        octo = Octo(self._interceptor, self._octo, settings.proxies)
         self._http = await self._open_http_port(
-            stack, application, "http_port", shared=shared_ports
+            stack, octo.before(application), "http_port", shared=shared_ports
         )
         if self._wechat and not self._wechat.notify_url:  # a simulator on this machine
             self._wechat.notify_url = self._own_url()

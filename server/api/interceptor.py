@@ -10,11 +10,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import grpc
 import structlog
 from deeptravel.common.v1 import options_pb2
+from google.protobuf import empty_pb2
 from google.protobuf.descriptor import Descriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 
 class Guards(Protocol):
@@ -98,7 +100,9 @@ class Simulates(Protocol):
         """Raises what a stream asks for."""
 
 
-class _Method:
+class Method:
+    """A method that is called: who may, and what its requests are checked by."""
+
     def __init__(
         self,
         name: str,
@@ -135,7 +139,7 @@ class _Method:
         return request
 
 
-def methods(services: Iterable[ServiceDescriptor]) -> dict[str, _Method]:
+def methods(services: Iterable[ServiceDescriptor]) -> dict[str, Method]:
     """Every method by its path. Raises ValueError for a method without `access` option: the
     server must not start.
     """
@@ -144,11 +148,17 @@ def methods(services: Iterable[ServiceDescriptor]) -> dict[str, _Method]:
         for method in service.methods:
             access = method.GetOptions().Extensions[options_pb2.access]
             full_name = f"{service.full_name}/{method.name}"
-            made = _Method(f"{service.name}/{method.name}", full_name, access, method.input_type)
+            made = Method(f"{service.name}/{method.name}", full_name, access, method.input_type)
             if not made.roles or "UNSPECIFIED" in made.roles | made.admin_roles:
                 raise ValueError(f"{method.full_name} does not say who may call it (access option)")
             found[f"/{full_name}"] = made
     return found
+
+
+def of_partners(service: str, name: str) -> Method:
+    """A method of another protocol, for partners; its requests are no messages of ours."""
+    access = options_pb2.Access(roles=[options_pb2.ROLE_PARTNER])
+    return Method(f"{service}/{name}", f"{service}/{name}", access, empty_pb2.Empty.DESCRIPTOR)
 
 
 def _short(enum: Any, numbers: Iterable[int]) -> Iterator[str]:
@@ -225,7 +235,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self._handlers[path] = wrapped
         return wrapped
 
-    def _wrap(self, method: _Method, handler: Any) -> "Handler":
+    def _wrap(self, method: Method, handler: Any) -> "Handler":
         serialize = handler.response_serializer
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(
@@ -244,7 +254,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             return wrapped
         return DirectHandler(wrapped, self._plain(method, handler.unary_unary, serialize))
 
-    def _unary(self, method: _Method, behavior: Callable[..., Awaitable[Any]]) -> Any:
+    def _unary(self, method: Method, behavior: Callable[..., Awaitable[Any]]) -> Any:
         async def unary(_messages: Any, context: Any) -> Any:
             call = self._enter(method, context)
             try:
@@ -272,7 +282,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         """For calls of sandboxes; None for all others."""
         return self._simulation if getattr(call.caller, "is_test", False) else None
 
-    def _plain(self, method: _Method, behavior: Callable[..., Any], serialize: Any) -> Direct:
+    def _plain(self, method: Method, behavior: Callable[..., Any], serialize: Any) -> Direct:
         """The same as a plain function, for callers that are remembered.
 
         Whoever is not, or may not call, is left to the coroutine, before the call is counted.
@@ -326,7 +336,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return serve
 
     def _refuse(
-        self, exchange: UnaryCall, call: Call, method: _Method, error: BaseException
+        self, exchange: UnaryCall, call: Call, method: Method, error: BaseException
     ) -> None:
         """Ends the call of a plain function with the error's status."""
         if isinstance(error, asyncio.CancelledError):
@@ -338,7 +348,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self._leave(call, method)
 
     def _streamed(
-        self, method: _Method, behavior: Callable[..., Any], *, single: bool = False
+        self, method: Method, behavior: Callable[..., Any], *, single: bool = False
     ) -> Any:
         """With a `single` request, or the stream of them: how long that may be quiet is for its
         method to say.
@@ -368,13 +378,13 @@ class Interceptor(grpc.aio.ServerInterceptor):
 
         return streamed
 
-    def _enter(self, method: _Method, context: Any) -> Call:
+    def _enter(self, method: Method, context: Any) -> Call:
         call = self._call(method, context, context.invocation_metadata())
         current_call.set(call)
         self._begin(call)
         return call
 
-    def _call(self, method: _Method, peer: Peer, sent: Iterable[tuple[str, str | bytes]]) -> Call:
+    def _call(self, method: Method, peer: Peer, sent: Iterable[tuple[str, str | bytes]]) -> Call:
         metadata = dict(sent)
         request_id = usable_request_id(metadata) or os.urandom(8).hex()
         return Call(method.name, request_id, metadata, self._admission.origin(peer, metadata, sent))
@@ -395,7 +405,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             )
         self._admission.check(call.address)
 
-    async def _authorize(self, call: Call, method: _Method) -> None:
+    async def _authorize(self, call: Call, method: Method) -> None:
         self._check(call)
         await self._identify(call, method)
         if call.caller is None:
@@ -413,7 +423,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 retry_seconds=call.allowance.reset_seconds,
             )
 
-    async def _identify(self, call: Call, method: _Method) -> None:
+    async def _identify(self, call: Call, method: Method) -> None:
         """Finds out who calls, unless anybody may; raises for who may not."""
         if "ANYONE" in method.roles:
             return
@@ -442,7 +452,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             self._record(call, method)
             raise
 
-    def _held(self, call: Call, method: _Method) -> AbstractAsyncContextManager[None]:
+    def _held(self, call: Call, method: Method) -> AbstractAsyncContextManager[None]:
         """For as long as the caller has the right to the stream; its rights in `call` are those
         it has now.
         """
@@ -460,6 +470,32 @@ class Interceptor(grpc.aio.ServerInterceptor):
             return True
 
         return self._rights.hold(remembered, recheck) if call.caller else nullcontext()
+
+    async def serve(
+        self, method: Method, metadata: Metadata, address: str, work: Callable[[], Awaitable[T]]
+    ) -> T:
+        """Serves a call of another protocol than ours, from a caller at `address`: let in, limited,
+        logged and counted as every call is.
+
+        Raises what `work` raises, and what keeps the call out.
+        """
+        request_id = usable_request_id(metadata) or os.urandom(8).hex()
+        call = Call(method.name, request_id, metadata, Origin(address, of_gateway=True))
+        current_call.set(call)
+        self._begin(call)
+        try:
+            await self._authorize(call, method)
+            assert call.caller is not None, "such a method is for named roles"
+            async with self._shares.share(call.caller.key) as call.share:
+                return await work()
+        except Exception as error:
+            self._failure(call, error)
+            raise
+        except asyncio.CancelledError:
+            call.code = "CANCELLED"
+            raise
+        finally:
+            self._leave(call, method)
 
     async def _fail(self, call: Call, context: Any, error: BaseException) -> NoReturn:
         if isinstance(error, asyncio.CancelledError | GeneratorExit):
@@ -504,14 +540,14 @@ class Interceptor(grpc.aio.ServerInterceptor):
             ]
         return trailer
 
-    def _leave(self, call: Call, method: _Method) -> None:
+    def _leave(self, call: Call, method: Method) -> None:
         self._admission.leave(call.address)
         if call.began <= self._refuse_after < math.inf:
             self._finish(1)
         IN_FLIGHT.dec()
         self._record(call, method)
 
-    def _record(self, call: Call, method: _Method) -> None:
+    def _record(self, call: Call, method: Method) -> None:
         """Logs and counts a call that has ended."""
         seconds = time.perf_counter() - call.began
         method.metrics.count(call.code, seconds)
@@ -531,7 +567,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return {"trace_id": trace_id} if trace_id else {}
 
 
-def _require_role(caller: Caller, method: _Method) -> None:
+def _require_role(caller: Caller, method: Method) -> None:
     if caller.role not in method.roles:
         raise DomainError(
             Reason.ROLE_NOT_ALLOWED,
@@ -548,7 +584,7 @@ def _require_role(caller: Caller, method: _Method) -> None:
         )
 
 
-def _require_admin_role(caller: Any, method: _Method) -> None:
+def _require_admin_role(caller: Any, method: Method) -> None:
     if caller.admin_roles.isdisjoint(method.admin_roles):
         own = ",".join(sorted(caller.admin_roles)) or "none"
         allowed = ",".join(sorted(method.admin_roles))

@@ -154,7 +154,7 @@ class ChangingCall(Generic[C]):
     now: datetime
 
 
-async def _begun(tx: AsyncConnection) -> ChangingCall[Any]:
+async def begin(tx: AsyncConnection) -> ChangingCall[Any]:
     """What the current call works with. The test clock of a sandbox is held until the commit, so
     that whatever the call writes has a time that it shows meanwhile.
     """
@@ -203,7 +203,7 @@ def _changing(
         **kwargs: P.kwargs,
     ) -> Response:
         async def attempt(tx: AsyncConnection) -> Response:
-            return await work(self, request, await _begun(tx), *args, **kwargs)
+            return await work(self, request, await begin(tx), *args, **kwargs)
 
         return await self._repeats.once(
             request, response_type, attempt, statement_timeout_seconds=statement_timeout_seconds

@@ -42,6 +42,7 @@ MOVED_DAYS = 1
 MAX_OFFERS = 50_000
 """Offers remembered of one catalogue."""
 MAX_ID_LENGTH = 64
+MINUTES_OF_DAY = 24 * 60
 TRANSPORT, PACKAGE = "TRANSPORT", "PACKAGE"
 
 
@@ -88,6 +89,23 @@ class _Timetable(NamedTuple):
         """Whether it says that there is a departure."""
         of_week = self.first_date <= day <= self.last_date and self.weekdays >> day.weekday() & 1
         return (bool(of_week) or day in self.added_dates) and day not in self.removed_dates
+
+
+class RouteLeg(NamedTuple):
+    """From a stop of a route to a later one in one class; stops by their position. `clocks` are
+    when it leaves there by the timetables, as minutes of the day; `fares` as they are stored.
+    """
+
+    route_id: int
+    class_index: int
+    boards: int
+    leaves: int
+    fare_class: str
+    fare_class_name_en: str
+    origin: OfferStop
+    destination: OfferStop
+    fares: list[dict[str, Any]]
+    clocks: tuple[int, ...]
 
 
 class Catalogue:
@@ -179,6 +197,27 @@ class Catalogue:
         boards = codes.index(origin) if origin else 0
         leaves = codes.index(destination) if destination else len(codes) - 1
         return self.offer(f"TR-{departure_id}-{class_index}-{boards}-{leaves}")
+
+    def legs_of(self, product_id: int) -> list[RouteLeg]:
+        """What a product may be travelled on, where there is a fare: from each stop of its routes to
+        each later one, in each class.
+        """
+        return [
+            _leg_of(route, boards, leaves, fare_class, self._services[route.route_id])
+            for route in self._routes.values()
+            if route.product.product_id == product_id
+            for fare_class in route.classes.values()
+            for boards in range(len(route.calls))
+            for leaves in range(boards + 1, len(route.calls))
+            if route.fares_of(fare_class["class_code"], boards, leaves)
+        ]
+
+    def offer_of_leg(self, departure_id: int, leg: RouteLeg) -> Offer | None:
+        """The offer of a departure on a leg; None if it is of another route, or not on sale."""
+        timetable = self._timetables.get(departure_id >> DAY_BITS)
+        if timetable is None or timetable.route_id != leg.route_id:
+            return None
+        return self.offer(f"TR-{departure_id}-{leg.class_index}-{leg.boards}-{leg.leaves}")
 
     def offers_of(self, departure_id: int) -> list[str]:
         """The offers of a departure: from each of its stops to each later one, in each class."""
@@ -390,9 +429,19 @@ class Catalogue:
         product, day = self.products.get(product_id), _day(digits)
         if not product or not day or product.kind != PACKAGE:
             return None
-        stock = stock_id(product_id, DIRECT)
+        return (
+            self.package(product, day)
+            if stock_id(product_id, DIRECT) in self._hold_seconds
+            else None
+        )
+
+    def package(self, product: ListedProduct, day: date) -> Offer | None:
+        """The offer of a package from its first day of use on, whether or not we sell it ourselves:
+        partners may. None for one that is used in no city.
+        """
+        stock = stock_id(product.product_id, DIRECT)
         city = self.cities.get(product.city_code or "")
-        if not city or stock not in self._hold_seconds:
+        if not city:
             return None
         start = midnight(day, city.zone)
         made = Made(
@@ -409,7 +458,8 @@ class Catalogue:
             time_zone=city.zone.key,
             travel_date=day,
         )
-        return self._offer(f"PK-{product_id}-{day:%Y%m%d}", product, day, product.fares, made)
+        offer_id = f"PK-{product.product_id}-{day:%Y%m%d}"
+        return self._offer(offer_id, product, day, product.fares, made)
 
     def _offer(
         self,
@@ -479,6 +529,29 @@ def _route(
         ),
         {each["class_index"]: each for each in classes},
         dict(by_leg),
+    )
+
+
+def _leg_of(
+    route: _Route,
+    boards: int,
+    leaves: int,
+    fare_class: Mapping[str, Any],
+    timetables: Iterable[_Timetable],
+) -> RouteLeg:
+    later = route.calls[boards].depart_minutes
+    starts = {each.departure_clock.hour * 60 + each.departure_clock.minute for each in timetables}
+    return RouteLeg(
+        route.route_id,
+        fare_class["class_index"],
+        boards,
+        leaves,
+        fare_class["class_code"],
+        fare_class["display_name_en"],
+        route.calls[boards].stop,
+        route.calls[leaves].stop,
+        route.fares_of(fare_class["class_code"], boards, leaves),
+        tuple(sorted({(start + later) % MINUTES_OF_DAY for start in starts})),
     )
 
 

@@ -10,7 +10,6 @@ Each step is a short transaction of its own that does what is still to be done; 
 task runs again. Locks come in the order reservations, tickets, orders, stocks.
 """
 
-from collections import Counter
 from datetime import timedelta
 from time import monotonic
 from typing import Final
@@ -20,13 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import departures
 from server.catalog.departures import CANCELLED, DepartureNow
-from server.orders import completion
-from server.partners import reservations
+from server.partners import reservations, sold_tickets
 from server.partners.reservations import RELEASED
 from server.platform.database import Database
 from server.platform.outbox import Postpone, Task
-from server.platform.statements import Statement, run, run_together
-from server.stock import holds, partner_seats
+from server.platform.statements import Statement, run
 from server.tickets import departure_tickets, tickets
 
 CHUNK_RESERVATIONS = 50
@@ -109,28 +106,10 @@ async def _release(tx: AsyncConnection, departure: DepartureNow, task: Task) -> 
 
 async def _refund(tx: AsyncConnection, departure: DepartureNow, task: Task) -> bool:
     """Refunds some of the tickets; whether there may be more."""
-    now = task.now()
     found = await run(tx, departure_tickets.to_refund(departure.departure_id, limit=CHUNK_TICKETS))
     if not found:
         return False
-    numbers = [each.ticket_id for each in found]
-    how = {"actor": ACTOR, "reason": REASON}
-    for was, becomes, action in (
-        ("ACTIVE", "REFUNDING", "refund_requested"),
-        ("REFUNDING", "REFUNDED", "refunded"),
-    ):
-        await tickets.move(tx, numbers, (was,), becomes, action=action, now=now, **how)
-    actors = {each.order_id: ACTOR for each in found}
-    await run_together(tx, *completion.complete(actors, now=now))
-    sold = Counter(each.partner_stock_id for each in found)
-    await holds.lock(tx, sold.keys() | {each.stock_id for each in found})
-    seats = [
-        (each.stock_id, each.seat_index, each.ticket_id)
-        for each in found
-        if each.seat_index is not None
-    ]
-    await partner_seats.leave(tx, seats, now=now)
-    await run(tx, holds.return_sold(sold, now=now))
+    await sold_tickets.refund(tx, found, actor=ACTOR, reason=REASON, now=task.now())
     return len(found) == CHUNK_TICKETS
 
 

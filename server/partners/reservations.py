@@ -158,6 +158,10 @@ SELECT {COLUMNS} FROM reservations WHERE reservation_id = $1::uuid AND partner_i
 """,  # noqa: S608
     Reservation,
 )
+_OF_IDS = Statement(
+    f"SELECT {COLUMNS} FROM reservations WHERE reservation_id = ANY($1::uuid[])",  # noqa: S608
+    Reservation,
+)
 _LOCK = Statement(
     f"""
 SELECT {COLUMNS} FROM reservations WHERE reservation_id = $1::uuid AND partner_id = $2::int
@@ -330,6 +334,11 @@ async def get(tx: AsyncConnection, partner: Partner, reservation_id: str) -> Res
     if not found:
         raise not_found("reservation", reservation_id)
     return found[0]
+
+
+def of_ids(reservation_ids: Collection[UUID]) -> Command[Reservation]:
+    """The reservations with these ids, whoever's they are."""
+    return _OF_IDS(sorted(set(reservation_ids)))
 
 
 async def list_page(

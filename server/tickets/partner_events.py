@@ -28,13 +28,20 @@ def record(*happened: TicketEvent, now: datetime) -> Command[None] | None:
 
 
 def record_move(
-    ticket_ids: Iterable[int], to_state: str, *, now: datetime, reason: str = ""
+    ticket_ids: Iterable[int],
+    to_state: str,
+    *,
+    now: datetime,
+    reason: str = "",
+    amount_minor: int | None = None,
 ) -> Command[None] | None:
     """As `record`, of tickets moved to a state; None if partners need not know of it."""
     kind = TYPES.get(to_state)
     if kind is None:
         return None
-    data = {"reason": reason} if reason else {}
+    data: dict[str, Any] = {"reason": reason} if reason else {}
+    if amount_minor is not None:
+        data["amount_minor"] = amount_minor
     return events.record_of_all(_of_partners(ticket_ids), kind, data, now=now)
 
 

@@ -248,6 +248,26 @@ async def move(
     return set(moved)
 
 
+async def refund(
+    tx: AsyncConnection,
+    ticket_ids: Collection[int],
+    *,
+    actor: str,
+    reason: str,
+    amount_minor: int | None,
+    now: datetime,
+) -> None:
+    """Moves tickets from REFUNDING to REFUNDED, each with so much given back of it; None for all
+    that is not used of it.
+    """
+    event = {"action": "refunded", "actor": actor}
+    moved = await run(tx, _move(ticket_ids, ("REFUNDING",), "REFUNDED", now=now, **event))
+    of_move = partner_events.record_move(
+        moved, "REFUNDED", reason=reason, amount_minor=amount_minor, now=now
+    )
+    await run(tx, of_move)
+
+
 def expire(
     ticket_ids: Collection[int], from_states: Collection[str], *, actor: str, now: datetime
 ) -> Command[int]:

@@ -132,7 +132,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class _Refused(Exception):  # noqa: N818
+class Refused(Exception):  # noqa: N818
     """A request that becomes no call, with an HTTP status or headers of its own."""
 
     def __init__(self, http_status: int, error: DomainError, **headers: str) -> None:
@@ -207,13 +207,13 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         path = request.url.path[:MAX_SHOWN_CHARACTERS]
-        return _refusal(request, not_found("path", path), _request_id(request.headers))
+        return _refusal(request, not_found("path", path), request_id_of(request.headers))
     allowed = ", ".join(sorted(re.findall(r"[A-Z]+", str((error.headers or {}).get("Allow")))))
-    return _refusal(request, _wrong_verb(request.method, allowed), _request_id(request.headers))
+    return _refusal(request, _wrong_verb(request.method, allowed), request_id_of(request.headers))
 
 
 async def _on_fault(request: Request, _error: Exception) -> Response:
-    return _fault(request, _request_id(request.headers))
+    return _fault(request, request_id_of(request.headers))
 
 
 def _fault(request: Request, request_id: str) -> Response:
@@ -243,10 +243,10 @@ class _Transcoder:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        request_id = _request_id(request.headers)
+        request_id = request_id_of(request.headers)
         try:
             response = await self._answer(request, request_id)
-        except (DomainError, _Refused) as error:
+        except (DomainError, Refused) as error:
             response = _refusal(request, error, request_id)
         except ClientGone:
             response = Response(status_code=CLIENT_GONE)
@@ -267,7 +267,7 @@ class _Transcoder:
         if found is None:
             raise not_found("path", path[:MAX_SHOWN_CHARACTERS])
         binding, texts = found
-        address = self._address(request)
+        address = address_of(request, self._proxies)
         passed = PASSED_HEADERS | WEBHOOK_HEADERS if binding.takes_raw_body else PASSED_HEADERS
         metadata = _metadata(request.headers, passed, request_id)
         timeout = _timeout_seconds(request.headers, streams=binding.streams)
@@ -276,7 +276,7 @@ class _Transcoder:
             await self._admit(binding.path, dict(metadata), address)
         except DomainError as error:  # logged and counted as a call
             return _failure(error_status(error, request_id), headers)
-        body = await self._read_body(request, min(self._max_body_bytes, binding.max_body_bytes))
+        body = await read_body(request, min(self._max_body_bytes, binding.max_body_bytes))
         message = _message(binding, request, body, texts)
         call = self._server.call(
             binding.path, message.SerializeToString(), metadata, address=address, timeout=timeout
@@ -293,38 +293,41 @@ class _Transcoder:
             headers |= headers_of(error.initial_metadata(), error.trailing_metadata())
             return _failure(status_of(error, request_id), headers)
 
-    def _address(self, request: Request) -> str:
-        """Where the caller is."""
-        if request.client is None:
-            return NOBODY
-        said = request.headers.getlist(self._proxies.header)
-        return self._proxies.caller(request.client.host, said)
 
-    async def _read_body(self, request: Request, limit: int) -> bytes:
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > limit:
-            raise _too_large(limit)
-        body, more = bytearray(), True
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                while more:
-                    message = await request.receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientGone
-                    body += message.get("body", b"")
-                    more = message.get("more_body", False)
-                    if len(body) > limit:
-                        raise _too_large(limit)
-        except TimeoutError:
-            late = f"the body did not arrive within {BODY_SECONDS:g} seconds"
-            raise _Refused(408, DomainError(Reason.DEADLINE_EXCEEDED, late)) from None
-        return bytes(body)
+def address_of(request: Request, proxies: Proxies) -> str:
+    """Where a caller is."""
+    if request.client is None:
+        return NOBODY
+    return proxies.caller(request.client.host, request.headers.getlist(proxies.header))
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body of a request. Raises Refused for one that is too large or too slow, ClientGone."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit)
+    body, more = bytearray(), True
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > limit:
+                    raise _too_large(limit)
+    except TimeoutError:
+        late = f"the body did not arrive within {BODY_SECONDS:g} seconds"
+        raise Refused(408, DomainError(Reason.DEADLINE_EXCEEDED, late)) from None
+    return bytes(body)
 
 
 # ---------------------------------------------------------------------------------------- requests
 
 
-def _request_id(headers: Headers) -> str:
+def request_id_of(headers: Headers) -> str:
+    """What a request is called in the log: as its caller says, or by chance."""
     given = headers.get("x-request-id") or headers.get(f"{METADATA_PREFIX}x-request-id") or ""
     if given and PRINTABLE.fullmatch(given):
         return given[:MAX_REQUEST_ID_LENGTH]
@@ -426,11 +429,11 @@ def _check_is_json(headers: Headers) -> None:
     kind = kind.strip()
     charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters) if parameters else None
     if kind != "application/json" and not kind.endswith("+json"):
-        raise _Refused(415, invalid("content-type", "must be application/json"))
+        raise Refused(415, invalid("content-type", "must be application/json"))
     if charset and charset[1] not in {"utf-8", "utf8", "us-ascii"}:
-        raise _Refused(415, invalid("content-type", "must have the charset utf-8"))
+        raise Refused(415, invalid("content-type", "must have the charset utf-8"))
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise _Refused(415, invalid("content-encoding", "must be absent: send the body as it is"))
+        raise Refused(415, invalid("content-encoding", "must be absent: send the body as it is"))
 
 
 def _raise(faults: Faults) -> None:
@@ -438,13 +441,13 @@ def _raise(faults: Faults) -> None:
         raise invalid_fields(faults)
 
 
-def _too_large(limit: int) -> _Refused:
-    return _Refused(413, invalid("body", f"is larger than {limit} bytes, the most taken here"))
+def _too_large(limit: int) -> Refused:
+    return Refused(413, invalid("body", f"is larger than {limit} bytes, the most taken here"))
 
 
-def _wrong_verb(verb: str, allowed: str) -> _Refused:
+def _wrong_verb(verb: str, allowed: str) -> Refused:
     error = invalid("method", f"{verb[:MAX_SHOWN_CHARACTERS]} is not offered here, use {allowed}")
-    return _Refused(405, error, allow=allowed)
+    return Refused(405, error, allow=allowed)
 
 
 # ----------------------------------------------------------------------------------------- answers
@@ -454,7 +457,7 @@ def _refusal(request: Request, refused: Exception, request_id: str) -> Response:
     """The answer to a request that did not become a call; it is logged and counted here alone."""
     headers = {"x-request-id": request_id}
     http_status = None
-    if isinstance(refused, _Refused):
+    if isinstance(refused, Refused):
         http_status, headers, refused = (
             refused.http_status,
             headers | refused.headers,
