@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 ERRORS = "deeptravel.common.v1.ErrorReason"
 REFUSALS = "deeptravel.redemption.v1.RefusalReason"
-GUIDES = ("first-call", "set-up", "webhooks", "grpcurl", "reading", "statements", "sandbox")
+GUIDES = ("first-call", "set-up", "webhooks", "grpcurl", "reading", "statements", "octo", "sandbox")
 """Of docs/integrators, in the order in which they are read."""
 REMEDY = "Remedy:"
 JAVA_IMPORTS = (

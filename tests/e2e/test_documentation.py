@@ -81,3 +81,21 @@ def test_the_first_call_as_it_is_printed(served: ServerProcess) -> None:
     (program,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
     printed = [line.split() for line in run(sys.executable, "-c", program).splitlines()]
     assert [(len(each), len(each[1].split(":"))) for each in printed] == [(2, 4)] * 2
+
+
+def test_the_octo_calls_as_they_are_printed(served: ServerProcess) -> None:
+    guide = (ROOT / "docs" / "integrators" / "octo.md").read_text()
+    (block,) = re.findall(r"```sh\n(.*?)```", guide, re.DOTALL)
+    done = subprocess.run(
+        ["bash", "-e"],
+        input=block.replace("http://127.0.0.1:8080", served.url),
+        env=os.environ | {"API_KEY": served.credentials["partner_test_api_key"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    statuses = re.findall(r'"testMode":true.*?"status":"(\w+)"', done.stdout)
+    assert statuses == ["ON_HOLD", "CONFIRMED", "CONFIRMED", "CANCELLED"]
+    assert "deliveryValue" in done.stdout

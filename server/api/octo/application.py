@@ -36,6 +36,7 @@ from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.proxies import Proxies
 from server.tickets.issuing import Issuer, seal
+from server.tickets.qr import QrKey
 
 PATH = "/octo"
 MAX_BODY_BYTES = 256 * 1024
@@ -243,29 +244,31 @@ class Octo:
         booking_id, partner = bodies.booking_uuid(ask.name), _partner()
         async with self._db.transaction() as tx:
             found = await self._booker.get(tx, partner, booking_id, now=partner.now())
-        return (await self._shown([found], ask.active))[0]
+        return (await self._shown([found], ask.active, await self._issuer.key()))[0]
 
     async def bookings(self, ask: Ask) -> Any:  # noqa: D102
         wanted, partner = bodies.booking_filter(ask.query), _partner()
         async with self._db.transaction() as tx:
             found = await self._booker.list_all(tx, partner, wanted, now=partner.now())
-        return await self._shown(found, ask.active)
+        return await self._shown(found, ask.active, await self._issuer.key())
 
     async def _changed(
         self,
         ask: Ask,
         work: Callable[[ChangingCall[Partner], Catalogue], Awaitable[PartnerBooking]],
     ) -> Any:
-        """What a transaction made of a booking."""
-        catalogue = await self._catalogues.get()
+        """What a transaction made of a booking; what its answer needs is there before it begins."""
+        catalogue, key = await self._catalogues.get(), await self._issuer.key()
 
         async def attempt(tx: AsyncConnection) -> PartnerBooking:
             return await work(await begin(tx), catalogue)
 
         changed = await self._db.in_transaction(attempt)
-        return (await self._shown([changed], ask.active))[0]
+        return (await self._shown([changed], ask.active, key))[0]
 
-    async def _shown(self, found: list[PartnerBooking], active: frozenset[str]) -> list[Any]:
+    async def _shown(
+        self, found: list[PartnerBooking], active: frozenset[str], key: QrKey
+    ) -> list[Any]:
         """Bookings with the QR texts of what is sold."""
         claims = [
             claim
@@ -274,7 +277,7 @@ class Octo:
             for claim in each.qr_claims()
             if claim
         ]
-        sealed = await seal(claims, await self._issuer.key()) if claims else []
+        sealed = await seal(claims, key) if claims else []
         tokens = dict(zip([claim.number for claim in claims], sealed, strict=True))
         return [
             booking_messages.booking(

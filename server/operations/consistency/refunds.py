@@ -87,7 +87,8 @@ WHERE s.ticket_id IS NULL OR g.amount > s.amount_minor - g.discount OR g.refunds
     Invariant(
         "refunding",
         "a ticket is REFUNDING exactly while a refund of it is open, and REFUNDED when one"
-        " succeeded; a partner's, whose money is not ours, where its departure was cancelled",
+        " succeeded; a partner's, whose money is not ours, where its departure or booking was"
+        " cancelled",
         f"""
 WITH given AS (
   SELECT ticket_id, CASE WHEN bool_or(state = 'SUCCEEDED') THEN 'REFUNDED'
@@ -102,7 +103,9 @@ FROM (SELECT * FROM tickets WHERE state IN ('REFUNDING', 'REFUNDED')) t
 FULL JOIN given g USING (ticket_id)
 WHERE t.state IS DISTINCT FROM g.state AND NOT (t.state = 'REFUNDED' AND EXISTS (
   SELECT FROM departure_tickets s JOIN departures d ON d.departure_id = s.departure_id
-  WHERE s.ticket_id = t.ticket_id AND d.state = 'CANCELLED'))
+  WHERE s.ticket_id = t.ticket_id AND d.state = 'CANCELLED')) AND NOT (t.state = 'REFUNDED'
+  AND t.reservation_id IS NOT NULL AND t.reservation_id IN (
+    SELECT reservation_id FROM partner_bookings WHERE state = 'CANCELLED'))
 """,
     ),
 )

@@ -1,0 +1,304 @@
+"""OCTO: what a reseller's system sees, books and is refused. The scenarios of OCTO's own supplier
+validator are among these (docs/guides/octo.md says how it is run itself).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.support.invariants import assert_invariants
+from tests.support.octo_client import (
+    ALLOTTED,
+    FERRY,
+    NAMED,
+    PACKAGE,
+    TRAIN,
+    OctoClient,
+    octo_server,
+)
+from tests.support.timetable import tomorrow
+from tests.support.waiting import becomes
+
+Json = dict[str, Any]
+DAY = tomorrow().isoformat()
+RANGE = {"localDateStart": DAY, "localDateEnd": (tomorrow() + timedelta(days=30)).isoformat()}
+
+
+@pytest.fixture(scope="module")
+async def url(module_database_url: str, module_redis_url: str) -> AsyncIterator[str]:
+    async with octo_server(module_database_url, module_redis_url) as address:
+        yield address
+
+
+@pytest.fixture
+async def octo(url: str, module_database_url: str) -> AsyncIterator[OctoClient]:
+    async with OctoClient(url) as client:
+        yield client
+    assert_invariants(module_database_url)
+
+
+@pytest.fixture
+async def priced(url: str) -> AsyncIterator[OctoClient]:
+    wanted = {"Octo-Capabilities": "octo/pricing, octo/unknown"}
+    async with OctoClient(url, **wanted) as client:
+        yield client
+
+
+async def test_what_is_sold(octo: OctoClient, priced: OctoClient) -> None:
+    supplier = await octo.ask("GET", "/supplier")
+    assert supplier["endpoint"].endswith("/octo")
+    products = {each["id"]: each for each in await octo.ask("GET", "/products")}
+    assert {name: each["availabilityType"] for name, each in products.items()} == {
+        "106": "OPENING_HOURS",
+        "201": "START_TIME",
+        "202": "START_TIME",
+    }
+    train = products["201"]
+    assert [each["id"] for each in train["options"]] == ["11-0-0-1", "11-0-0-2", "11-0-1-2"]
+    assert train["options"][2]["availabilityLocalStartTimes"] == ["08:33", "20:33"]
+    assert [each["default"] for each in train["options"]] == [True, False, False]
+    assert (await octo.ask("GET", "/products/201")) == train
+    (child,) = [each for each in train["options"][0]["units"] if each["id"] == "CHILD"]
+    assert child["restrictions"]["accompaniedBy"] == ["ADULT"]
+    assert "pricingFrom" not in child
+    answer = await priced.http.get("/products/106")
+    assert answer.headers["octo-capabilities"] == "octo/pricing"
+    assert answer.json()["options"][0]["units"][0]["pricingFrom"][0]["net"] == 30_000
+
+
+async def test_what_is_available(octo: OctoClient, priced: OctoClient) -> None:
+    (ferry,) = await octo.slots(FERRY)
+    assert ferry["localDateTimeStart"] == f"{DAY}T12:00:00+08:00"
+    assert ferry["utcCutoffAt"] == f"{DAY}T03:30:00Z"
+    assert (ferry["status"], ferry["capacity"]) == ("AVAILABLE", ALLOTTED)
+    (day,) = await octo.slots(PACKAGE)
+    assert day["localDateTimeEnd"] == f"{DAY}T23:59:00+08:00"
+    assert day["openingHours"] == [{"from": "00:00", "to": "23:59"}]
+    assert day["utcCutoffAt"]
+    by_id = {**FERRY, "availabilityIds": [ferry["id"], "1", "x", "9" * 30]}
+    assert await octo.ask("POST", "/availability", by_id) == [ferry]
+    asked = {**PACKAGE, "localDate": DAY, "units": [{"id": "ADULT", "quantity": 13}]}
+    (many,) = await priced.ask("POST", "/availability", asked)
+    assert (many["available"], many["pricing"]["retail"]) == (False, 13 * 30_000)
+    calendar = await octo.ask("POST", "/availability/calendar", {**FERRY, **RANGE})
+    assert len(calendar) == 31
+    assert {each["status"] for each in calendar} == {"AVAILABLE", "CLOSED"}  # 20 days are on sale
+
+
+REFUSED_CHECKS = [
+    ({"productId": "999"}, "INVALID_PRODUCT_ID"),
+    ({"productId": "106\x00"}, "INVALID_PRODUCT_ID"),
+    ({"productId": None}, "INVALID_PRODUCT_ID"),
+    ({"productId": 202}, "INVALID_PRODUCT_ID"),
+    ({"optionId": "12-9-0-1"}, "INVALID_OPTION_ID"),
+    ({"localDate": None}, "BAD_REQUEST"),
+    ({"localDateStart": DAY, "localDateEnd": DAY}, "BAD_REQUEST"),
+    ({"availabilityIds": ["1"]}, "BAD_REQUEST"),
+    ({"localDate": None, "localDateStart": DAY}, "BAD_REQUEST"),
+    ({"localDate": "2027-02-29"}, "BAD_REQUEST"),
+    ({"localDate": "20270228"}, "BAD_REQUEST"),
+    ({"localDate": None, "localDateStart": DAY, "localDateEnd": "2020-01-01"}, "BAD_REQUEST"),
+    ({"localDate": None, "localDateStart": DAY, "localDateEnd": "2199-01-01"}, "BAD_REQUEST"),
+    ({"units": [{"id": "GOAT", "quantity": 1}]}, "INVALID_UNIT_ID"),
+    ({"units": "ADULT"}, "BAD_REQUEST"),
+]
+
+
+@pytest.mark.parametrize(("change", "code"), REFUSED_CHECKS)
+async def test_a_check_that_is_refused(octo: OctoClient, change: Json, code: str) -> None:
+    asked = {**FERRY, "localDate": DAY, **change}
+    assert await octo.refused("POST", "/availability", asked) == code
+
+
+async def test_a_year_is_reckoned_in_dates(octo: OctoClient) -> None:
+    for days, status in ((365, 200), (366, 400)):
+        last = (tomorrow() + timedelta(days=days)).isoformat()
+        asked = {**FERRY, "localDateStart": DAY, "localDateEnd": last}
+        await octo.ask("POST", "/availability", asked, status)
+
+
+async def test_a_booking_from_hold_to_cancellation(octo: OctoClient, priced: OctoClient) -> None:
+    before = await octo.left(TRAIN, 3)
+    held = await octo.hold(TRAIN, "ADULT", "CHILD", days=3, notes="by the window")
+    assert (held["status"], held["testMode"], held["notes"]) == ("ON_HOLD", False, "by the window")
+    assert await octo.left(TRAIN, 3) == before - 2
+    path = f"/bookings/{held['uuid']}"
+    longer = await octo.ask("POST", f"{path}/extend", {"expirationMinutes": 60})
+    assert longer["utcExpiresAt"] > held["utcExpiresAt"]
+    said = {**NAMED, "resellerReference": "R-1"}
+    sold = await octo.ask("POST", f"{path}/confirm", said)
+    assert (sold["status"], sold["utcExpiresAt"]) == ("CONFIRMED", None)
+    assert sold["contact"]["fullName"] == "Ada Wong"
+    assert [each["unitId"] for each in sold["unitItems"]] == ["ADULT", "CHILD"]
+    for item in sold["unitItems"]:
+        (delivery,) = item["ticket"]["deliveryOptions"]
+        assert delivery["deliveryFormat"] == "QRCODE"
+        assert delivery["deliveryValue"]
+        assert item["supplierReference"].startswith("OTA-CP-")
+    assert (await priced.ask("GET", path))["pricing"]["retail"] == 30_000
+    for query in (
+        "resellerReference=R-1",
+        f"supplierReference={sold['supplierReference']}",
+        f"localDate={held['availability']['localDateTimeStart'][:10]}&productId=201",
+    ):
+        found = await octo.ask("GET", f"/bookings?{query}")
+        assert held["uuid"] in {each["uuid"] for each in found}
+    assert await octo.ask("GET", "/bookings?resellerReference=other") == []
+    gone = await octo.ask("POST", f"{path}/cancel", {"reason": "rain"})
+    assert gone["status"] == "CANCELLED"
+    assert gone["cancellation"]["refund"] == "PARTIAL"  # 80 % until a day before
+    assert gone["cancellation"]["reason"] == "rain"
+    assert await octo.ask("DELETE", path, {"reason": "sun"}) == gone
+    assert await octo.left(TRAIN, 3) == before
+    assert await octo.refused("POST", f"{path}/confirm", NAMED) == "UNPROCESSABLE_ENTITY"
+    assert await octo.ask("POST", f"{path}/confirm", said) == gone
+
+
+async def test_a_hold_changes_as_a_whole(octo: OctoClient) -> None:
+    ferry, package = await octo.left(FERRY, 4), await octo.left(PACKAGE)
+    held = await octo.hold(FERRY, days=4)
+    path = f"/bookings/{held['uuid']}"
+    more = await octo.ask("PATCH", path, {"unitItems": [{"unitId": "ADULT"}] * 3})
+    assert len(more["unitItems"]) == 3
+    assert more["utcExpiresAt"] <= held["utcExpiresAt"]
+    assert await octo.left(FERRY, 4) == ferry - 3
+    day = (await octo.slots(PACKAGE))[0]["id"]
+    moved = await octo.ask("PATCH", path, {**PACKAGE, "availabilityId": day, **NAMED})
+    assert (moved["productId"], moved["availability"]["allDay"]) == ("106", True)
+    assert (await octo.left(FERRY, 4), await octo.left(PACKAGE)) == (ferry, package - 3)
+    too_many = {"unitItems": [{"unitId": "ADULT"}] * (package + 1)}
+    assert await octo.refused("PATCH", path, too_many) == "UNPROCESSABLE_ENTITY"
+    assert await octo.left(PACKAGE) == package - 3  # nothing of it was done
+    said = {"unitItems": [{"unitId": "CHILD"}, {"unitId": "ADULT"}], "resellerReference": "R-2"}
+    sold = await octo.ask("POST", f"{path}/confirm", said)
+    assert [each["unitId"] for each in sold["unitItems"]] == ["CHILD", "ADULT"]
+    assert await octo.left(PACKAGE) == package - 2
+    words = await octo.ask("PATCH", path, {"notes": "late", "contact": {"emailAddress": "a@b.c"}})
+    assert (words["status"], words["notes"]) == ("CONFIRMED", "late")
+    assert await octo.refused("PATCH", path, {"availabilityId": "x"}) == "UNPROCESSABLE_ENTITY"
+
+
+REFUSED_BOOKINGS = [
+    ({"productId": "999"}, "INVALID_PRODUCT_ID"),
+    ({"optionId": "nothing"}, "INVALID_OPTION_ID"),
+    ({"availabilityId": "1"}, "INVALID_AVAILABILITY_ID"),
+    ({"availabilityId": None}, "INVALID_AVAILABILITY_ID"),
+    ({"unitItems": [{"unitId": "GOAT"}]}, "INVALID_UNIT_ID"),
+    ({"unitItems": [{}]}, "INVALID_UNIT_ID"),
+    ({"unitItems": []}, "UNPROCESSABLE_ENTITY"),
+    ({"unitItems": None}, "UNPROCESSABLE_ENTITY"),
+    ({"unitItems": [{"unitId": "PET"}]}, "UNPROCESSABLE_ENTITY"),  # not alone
+    ({"unitItems": [{"unitId": "ADULT"}] * 21}, "BAD_REQUEST"),
+    ({"uuid": "not-one"}, "BAD_REQUEST"),
+    ({"expirationMinutes": 0}, "BAD_REQUEST"),
+    ({"expirationMinutes": 60 * 24 * 300}, "UNPROCESSABLE_ENTITY"),
+    ({"notes": "\x00"}, "BAD_REQUEST"),
+    ({"contact": ["Ada"]}, "BAD_REQUEST"),
+]
+
+
+@pytest.mark.parametrize(("change", "code"), REFUSED_BOOKINGS)
+async def test_a_booking_that_is_refused(octo: OctoClient, change: Json, code: str) -> None:
+    before = await octo.left(FERRY, 5)
+    wanted = await octo.wanted(FERRY, days=5)
+    assert await octo.refused("POST", "/bookings", wanted | change) == code
+    assert await octo.left(FERRY, 5) == before
+
+
+@pytest.mark.parametrize(
+    ("verb", "path"),
+    [
+        ("GET", "/bookings/{}"),
+        ("PATCH", "/bookings/{}"),
+        ("POST", "/bookings/{}/confirm"),
+        ("POST", "/bookings/{}/extend"),
+        ("POST", "/bookings/{}/cancel"),
+    ],
+)
+async def test_a_booking_that_there_is_not(octo: OctoClient, verb: str, path: str) -> None:
+    for name in ("invalidUUID", str(uuid4())):
+        body = None if verb == "GET" else {"expirationMinutes": 5, **NAMED}
+        assert await octo.refused(verb, path.format(name), body) == "INVALID_BOOKING_UUID"
+
+
+async def test_who_may_call(url: str, octo: OctoClient) -> None:
+    async with OctoClient(url, "dtk_no") as stranger:
+        assert await stranger.refused("GET", "/products", status=403) == "UNAUTHORIZED"
+        del stranger.http.headers["Authorization"]
+        assert await stranger.refused("GET", "/supplier", status=403) == "UNAUTHORIZED"
+    assert await octo.refused("GET", "/bookings") == "BAD_REQUEST"
+    assert await octo.refused("GET", "/nothing", status=404) == "NOT_FOUND"
+    assert await octo.refused("DELETE", "/products") == "BAD_REQUEST"
+    answer = await octo.http.post("/bookings", content=b'{"a": 1, "a": 2}')
+    assert answer.json()["error"] == "BAD_REQUEST"
+    answer = await octo.http.post("/bookings", content=b"{")
+    assert answer.json()["error"] == "BAD_REQUEST"
+
+
+async def test_a_repeat_gets_the_same_answer(octo: OctoClient) -> None:
+    before = await octo.left(FERRY, 6)
+    wanted = await octo.wanted(FERRY, days=6)
+    first, *others = await asyncio.gather(
+        *[octo.ask("POST", "/bookings", wanted) for _ in range(4)]
+    )
+    assert all(each | {"unitItems": []} == first | {"unitItems": []} for each in others)
+    assert await octo.left(FERRY, 6) == before - 2
+    other = wanted | {"notes": "another"}
+    assert await octo.refused("POST", "/bookings", other) == "UNPROCESSABLE_ENTITY"
+    path = f"/bookings/{wanted['uuid']}/confirm"
+    sold = await asyncio.gather(*[octo.ask("POST", path, NAMED) for _ in range(4)])
+    assert len({each["supplierReference"] for each in sold}) == 1
+    changed = {"contact": {"fullName": "Eve"}}
+    assert await octo.refused("POST", path, changed) == "UNPROCESSABLE_ENTITY"
+    assert await octo.left(FERRY, 6) == before - 2
+
+
+async def test_the_last_places_are_sold_once(octo: OctoClient) -> None:
+    wanted = [await octo.wanted(FERRY, days=7) for _ in range(ALLOTTED)]
+    answers = await asyncio.gather(*[octo.http.post("/bookings", json=each) for each in wanted])
+    statuses = [each.status_code for each in answers]
+    assert statuses.count(200) == ALLOTTED // 2
+    assert {each.json()["error"] for each in answers if each.status_code == 400} == {
+        "UNPROCESSABLE_ENTITY"
+    }
+    (slot,) = await octo.slots(FERRY, 7)
+    assert (slot["status"], slot["available"], slot["vacancies"]) == ("SOLD_OUT", False, 0)
+
+
+async def test_a_hold_that_is_over_is_not_confirmed(
+    octo: OctoClient, module_database_url: str
+) -> None:
+    before = await octo.left(FERRY, 8)
+    held = await octo.hold(FERRY, days=8)
+    with psycopg.connect(module_database_url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE reservations SET expire_time = now() WHERE reservation_id ="
+            " (SELECT reservation_id FROM partner_bookings WHERE booking_id = %s)",
+            (held["uuid"],),
+        )
+    path = f"/bookings/{held['uuid']}"
+    for verb, under in (("POST", "/confirm"), ("POST", "/extend"), ("PATCH", "")):
+        body = {**NAMED, "expirationMinutes": 5}
+        assert await octo.refused(verb, path + under, body) == "INVALID_BOOKING_UUID"
+    over = await octo.ask("GET", path)
+    assert over["status"] == "EXPIRED"
+    assert over["cancellation"]["refund"] == "NONE"
+    await becomes(before, lambda: octo.left(FERRY, 8))
+
+
+async def test_a_confirmation_and_a_cancellation_at_once(octo: OctoClient) -> None:
+    for _ in range(3):
+        held = await octo.hold(FERRY, days=9)
+        path = f"/bookings/{held['uuid']}"
+        await asyncio.gather(
+            octo.http.post(f"{path}/confirm", json=NAMED),
+            octo.http.post(f"{path}/cancel", json={}),
+            octo.http.patch(path, json={"unitItems": [{"unitId": "ADULT"}]}),
+        )
+        assert (await octo.ask("GET", path))["status"] == "CANCELLED"
+    assert await octo.left(FERRY, 9) == ALLOTTED
