@@ -183,15 +183,7 @@ class Booker:
             *(tx, self._db, partner, _sold(held)), zone=self._zone, now=now
         )
         for verdict in activated:
-            if verdict.error:
-                raise verdict.error
-            if verdict.reason:
-                raise DomainError(
-                    verdict.reason,
-                    f"the ticket {verdict.ticket_code} of the booking cannot be sold any more;"
-                    " cancel it and book again",
-                    ticket_code=verdict.ticket_code,
-                )
+            partner_tickets.require_done(verdict)
         row = held.row._replace(
             state=CONFIRMED,
             confirm_hash=content_hash,
@@ -483,7 +475,7 @@ def _content(
 ) -> BookingContent:
     """What is agreed of a slot. Raises NOT_FOUND for a unit, PASSENGER_NOT_ALLOWED."""
     party = [unit.customer_type for unit in units]
-    for each in party:
+    for index, each in enumerate(party):
         if each not in slot.option.customer_types:
             raise not_found("unit", each)
         alone = slot.offer.passenger_rules.get("unaccompanied_types", ())
@@ -491,7 +483,10 @@ def _content(
             raise DomainError(
                 Reason.PASSENGER_NOT_ALLOWED,
                 f"unitItems: {each} does not go alone here; book an adult with it",
+                offer_id=slot.offer.offer_id,
+                passenger_index=index,
                 rule=COMPANION_REQUIRED,
+                customer_type=each,
             )
     offer, zone = slot.offer, slot.option.zone
     if offer.journey:
@@ -552,6 +547,7 @@ def _require_words_alone(was: PartnerBooking, changes: BookingChanges) -> None:
             Reason.CHANGE_REFUSED,
             "the booking is CONFIRMED: contact, notes and reference can be changed; cancel it and"
             " book again for another departure, day or party",
+            ticket_code=was.tickets[0].ticket_code,
             why="NOT_CHANGEABLE",
         )
 

@@ -466,15 +466,20 @@ async def activate_one(
     RESERVATION_STATE_REFUSES, DEPARTURE_CANCELLED.
     """
     (verdict,) = await activate(tx, db, partner, [sold], zone=zone, now=now)
+    require_done(verdict)
+    return verdict
+
+
+def require_done(verdict: ActivationVerdict) -> None:
+    """Raises what an activation was refused with; nothing if it was done."""
     if verdict.state is None:
-        raise not_found("ticket", sold.ticket_code)
+        raise not_found("ticket", verdict.ticket_code)
     if verdict.error:
         raise verdict.error
     if verdict.paid and verdict.expected:
-        raise _payment_mismatch(sold.ticket_code, verdict.paid, verdict.expected)
+        raise _payment_mismatch(verdict.ticket_code, verdict.paid, verdict.expected)
     if verdict.reason:
-        raise tickets.state_refuses(sold.ticket_code, verdict.state, verdict.explanation)
-    return verdict
+        raise tickets.state_refuses(verdict.ticket_code, verdict.state, verdict.explanation)
 
 
 def _refuse_contradictions(sold: Sequence[SoldTicket]) -> None:
