@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.catalog import policy
 from server.catalog.catalogue import Catalogue
 from server.identity.callers import Partner
-from server.orders.passenger_rules import COMPANION_REQUIRED, needs_companion
+from server.orders.passenger_checks import check_companion
 from server.partners import partner_tickets, reservations, sellable, sold_tickets
 from server.partners.booking_content import (
     BookedUnit,
@@ -478,16 +478,7 @@ def _content(
     for index, each in enumerate(party):
         if each not in slot.option.customer_types:
             raise not_found("unit", each)
-        alone = slot.offer.passenger_rules.get("unaccompanied_types", ())
-        if needs_companion(each, party, unaccompanied_types=alone):
-            raise DomainError(
-                Reason.PASSENGER_NOT_ALLOWED,
-                f"unitItems: {each} does not go alone here; book an adult with it",
-                offer_id=slot.offer.offer_id,
-                passenger_index=index,
-                rule=COMPANION_REQUIRED,
-                customer_type=each,
-            )
+        check_companion(slot.offer, index, each, party)
     offer, zone = slot.offer, slot.option.zone
     if offer.journey:
         start, end = offer.journey.departure_time, offer.journey.arrival_time
