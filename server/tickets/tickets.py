@@ -261,7 +261,8 @@ async def refund(
     that is not used of it.
     """
     event = {"action": "refunded", "actor": actor}
-    moved = await run(tx, _move(ticket_ids, ("REFUNDING",), "REFUNDED", now=now, **event))
+    moving = _arguments(ticket_ids, ("REFUNDING",), "REFUNDED", now=now, **event)
+    moved = await run(tx, _MOVE(*moving))
     of_move = partner_events.record_move(
         moved, "REFUNDED", reason=reason, amount_minor=amount_minor, now=now
     )
