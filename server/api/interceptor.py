@@ -7,22 +7,17 @@ import inspect
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import grpc
 import structlog
-from deeptravel.common.v1 import options_pb2
-from google.protobuf import empty_pb2
-from google.protobuf.descriptor import Descriptor, ServiceDescriptor
+from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError
-from google.protobuf.message_factory import GetMessageClass
 
 from server.api.admission import Admission, Origin, Peer
-from server.api.bounds import Bounds
-from server.api.call_metrics import MethodMetrics
 from server.api.calls import (
     Call,
     Caller,
@@ -33,7 +28,7 @@ from server.api.calls import (
     trace_id_of,
     usable_request_id,
 )
-from server.api.fields import Checker
+from server.api.methods import Method, methods
 from server.api.shares import CallShares
 from server.api.statuses import error_status
 from server.api.streams import StreamRights
@@ -45,8 +40,6 @@ from server.platform.metrics import IN_FLIGHT
 from server.platform.ratelimit import Allowance
 
 SHUTDOWN_RETRY_SECONDS = 1.0
-ADMINISTRATOR = "ADMINISTRATOR"
-"""The administrators' role that may call whatever administrators may."""
 STREAM_OPEN = (("x-stream-open", "1"),)
 """Initial metadata of a stream that is granted and may have nothing to say for a while: its
 reader need not wait.
@@ -98,73 +91,6 @@ class Simulates(Protocol):
 
     async def stream(self, call: Call) -> None:
         """Raises what a stream asks for."""
-
-
-class Method:
-    """A method that is called: who may, and what its requests are checked by."""
-
-    def __init__(
-        self,
-        name: str,
-        full_name: str,
-        access: options_pb2.Access,
-        request: Descriptor,
-    ) -> None:
-        self.name = name
-        self.roles = frozenset(_short(options_pb2.Role, access.roles))
-        self.admin_roles = frozenset(
-            {ADMINISTRATOR, *_short(options_pb2.AdminRole, access.admin_roles)}
-        )
-        self.before_second_factor = access.before_second_factor
-        self.test_mode_only = access.test_mode_only
-        self.request = request
-        self._bounds = Bounds.of(request)
-        self._parse = GetMessageClass(request).FromString
-        self._checker = Checker.of(request)
-        self.metrics = MethodMetrics(full_name)
-
-    def parse(self, content: bytes) -> Any:
-        """A request from its bytes, unchecked. Raises INVALID_FIELD for more than it can hold,
-        DecodeError.
-        """
-        self._bounds.check(content)
-        return self._parse(content)
-
-    def read(self, content: bytes) -> Any:
-        """A request from its bytes. Raises INVALID_FIELD for what is not as annotated,
-        DecodeError.
-        """
-        request = self.parse(content)
-        self._checker.check(request)
-        return request
-
-
-def methods(services: Iterable[ServiceDescriptor]) -> dict[str, Method]:
-    """Every method by its path. Raises ValueError for a method without `access` option: the
-    server must not start.
-    """
-    found = {}
-    for service in services:
-        for method in service.methods:
-            access = method.GetOptions().Extensions[options_pb2.access]
-            full_name = f"{service.full_name}/{method.name}"
-            made = Method(f"{service.name}/{method.name}", full_name, access, method.input_type)
-            if not made.roles or "UNSPECIFIED" in made.roles | made.admin_roles:
-                raise ValueError(f"{method.full_name} does not say who may call it (access option)")
-            found[f"/{full_name}"] = made
-    return found
-
-
-def of_partners(service: str, name: str) -> Method:
-    """A method of another protocol, for partners; its requests are no messages of ours."""
-    access = options_pb2.Access(roles=[options_pb2.ROLE_PARTNER])
-    return Method(f"{service}/{name}", f"{service}/{name}", access, empty_pb2.Empty.DESCRIPTOR)
-
-
-def _short(enum: Any, numbers: Iterable[int]) -> Iterator[str]:
-    """The names of an enum's values without their prefix."""
-    prefix = enum.Name(0).removesuffix("UNSPECIFIED")
-    return (enum.Name(number).removeprefix(prefix) for number in numbers)
 
 
 class Interceptor(grpc.aio.ServerInterceptor):

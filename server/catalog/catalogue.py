@@ -199,7 +199,7 @@ class Catalogue:
         return self.offer(f"TR-{departure_id}-{class_index}-{boards}-{leaves}")
 
     def legs_of(self, product_id: int) -> list[RouteLeg]:
-        """What a product may be travelled on, where there is a fare: from each stop of its routes to
+        """What a product may be travelled on where there is a fare: from each stop of its routes to
         each later one, in each class.
         """
         return [

@@ -1,4 +1,5 @@
-"""The rows of bookings, and what a reader sees of one: with its reservation and tickets as they are.
+"""The rows of bookings, and what a reader sees of one, with its reservation and tickets as they
+are.
 
 See bookings.py for what changes them.
 """
@@ -154,7 +155,8 @@ _COLUMNS = ", ".join(BookingRow._fields)
 # whoever books under the same id at the same moment waits for the first
 _CLAIM = Statement("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
 _ADD = Statement(
-    f"INSERT INTO partner_bookings ({_COLUMNS}) VALUES ($1::int, $2::uuid, $3, $4::bytea,"  # noqa: S608 - our own columns
+    f"INSERT INTO partner_bookings ({_COLUMNS}) VALUES"  # noqa: S608 - our own columns
+    " ($1::int, $2::uuid, $3, $4::bytea,"
     " $5::bytea, $6::uuid, $7::bigint, $8::int, $9::int, $10, $11, $12::date, $13, $14, $15::bytea,"
     " $16, $17::bigint, $18::timestamptz, $19::timestamptz, $20::timestamptz, $21::timestamptz)"
 )
@@ -256,7 +258,7 @@ def orders_of(ticket_ids: Sequence[int]) -> Command[TicketOrder]:
 
 
 async def page(tx: AsyncConnection, partner_id: int, wanted: BookingFilter) -> list[BookingRow]:
-    """A partner's bookings by the day of travel. Raises RANGE_TOO_LARGE for more than MAX_LISTED."""
+    """A partner's bookings by day of travel. Raises RANGE_TOO_LARGE beyond MAX_LISTED."""
     columns = partner_bookings.c
     query = select(*[columns[name] for name in BookingRow._fields]).where(
         columns.partner_id == partner_id

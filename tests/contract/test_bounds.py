@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.api import bounds, interceptor
+from server.api import bounds
 from server.api.bounds import NUMBER_BYTES, OTHER_FIELDS, UNSEARCHED_BYTES, Bounds
 from server.api.field_rules import max_items
 from server.platform.config import load_settings
@@ -50,7 +50,7 @@ MAX_MEMORY = 20 << 20
 PARTS = 8
 """So that several processes share the methods, and none takes minutes on a busy machine."""
 
-METHODS = interceptor.methods(
+METHODS = methods.methods(
     service
     for module in (
         admin_service_pb2,

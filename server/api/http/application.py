@@ -132,7 +132,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Refused(Exception):  # noqa: N818
+class RefusedRequest(Exception):  # noqa: N818
     """A request that becomes no call, with an HTTP status or headers of its own."""
 
     def __init__(self, http_status: int, error: DomainError, **headers: str) -> None:
@@ -246,7 +246,7 @@ class _Transcoder:
         request_id = request_id_of(request.headers)
         try:
             response = await self._answer(request, request_id)
-        except (DomainError, Refused) as error:
+        except (DomainError, RefusedRequest) as error:
             response = _refusal(request, error, request_id)
         except ClientGone:
             response = Response(status_code=CLIENT_GONE)
@@ -302,7 +302,7 @@ def address_of(request: Request, proxies: Proxies) -> str:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body of a request. Raises Refused for one that is too large or too slow, ClientGone."""
+    """The body of a request. Raises RefusedRequest for one that is too large or too slow, ClientGone."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
@@ -319,7 +319,7 @@ async def read_body(request: Request, limit: int) -> bytes:
                     raise _too_large(limit)
     except TimeoutError:
         late = f"the body did not arrive within {BODY_SECONDS:g} seconds"
-        raise Refused(408, DomainError(Reason.DEADLINE_EXCEEDED, late)) from None
+        raise RefusedRequest(408, DomainError(Reason.DEADLINE_EXCEEDED, late)) from None
     return bytes(body)
 
 
@@ -429,11 +429,13 @@ def _check_is_json(headers: Headers) -> None:
     kind = kind.strip()
     charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters) if parameters else None
     if kind != "application/json" and not kind.endswith("+json"):
-        raise Refused(415, invalid("content-type", "must be application/json"))
+        raise RefusedRequest(415, invalid("content-type", "must be application/json"))
     if charset and charset[1] not in {"utf-8", "utf8", "us-ascii"}:
-        raise Refused(415, invalid("content-type", "must have the charset utf-8"))
+        raise RefusedRequest(415, invalid("content-type", "must have the charset utf-8"))
     if headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refused(415, invalid("content-encoding", "must be absent: send the body as it is"))
+        raise RefusedRequest(
+            415, invalid("content-encoding", "must be absent: send the body as it is")
+        )
 
 
 def _raise(faults: Faults) -> None:
@@ -441,13 +443,15 @@ def _raise(faults: Faults) -> None:
         raise invalid_fields(faults)
 
 
-def _too_large(limit: int) -> Refused:
-    return Refused(413, invalid("body", f"is larger than {limit} bytes, the most taken here"))
+def _too_large(limit: int) -> RefusedRequest:
+    return RefusedRequest(
+        413, invalid("body", f"is larger than {limit} bytes, the most taken here")
+    )
 
 
-def _wrong_verb(verb: str, allowed: str) -> Refused:
+def _wrong_verb(verb: str, allowed: str) -> RefusedRequest:
     error = invalid("method", f"{verb[:MAX_SHOWN_CHARACTERS]} is not offered here, use {allowed}")
-    return Refused(405, error, allow=allowed)
+    return RefusedRequest(405, error, allow=allowed)
 
 
 # ----------------------------------------------------------------------------------------- answers
@@ -457,7 +461,7 @@ def _refusal(request: Request, refused: Exception, request_id: str) -> Response:
     """The answer to a request that did not become a call; it is logged and counted here alone."""
     headers = {"x-request-id": request_id}
     http_status = None
-    if isinstance(refused, Refused):
+    if isinstance(refused, RefusedRequest):
         http_status, headers, refused = (
             refused.http_status,
             headers | refused.headers,

@@ -20,8 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.api import calls
 from server.api.http import protojson
 from server.api.http.answers import ANSWER_HEADERS, ClientGone
-from server.api.http.application import Refused, address_of, read_body, request_id_of
-from server.api.interceptor import Interceptor, Method, of_partners
+from server.api.http.application import RefusedRequest, address_of, read_body, request_id_of
+from server.api.interceptor import Interceptor
+from server.api.methods import Method, of_partners
 from server.api.octo import availability, bodies, booking_messages, products
 from server.api.octo.bodies import Fields
 from server.api.octo.errors import octo_error
@@ -112,7 +113,7 @@ class Octo:
         except ClientGone:
             http_status = 499
         except Exception as error:  # noqa: BLE001 - every fault is answered here
-            refused = error.error if isinstance(error, Refused) else error
+            refused = error.error if isinstance(error, RefusedRequest) else error
             if not isinstance(refused, DomainError):
                 words = f"a fault of the server, logged as request {request_id}"
                 refused = DomainError(Reason.INTERNAL, words)
@@ -175,7 +176,9 @@ class Octo:
             option, found, *asked.days, active=ask.active, now=_partner().now()
         )
 
-    async def _slots(self, asked: bodies.Asked) -> tuple[sellable.SaleOption, list[sellable.Slot]]:
+    async def _slots(
+        self, asked: bodies.AskedAvailability
+    ) -> tuple[sellable.SaleOption, list[sellable.Slot]]:
         catalogue, partner_id = await self._catalogues.get(), _partner().partner_id
         async with self._db.transaction() as tx:
             sold = await sellable.product(tx, catalogue, partner_id, asked.product_id)
@@ -327,7 +330,7 @@ _PATTERNS = {re.compile(path): routes for path, routes in _ROUTES.items()}
 
 
 def _route(verb: str, path: str) -> tuple[_Route, str]:
-    """What serves a request, and the id in its path. Raises NOT_FOUND, Refused."""
+    """What serves a request, and the id in its path. Raises NOT_FOUND, INVALID_FIELD."""
     for pattern, routes in _PATTERNS.items():
         if found := pattern.fullmatch(path):
             if verb not in routes:

@@ -25,7 +25,7 @@ _UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
-class Days(NamedTuple):
+class AskedDays(NamedTuple):
     """From one day to another, both included."""
 
     first: date
@@ -122,7 +122,7 @@ def parse_day(field: str, value: str) -> date:
     raise invalid(field, "must be a date that there is, as YYYY-MM-DD")
 
 
-def days(fields: Fields) -> Days | None:
+def days(fields: Fields) -> AskedDays | None:
     """The days that a request is about: localDate, or localDateStart with localDateEnd; None
     without any. Raises INVALID_FIELD.
     """
@@ -130,7 +130,7 @@ def days(fields: Fields) -> Days | None:
     if one and (first or last):
         raise fields.wrong("localDate", "send this, or localDateStart with localDateEnd")
     if one:
-        return Days(one, one)
+        return AskedDays(one, one)
     if bool(first) != bool(last):
         missing = "localDateEnd" if first else "localDateStart"
         raise fields.wrong(missing, "is missing; send localDateStart and localDateEnd together")
@@ -140,20 +140,20 @@ def days(fields: Fields) -> Days | None:
         raise fields.wrong("localDateEnd", "is before localDateStart")
     if last - first >= timedelta(days=MAX_DAYS):
         raise fields.wrong("localDateEnd", f"is too far: at most {MAX_DAYS} days in one request")
-    return Days(first, last)
+    return AskedDays(first, last)
 
 
-class Asked(NamedTuple):
+class AskedAvailability(NamedTuple):
     """What availability is asked for: days, or ids; `party` are customer types, `units` of them."""
 
     product_id: str
     option_id: str
-    days: Days | None
+    days: AskedDays | None
     slot_ids: list[str] | None
     party: list[str]
 
 
-def asked(fields: Fields, *, by_id: bool) -> Asked:
+def asked(fields: Fields, *, by_id: bool) -> AskedAvailability:
     """What a check of availability asks for. Raises INVALID_FIELD, NOT_FOUND."""
     product_id = fields.known("productId", "product")
     option_id = fields.known("optionId", "option")
@@ -165,7 +165,7 @@ def asked(fields: Fields, *, by_id: bool) -> Asked:
     party: list[str] = []
     for each in fields.objects("units", MAX_UNITS) or ():
         party += [each.known("id", "unit")] * (each.number("quantity", 1_000) or 0)
-    return Asked(product_id, option_id, wanted, ids, party)
+    return AskedAvailability(product_id, option_id, wanted, ids, party)
 
 
 def _contact(fields: Fields | None) -> BookingContact | None:

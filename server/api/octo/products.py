@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from server.catalog import policy, pricing
-from server.catalog.policy import WITHOUT_MINOR_UNITS, Policy
+from server.catalog.policy import Policy
 from server.orders import passenger_rules
 from server.orders.passenger_rules import ACCOMPANYING
 from server.partners.bookings import MAX_UNITS
 from server.partners.sellable import SaleOption, SaleProduct
+from server.platform.currencies import decimals
 
 PRICING = "octo/pricing"
 CAPABILITIES = (PRICING,)
@@ -157,7 +158,7 @@ def price(amount_minor: int, currency_code: str) -> Json:
         "retail": amount_minor,
         "net": amount_minor,
         "currency": currency_code,
-        "currencyPrecision": 0 if currency_code in WITHOUT_MINOR_UNITS else 2,
+        "currencyPrecision": decimals(currency_code),
         "includedTaxes": [],
     }
 
