@@ -302,7 +302,7 @@ def address_of(request: Request, proxies: Proxies) -> str:
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """The body of a request. Raises RefusedRequest for one that is too large or too slow, ClientGone."""
+    """The body of a request. Raises RefusedRequest where it is too large or slow, ClientGone."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
