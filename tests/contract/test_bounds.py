@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError, Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.api import bounds
+from server.api import bounds, methods
 from server.api.bounds import NUMBER_BYTES, OTHER_FIELDS, UNSEARCHED_BYTES, Bounds
 from server.api.field_rules import max_items
 from server.platform.config import load_settings
