@@ -412,6 +412,85 @@ async def test_a_vendor_whose_clock_differs(
     assert len(process.calls) == before + 1
 
 
+def carried_out(vendors: SimulatedChannels, vendor: str, operation: str) -> int:
+    """How many requests of an operation the vendor took."""
+    found = vendors.simulator.books.requests(vendor)
+    return sum(each["operation"] == operation and not each["fault"] for each in found)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "ahead"),
+    [
+        *((vendor, 0) for vendor in WITH_TOKENS),
+        *((vendor, ahead) for vendor in CONNECTED for ahead in (8_000, -8_000)),
+    ],
+)
+@all_operations
+async def test_a_proof_that_is_over_is_renewed_and_the_call_carried_out_once(
+    vendors: SimulatedChannels, process: Process, vendor: str, operation: str, ahead: int
+) -> None:
+    """A token has expired, and the vendor's clock may differ. Seen red where a refused proof was
+    final.
+    """
+    client = process.client(vendor)
+    vendors.book(vendor, booking("B-1"), time.time())
+    await client.test()
+    vendors.switch(clock_ahead_seconds=ahead)
+    vendors.simulator.books.revoke_tokens(vendor)
+    before = carried_out(vendors, vendor, operation)
+    await OPERATIONS[operation](client)
+    assert carried_out(vendors, vendor, operation) == before + 1
+
+
+@all_vendors
+@all_operations
+async def test_rotated_secrets_carry_nothing_out_until_ours_are_new(
+    vendors: SimulatedChannels, process: Process, vendor: str, operation: str
+) -> None:
+    client = process.client(vendor)
+    vendors.book(vendor, booking("B-1"), time.time())
+    await client.test()
+    vendors.simulator.rotate(vendor)
+    before = carried_out(vendors, vendor, operation)
+    with fails(FailureKind.AUTHENTICATION):
+        await OPERATIONS[operation](client)
+    assert carried_out(vendors, vendor, operation) == before
+    await OPERATIONS[operation](process.client(vendor, version=2))
+    assert carried_out(vendors, vendor, operation) == before + 1
+
+
+@pytest.mark.parametrize("vendor", WITH_TOKENS)
+@all_operations
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("down", FailureKind.TRANSIENT),
+        ("limited", FailureKind.RATE_LIMITED),
+        ("lost_answers", FailureKind.TRANSIENT),
+        ("cut_answers", FailureKind.TRANSIENT),
+        ("failed_answers", FailureKind.TRANSIENT),
+        ("garbled_answers", FailureKind.UNREADABLE),
+    ],
+)
+async def test_without_a_token_nothing_was_asked_and_no_outcome_is_unknown(
+    vendors: SimulatedChannels,
+    process: Process,
+    vendor: str,
+    operation: str,
+    fault: str,
+    kind: FailureKind,
+) -> None:
+    """Seen red where Ctrip's request for a token was one that may not be repeated."""
+    client = process.client(vendor)
+    vendors.book(vendor, booking("B-1"), time.time())
+    vendors.switch(**{fault: {f"{vendor}:token": 1}})
+    with fails(kind):
+        await OPERATIONS[operation](client)
+    assert vendors.count(vendor, operation) == 0
+    await OPERATIONS[operation](client)
+    assert carried_out(vendors, vendor, operation) == 1
+
+
 @all_vendors
 async def test_wrong_credentials(vendors: SimulatedChannels, process: Process, vendor: str) -> None:
     client = process.client(vendor, version=1)
