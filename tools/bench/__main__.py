@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.bench import (
+    channels,
     disrupting,
     large_batches,
     listing,
@@ -53,6 +54,7 @@ PARTS = {
     "listing": listing.measure,
     "notifying": notifying.measure,
     "disrupting": disrupting.measure,
+    "channels": channels.measure,
 }
 RATIOS = redemption.RATIOS | searching.RATIOS
 TARGETS = (
@@ -65,6 +67,7 @@ TARGETS = (
     | notifying.TARGETS
     | disrupting.TARGETS
     | listing.TARGETS
+    | channels.TARGETS
 )
 SIGNS = {">=": "≥", "<=": "≤"}
 
