@@ -65,6 +65,7 @@ async def add_listing(tx: AsyncConnection, new: ChannelListing, **by: Unpack[By]
     await _check_subject(tx, new)
     listing = replace(new, version=1, create_time=by["now"], update_time=by["now"])
     _check_plan(asdict(listing))
+    await _check_rate(tx, listing)
     made = insert(channel_listings).values(asdict(listing)).on_conflict_do_nothing()
     if not (await tx.execute(made.returning(channel_listings.c.item_id))).one_or_none():
         raise already_exists("channel listing", listing.name)
@@ -87,6 +88,8 @@ async def update_listing(
     before = await _locked(tx, channel_code, item_id, version)
     _check_plan(values)
     after = replace(before, **values, version=before.version + 1, update_time=by["now"])
+    if not values.keys().isdisjoint({"currency_code", "rate_millionths"}):
+        await _check_rate(tx, after)
     changed = {**values, "version": after.version, "update_time": by["now"]}
     await tx.execute(update(channel_listings).where(_is(channel_code, item_id)).values(changed))
     await _trace(tx, "update", after, before=asdict(before), after=asdict(after), **by)
@@ -198,6 +201,19 @@ def _check_plan(values: Mapping[str, Any]) -> None:
         raise invalid("location", f"is no word; send 1 to {LONGEST_WORD} characters")
     if "currency_code" in values and not CURRENCY.fullmatch(values["currency_code"]):
         raise invalid("currency_code", "is no currency; send three capitals of ISO 4217")
+
+
+async def _check_rate(tx: AsyncConnection, listing: ChannelListing) -> None:
+    product_id = listing.product_id
+    if listing.timetable_id is not None:
+        timetable = await TIMETABLES.get(tx, listing.timetable_id)
+        product_id = (await ROUTES.get(tx, timetable.route_id)).product_id
+    sold_in = (await PRODUCTS.get(tx, product_id)).currency_code
+    if listing.currency_code != sold_in and listing.rate_millionths == MILLION:
+        raise invalid(
+            "rate_millionths",
+            f"is missing: say how many millionths of {listing.currency_code} a {sold_in} is",
+        )
 
 
 async def _trace(

@@ -195,7 +195,7 @@ def _add_listings(made: typer.Typer, runner: Runner) -> None:
         destination: Annotated[int | None, typer.Option(help="Position of the stop.")] = None,
         customer_type: Annotated[str, typer.Option(help="Whose fare.")] = "ADULT",
         rate_millionths: Annotated[
-            int, typer.Option(help="Of the product's currency.")
+            int, typer.Option(help="Of a unit of the product's currency; needed if it is another.")
         ] = 1_000_000,
         markup_basis_points: Annotated[int, typer.Option(help="On top, or off.")] = 0,
         threshold: Annotated[int, typer.Option(help="So many left are sent at once.")] = 5,

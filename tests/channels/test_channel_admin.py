@@ -152,6 +152,7 @@ async def test_listings_are_changed_and_ended(client: AdminClient) -> None:
             "destination_index",
         ),
         ({"currency_code": "usd"}, "currency_code"),
+        ({"rate_millionths": 0}, "rate_millionths"),
         ({"item_id": "\u200b\n"}, "item_id"),
     ],
 )

@@ -119,7 +119,8 @@ async def seed_channels(tx: AsyncConnection, secret_key: bytes, by: By) -> None:
         await connect_channel(tx, seals, new, keys, **by)
     await set_paused(tx, seals, "KAYAK", paused=True, **by)
     await map_word(tx, "EXP", WordPair(MappingKind.LOCATION, "HKG", "L-77"), **by)
-    await add_listing(tx, ChannelListing("EXP", "PREMIUM", "HKG", "USD", 106), **by)
+    premium = ChannelListing("EXP", "PREMIUM", "HKG", "USD", 106, rate_millionths=128_000)
+    await add_listing(tx, premium, **by)
     day = date(2026, 12, 20)
     await tx.execute(
         insert(channel_bookings).values(
