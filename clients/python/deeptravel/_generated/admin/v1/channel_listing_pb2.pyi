@@ -450,7 +450,9 @@ class CreateChannelListingRequest(_message.Message):
     currency_code: _builtins.str
     """In which it is sold there."""
     rate_millionths: _builtins.int
-    """Units of that currency for a unit of the product’s, in millionths; 1,000,000 if 0."""
+    """Units of that currency for a unit of the product’s, in millionths. 0 if it is the
+    product’s own.
+    """
     markup_basis_points: _builtins.int
     """Hundredths of a percent on top, or off if below zero, -10,000 to 100,000."""
     threshold: _builtins.int

@@ -205,7 +205,8 @@ class ChannelCredential(_message.Message):
     SECRET_FIELD_NUMBER: _builtins.int
     credential_code: _builtins.str
     """What it is: app_key, app_secret and partner_id of Ctrip; client_id, client_secret and hotel_id
-    of Booking.com; api_key, api_secret and supplier_id of Expedia.
+    of Booking.com; api_key, api_secret and supplier_id of Expedia; account_id,
+    sign_key_secret, aes_key_secret and aes_iv_secret of Ctrip's attractions channel.
     """
     secret: _builtins.str
     """The secret, or name of ours. It is kept encrypted and never shown."""
