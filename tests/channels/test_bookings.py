@@ -160,6 +160,23 @@ async def test_every_fault_ends_with_one_order_and_one_confirmation(
     assert not process.vendors.faults(vendor)
 
 
+@pytest.mark.parametrize("vendor", ["ctrip", "booking_com"])
+async def test_a_token_that_ends_before_the_confirmation_does_no_harm(
+    process: BookingProcess, vendor: str
+) -> None:
+    await process.sell_at(vendor)
+    for fault in (*ANSWERS_LOST, "down", "limited"):
+        process.buy(vendor, fault)
+        await process.fetch(vendor)
+        process.vendors.simulator.books.revoke_tokens(vendor)
+        process.vendors.switch(**{fault: {f"{vendor}:token": 1}})
+        assert await process.book(vendor, fault), "there is no other token yet"
+        await process.settle(vendor, fault)
+        assert [order.state for order in await process.orders(vendor, fault)] == ["PAID"]
+        theirs = process.theirs(vendor, fault)
+        assert (theirs["status"], theirs["confirms"]) == ("confirmed", 1)
+
+
 @all_vendors
 async def test_a_confirmation_that_is_refused_is_never_followed_by_a_rejection(
     process: BookingProcess, vendor: str

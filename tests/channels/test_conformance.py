@@ -171,6 +171,27 @@ async def test_everything_is_taken(
 
 
 @all_vendors
+async def test_a_vendor_refuses_a_field_too_many_and_each_that_is_missing(
+    vendors: SimulatedChannels, process: Process, vendor: str
+) -> None:
+    """So that what is taken above has every field, and none besides. Seen red without the check."""
+    client = process.client(vendor)
+    codec, update = client.codec, AvailabilityUpdate("501", LOCATION, date(2026, 12, 20), 3)
+    for what, entry in (
+        (Capability.STATIC, codec.static_entry(CAR)),
+        (Capability.PRICES, codec.price_entry(PRICE)),
+        (Capability.AVAILABILITY, codec.availability_entry(update)),
+    ):
+        fewer = [{k: v for k, v in entry.items() if k != name} for name in entry]
+        for wrong in (*fewer, {**entry, "odd": 1}):
+            before = len(vendors.faults(vendor))
+            with fails(FailureKind.REFUSED):
+                await client.push(what, [wrong])
+            assert len(vendors.faults(vendor)) == before + 1
+        assert vendors.simulator.books.pushed(vendor, what.lower()) == []
+
+
+@all_vendors
 async def test_bookings_that_come_twice_and_in_another_order(
     vendors: SimulatedChannels, process: Process, vendor: str
 ) -> None:

@@ -153,7 +153,10 @@ async def test_a_value_that_changes_while_it_is_sent_waits_again(
 
 
 @all_vendors
-@pytest.mark.parametrize("fault", ["down", "limited", "lost_answers", "garbled_answers"])
+@pytest.mark.parametrize(
+    "fault",
+    ["down", "limited", "lost_answers", "cut_answers", "failed_answers", "garbled_answers"],
+)
 async def test_nothing_is_lost_while_a_channel_is_away(
     process: PushingProcess, vendor: str, fault: str
 ) -> None:
