@@ -23,6 +23,7 @@ import server.identity.models
 import server.notifications.models
 import server.orders.models
 import server.parties.models
+import server.partners.booking_models
 import server.partners.distributor_models
 import server.partners.ledger_models
 import server.partners.models

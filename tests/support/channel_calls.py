@@ -56,7 +56,7 @@ VALID: dict[str, dict[str, Any]] = {
     "SyncChannel": EXP,
     "FetchChannelBookings": EXP,
     "GetChannelDrift": EXP,
-    "SetChannelWord": {**WORD, "ours": "XJA", "theirs": "L-78"},
+    "SetChannelWord": {**WORD, "ours": "HKG", "theirs": "L-78"},
     "RemoveChannelWord": {**WORD, "word": "HKG"},
     "CreateChannelListing": {
         **EXP,
