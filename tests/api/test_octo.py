@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import psycopg
 import pytest
 
@@ -238,6 +239,18 @@ async def test_who_may_call(url: str, octo: OctoClient) -> None:
     assert answer.json()["error"] == "BAD_REQUEST"
     answer = await octo.http.post("/bookings", content=b"{")
     assert answer.json()["error"] == "BAD_REQUEST"
+
+
+async def test_bodies_that_clients_send_otherwise(octo: OctoClient) -> None:
+    """None, what has no place in OCTO, and what other languages' numbers and texts hold."""
+    for odd in ('"\\ud800"', "1" * 400, "1.5e300", "[" * 600 + "]" * 600):
+        wanted = orjson.dumps(await octo.wanted(PACKAGE, days=8, **NAMED))
+        body = wanted[:-1] + f', "theirs": {odd}}}'.encode()
+        answer = await octo.http.post("/bookings", content=body)
+        assert answer.status_code == 200, odd
+        booking_id = answer.json()["uuid"]
+        answer = await octo.http.post(f"/bookings/{booking_id}/confirm", content=b"")
+        assert answer.json().get("status") == "CONFIRMED", answer.json()
 
 
 async def test_a_repeat_gets_the_same_answer(octo: OctoClient) -> None:
