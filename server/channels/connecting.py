@@ -16,6 +16,7 @@ from server.channels.channel_records import (
     credentials_of,
 )
 from server.channels.channel_words import words_of
+from server.channels.facts import Capability, UntestableError
 from server.channels.http_pool import HttpPool
 from server.channels.registry import VENDORS, Vendor
 from server.channels.tokens import ChannelTokens
@@ -23,6 +24,7 @@ from server.channels.words import WordPair, Words
 from server.platform.database import Database
 from server.platform.errors import invalid
 from server.platform.ratelimit import RateLimiter
+from server.platform.statements import run
 
 
 class _Read(NamedTuple):
@@ -85,6 +87,23 @@ class ChannelClients:
                 self._replaced.append(replaced.pool)  # calls may be under way in it
             self._open[channel_code] = known
         return OpenedChannel(read.record, vendor, known.client)
+
+    async def test(self, channel_code: str) -> None:
+        """Calls a channel to prove that it knows us. Raises as `get`, ChannelCallError,
+        UnmappedError, UntestableError.
+        """
+        opened = await self.get(channel_code)
+        if Capability.BOOKINGS in opened.vendor.capabilities:
+            await opened.client.test()
+            return
+        async with self._db.transaction() as tx:
+            calls = await run(tx, call_log.newest(channel_code, before=None, limit=1))
+        said = "it was never called: list an item, and look at its calls then"
+        if calls:
+            last = calls[0]
+            said = f"its last call, {last.endpoint} at {last.create_time:%F %T} UTC, was {last.outcome}"
+        name = opened.vendor.display_name_en
+        raise UntestableError(f"{name} has no call that proves us and changes nothing; {said}")
 
     async def close(self) -> None:
         """Closes connections and tokens."""

@@ -20,7 +20,7 @@ FETCH = "channel.fetch"
 BOOK = "channel.book"
 """Has a booking worked on; the key is `channel:booking`."""
 NEW, ALL = "NEW", "ALL"
-PUSHED = (Capability.AVAILABILITY, Capability.PRICES)
+PUSHED = (Capability.STATIC, Capability.AVAILABILITY, Capability.PRICES)
 
 
 def ask(kind: str, keys: Sequence[str], now: datetime) -> list[NewTask]:

@@ -86,6 +86,10 @@ class UnmappedError(Exception):
         self.word = word
 
 
+class UntestableError(Exception):
+    """The vendor has no call that proves us and changes nothing; the text is what is known."""
+
+
 class Money(NamedTuple):
     """An amount in minor units of an ISO 4217 currency."""
 

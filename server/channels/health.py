@@ -17,7 +17,7 @@ class ChannelAway(NamedTuple):
 
 
 class ChannelFaults(NamedTuple):
-    """How many PRICES, AVAILABILITY or BOOKINGS of a channel nobody can work on."""
+    """How many STATIC, PRICES, AVAILABILITY or BOOKINGS of a channel nobody can work on."""
 
     channel_code: str
     what: str
@@ -40,7 +40,8 @@ FROM channels c WHERE c.state = 'ACTIVE'
 _FAULTS = Statement(
     """
 SELECT c.channel_code, w.what, count(f.what)
-FROM channels c CROSS JOIN (VALUES ('PRICES'), ('AVAILABILITY'), ('BOOKINGS')) AS w (what)
+FROM channels c
+CROSS JOIN (VALUES ('STATIC'), ('PRICES'), ('AVAILABILITY'), ('BOOKINGS')) AS w (what)
 LEFT JOIN (
   SELECT channel_code, what FROM channel_values WHERE fault <> '' AND day >= $1::date
   UNION ALL

@@ -1,7 +1,8 @@
 """What a channel is to know and was sent, value by value, for administrators."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from server.platform.statements import Command, Statement
 
@@ -17,7 +18,9 @@ class KeptValue(NamedTuple):
     location: str
     wanted: int
     currency_code: str | None
+    content: Mapping[str, Any] | None
     sent: int | None
+    sent_content: Mapping[str, Any] | None
     is_waiting: bool
     fault: str
     wanted_time: datetime
@@ -26,8 +29,8 @@ class KeptValue(NamedTuple):
 
 _PAGE = Statement(
     """
-SELECT what, item_id, day, location, wanted, currency_code, sent, sent_version < wanted_version,
-  fault, wanted_time, sent_time
+SELECT what, item_id, day, location, wanted, currency_code, content, sent, sent_content,
+  sent_version < wanted_version, fault, wanted_time, sent_time
 FROM channel_values
 WHERE channel_code = $1 AND ($2 = '' OR what = $2) AND ($3 = '' OR item_id = $3)
   AND (NOT $4::bool OR sent_version < wanted_version) AND (NOT $5::bool OR fault <> '')

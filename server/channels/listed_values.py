@@ -1,8 +1,8 @@
 """What a channel is to know of its listings on each day, worked out of catalogue and stock."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,7 +20,7 @@ from server.stock.ids import day_stock_id, departure_id
 
 class WantedValue(NamedTuple):
     """What a channel is to know of an item on a day; `currency_code` of a price alone, `stock_id`
-    of a quantity that is sold.
+    of a quantity that is sold, `content` of static data.
     """
 
     what: str
@@ -30,6 +30,7 @@ class WantedValue(NamedTuple):
     wanted: int
     currency_code: str | None
     stock_id: int | None
+    content: Mapping[str, Any] | None = None
 
 
 class LeftOfStock(NamedTuple):

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     Uuid,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from server.platform.database import metadata
 
@@ -107,14 +108,17 @@ channel_values = Table(
     # what a channel is to know of an item on a day, and what it was sent: absolute values, of which
     # the last version wins
     Column("channel_code", ForeignKey(channels.c.channel_code), primary_key=True),
-    # PRICES or AVAILABILITY
+    # PRICES, AVAILABILITY or STATIC
     Column("what", Text, primary_key=True),
     Column("item_id", Text, primary_key=True),
+    # the last there is of static data, which are of no day
     Column("day", Date, primary_key=True),
     Column("location", Text, nullable=False),
-    # a price in minor units of `currency_code`, or how many are left
+    # a price in minor units of `currency_code`, or how many are left; 0 of static data
     Column("wanted", BigInteger, nullable=False),
     Column("currency_code", Text),
+    # static data alone: the fields of facts.StaticItem
+    Column("content", JSONB),
     Column("wanted_version", BigInteger, nullable=False),
     Column("wanted_time", DateTime(timezone=True), nullable=False),
     # before all others
@@ -124,11 +128,14 @@ channel_values = Table(
     Column("sent", BigInteger),
     Column("sent_version", BigInteger, nullable=False, server_default="0"),
     Column("sent_time", DateTime(timezone=True)),
+    Column("sent_currency_code", Text),
+    Column("sent_content", JSONB),
     # what was sent before that, which a customer may have booked at
     Column("sent_before", BigInteger),
     # why this version is not sent: a word that is mapped to nothing, or the vendor's refusal
     Column("fault", Text, nullable=False, server_default=""),
-    CheckConstraint("what IN ('PRICES', 'AVAILABILITY')", name="what"),
+    CheckConstraint("what IN ('PRICES', 'AVAILABILITY', 'STATIC')", name="what"),
+    CheckConstraint("(what = 'STATIC') = (content IS NOT NULL)", name="content"),
     CheckConstraint("wanted >= 0", name="wanted"),
     CheckConstraint("sent_version <= wanted_version", name="versions"),
     CheckConstraint("(what = 'PRICES') = (currency_code IS NOT NULL)", name="currency"),

@@ -5,9 +5,9 @@ makes at most one entry an item and day. What was sent is marked with the versio
 newer one goes on waiting.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from server.channels.listed_values import WantedValue
 from server.platform.statements import Command, Statement
@@ -22,6 +22,7 @@ class PendingValue(NamedTuple):
     location: str
     wanted: int
     currency_code: str | None
+    content: Mapping[str, Any] | None
     wanted_version: int
 
 
@@ -57,24 +58,26 @@ class ValueFault(NamedTuple):
 _WANT = Statement(
     """
 INSERT INTO channel_values AS v
-  (channel_code, what, item_id, day, location, wanted, currency_code, stock_id, wanted_version,
-   wanted_time)
-SELECT $1, n.what, n.item_id, n.day, n.location, n.wanted, n.currency_code, n.stock_id, 1,
-  $2::timestamptz
+  (channel_code, what, item_id, day, location, wanted, currency_code, stock_id, content,
+   wanted_version, wanted_time)
+SELECT $1, n.what, n.item_id, n.day, n.location, n.wanted, n.currency_code, n.stock_id, n.content,
+  1, $2::timestamptz
 FROM unnest($3::text[], $4::text[], $5::date[], $6::text[], $7::bigint[], $8::text[],
-  $9::bigint[]) AS n (what, item_id, day, location, wanted, currency_code, stock_id)
+  $9::bigint[], $10::jsonb[])
+  AS n (what, item_id, day, location, wanted, currency_code, stock_id, content)
 ORDER BY n.what, n.item_id, n.day
 ON CONFLICT (channel_code, what, item_id, day) DO UPDATE SET
   location = excluded.location, wanted = excluded.wanted, stock_id = excluded.stock_id,
-  currency_code = excluded.currency_code, fault = '',
+  currency_code = excluded.currency_code, content = excluded.content, fault = '',
   wanted_version = v.wanted_version
-    + CASE WHEN (v.wanted, v.currency_code, v.location) IS DISTINCT FROM
-      (excluded.wanted, excluded.currency_code, excluded.location) OR v.fault <> ''
+    + CASE WHEN (v.wanted, v.currency_code, v.location, v.content) IS DISTINCT FROM
+      (excluded.wanted, excluded.currency_code, excluded.location, excluded.content)
+      OR v.fault <> ''
     THEN 1 ELSE 0 END,
   wanted_time = CASE WHEN v.sent_version = v.wanted_version THEN excluded.wanted_time
     ELSE v.wanted_time END
-WHERE (v.wanted, v.currency_code, v.location, v.stock_id) IS DISTINCT FROM
-  (excluded.wanted, excluded.currency_code, excluded.location, excluded.stock_id)
+WHERE (v.wanted, v.currency_code, v.location, v.stock_id, v.content) IS DISTINCT FROM
+  (excluded.wanted, excluded.currency_code, excluded.location, excluded.stock_id, excluded.content)
   OR v.fault <> ''
 RETURNING v.what
 """,
@@ -136,12 +139,15 @@ WHERE v.what = 'AVAILABILITY' AND v.stock_id IS NOT NULL AND v.day >= $1::date A
 """,
     ListedStock,
 )
+# what an item is comes before its prices and quantities, unless it cannot be sent
 _PENDING = Statement(
     """
-SELECT what, item_id, day, location, wanted, currency_code, wanted_version
-FROM channel_values
+SELECT what, item_id, day, location, wanted, currency_code, content, wanted_version
+FROM channel_values v
 WHERE channel_code = $1 AND what = $2 AND sent_version < wanted_version AND fault = ''
-  AND day >= $3::date
+  AND day >= $3::date AND (what = 'STATIC' OR NOT EXISTS (
+    SELECT FROM channel_values s WHERE s.channel_code = $1 AND s.what = 'STATIC'
+      AND s.item_id = v.item_id AND s.sent_version = 0 AND s.fault = ''))
 ORDER BY urgent DESC, wanted_time LIMIT $4::int
 """,
     PendingValue,
@@ -149,11 +155,12 @@ ORDER BY urgent DESC, wanted_time LIMIT $4::int
 _SENT = Statement("""
 UPDATE channel_values v SET sent = n.sent, sent_version = n.version, sent_time = $2::timestamptz,
   sent_before = CASE WHEN v.sent <> n.sent THEN v.sent ELSE v.sent_before END,
+  sent_currency_code = n.currency_code, sent_content = n.content,
   urgent = urgent AND n.version < wanted_version
-FROM unnest($3::text[], $4::text[], $5::date[], $6::bigint[], $7::bigint[])
-  AS n (what, item_id, day, sent, version)
+FROM unnest($3::text[], $4::text[], $5::date[], $6::bigint[], $7::text[], $8::jsonb[], $9::bigint[])
+  AS n (what, item_id, day, sent, currency_code, content, version)
 WHERE v.channel_code = $1 AND v.what = n.what AND v.item_id = n.item_id AND v.day = n.day
-  AND v.sent_version < n.version
+  AND v.sent_version < n.version AND n.version <= v.wanted_version
 """)
 _REFUSED = Statement("""
 UPDATE channel_values v SET fault = n.fault
@@ -190,7 +197,10 @@ WHERE channel_code = $1 AND fault <> '' ORDER BY what, item_id, day LIMIT $2::in
 _PURGE = Statement(
     """
 DELETE FROM channel_values WHERE (channel_code, what, item_id, day) IN (
-  SELECT channel_code, what, item_id, day FROM channel_values WHERE day < $1::date
+  SELECT channel_code, what, item_id, day FROM channel_values v
+  WHERE day < $1::date OR what = 'STATIC' AND sent_version = wanted_version AND NOT EXISTS (
+    SELECT FROM channel_listings l
+    WHERE l.channel_code = v.channel_code AND l.item_id = v.item_id)
   LIMIT $2::int FOR UPDATE SKIP LOCKED)
 RETURNING what
 """,
@@ -234,7 +244,10 @@ def mark_sent(
     channel_code: str, values: Sequence[PendingValue], *, now: datetime
 ) -> Command[None] | None:
     """These were sent, in the versions that they had then."""
-    rows = [(v.what, v.item_id, v.day, v.wanted, v.wanted_version) for v in values]
+    rows = [
+        (v.what, v.item_id, v.day, v.wanted, v.currency_code, v.content, v.wanted_version)
+        for v in values
+    ]
     return _SENT.of_rows(rows, channel_code, now)
 
 
@@ -252,7 +265,7 @@ def send_again(channel_code: str, *, today: date, now: datetime) -> Command[str]
 
 
 def drift(channel_code: str, *, today: date) -> Command[Drift]:
-    """How far a channel is behind, by prices and quantities."""
+    """How far a channel is behind, by kind of values."""
     return _DRIFT(channel_code, today)
 
 
@@ -262,5 +275,5 @@ def faults(channel_code: str, *, limit: int) -> Command[ValueFault]:
 
 
 def purge(*, before: date, limit: int) -> Command[str]:
-    """Forgets values of days that are over; a row for each."""
+    """Forgets values of days that are over, and of what is listed no more; a row for each."""
     return _PURGE(before, limit)

@@ -1,8 +1,9 @@
-"""Prices and quantities on their way to a channel: worked out, then sent in batches.
+"""Static data, prices and quantities on their way to a channel: worked out, then sent in batches.
 
 A channel that is away or limits us is asked again later, and nothing is lost, as values wait in
 their table; neither is a failure of the task. A batch that is refused is halved until the entry is
-found that is: that one waits for another value, with the refusal as its fault.
+found that is: that one waits for another value, with the refusal as its fault. What an item is
+comes before its prices and quantities.
 """
 
 import time
@@ -29,6 +30,7 @@ from server.channels.listed_values import wanted_values
 from server.channels.listings import listings_of
 from server.channels.outgoing import PendingValue
 from server.channels.registry import VENDORS
+from server.channels.static_values import static_item, static_values
 from server.channels.wire import Codec, Entry
 from server.platform.database import Database
 from server.platform.outbox import Postpone, Task, enqueue
@@ -65,8 +67,8 @@ class Pusher:
                 self.work_out,
                 most_seconds=120.0,
                 about=About(
-                    "Works out the prices and quantities that an outside channel is to know.",
-                    "计算外部渠道应得的价格与可售数量。",
+                    "Works out the static data, prices and quantities that an outside channel is to know.",
+                    "计算外部渠道应得的静态数据、价格与可售数量。",
                 ),
             ),
             PUSH: TaskKind(
@@ -74,8 +76,8 @@ class Pusher:
                 max_at_once=16,
                 most_seconds=120.0,
                 about=About(
-                    "Sends prices and quantities to an outside channel.",
-                    "向外部渠道推送价格与可售数量。",
+                    "Sends static data, prices and quantities to an outside channel.",
+                    "向外部渠道推送静态数据、价格与可售数量。",
                 ),
             ),
         }
@@ -88,14 +90,12 @@ class Pusher:
             now = task.now()
             channel = await channel_records.CHANNELS.get(tx, task.key)
             today = now.astimezone(self._zone).date()
+            listings = await listings_of(tx, task.key)
             values = await wanted_values(
-                tx,
-                catalogue,
-                await listings_of(tx, task.key),
-                partner_id=channel.partner_id,
-                today=today,
-                now=now,
+                tx, catalogue, listings, partner_id=channel.partner_id, today=today, now=now
             )
+            if VENDORS[channel.vendor_code].capabilities & {Capability.STATIC, Capability.FEED}:
+                values += static_values(catalogue, listings)
             await run(tx, outgoing.want(task.key, values, now=now))
             await run(tx, outgoing.end_unlisted(task.key, today=today, now=now))
             await task.done(tx)
@@ -124,8 +124,19 @@ class Pusher:
                 return Postpone(task.now() + timedelta(seconds=wait_seconds(error)))
             if time.monotonic() > until:
                 return Postpone(task.now())
-        await self._db.in_transaction(task.done)
+        await self._finish(channel_code, what, task)
         return None
+
+    async def _finish(self, channel_code: str, what: Capability, task: Task) -> None:
+        """Prices and quantities of what is known by now may go."""
+        waited = set(push_keys(channel_code)) - {task.key} if what is Capability.STATIC else set()
+
+        async def work(tx: AsyncConnection) -> None:
+            now = task.now()
+            await task.done(tx)
+            await run(tx, enqueue(*ask(PUSH, sorted(waited), now), now=now))
+
+        await self._db.in_transaction(work)
 
     async def _send(
         self, channel: OpenedChannel, what: Capability, waiting: list[PendingValue], task: Task
@@ -191,6 +202,8 @@ def _requests(
 
 
 def _entry(codec: Codec, value: PendingValue) -> Entry:
+    if value.content is not None:
+        return codec.static_entry(static_item(value.item_id, value.content))
     place: tuple[str, str, date] = (value.item_id, value.location, value.day)
     if value.currency_code is None:
         return codec.availability_entry(AvailabilityUpdate(*place, value.wanted))

@@ -87,14 +87,27 @@ OUR_WORDS: dict[MappingKind, frozenset[str]] = {
 }
 """Kinds in which our words are a closed list."""
 
-CATEGORIES = (
-    *("Economy", "Compact", "Midsize", "Standard", "Fullsize"),
-    *("Premium", "Luxury", "SUV", "Van"),
-)
-FEATURES = (
-    *("GPS", "Bluetooth", "Sunroof", "Leather Seats"),
-    *("Backup Camera", "USB Charging"),
-)
+CATEGORIES = {
+    "ECONOMY": ("Economy", "经济型"),
+    "COMPACT": ("Compact", "紧凑型"),
+    "MIDSIZE": ("Midsize", "中型"),
+    "STANDARD": ("Standard", "标准型"),
+    "FULLSIZE": ("Fullsize", "大型"),
+    "PREMIUM": ("Premium", "高级型"),
+    "LUXURY": ("Luxury", "豪华型"),
+    "SUV": ("SUV", "SUV"),
+    "VAN": ("Van", "商务车"),
+}
+"""Our codes of seed 003's categories, with their names in English and Chinese."""
+FEATURES = {
+    "gps": "GPS",
+    "bluetooth": "Bluetooth",
+    "sunroof": "Sunroof",
+    "leather_seats": "Leather Seats",
+    "backup_camera": "Backup Camera",
+    "usb_charging": "USB Charging",
+}
+"""Our codes of its features."""
 
 
 def _pairs(kind: MappingKind, words: Mapping[str, str]) -> tuple[WordPair, ...]:
@@ -106,6 +119,12 @@ def _categories(theirs: str) -> tuple[WordPair, ...]:
     return _pairs(MappingKind.CATEGORY, words)
 
 
+def category_names(code: str) -> tuple[str, str]:
+    """A category in English and Chinese; one that seed 003 does not name is its code in words."""
+    words = code.replace("_", " ").capitalize()
+    return CATEGORIES.get(code, (words, words))
+
+
 def _features(theirs: Iterable[str]) -> tuple[WordPair, ...]:
     return _pairs(MappingKind.FEATURE, dict(zip(FEATURES, theirs, strict=True)))
 
@@ -113,7 +132,7 @@ def _features(theirs: Iterable[str]) -> tuple[WordPair, ...]:
 DOCUMENTED: dict[str, tuple[WordPair, ...]] = {
     "ctrip": (
         *_categories("ECO COM MID STD FUL PRE LUX SUV VAN"),
-        *_features(FEATURES),
+        *_features(FEATURES.values()),
         WordPair(MappingKind.FUEL, "GASOLINE", "GASOLINE"),
         WordPair(MappingKind.STATUS, BookingState.NEW, "NEW"),
     ),
@@ -121,7 +140,7 @@ DOCUMENTED: dict[str, tuple[WordPair, ...]] = {
         *_categories(
             "mini economy compact intermediate standard fullsize premium suv van",
         ),
-        *_features(FEATURES),
+        *_features(FEATURES.values()),
         *_pairs(
             MappingKind.CANCELLATION_REASON,
             {

@@ -63,7 +63,7 @@ class Runner:
         return self._with_database(self.settings(), with_key, reads=reads)
 
     def call(self, code: str) -> None:
-        """Calls a channel. Raises ChannelCallError, NOT_FOUND."""
+        """Calls a channel. Raises as `ChannelClients.test` does."""
         from server.channels.connecting import ChannelClients
         from server.channels.tokens import ChannelTokens
         from server.cli import development
@@ -76,7 +76,7 @@ class Runner:
                 limiter = RateLimiter(found.redis_url)
                 clients = ChannelClients(db, key, ChannelTokens(found.redis_url, key), limiter)
                 try:
-                    await (await clients.get(code)).client.test()
+                    await clients.test(code)
                 finally:
                     await clients.close()
                     await limiter.close()
@@ -272,6 +272,7 @@ def _add_views(made: typer.Typer, runner: Runner) -> None:
         """Show how far a channel is behind; exit code 1 if values cannot be sent as they are."""
         from server.channels import outgoing
         from server.channels.channel_records import CHANNELS
+        from server.channels.static_values import NO_DAY
         from server.platform.statements import run
 
         async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
@@ -289,7 +290,8 @@ def _add_views(made: typer.Typer, runner: Runner) -> None:
                 f" faulty; last sent {sent}"
             )
         for fault in faults:
-            typer.echo(f"{fault.what} {fault.item_id} {fault.day}: {fault.fault}", err=True)
+            day = "" if fault.day == NO_DAY else f" {fault.day}"
+            typer.echo(f"{fault.what} {fault.item_id}{day}: {fault.fault}", err=True)
         raise typer.Exit(1 if faults else 0)
 
 
@@ -352,10 +354,13 @@ def _add_test(made: typer.Typer, runner: Runner) -> None:
     @made.command()
     def test(code: Code) -> None:
         """Call a channel with the credentials that it has here."""
-        from server.channels.facts import ChannelCallError, UnmappedError
+        from server.channels.facts import ChannelCallError, UnmappedError, UntestableError
 
         try:
             runner.call(code)
+        except UntestableError as error:
+            typer.echo(f"{code} was not called: {error}")
+            return
         except (ChannelCallError, UnmappedError) as error:
             typer.echo(f"{code}: {error}", err=True)
             raise typer.Exit(1) from None

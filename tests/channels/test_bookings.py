@@ -1,20 +1,23 @@
 """Bookings of the simulated vendors become orders that are paid on account, and end with them."""
 
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from server.catalog.car_categories import update_category
 from server.channels.due import ALL, BOOK, NEW, PUSH
 from server.channels.facts import MappingKind
+from server.channels.listings import ChannelListing, add_listing
 from server.channels.words import WordPair
 from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
 from tests.support import rentals, timetable
 from tests.support.booking_process import BookingProcess, booking_process
 from tests.support.channel_process import PACKAGE_STOCK, price, quantity
 from tests.support.channel_vendors import SimulatedChannels
-from tests.support.channels import CONNECTED
+from tests.support.channels import CONNECTED, LOCATION
 from tests.support.invariants import assert_invariants
 
 all_vendors = pytest.mark.parametrize("vendor", CONNECTED)
@@ -420,6 +423,47 @@ async def test_a_rental_is_pushed_by_day_and_booked_with_its_extras(
         "CANCELLED",
         "PAID",
     ]
+
+
+@all_vendors
+async def test_what_a_car_is_comes_before_its_prices_and_when_it_changes(
+    process: BookingProcess, vendor: str
+) -> None:
+    """Seen red without the condition of outgoing._PENDING: prices were there first."""
+    await process.rent_out(vendor)
+    (car,) = process.known(vendor, "static").values()
+    assert "Toyota" in json.dumps(car)
+    if vendor != "ctrip":  # whose wire has no description
+        told = json.dumps(car)
+        for text in ("(2025) - Economy.", "1 Road", "Child_seats HKD 50.00 a day", "50% until"):
+            assert text in told
+    suv = ChannelListing(
+        *(vendor, "D", LOCATION, "HKD", rentals.SUV), rental_location_id=rentals.AIRPORT
+    )
+    await process.change(add_listing, suv)
+    await process.work_out(vendor)
+    await process.run(PUSH, f"{vendor}:AVAILABILITY")
+    assert {item for item, _ in process.known(vendor, "availability")} == {"P", "T", "C"}
+    await process.sql("DELETE FROM outbox_tasks")
+    await process.run(PUSH, f"{vendor}:STATIC")
+    assert await process.asked(PUSH) == [f"{vendor}:AVAILABILITY", f"{vendor}:PRICES"]
+    await process.push(vendor)
+    assert {item for item, _ in process.known(vendor, "availability")} == {"P", "T", "C", "D"}
+    before = process.vendors.count(vendor, "static")
+    changed = {"feature_codes": ["bluetooth", "massage_seats"]}
+    await process.change(update_category, rentals.SUV, changed)
+    process.see_catalogue()
+    await process.work_out(vendor)
+    await process.push(vendor)
+    found = (await process.drift(vendor))["STATIC"]
+    assert (found.known, found.waiting, found.faulty) == (2, 0, 1)
+    assert process.vendors.count(vendor, "static") == before
+    await process.map(vendor, WordPair(MappingKind.FEATURE, "massage_seats", "GPS"))
+    await process.work_out(vendor)
+    await process.push(vendor)
+    assert "GPS" in json.dumps(process.known(vendor, "static")["D", ""])
+    assert (await process.drift(vendor))["STATIC"].faulty == 0
+    assert not process.vendors.faults(vendor)
 
 
 def day_type(day: date) -> str:

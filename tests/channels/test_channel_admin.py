@@ -190,6 +190,26 @@ async def test_a_channel_that_fetches_is_not_called(client: AdminClient) -> None
     assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("channel_code",))
 
 
+async def test_a_channel_that_calls_us_is_not_tested(client: AdminClient) -> None:
+    """Nothing is wrong, and nothing is proven."""
+    keys = {"account_id": "a", "sign_key_secret": "s"}
+    keys |= dict.fromkeys(("aes_key_secret", "aes_iv_secret"), "k" * 16)
+    await client.do(
+        "ConnectChannel",
+        channel_code="TTD",
+        vendor_code="ctrip_ttd",
+        base_url=channel_calls.NOWHERE,
+        currency_code="CNY",
+        credentials=[
+            channel_pb2.ChannelCredential(credential_code=name, secret=each)
+            for name, each in keys.items()
+        ],
+    )
+    said = await client.do("TestChannel", channel_code="TTD")
+    assert said.outcome == channel_pb2.CHANNEL_CALL_OUTCOME_UNTESTABLE
+    assert "never called" in said.error
+
+
 async def test_bookings_are_seen_retried_and_cancelled(client: AdminClient) -> None:
     booking = channel_calls.BOOKING
     (seen,) = (await client.do("ListChannelBookings", channel_code="EXP")).bookings

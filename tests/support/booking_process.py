@@ -107,8 +107,7 @@ class BookingProcess(PushingProcess):
             await rentals.seed_rentals(tx, **by)
 
         await self.change(seed)
-        self.catalogues = self.pusher._catalogues = Catalogues(ChangeFeed(self.db), self.db)
-        self.holder._catalogues = self.catalogues
+        self.see_catalogue()
         await self.sell_at(vendor)
         listing = ChannelListing(
             *(vendor, "C", LOCATION, "HKD", rentals.ECONOMY),
@@ -118,6 +117,11 @@ class BookingProcess(PushingProcess):
         await self.change(add_listing, listing)
         await self.work_out(vendor)
         await self.push(vendor)
+
+    def see_catalogue(self) -> None:
+        """The catalogue is read anew."""
+        self.catalogues = self.pusher._catalogues = Catalogues(ChangeFeed(self.db), self.db)
+        self.holder._catalogues = self.catalogues
 
     async def fetch(self, vendor: str, which: str = NEW) -> Postpone | None:
         return await self.run(FETCH, fetch_key(vendor, which))

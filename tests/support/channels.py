@@ -21,14 +21,14 @@ CAR = StaticItem(
     make="Toyota",
     model="Corolla",
     year=2024,
-    category="Compact",
+    category="COMPACT",
     seats=5,
     doors=4,
     automatic=True,
     air_conditioning=True,
     fuel="GASOLINE",
     image_urls=("https://example.com/c.jpg",),
-    features=("GPS", "Backup Camera"),
+    features=("gps", "backup_camera"),
 )
 PRICE = PriceUpdate("501", LOCATION, DAY, Money(12_310, "CNY"), 1_250, 825)
 

@@ -2,9 +2,11 @@
 requests say of them as plain values.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
+import orjson
 from deeptravel.admin.v1 import channel_booking_pb2, channel_listing_pb2, channel_pb2
 
 from server.api.admin.product_messages import CUSTOMER_TYPE, CUSTOMER_TYPE_NAME
@@ -19,6 +21,7 @@ from server.channels.listings import ChannelListing
 from server.channels.outgoing import Drift
 from server.channels.plan_rules import MILLION
 from server.channels.registry import VENDORS
+from server.channels.static_values import NO_DAY
 from server.orders.orders import order_code
 from server.platform.errors import invalid
 
@@ -89,7 +92,7 @@ def value(kept: KeptValue) -> channel_pb2.ChannelValue:
     return channel_pb2.ChannelValue(
         what=VALUE_KIND[kept.what],
         item_id=kept.item_id,
-        day=kept.day.isoformat(),
+        day="" if kept.day == NO_DAY else kept.day.isoformat(),
         location=kept.location,
         wanted=kept.wanted,
         currency_code=kept.currency_code or "",
@@ -98,7 +101,13 @@ def value(kept: KeptValue) -> channel_pb2.ChannelValue:
         fault=kept.fault,
         wanted_time=timestamp(kept.wanted_time),
         sent_time=timestamp(kept.sent_time),
+        content=_json(kept.content),
+        sent_content=_json(kept.sent_content),
     )
+
+
+def _json(content: Mapping[str, Any] | None) -> str:
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode() if content else ""
 
 
 def call(logged: LoggedCall) -> channel_pb2.ChannelCall:

@@ -18,7 +18,12 @@ from server.channels import asking, bookings, call_log, channel_records, kept_va
 from server.channels.booking_ends import request_cancellation
 from server.channels.channel_records import CHANNELS
 from server.channels.connecting import ChannelClients
-from server.channels.facts import CancellationReason, ChannelCallError, UnmappedError
+from server.channels.facts import (
+    CancellationReason,
+    ChannelCallError,
+    UnmappedError,
+    UntestableError,
+)
 from server.identity.callers import Admin
 from server.platform import clock
 from server.platform.statements import run
@@ -92,14 +97,16 @@ class ChannelMethods(AdminMethods):
         request: channel_pb2.TestChannelRequest,
         context: Context[channel_pb2.TestChannelRequest, channel_pb2.TestChannelResponse],
     ) -> channel_pb2.TestChannelResponse:
-        opened = await self._channels.get(request.channel_code)
         try:
-            await opened.client.test()
+            await self._channels.test(request.channel_code)
         except ChannelCallError as error:
             outcome = messages.OUTCOME[error.kind]
             return channel_pb2.TestChannelResponse(outcome=outcome, error=str(error))
         except UnmappedError as error:
             outcome = channel_pb2.CHANNEL_CALL_OUTCOME_UNMAPPED
+            return channel_pb2.TestChannelResponse(outcome=outcome, error=str(error))
+        except UntestableError as error:
+            outcome = channel_pb2.CHANNEL_CALL_OUTCOME_UNTESTABLE
             return channel_pb2.TestChannelResponse(outcome=outcome, error=str(error))
         return channel_pb2.TestChannelResponse(outcome=channel_pb2.CHANNEL_CALL_OUTCOME_OK)
 

@@ -73,6 +73,8 @@ class _ChannelCallOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ch
     """An answer that is not what the vendor documents."""
     CHANNEL_CALL_OUTCOME_UNMAPPED: _ChannelCallOutcome.ValueType  # 8
     """Not sent: a word of it is mapped to nothing."""
+    CHANNEL_CALL_OUTCOME_UNTESTABLE: _ChannelCallOutcome.ValueType  # 9
+    """Not called: the vendor has no call that proves us and changes nothing."""
 
 class ChannelCallOutcome(_ChannelCallOutcome, metaclass=_ChannelCallOutcomeEnumTypeWrapper):
     """What became of a call to a vendor."""
@@ -95,6 +97,8 @@ CHANNEL_CALL_OUTCOME_UNREADABLE: ChannelCallOutcome.ValueType  # 7
 """An answer that is not what the vendor documents."""
 CHANNEL_CALL_OUTCOME_UNMAPPED: ChannelCallOutcome.ValueType  # 8
 """Not sent: a word of it is mapped to nothing."""
+CHANNEL_CALL_OUTCOME_UNTESTABLE: ChannelCallOutcome.ValueType  # 9
+"""Not called: the vendor has no call that proves us and changes nothing."""
 Global___ChannelCallOutcome: _TypeAlias = ChannelCallOutcome  # noqa: Y015
 
 class _ChannelValueKind:
@@ -109,6 +113,8 @@ class _ChannelValueKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Chan
     """A price."""
     CHANNEL_VALUE_KIND_AVAILABILITY: _ChannelValueKind.ValueType  # 2
     """A quantity."""
+    CHANNEL_VALUE_KIND_STATIC: _ChannelValueKind.ValueType  # 3
+    """What an item is, on whatever day."""
 
 class ChannelValueKind(_ChannelValueKind, metaclass=_ChannelValueKindEnumTypeWrapper):
     """What is pushed to a channel."""
@@ -119,6 +125,8 @@ CHANNEL_VALUE_KIND_PRICES: ChannelValueKind.ValueType  # 1
 """A price."""
 CHANNEL_VALUE_KIND_AVAILABILITY: ChannelValueKind.ValueType  # 2
 """A quantity."""
+CHANNEL_VALUE_KIND_STATIC: ChannelValueKind.ValueType  # 3
+"""What an item is, on whatever day."""
 Global___ChannelValueKind: _TypeAlias = ChannelValueKind  # noqa: Y015
 
 @_typing.final
@@ -681,7 +689,9 @@ class TestChannelResponse(_message.Message):
     outcome: Global___ChannelCallOutcome.ValueType
     """OK, or how the call failed."""
     error: _builtins.str
-    """How it failed, in words; empty if it did not."""
+    """How it failed, in words; empty if it did not. Of UNTESTABLE, what is known instead: how the
+    channel’s last call went.
+    """
     def __init__(
         self,
         *,
@@ -895,16 +905,18 @@ class ChannelValue(_message.Message):
     FAULT_FIELD_NUMBER: _builtins.int
     WANTED_TIME_FIELD_NUMBER: _builtins.int
     SENT_TIME_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    SENT_CONTENT_FIELD_NUMBER: _builtins.int
     what: Global___ChannelValueKind.ValueType
-    """A price or a quantity."""
+    """A price, a quantity or static data."""
     item_id: _builtins.str
     """The vendor's id of the item."""
     day: _builtins.str
-    """The day, YYYY-MM-DD."""
+    """The day, YYYY-MM-DD; empty of static data."""
     location: _builtins.str
     """Our word for the place."""
     wanted: _builtins.int
-    """What it is to know: a price in minor units, or how many are left."""
+    """What it is to know: a price in minor units, or how many are left; 0 of static data."""
     currency_code: _builtins.str
     """Of a price."""
     sent: _builtins.int
@@ -913,6 +925,12 @@ class ChannelValue(_message.Message):
     """Whether what is wanted was not sent yet."""
     fault: _builtins.str
     """Why it is not sent: a word that is mapped to nothing, or the vendor’s refusal."""
+    content: _builtins.str
+    """Static data that it is to know: a JSON object with names, texts, make, model, year, category,
+    seats, doors, automatic, air_conditioning, fuel, image_urls and features, in our words.
+    """
+    sent_content: _builtins.str
+    """Static data that it was sent last; empty if none were."""
     @_builtins.property
     def wanted_time(self) -> _timestamp_pb2.Timestamp:
         """Since when it waits, or when it last changed."""
@@ -935,10 +953,12 @@ class ChannelValue(_message.Message):
         fault: _builtins.str = ...,
         wanted_time: _timestamp_pb2.Timestamp | None = ...,
         sent_time: _timestamp_pb2.Timestamp | None = ...,
+        content: _builtins.str = ...,
+        sent_content: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_sent", b"_sent", "sent", b"sent", "sent_time", b"sent_time", "wanted_time", b"wanted_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sent", b"_sent", "currency_code", b"currency_code", "day", b"day", "fault", b"fault", "item_id", b"item_id", "location", b"location", "sent", b"sent", "sent_time", b"sent_time", "waiting", b"waiting", "wanted", b"wanted", "wanted_time", b"wanted_time", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sent", b"_sent", "content", b"content", "currency_code", b"currency_code", "day", b"day", "fault", b"fault", "item_id", b"item_id", "location", b"location", "sent", b"sent", "sent_content", b"sent_content", "sent_time", b"sent_time", "waiting", b"waiting", "wanted", b"wanted", "wanted_time", b"wanted_time", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__sent: _TypeAlias = _typing.Literal["sent"]  # noqa: Y015
     _WhichOneofArgType__sent: _TypeAlias = _typing.Literal["_sent", b"_sent"]  # noqa: Y015
@@ -962,7 +982,7 @@ class ListChannelValuesRequest(_message.Message):
     channel_code: _builtins.str
     """The channel, 1 to 32 letters, digits, `-` and `_`."""
     what: Global___ChannelValueKind.ValueType
-    """Only prices, or only quantities."""
+    """Only of this kind."""
     item_id: _builtins.str
     """Only of this item."""
     waiting: _builtins.bool
