@@ -20,7 +20,9 @@ def upgrade() -> None:
     for name in ("content", "sent_content"):
         op.add_column("channel_values", sa.Column(name, postgresql.JSONB()))
     op.add_column("channel_values", sa.Column("sent_currency_code", sa.Text()))
-    op.execute("UPDATE channel_values SET sent_currency_code = currency_code WHERE sent IS NOT NULL")
+    op.execute(
+        "UPDATE channel_values SET sent_currency_code = currency_code WHERE sent IS NOT NULL"
+    )
     op.drop_constraint(op.f(WHAT), "channel_values")
     op.create_check_constraint(
         op.f(WHAT), "channel_values", "what IN ('PRICES', 'AVAILABILITY', 'STATIC')"

@@ -91,9 +91,7 @@ def _texts(
     return {"en": " ".join(texts_en), "zh": "".join(texts_zh)}
 
 
-def _extras(
-    listing: ChannelListing, extras: Iterable[ListedExtra]
-) -> Iterator[tuple[str, str]]:
+def _extras(listing: ChannelListing, extras: Iterable[ListedExtra]) -> Iterator[tuple[str, str]]:
     """Each with what it costs by the listing's price plan."""
     for each in extras:
         minor = planned(listing, each.currency_code, each.amount_minor)
@@ -101,4 +99,7 @@ def _extras(
             money_text(minor, listing.currency_code),
             BASIS[each.charge_basis],
         )
-        yield f"{each.display_name_en} {cost} {basis_en}", f"{each.display_name_zh} {cost}{basis_zh}"
+        yield (
+            f"{each.display_name_en} {cost} {basis_en}",
+            f"{each.display_name_zh} {cost}{basis_zh}",
+        )
