@@ -31,12 +31,16 @@ def upgrade() -> None:
         op.f(CONTENT), "channel_values", "(what = 'STATIC') = (content IS NOT NULL)"
     )
     # nothing was ever sent by the words of the seed
-    for kind, code in (("CATEGORY", "upper(word)"), ("FEATURE", "lower(replace(word, ' ', '_'))")):
-        op.execute(
-            f"UPDATE channel_words w SET word = {code} WHERE kind = '{kind}' AND word <> {code}"
-            " AND NOT EXISTS (SELECT FROM channel_words o WHERE o.channel_code = w.channel_code"
-            f" AND o.kind = w.kind AND o.word = {code.replace('word', 'w.word')})"
-        )
+    op.execute("""
+        UPDATE channel_words w SET word = upper(word)
+        WHERE kind = 'CATEGORY' AND word <> upper(word) AND NOT EXISTS (
+          SELECT FROM channel_words o WHERE o.channel_code = w.channel_code AND o.kind = w.kind
+            AND o.word = upper(w.word))""")
+    op.execute("""
+        UPDATE channel_words w SET word = lower(replace(word, ' ', '_'))
+        WHERE kind = 'FEATURE' AND word <> lower(replace(word, ' ', '_')) AND NOT EXISTS (
+          SELECT FROM channel_words o WHERE o.channel_code = w.channel_code AND o.kind = w.kind
+            AND o.word = lower(replace(w.word, ' ', '_')))""")
 
 
 def downgrade() -> None:

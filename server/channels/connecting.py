@@ -101,7 +101,8 @@ class ChannelClients:
         said = "it was never called: list an item, and look at its calls then"
         if calls:
             last = calls[0]
-            said = f"its last call, {last.endpoint} at {last.create_time:%F %T} UTC, was {last.outcome}"
+            when = f"{last.create_time:%Y-%m-%d %H:%M:%S} UTC"
+            said = f"its last call, {last.endpoint} at {when}, was {last.outcome}"
         name = opened.vendor.display_name_en
         raise UntestableError(f"{name} has no call that proves us and changes nothing; {said}")
 

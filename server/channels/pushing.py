@@ -67,7 +67,8 @@ class Pusher:
                 self.work_out,
                 most_seconds=120.0,
                 about=About(
-                    "Works out the static data, prices and quantities that an outside channel is to know.",
+                    "Works out the static data, prices and quantities that an outside channel is to"
+                    " know.",
                     "计算外部渠道应得的静态数据、价格与可售数量。",
                 ),
             ),

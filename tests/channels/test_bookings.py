@@ -434,9 +434,9 @@ async def test_what_a_car_is_comes_before_its_prices_and_when_it_changes(
     (car,) = process.known(vendor, "static").values()
     assert "Toyota" in json.dumps(car)
     if vendor != "ctrip":  # whose wire has no description
-        told = json.dumps(car)
+        described = json.dumps(car)
         for text in ("(2025) - Economy.", "1 Road", "Child_seats HKD 50.00 a day", "50% until"):
-            assert text in told
+            assert text in described
     suv = ChannelListing(
         *(vendor, "D", LOCATION, "HKD", rentals.SUV), rental_location_id=rentals.AIRPORT
     )
