@@ -37,7 +37,7 @@ from server.notifications.following import Follower
 from server.notifications.preferences import ContactSeals
 from server.notifications.templates import Templates
 from server.orders import tasks as order_tasks
-from server.orders.hold import Holder
+from server.orders.hold import OrderHolds
 from server.orders.hold_expiry import Expiry
 from server.orders.own_reads import OwnReads
 from server.orders.passengers import PassengerSeals
@@ -97,7 +97,7 @@ class Orders(NamedTuple):
 
     catalogues: Catalogues
     reader: OrderReader
-    holder: Holder
+    order_holds: OrderHolds
     watcher: Watcher
     stops: StopOfSales
 
@@ -165,7 +165,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         ),
         redemption=RedemptionDomain(identity, redeemer, QrLooks(readers, redeemer), settings.zone),
         ticketing=TicketingDomain(
-            holder=orders.holder,
+            order_holds=orders.order_holds,
             reader=orders.reader,
             own_reads=OwnReads(readers, orders.reader),
             watcher=orders.watcher,
@@ -176,7 +176,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
             refund_handler=RefundHandler(quotes, quote_seconds=settings.quote_seconds),
             change_handler=ChangeHandler(
                 db,
-                orders.holder,
+                orders.order_holds,
                 seals,
                 quotes,
                 payments.settlement,
@@ -254,11 +254,11 @@ def start_channels(
     start_part(stack, "channel thresholds", watch)
     pusher = Pusher(db, domain.catalogues, clients, platform.settings.zone)
     seals = BookingSeals(secret_key)
-    made = BookingOrders(db, seals, sold.holder, domain.settlement, sold.change_handler)
+    made = BookingOrders(db, seals, sold.order_holds, domain.settlement, sold.change_handler)
     handler = BookingHandler(db, clients, made, sold.refund_handler)
     fetcher = BookingFetcher(db, clients, seals)
     ttd_seals = TtdSeals(secret_key)
-    sales = TtdSales(db, ttd_seals, sold.holder, domain.settlement, domain.issuer)
+    sales = TtdSales(db, ttd_seals, sold.order_holds, domain.settlement, domain.issuer)
     cancels = TtdCancels(db, ttd_seals, sold.refund_handler)
     notices = TtdNotices(db, clients, ttd_seals, sales, cancels)
     kinds = pusher.kinds() | channel_tasks.kinds(fetcher, handler) | notices.kinds()
@@ -307,7 +307,7 @@ def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:
     start_part(stack, "sandbox clocks", SandboxClocks(db, terms, platform.loops))
     reader = OrderReader(PassengerSeals(platform.secret_key))
     catalogues, stops = Catalogues(platform.feed, db), StopOfSales()
-    holder = Holder(
+    order_holds = OrderHolds(
         db,
         catalogues,
         reader,
@@ -317,7 +317,7 @@ def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:
         workers=settings.order_workers,
         on_used_up=stops.commands,
     )
-    return Orders(catalogues, reader, holder, Watcher(db, platform.loops), stops)
+    return Orders(catalogues, reader, order_holds, Watcher(db, platform.loops), stops)
 
 
 def _payments(

@@ -46,7 +46,7 @@ HOLD_PRIVATE_WORDS = ("tools/rules.py", "tests/tools/test_house_rules.py")
 TEXTS = ("README.md", "docs/**/*.md", "protos/**/*.proto", "findings/*.sh", "tests/e2e/*.json")
 """What people write and read that is not Python."""
 PRIVATE = re.compile(
-    r"(?<![A-Za-z])(told|lanes?|worked off|linger(?:s|ing)?|patience|patient|cashiers?|desks?"
+    r"(?<![A-Za-z])(told|lanes?|aside|worked off|linger(?:s|ing)?|patience|patient|cashiers?|desks?"
     r"|furnish(?:es|ed)?|theatre|leaves the house|news of yesterday)(?![A-Za-z])",
     re.IGNORECASE,
 )

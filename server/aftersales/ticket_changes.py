@@ -41,7 +41,7 @@ from server.orders import (
     travel_tickets,
 )
 from server.orders.content import ChangeTerms, Content, OrderItem, Place
-from server.orders.hold import Holder
+from server.orders.hold import OrderHolds
 from server.orders.new_orders import MadeOrder
 from server.orders.order_numbers import OrderNumbers
 from server.orders.orders import Order
@@ -102,7 +102,7 @@ class ChangeHandler:
     def __init__(
         self,
         db: Database,
-        holder: Holder,
+        order_holds: OrderHolds,
         seals: PassengerSeals,
         signer: Quotes,
         settlement: Settlement,
@@ -110,7 +110,7 @@ class ChangeHandler:
         zone: ZoneInfo,
         quote_seconds: int,
     ) -> None:
-        self._holder = holder
+        self._order_holds = order_holds
         self.seals = seals
         self._quotes = signer
         self._settlement = settlement
@@ -119,7 +119,7 @@ class ChangeHandler:
 
     async def prices(self) -> Prices:
         """The prices of now. Raises DATABASE_UNAVAILABLE."""
-        return await self._holder.prices()
+        return await self._order_holds.prices()
 
     async def quote(
         self,
@@ -261,7 +261,7 @@ class ChangeHandler:
             max_per_traveller=offer.max_per_traveller,
             now=now,
         )
-        await holds.travel(tx, [wanted], now=now)
+        await holds.add_journeys(tx, [wanted], now=now)
         seat = seats[0] if seats else None
         place = Place(
             passenger=0,
@@ -289,7 +289,7 @@ class ChangeHandler:
             currency_code=offer.currency_code,
             credit_minor=min(cost.old_minor, amount_minor),
             create_time=now,
-            hold_expire_time=now + timedelta(seconds=self._holder.hold_seconds([offer])),
+            hold_expire_time=now + timedelta(seconds=self._order_holds.hold_seconds([offer])),
             changes_ticket_id=old.ticket_id,
             changes_order_id=old.order_id,
             first_order_id=old.order.first_order_id or old.order_id,

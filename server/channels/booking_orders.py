@@ -1,6 +1,6 @@
 """The order behind a booking of a channel: made, paid on account, changed.
 
-Each function is one transaction, or one call of the holder and then one. There is one order for
+Each function is one transaction, or one call of OrderHolds and then one. There is one order for
 each (channel, booking, attempt), as it is made under a request_id of these.
 """
 
@@ -28,7 +28,7 @@ from server.channels.listings import listings_of
 from server.identity import travellers
 from server.identity.callers import Traveller
 from server.orders import ordered_departures, orders, travel_tickets
-from server.orders.hold import Holder
+from server.orders.hold import OrderHolds
 from server.orders.orders import Order
 from server.orders.prices import Prices, Wish
 from server.payments.settlement import Settlement
@@ -69,13 +69,13 @@ class BookingOrders:
         self,
         db: Database,
         seals: BookingSeals,
-        holder: Holder,
+        order_holds: OrderHolds,
         settlement: Settlement,
         change_handler: ChangeHandler,
     ) -> None:
         self._db = db
         self._seals = seals
-        self._holder = holder
+        self._order_holds = order_holds
         self._settlement = settlement
         self._changes = change_handler
 
@@ -83,7 +83,7 @@ class BookingOrders:
         """Checks the price, and makes the order that holds what is booked. Raises
         BookingFaultError, NotSoldError, BookingMovedError.
         """
-        prices, content = await self._holder.prices(), self._seals.open(booking)
+        prices, content = await self._order_holds.prices(), self._seals.open(booking)
         async with self._db.transaction() as tx:
             found = await self._found(tx, prices, booking, content)
             total_minor = await _checked_total(
@@ -98,7 +98,7 @@ class BookingOrders:
                 raise _not_sold(error) from None
         request_id = f"{booking.name}:{booking.attempt}"
         try:
-            held = await self._holder.submit(
+            held = await self._order_holds.submit(
                 traveller,
                 new_order(found, content, total_minor),
                 request_id=request_id,
@@ -144,7 +144,7 @@ class BookingOrders:
         """Changes the order as the customer has changed the booking; what that costs goes by the
         rules of a ticket change. Raises BookingFaultError, BookingMovedError.
         """
-        prices, content = await self._holder.prices(), self._seals.open(booking)
+        prices, content = await self._order_holds.prices(), self._seals.open(booking)
 
         async def work(tx: AsyncConnection) -> StoredBooking:
             found = await self._found(tx, prices, booking, content)

@@ -21,7 +21,7 @@ from server.channels.ttd_wire import ResultCode, TtdRefusal
 from server.identity import travellers
 from server.identity.callers import Traveller
 from server.orders import ordered_departures, orders, qr_codes
-from server.orders.hold import Holder
+from server.orders.hold import OrderHolds
 from server.orders.orders import Order
 from server.orders.prices import NewOrder
 from server.payments import payments
@@ -42,19 +42,24 @@ class TtdSales:
     """What Ctrip has sold."""
 
     def __init__(
-        self, db: Database, seals: TtdSeals, holder: Holder, settlement: Settlement, issuer: Issuer
+        self,
+        db: Database,
+        seals: TtdSeals,
+        order_holds: OrderHolds,
+        settlement: Settlement,
+        issuer: Issuer,
     ) -> None:
         self._db = db
         self._seals = seals
         self._offers = TtdOffers(db)
-        self._holder = holder
+        self._order_holds = order_holds
         self._settlement = settlement
         self._issuer = issuer
 
     async def verify(self, channel_code: str, content: dict[str, Any]) -> dict[str, Any]:
         """Whether an order could be sold now, and what is left. Raises TtdRefusal."""
         order = ttd_messages.order_of(content, is_verified=True)
-        prices = await self._holder.prices()
+        prices = await self._order_holds.prices()
         wanted = await self._offers.wanted(prices, channel_code, order, now=clock.now())
         left = await self._left(wanted)
         for item, quantity in zip(order.items, left, strict=True):
@@ -124,7 +129,7 @@ class TtdSales:
     async def _left(self, wanted: WantedOrder) -> list[int]:
         types = [each.customer_type for each in wanted.passengers]
         try:
-            quote = await self._holder.quote(wanted.wishes, types, ())
+            quote = await self._order_holds.quote(wanted.wishes, types, ())
         except DomainError as error:
             raise refusal(error) from None
         return [
@@ -163,7 +168,7 @@ class TtdSales:
 
     async def _held(self, row: TtdRow, order: TtdOrder) -> TtdRow:
         """Holds what is ordered, once for each attempt. Raises TtdRefusal."""
-        now, prices = clock.now(), await self._holder.prices()
+        now, prices = clock.now(), await self._order_holds.prices()
         wanted = await self._offers.wanted(prices, row.channel_code, order, now=now)
         async with self._db.transaction() as tx:
             customer = self._seals.customer(order)
@@ -178,7 +183,7 @@ class TtdSales:
         )
         request_id = f"{row.name}:{row.attempt}"
         try:
-            held = await self._holder.submit(
+            held = await self._order_holds.submit(
                 traveller,
                 new,
                 request_id=request_id,

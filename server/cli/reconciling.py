@@ -3,8 +3,8 @@
 from datetime import UTC, date, datetime, timedelta
 
 from server.payments import reconciliation
+from server.payments.daily_reconciliation import Reconciler
 from server.payments.reconciliation import Difference, Reconciliation
-from server.payments.reconciling import Reconciler
 from server.platform.config import ConfigError, Settings
 from server.platform.database import Database
 from server.platform.errors import StartError

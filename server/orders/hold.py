@@ -122,7 +122,7 @@ def write_nothing(_used_up: Collection[int], _now: datetime) -> tuple[()]:
     return ()
 
 
-class Holder:
+class OrderHolds:
     """Makes orders, in `workers` shared transactions at once of at most `batch` orders each."""
 
     def __init__(

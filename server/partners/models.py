@@ -1,4 +1,4 @@
-"""Reservations: stock that partners set aside without payment, until they make tickets of it and
+"""Reservations: stock that is held for partners without payment, until they make tickets of it and
 sell these (DOMAIN, OTA partners).
 """
 

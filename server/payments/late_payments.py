@@ -87,7 +87,7 @@ async def _take_again(
     for use, (_, limit) in zip(order.uses, order.content.promotion_limits, strict=True):
         if await quotas.count(tx, use, limit=limit) is not None:
             raise GoneError("the promotion is used as often as one traveller may")
-    await holds.travel(tx, takes, now=now)
+    await holds.add_journeys(tx, takes, now=now)
     return seats
 
 

@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.orders import hold_expiry, orders
 from server.payments import payments as payment_records
 from server.payments import refund_outcomes, refund_rules, refunds
+from server.payments.daily_reconciliation import RECONCILE, Reconciler, ask_for_missed
 from server.payments.notices import MOST_AT_ONCE, NOTICE, NoticeTasks
 from server.payments.payment_requests import QUERY_PAYMENT, PaymentHandler
 from server.payments.payments import CLOSE_PAYMENT
-from server.payments.reconciling import RECONCILE, Reconciler, ask_for_missed
 from server.payments.refund_models import refund_parts
 from server.payments.refund_news import RefundNews
 from server.payments.refund_outcomes import News

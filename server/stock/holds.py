@@ -209,8 +209,8 @@ async def take(
     came too late. What CreateOrder does for many, of one.
 
     The wanted seats if they are free, else others; with no wanted seats any; empty where there is
-    no seat map. Several takes of one transaction come in the order of their stock ids, and `travel`
-    for all of them after the last. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER, OFFER_NOT_AVAILABLE
+    no seat map. Several takes of one transaction come in the order of their stock ids, and
+    `add_journeys` for all of them after the last. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER, OFFER_NOT_AVAILABLE
     where the departure is cancelled. The cap of a promotion is taken too, with SOLD_OUT where it is
     used up. Of a place that is its counterpart's nothing is taken, and its seat stays.
     """
@@ -243,8 +243,8 @@ async def take(
     return () if is_cap else tuple([seat for seat in seats if seat is not None])
 
 
-async def travel(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -> None:
-    """Has the documents of what was taken travel. Raises DUPLICATE_PASSENGER,
+async def add_journeys(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -> None:
+    """The documents of what was taken travel from now on. Raises DUPLICATE_PASSENGER,
     OVERLAPPING_JOURNEY.
     """
     takes = [take for take in takes if take.legs]
@@ -257,7 +257,7 @@ async def travel(tx: AsyncConnection, takes: Iterable[Take], *, now: datetime) -
     for take in takes:
         item = _travelling(take, leaves)
         taking.check_journeys(item, known, {})
-        taking.travel(take.order_id, item, facts, now)
+        taking.add_journeys(take.order_id, item, facts, now)
     await run_all(tx, [*taking.write(facts, now=now)])
 
 

@@ -270,7 +270,7 @@ def take(
                 if seat is not None:
                     stock.taken |= 1 << seat
                     facts.seats.append(TakenSeat(item.stock_id, seat, order_id))
-        travel(order_id, item, facts, now)
+        add_journeys(order_id, item, facts, now)
 
 
 async def read(
@@ -392,7 +392,7 @@ def _allot(items: Sequence[Wanted], facts: StockFacts) -> list[Sequence[int | No
     return seats
 
 
-def travel(order_id: int, item: Wanted, facts: StockFacts, now: datetime) -> None:
+def add_journeys(order_id: int, item: Wanted, facts: StockFacts, now: datetime) -> None:
     """Notes where the documents of an item travel, for those after it too."""
     if item.departure_id is None or item.span is None or item.ride is None:
         return

@@ -2,20 +2,16 @@
 valid.
 """
 
-from collections.abc import AsyncIterator
-
 import orjson
 import pytest
 from deeptravel.ticketing.v1 import refund_pb2
 
 from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (
     REFUND_STATE,
     TICKET_STATE,
     OrderScenario,
-    a_scenario,
     change,
     give_back,
     quote_change,
@@ -30,46 +26,8 @@ from tests.support.traveller import (
     SECOND,
     TravellerClient,
     World,
-    a_world,
     party,
-    traveller_server,
 )
-
-
-@pytest.fixture(scope="module")
-async def filled_world(module_database_url: str) -> AsyncIterator[World]:
-    async with a_world(module_database_url, departures=3) as filled:
-        yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
 
 
 async def test_a_cheaper_seat_is_had_at_once_and_the_rest_comes_back(

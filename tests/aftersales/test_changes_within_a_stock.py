@@ -17,10 +17,8 @@ import pytest
 from server.platform.errors import Reason
 from server.stock.ids import stock_id
 from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (
     OrderScenario,
-    a_scenario,
     change,
     give_back,
     quote_change,
@@ -41,7 +39,6 @@ from tests.support.traveller import (
     a_world,
     party,
     request_id,
-    traveller_server,
 )
 
 PACKAGES = stock_id(PREMIUM, 0)
@@ -85,37 +82,6 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
         )
         await filled.sql(BUMP)
         yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert await filled_world.contradictions() == []
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
 
 
 def leg(world: World, origin: int, destination: int) -> str:

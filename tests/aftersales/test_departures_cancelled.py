@@ -16,11 +16,9 @@ from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 from server.aftersales import departure_orders, tasks
 from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, look_again
 from tests.support.order_scenario import (
     OrderScenario,
-    a_scenario,
     change,
     give_back,
     quote,
@@ -39,7 +37,6 @@ from tests.support.traveller import (
     World,
     a_world,
     party,
-    traveller_server,
 )
 
 AFTER_CHOICE = catalog_pb2.DEPARTURE_REFUNDS_AFTER_CHOICE
@@ -51,42 +48,6 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
     async with a_world(module_database_url, departures=4) as filled:
         await filled.enrol(1, 2)
         yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert await filled_world.contradictions() == []
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
-
-
-@pytest.fixture
-async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
-    return await Manager.hired(scenario.db, server.channel)
 
 
 async def refunds_of(world: World) -> list[tuple[Any, ...]]:

@@ -3,7 +3,6 @@ and change are free.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,11 +14,9 @@ from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 
 from server.platform.errors import Reason
 from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, leaves, look_again
 from tests.support.order_scenario import (
     OrderScenario,
-    a_scenario,
     change,
     quote,
     quote_change,
@@ -27,52 +24,10 @@ from tests.support.order_scenario import (
     tickets,
 )
 from tests.support.rpc_server import refusal
-from tests.support.traveller import SECOND, TravellerClient, World, a_world, party, traveller_server
+from tests.support.traveller import SECOND, TravellerClient, World, party
 
 HOUR = timedelta(hours=1)
 ZONE = ZoneInfo("Asia/Hong_Kong")
-
-
-@pytest.fixture(scope="module")
-async def filled_world(module_database_url: str) -> AsyncIterator[World]:
-    async with a_world(module_database_url, departures=3) as filled:
-        yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert await filled_world.contradictions() == []
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
-
-
-@pytest.fixture
-async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
-    return await Manager.hired(scenario.db, server.channel)
 
 
 async def times(world: World) -> set[tuple[Any, ...]]:

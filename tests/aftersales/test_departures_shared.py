@@ -8,11 +8,9 @@ from datetime import timedelta
 import orjson
 import pytest
 
-from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, leaves
-from tests.support.order_scenario import OrderScenario, a_scenario, states, swap, tickets
-from tests.support.traveller import SECOND, TravellerClient, World, a_world, party, traveller_server
+from tests.support.order_scenario import OrderScenario, states, swap, tickets
+from tests.support.traveller import SECOND, TravellerClient, World, a_world, party
 
 LOCKER = {
     "function_code": "locker",
@@ -34,42 +32,6 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
         free = """UPDATE products SET policy = policy || '{"change_fee_minor": 0}'"""
         await filled.sql(free)
         yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert await filled_world.contradictions() == []
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
-
-
-@pytest.fixture
-async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
-    return await Manager.hired(scenario.db, server.channel)
 
 
 async def test_it_goes_with_the_last(

@@ -12,10 +12,8 @@ from deeptravel.tickets.v1 import ticket_pb2
 
 from server.platform.errors import Reason
 from tests.aftersales.test_disruptions import ask, carry_out, preview, report, rows, sums
-from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, leaves, look_again
-from tests.support.order_scenario import OrderScenario, a_scenario, tickets
+from tests.support.order_scenario import OrderScenario, tickets
 from tests.support.rpc_server import refusal
 from tests.support.traveller import (
     SECOND,
@@ -24,7 +22,6 @@ from tests.support.traveller import (
     a_world,
     party,
     request_id,
-    traveller_server,
 )
 
 ACTION = disruption_pb2.DisruptionActionState
@@ -38,42 +35,6 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
     async with a_world(module_database_url, departures=4, seats=6) as filled:
         await filled.enrol(1, 2)
         yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert await filled_world.contradictions() == []
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
-
-
-@pytest.fixture
-async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
-    return await Manager.hired(scenario.db, server.channel)
 
 
 async def waiting(world: World, manager: Manager) -> str:

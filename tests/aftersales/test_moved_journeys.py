@@ -14,7 +14,7 @@ from tests.support.changes import changes_are_seen
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, leaves
-from tests.support.order_scenario import OrderScenario, a_scenario, give_back, states, swap, tickets
+from tests.support.order_scenario import OrderScenario, give_back, states, swap, tickets
 from tests.support.rpc_server import refusal_or_none
 from tests.support.traveller import (
     ORDER_STATE,
@@ -23,7 +23,6 @@ from tests.support.traveller import (
     World,
     a_world,
     party,
-    traveller_server,
 )
 
 HOUR = timedelta(hours=1)
@@ -47,44 +46,8 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert await filled_world.contradictions() == []
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture
 async def other(world: World, server: GateServer) -> TravellerClient:
     return TravellerClient.of(server.channel, 2)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
-
-
-@pytest.fixture
-async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
-    return await Manager.hired(scenario.db, server.channel)
 
 
 @pytest.fixture

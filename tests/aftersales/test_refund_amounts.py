@@ -26,7 +26,6 @@ from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed
 from tests.support.order_scenario import (
     OrderScenario,
-    a_scenario,
     change,
     give_back,
     quote,
@@ -50,7 +49,6 @@ from tests.support.traveller import (
     a_world,
     party,
     request_id,
-    traveller_server,
 )
 
 FREE = {"refund_tiers": [{"minutes_before": 1440, "percent": 100}], "changes_allowed": 5}
@@ -75,30 +73,6 @@ async def world(filled_world: World, module_database_url: str) -> AsyncIterator[
     yield filled_world
     # some tests move days and validities by hand
     assert_invariants(module_database_url, but={"validity"})
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
 
 
 async def seen(world: World, look: Callable[[], Awaitable[bool]]) -> None:

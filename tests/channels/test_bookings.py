@@ -352,7 +352,7 @@ async def test_a_paused_channel_and_one_of_a_partner_are_not_fetched(
 async def test_the_sale_of_the_last_stops_the_sale_at_every_channel(
     process: BookingProcess,
 ) -> None:
-    """Without a look of the watch. Seen red without the holder's `on_used_up`; with a row that
+    """Without a look of the watch. Seen red without `on_used_up` of OrderHolds; with a row that
     another has locked the sale goes on, and the watch finds it.
     """
     for vendor in ("ctrip", "expedia"):

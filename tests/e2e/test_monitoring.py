@@ -105,6 +105,16 @@ def test_metrics_have_the_labels_that_are_asked_for(place: str, expression: str)
         assert labels - ADDED <= set(metric._labelnames), (place, name)
 
 
+def test_every_queue_is_watched() -> None:
+    """By the alert and by a panel. Seen red with the queue of refunds in neither."""
+    queues = {each._name for each in vars(metrics).values() if isinstance(each, Gauge)}
+    queues = {name for name in queues if name.endswith("_queue")}
+    assert len(queues) > 6
+    assert set(NAME.findall(alerts()["QueuesGrow"])) == queues
+    panel = [expression for place, expression in expressions() if place.startswith("Waiting")]
+    assert {name for expression in panel for name in NAME.findall(expression)} == queues
+
+
 def test_every_alert_is_in_the_runbook_and_is_tried() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text()
     sections = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", runbook, re.M | re.S))

@@ -11,7 +11,7 @@ import pytest
 from deeptravel.ticketing.v1 import order_pb2
 
 from server.api.transport.server import CoreServer
-from server.orders.hold import Holder
+from server.orders.hold import OrderHolds
 from tests.api.test_admission import in_flight
 from tests.support.invariants import assert_invariants
 from tests.support.traveller import TravellerClient, World, a_world, party, traveller_server
@@ -83,7 +83,7 @@ async def test_whoever_leaves_while_a_repeat_is_read(
         request = an_order(world)
         first = await client.call("CreateOrder", request)
         with monkeypatch.context() as patched:
-            patched.setattr(Holder, "show_as_made", never)
+            patched.setattr(OrderHolds, "show_as_made", never)
             again = client.call("CreateOrder", request)
             await until(lambda: len(reading) == 1)
             again.cancel()
@@ -107,7 +107,7 @@ async def test_a_fault_while_a_repeat_is_read(
         await client.create(world.seat())
         request = an_order(world)
         await client.call("CreateOrder", request)
-        monkeypatch.setattr(Holder, "show_as_made", fails)
+        monkeypatch.setattr(OrderHolds, "show_as_made", fails)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await client.call("CreateOrder", request)
         assert refused.value.code() is grpc.StatusCode.INTERNAL

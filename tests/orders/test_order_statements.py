@@ -10,7 +10,6 @@ from server.orders import new_orders, order_search
 from server.platform import idempotency
 from server.platform.pipeline import PipelineConnection, Prepared, Sent
 from server.stock import journeys, quotas, taking
-from tests.support.invariants import assert_invariants
 from tests.support.traveller import (
     SECOND,
     TravellerClient,
@@ -38,12 +37,6 @@ OF_DOCUMENTS: list[Prepared] = [journeys.READ, journeys.ADD]
 async def filled_world(module_database_url: str) -> AsyncIterator[World]:
     async with a_world(module_database_url, departures=2) as filled:
         yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert_invariants(module_database_url)
 
 
 @pytest.fixture

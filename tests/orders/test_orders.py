@@ -26,7 +26,6 @@ from tests.support.traveller import (
     passenger,
     request_id,
     seats_of,
-    traveller_server,
 )
 
 Item = order_pb2.OrderItem
@@ -42,19 +41,6 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
 async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
     yield filled_world
     assert await filled_world.contradictions() == []
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture

@@ -13,10 +13,8 @@ from server.platform.errors import Reason
 from server.stock.ids import promotion_quota_id
 from tests.support.changes import changes_are_seen
 from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (
     OrderScenario,
-    a_scenario,
     give_back,
     quote_change,
     states,
@@ -35,7 +33,6 @@ from tests.support.traveller import (
     child,
     party,
     passenger,
-    traveller_server,
 )
 
 EARLY, NEXT = 3, 4
@@ -61,39 +58,8 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert await filled_world.contradictions() == []
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture
 async def other(world: World, server: GateServer) -> TravellerClient:
     return TravellerClient.of(server.channel, 2)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
 
 
 async def configure(world: World, *statements: str) -> None:

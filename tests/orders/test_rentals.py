@@ -25,7 +25,6 @@ from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (
     OrderScenario,
-    a_scenario,
     change,
     give_back,
     quote_change,
@@ -40,7 +39,6 @@ from tests.support.traveller import (
     World,
     a_world,
     passenger,
-    traveller_server,
 )
 
 CARS = 3
@@ -64,32 +62,9 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
+    """The world's own query for contradictions knows no stocks of days."""
     yield filled_world
     assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def paying(module_database_url: str, filled_world: World) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(paying: OrderScenario, client: TravellerClient) -> OrderScenario:
-    return paying.again()
 
 
 def clock(day: int, time: str = "10:00") -> str:

@@ -18,11 +18,9 @@ from server.platform.errors import Reason
 from tests.support.changes import changes_are_seen
 from tests.support.gate import verdict
 from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (
     TICKET_STATE,
     OrderScenario,
-    a_scenario,
     give_back,
     quote,
     states,
@@ -30,49 +28,14 @@ from tests.support.order_scenario import (
     tickets,
 )
 from tests.support.rpc_server import refusal
-from tests.support.staff import Staff, hire, valid_now
-from tests.support.traveller import ORDER_STATE, TravellerClient, World, a_world, traveller_server
+from tests.support.staff import Staff, valid_now
+from tests.support.traveller import ORDER_STATE, TravellerClient, World, a_world
 
 
 @pytest.fixture(scope="module")
 async def filled_world(module_database_url: str) -> AsyncIterator[World]:
     async with a_world(module_database_url, departures=1) as filled:
         yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
-
-
-@pytest.fixture
-async def staff(world: World, server: GateServer) -> Staff:
-    return await hire(world, server.channel)
 
 
 class Party:

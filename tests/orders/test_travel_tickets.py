@@ -2,7 +2,6 @@
 ticket.
 """
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,10 +13,8 @@ from deeptravel.tickets.v1 import ticket_pb2 as tickets_pb2
 from server.platform.errors import Reason
 from server.tickets import qr
 from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (
     OrderScenario,
-    a_scenario,
     give_back,
     quote,
     states,
@@ -28,54 +25,16 @@ from tests.support.rpc_server import refusal
 from tests.support.traveller import (
     TravellerClient,
     World,
-    a_world,
     child,
     party,
     passenger,
-    traveller_server,
 )
-
-
-@pytest.fixture(scope="module")
-async def filled_world(module_database_url: str) -> AsyncIterator[World]:
-    async with a_world(module_database_url, departures=3) as filled:
-        yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
 
 
 @pytest.fixture
 async def other(world: World, server: GateServer) -> TravellerClient:
     """Another traveller at the same server."""
     return TravellerClient.of(server.channel, 2)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
 
 
 async def get(client: TravellerClient, ticket_code: str) -> Any:

@@ -15,12 +15,9 @@ from server.platform.errors import Reason
 from tests.support.changes import changes_are_seen
 from tests.support.expiring import Expirer, an_expirer, long_ago
 from tests.support.gate import verdict
-from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed, look_again
 from tests.support.order_scenario import (
     OrderScenario,
-    a_scenario,
     give_back,
     quote_change,
     states,
@@ -28,7 +25,7 @@ from tests.support.order_scenario import (
     tickets,
 )
 from tests.support.rpc_server import refusal
-from tests.support.staff import Staff, hire
+from tests.support.staff import Staff
 from tests.support.traveller import (
     BUMP,
     ORDER_STATE,
@@ -37,7 +34,6 @@ from tests.support.traveller import (
     World,
     a_world,
     party,
-    traveller_server,
 )
 
 TASK = """
@@ -55,50 +51,9 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert await filled_world.contradictions() == []
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
-
-
-@pytest.fixture
 async def expirer(world: World, module_database_url: str) -> AsyncIterator[Expirer]:
     async with an_expirer(module_database_url) as process:
         yield process
-
-
-@pytest.fixture
-async def staff(world: World, server: GateServer) -> Staff:
-    return await hire(world, server.channel)
-
-
-@pytest.fixture
-async def manager(scenario: OrderScenario, server: GateServer) -> Manager:
-    return await Manager.hired(scenario.db, server.channel)
 
 
 async def order_state(client: TravellerClient, order: order_pb2.Order) -> str:

@@ -1,6 +1,5 @@
 """Refunds that WeChat cannot give back by itself, and the administrator who sees to them."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,11 +10,9 @@ from server.platform.errors import Reason
 from server.platform.statements import run
 from server.wechat.codec import WechatError
 from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (
     REFUND_STATE,
     OrderScenario,
-    a_scenario,
     give_back,
     outstanding,
     states,
@@ -24,45 +21,9 @@ from tests.support.order_scenario import (
 )
 from tests.support.refund_client import AdminClient, an_admin_client
 from tests.support.rpc_server import refusal
-from tests.support.traveller import TravellerClient, World, a_world, party, traveller_server
+from tests.support.traveller import TravellerClient, World, party
 
 SUCCEEDED, CLOSED, ABNORMAL = 2, 3, 4
-
-
-@pytest.fixture(scope="module")
-async def filled_world(module_database_url: str) -> AsyncIterator[World]:
-    async with a_world(module_database_url, departures=3) as filled:
-        yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
 
 
 @pytest.fixture

@@ -3,13 +3,12 @@ others of its transaction are.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from structlog.testing import capture_logs
 
-from server.orders import orders
 from server.orders.orders import order_number
 from server.payments import refunds
 from server.platform import outbox
@@ -19,51 +18,19 @@ from server.platform.outbox import NewTask
 from server.platform.pipeline import PipelineConnection
 from server.platform.statements import run
 from server.wechat.codec import WechatRefund
-from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (
     FakeWechat,
     OrderScenario,
-    a_scenario,
     give_back,
     outstanding,
     states,
 )
-from tests.support.traveller import TravellerClient, World, a_world, party, traveller_server
+from tests.support.traveller import TravellerClient, World, party
 
+DEPARTURES = 3
+"""Of `filled_world`."""
 OPEN = "SELECT array_agg(key ORDER BY key) FROM outbox_tasks WHERE state = 'OPEN'"
 SETTLED = "SELECT count(*) FROM order_events WHERE event = 'payment.refunded'"
-
-
-@pytest.fixture(scope="module")
-async def filled_world(module_database_url: str) -> AsyncIterator[World]:
-    async with a_world(module_database_url, max_per_traveller=50) as filled:
-        yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
 
 
 class GatheringWechat(FakeWechat):
@@ -129,10 +96,13 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 async def asked(
     world: World, client: TravellerClient, scenario: OrderScenario, count: int
 ) -> dict[str, str]:
-    """Orders of one ticket whose money is asked back: the number at WeChat, and the order's."""
+    """Orders of one ticket, of one departure after the other, whose money is asked back: the number
+    at WeChat, and the order's.
+    """
     found = {}
-    for _ in range(count):
-        order = await scenario.sell(client, world.seat(), passengers=party(1))
+    for number in range(count):
+        offer = world.seat(number % DEPARTURES + 1)
+        order = await scenario.sell(client, offer, passengers=party(1))
         await give_back(client, order.order_id)
         found[f"DT{order_number(order.order_id)}R1S1"] = order.order_id
     gather(scenario, count)
@@ -189,18 +159,29 @@ async def test_one_that_fails_fails_alone(
     assert await outstanding(scenario) == 0
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "orders WHERE order_id = {order}",
+        "tickets WHERE order_id = {order}",
+        "stocks WHERE stock_id = {stock}",
+    ],
+)
 async def test_one_that_is_locked_holds_up_no_other(
-    world: World, client: TravellerClient, scenario: OrderScenario
+    world: World, client: TravellerClient, scenario: OrderScenario, batches: list[int], row: str
 ) -> None:
+    """Seen red without the `skip_locked` of each: all waited for the lock, and were then taken in
+    one by one.
+    """
     found = await asked(world, client, scenario, 3)
     _, two, _ = found
-    number = order_number(found[two])
-    assert number is not None
+    where = row.format(order=order_number(found[two]), stock=world.stock_id(2))
     async with scenario.db.transaction() as tx:
-        await run(tx, orders.lock([number]))
+        await tx.execute(text(f"SELECT FROM {where} FOR UPDATE"))
         draining = asyncio.create_task(scenario.drain())
         await world.until("SELECT count(*) = 2 FROM refunds WHERE state = 'SUCCEEDED'")
         assert await ticket_states(client, found) == ["REFUNDED", "REFUNDING", "REFUNDED"]
+        assert batches == [2]
     await draining
     assert await ticket_states(client, found) == ["REFUNDED"] * 3
     assert await outstanding(scenario) == 0

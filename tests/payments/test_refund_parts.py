@@ -2,7 +2,6 @@
 and is paid once.
 """
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,11 +12,9 @@ from server.payments.tasks import MOST_ATTEMPTS, refund_kinds, watch_refunds
 from server.platform.errors import DomainError, Reason
 from server.platform.task_worker import TaskWorker
 from tests.support.gate_server import GateServer
-from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import (
     REFUND_STATE,
     OrderScenario,
-    a_scenario,
     give_back,
     outstanding,
     states,
@@ -31,45 +28,9 @@ from tests.support.refund_client import (
     in_two_parts,
 )
 from tests.support.rpc_server import refusal
-from tests.support.traveller import TravellerClient, World, a_world, party, traveller_server
+from tests.support.traveller import TravellerClient, World, party
 
 AWAY = DomainError(Reason.PAYMENT_PROVIDER_UNAVAILABLE, "WeChat is away", retry_seconds=5)
-
-
-@pytest.fixture(scope="module")
-async def filled_world(module_database_url: str) -> AsyncIterator[World]:
-    async with a_world(module_database_url, departures=3) as filled:
-        yield filled
-
-
-@pytest.fixture
-async def world(filled_world: World, module_database_url: str) -> AsyncIterator[World]:
-    yield filled_world
-    assert_invariants(module_database_url)
-
-
-@pytest.fixture(scope="module")
-async def server(
-    filled_world: World, module_database_url: str, module_redis_url: str
-) -> AsyncIterator[GateServer]:
-    async with traveller_server(module_database_url, module_redis_url) as running:
-        yield running
-
-
-@pytest.fixture
-async def client(world: World, server: GateServer) -> TravellerClient:
-    return TravellerClient.of(server.channel, 1)
-
-
-@pytest.fixture(scope="module")
-async def module_scenario(module_database_url: str) -> AsyncIterator[OrderScenario]:
-    async with a_scenario(module_database_url) as scenario:
-        yield scenario
-
-
-@pytest.fixture
-def scenario(world: World, module_scenario: OrderScenario) -> OrderScenario:
-    return module_scenario.again()
 
 
 @pytest.fixture

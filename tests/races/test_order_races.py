@@ -18,7 +18,7 @@ from server.api.ticketing import orders as order_messages
 from server.catalog.catalogue import Catalogues
 from server.identity.callers import Traveller
 from server.orders import orders
-from server.orders.hold import Holder
+from server.orders.hold import OrderHolds
 from server.orders.hold_expiry import Expiry
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
@@ -260,7 +260,7 @@ async def test_orders_that_come_when_a_worker_ends_are_not_forgotten(
     db = Database(settings, module_database_url)
     feed = ChangeFeed(db)
     await feed.start()
-    holder = Holder(
+    order_holds = OrderHolds(
         db,
         Catalogues(feed, db),
         OrderReader(PassengerSeals(SECRET_KEY)),
@@ -272,7 +272,7 @@ async def test_orders_that_come_when_a_worker_ends_are_not_forgotten(
     for number in range(20):
         async with asyncio.timeout(WAIT_SECONDS):
             calls = [
-                holder.submit(
+                order_holds.submit(
                     Traveller(1000 * number + at),
                     order_messages.new_order(one_way(world, at, SECOND)),
                     request_id=str(number),

@@ -146,11 +146,11 @@ async def test_who_takes_a_place_for_a_document_waits_for_whoever_does_so_too(
 
     async def travel(departure: int) -> None:
         async with db.transaction() as tx:
-            await holds.travel(tx, [place(departure)], now=now)
+            await holds.add_journeys(tx, [place(departure)], now=now)
 
     try:
         async with db.transaction() as tx:
-            await holds.travel(tx, [place(1)], now=now)
+            await holds.add_journeys(tx, [place(1)], now=now)
             other = asyncio.create_task(travel(2))
             await world.until("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
         with pytest.raises(DomainError) as refused:

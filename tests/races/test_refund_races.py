@@ -23,7 +23,7 @@ from server.aftersales.ticket_changes import ChangeHandler
 from server.catalog.catalogue import Catalogues
 from server.identity.callers import Operator, Traveller
 from server.orders import qr_codes, travel_tickets
-from server.orders.hold import Holder
+from server.orders.hold import OrderHolds
 from server.orders.passengers import Passenger
 from server.orders.prices import NewOrder, Wish
 from server.orders.reader import OrderReader
@@ -74,7 +74,7 @@ class House:
 
     db: Database
     scenario: OrderScenario
-    holder: Holder
+    order_holds: OrderHolds
     refund_handler: RefundHandler
     change_handler: ChangeHandler
     redeemer: Redeemer
@@ -89,7 +89,7 @@ class House:
                 Passenger("张三", "ADULT", "PASSPORT", f"E{random.randrange(10**8):08}")
                 for _ in range(9)
             )
-            held = await self.holder.submit(
+            held = await self.order_holds.submit(
                 TRAVELLER,
                 NewOrder(tuple(map(Wish, offers)), passengers),
                 request_id=uuid4().hex,
@@ -122,7 +122,7 @@ class House:
         return quoted.text
 
     async def change(self, ticket: travel_tickets.TravelTicket, quote: str) -> None:
-        prices = await self.holder.prices()
+        prices = await self.order_holds.prices()
         await self.db.in_transaction(
             lambda tx: self.change_handler.change(
                 tx, TRAVELLER, ticket.ticket_code, quote, prices=prices, now=clock.now()
@@ -130,7 +130,7 @@ class House:
         )
 
     async def quote_change(self, ticket: travel_tickets.TravelTicket, offer_id: str) -> str:
-        prices = await self.holder.prices()
+        prices = await self.order_holds.prices()
         async with self.db.transaction() as tx:
             quoted = await self.change_handler.quote(
                 tx, TRAVELLER, ticket.ticket_code, offer_id, prices=prices, now=clock.now()
@@ -181,7 +181,7 @@ async def house(database_url: str) -> AsyncIterator[House]:
             return world.ring
 
         reader = OrderReader(scenario.seals)
-        holder = Holder(
+        order_holds = OrderHolds(
             db, Catalogues(feed, db), reader, zone=settings.zone, hold_seconds=600, batch=64,
             workers=2
         )  # fmt: skip
@@ -189,11 +189,11 @@ async def house(database_url: str) -> AsyncIterator[House]:
         yield House(
             db,
             scenario,
-            holder,
+            order_holds,
             RefundHandler(signer, quote_seconds=300),
             ChangeHandler(
                 db,
-                holder,
+                order_holds,
                 reader.seals,
                 signer,
                 scenario.settlement,

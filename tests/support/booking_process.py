@@ -27,7 +27,7 @@ from server.channels.models import channel_bookings
 from server.channels.watching import StopOfSales
 from server.channels.words import WordPair
 from server.orders import orders
-from server.orders.hold import Holder
+from server.orders.hold import OrderHolds
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.payments import payments
@@ -64,7 +64,7 @@ class BookingProcess(PushingProcess):
         reader = OrderReader(PassengerSeals(secret_key))
         self.catalogues = Catalogues(ChangeFeed(db), db)
         self.stops = StopOfSales()
-        self.holder = Holder(
+        self.order_holds = OrderHolds(
             *(db, self.catalogues, reader),
             zone=timetable.ZONE,
             hold_seconds=600,
@@ -74,12 +74,12 @@ class BookingProcess(PushingProcess):
         )
         settlement, quotes = Settlement(db, reader, zone=timetable.ZONE), Quotes(secret_key)
         changes = ChangeHandler(
-            *(db, self.holder, reader.seals, quotes, settlement),
+            *(db, self.order_holds, reader.seals, quotes, settlement),
             zone=timetable.ZONE,
             quote_seconds=300,
         )
         seals = BookingSeals(secret_key)
-        made = BookingOrders(db, seals, self.holder, settlement, changes)
+        made = BookingOrders(db, seals, self.order_holds, settlement, changes)
         self.handler = BookingHandler(
             db, self.clients, made, RefundHandler(quotes, quote_seconds=300)
         )
@@ -121,7 +121,7 @@ class BookingProcess(PushingProcess):
     def see_catalogue(self) -> None:
         """The catalogue is read anew."""
         self.catalogues = self.pusher._catalogues = Catalogues(ChangeFeed(self.db), self.db)
-        self.holder._catalogues = self.catalogues
+        self.order_holds._catalogues = self.catalogues
 
     async def fetch(self, vendor: str, which: str = NEW) -> Postpone | None:
         return await self.run(FETCH, fetch_key(vendor, which))

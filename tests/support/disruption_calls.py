@@ -13,7 +13,7 @@ from server.aftersales.disruption_models import disruptions
 from server.aftersales.quotes import Quotes
 from server.aftersales.ticket_changes import ChangeHandler
 from server.catalog.catalogue import Catalogues
-from server.orders.hold import Holder
+from server.orders.hold import OrderHolds
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.payments.settlement import Settlement
@@ -58,10 +58,12 @@ def ticket_changes(node: Node) -> ChangeHandler:
     """What tickets are changed by at a server."""
     reader, zone = OrderReader(PassengerSeals(SECRET_KEY)), node.settings.zone
     catalogues = Catalogues(node.feed, node.db)
-    holder = Holder(*(node.db, catalogues, reader), zone=zone, hold_seconds=600, batch=1, workers=1)
+    order_holds = OrderHolds(
+        *(node.db, catalogues, reader), zone=zone, hold_seconds=600, batch=1, workers=1
+    )
     settlement = Settlement(node.db, reader, zone=zone, app_id="", merchant_id="")
     return ChangeHandler(
-        *(node.db, holder, reader.seals, Quotes(SECRET_KEY), settlement),
+        *(node.db, order_holds, reader.seals, Quotes(SECRET_KEY), settlement),
         zone=zone,
         quote_seconds=300,
     )

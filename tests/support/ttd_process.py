@@ -79,7 +79,7 @@ class TtdProcess(BookingProcess):
         seals = TtdSeals(secret_key)
 
         settlement = Settlement(db, OrderReader(PassengerSeals(secret_key)), zone=timetable.ZONE)
-        sales = TtdSales(db, seals, self.holder, settlement, self.issuer)
+        sales = TtdSales(db, seals, self.order_holds, settlement, self.issuer)
         refunds = RefundHandler(Quotes(secret_key), quote_seconds=300)
         cancels = TtdCancels(db, seals, refunds)
         self.notices = TtdNotices(db, self.clients, seals, sales, cancels)

@@ -7,7 +7,7 @@ from typing import Any
 from deeptravel.admin.v1 import catalog_pb2, config_version_pb2, product_pb2
 
 from server.api import convert
-from server.api.admin import catalog_messages, product_messages
+from server.api.admin import product_messages, route_messages
 from server.catalog.config_versions import (
     PRODUCT,
     PROMOTION,
@@ -69,7 +69,7 @@ def content(object_type: str, message: config_version_pb2.ConfigContent) -> Conf
     if object_type == PRODUCT:
         return _product(message.product)
     if object_type == ROUTE_FARES:
-        return {"fares": catalog_messages.route_fares(message.route_fares.fares)}
+        return {"fares": route_messages.route_fares(message.route_fares.fares)}
     return _promotion(message.promotion)
 
 
@@ -133,7 +133,7 @@ def _product_message(content: ConfigContent) -> config_version_pb2.ProductConten
 
 
 def _fares_message(content: ConfigContent) -> config_version_pb2.RouteFaresContent:
-    fares: list[catalog_pb2.RouteFare] = catalog_messages.fare_messages(content["fares"])
+    fares: list[catalog_pb2.RouteFare] = route_messages.fare_messages(content["fares"])
     return config_version_pb2.RouteFaresContent(fares=fares)
 
 

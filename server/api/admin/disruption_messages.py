@@ -19,7 +19,7 @@ from server.aftersales.disruption_reports import (
     ReportedRefund,
 )
 from server.api import convert
-from server.api.admin.catalog_messages import REFUNDS
+from server.api.admin.route_messages import REFUNDS
 from server.api.convert import timestamp
 from server.api.ticketing.refunds import STATES as REFUND_STATES
 from server.orders.orders import order_code

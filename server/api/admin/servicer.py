@@ -1,8 +1,8 @@
 """AdminService: protobuf messages to plain arguments and back.
 
 The methods are in parts: those that are alike, as rows of a table, in `servicer_records.py`; those
-of allotments in `servicer_allotments.py`, of channels in `servicer_channels.py`, of routes and
-departures in `servicer_catalog.py`, of versions of what sells in `servicer_config_versions.py`, of
+of allotments in `servicer_allotments.py`, of channels in `servicer_channels.py`, of
+departures in `servicer_departures.py`, of versions of what sells in `servicer_config_versions.py`, of
 cancelled and moved departures in `servicer_disruptions.py`, of rentals in `servicer_rentals.py`, of
 jobs in `servicer_jobs.py`, of money in `servicer_money.py`; the rest here.
 """
@@ -22,12 +22,12 @@ from server.api import repeats as repeats_module
 from server.api.admin import messages
 from server.api.admin.servicer_allotments import AllotmentMethods
 from server.api.admin.servicer_audit import AuditMethods
-from server.api.admin.servicer_catalog import CatalogMethods
 from server.api.admin.servicer_catalogue import CatalogueMethods
 from server.api.admin.servicer_catalogue_files import CatalogueFileMethods
 from server.api.admin.servicer_channel_listings import ChannelListingMethods
 from server.api.admin.servicer_channels import ChannelMethods
 from server.api.admin.servicer_config_versions import ConfigVersionMethods
+from server.api.admin.servicer_departures import DepartureMethods
 from server.api.admin.servicer_disruptions import DisruptionMethods
 from server.api.admin.servicer_fares import FareMethods
 from server.api.admin.servicer_gtfs import GtfsMethods
@@ -62,7 +62,7 @@ from server.wechat.client import WechatClient
 class AdminServicer(
     RecordMethods,
     AllotmentMethods,
-    CatalogMethods,
+    DepartureMethods,
     CatalogueFileMethods,
     CatalogueMethods,
     ChannelMethods,

@@ -16,7 +16,7 @@ from deeptravel.admin.v1 import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.api.admin import catalog_messages, noun_messages
+from server.api.admin import noun_messages, route_messages
 from server.api.admin.table import AdminMethods, Create, Get, List, Noun, Retire, Update, by
 from server.api.repeats import ChangingCall, changing
 from server.audit.records import By
@@ -27,7 +27,7 @@ from server.identity.callers import Admin
 
 CITY = Noun(cities.CITIES, noun_messages.city_message)
 STOP = Noun(cities.STOPS, noun_messages.stop_message)
-ROUTE = Noun(routes.ROUTES, catalog_messages.route_message)
+ROUTE = Noun(routes.ROUTES, route_messages.route_message)
 TIMETABLE = Noun(timetables.TIMETABLES, noun_messages.timetable_message)
 TEMPLATE = Noun(templates.TEMPLATES, noun_messages.template_message)
 PROMOTION = Noun(promotions.PROMOTIONS, noun_messages.promotion_message)
@@ -104,7 +104,7 @@ class CatalogueMethods(AdminMethods):
         route_pb2.CreateRouteRequest,
         route_pb2.CreateRouteResponse,
         ROUTE,
-        catalog_messages.new_route,
+        route_messages.new_route,
         routes.create_route,
     )
     GetRoute = Get(route_pb2.GetRouteRequest, route_pb2.GetRouteResponse, ROUTE)
@@ -116,8 +116,8 @@ class CatalogueMethods(AdminMethods):
         route_pb2.UpdateRouteResponse,
         ROUTE,
         routes.update_route,
-        catalog_messages.READ_ROUTE,
-        catalog_messages.ROUTE_NAMES,
+        route_messages.READ_ROUTE,
+        route_messages.ROUTE_NAMES,
     )
     ArchiveRoute = Retire(
         route_pb2.ArchiveRouteRequest,

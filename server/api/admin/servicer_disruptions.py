@@ -14,7 +14,7 @@ from server.aftersales.disruption_previews import Action
 from server.aftersales.ticket_changes import ChangeHandler
 from server.api import calls, convert
 from server.api.admin import disruption_messages as messages
-from server.api.admin.catalog_messages import REFUNDS_NAME
+from server.api.admin.route_messages import REFUNDS_NAME
 from server.api.admin.servicer_money import with_parts
 from server.api.admin.table import AdminMethods, by
 from server.api.calls import Context

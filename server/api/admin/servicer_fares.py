@@ -5,13 +5,13 @@ valid.
 from collections.abc import Iterable
 from datetime import date
 
-from deeptravel.admin.v1 import fare_pb2
+from deeptravel.admin.v1 import catalog_pb2, fare_pb2
 
 from server.api import convert
-from server.api.admin.catalog_messages import CUSTOMER_TYPE_NAME, fare_messages, route_fares
-from server.api.admin.catalog_messages import route_message as route_of
 from server.api.admin.noun_messages import day
 from server.api.admin.product_messages import product_message
+from server.api.admin.route_messages import CUSTOMER_TYPE_NAME, fare_messages, route_fares
+from server.api.admin.route_messages import route_message as route_of
 from server.api.admin.table import AdminMethods, by
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
@@ -43,6 +43,15 @@ class FareMethods(AdminMethods):
         return fare_pb2.ListRouteFaresResponse(
             fares=fare_messages(fare for _, fare in shown), version=route.version
         )
+
+    @changing
+    async def SetRouteFares(
+        self, request: catalog_pb2.SetRouteFaresRequest, call: ChangingCall[Admin]
+    ) -> catalog_pb2.SetRouteFaresResponse:
+        fares = route_fares(request.fares)
+        await ROUTES.require_version(call.tx, request.route_id, request.version)
+        route = await routes.set_fares(call.tx, request.route_id, fares, **by(call))
+        return catalog_pb2.SetRouteFaresResponse(route=route_of(route))
 
     @changing
     async def ChangeRouteFares(

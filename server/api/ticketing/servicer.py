@@ -31,7 +31,7 @@ from server.api.ticketing.servicer_notifications import InboxMethods, Notificati
 from server.identity.callers import Traveller
 from server.identity.travellers import Travellers
 from server.orders import orders, qr_codes, travel_tickets
-from server.orders.hold import Holder
+from server.orders.hold import OrderHolds
 from server.orders.own_reads import OwnReads
 from server.orders.prices import Prices
 from server.orders.reader import OrderReader
@@ -51,7 +51,7 @@ from server.tickets.qr import QrKey
 class TicketingDomain(NamedTuple):
     """What TicketingService works with."""
 
-    holder: Holder
+    order_holds: OrderHolds
     reader: OrderReader
     own_reads: OwnReads
     watcher: Watcher
@@ -135,7 +135,7 @@ class TicketingServicer(InboxMethods):
         request: order_pb2.QuoteOrderRequest,
         context: Context[order_pb2.QuoteOrderRequest, order_pb2.QuoteOrderResponse],
     ) -> order_pb2.QuoteOrderResponse:
-        quoted = await self._domain.holder.quote(
+        quoted = await self._domain.order_holds.quote(
             order_messages.wishes(request),
             order_messages.party(request),
             tuple(request.promotion_codes),
@@ -148,14 +148,14 @@ class TicketingServicer(InboxMethods):
         request: order_pb2.CreateOrderRequest,
         context: Context[order_pb2.CreateOrderRequest, order_pb2.CreateOrderResponse],
     ) -> Awaitable[order_pb2.CreateOrderResponse]:
-        holder = self._domain.holder
-        held = holder.submit(
+        order_holds = self._domain.order_holds
+        held = order_holds.submit(
             calls.caller(Traveller),
             order_messages.new_order(request),
             request_id=request.request_id,
             content_hash=self._repeats.content_hash(request),
         )
-        return Later(held, partial(order_messages.created, show_as_made=holder.show_as_made))
+        return Later(held, partial(order_messages.created, show_as_made=order_holds.show_as_made))
 
     @plain
     def GetOrder(
@@ -380,7 +380,7 @@ class TicketingServicer(InboxMethods):
         request: refund_pb2.QuoteChangeRequest,
         context: Context[refund_pb2.QuoteChangeRequest, refund_pb2.QuoteChangeResponse],
     ) -> refund_pb2.QuoteChangeResponse:
-        prices = await self._domain.holder.prices()
+        prices = await self._domain.order_holds.prices()
         async with self._db.transaction() as tx:
             quote = await self._domain.change_handler.quote(
                 tx,
@@ -397,7 +397,7 @@ class TicketingServicer(InboxMethods):
         request: refund_pb2.ChangeTicketRequest,
         context: Context[refund_pb2.ChangeTicketRequest, refund_pb2.ChangeTicketResponse],
     ) -> refund_pb2.ChangeTicketResponse:
-        return await self._change_ticket(request, context, await self._domain.holder.prices())
+        return await self._change_ticket(request, context, await self._domain.order_holds.prices())
 
     @changing
     async def _change_ticket(

@@ -48,7 +48,7 @@ class Allotment(_message.Message):
     total: _builtins.int
     """Allotted to the channel."""
     held: _builtins.int
-    """Set aside for what is not sold yet."""
+    """Kept for what is not sold yet."""
     sold: _builtins.int
     """Sold or pre-generated."""
     available: _builtins.int

@@ -317,7 +317,7 @@ class DepartureStock(_message.Message):
     total: _builtins.int
     """All there are."""
     held: _builtins.int
-    """Set aside for orders that wait for payment."""
+    """Kept for orders that wait for payment."""
     sold: _builtins.int
     """Sold."""
     available: _builtins.int

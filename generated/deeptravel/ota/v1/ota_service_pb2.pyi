@@ -831,7 +831,7 @@ class Inventory(_message.Message):
     total: _builtins.int
     """Allotted to the partner."""
     held: _builtins.int
-    """Set aside by reservations, as far as their tickets are not activated."""
+    """Kept by reservations, as far as their tickets are not activated."""
     sold: _builtins.int
     """Sold, or pre-generated without a reservation."""
     available: _builtins.int

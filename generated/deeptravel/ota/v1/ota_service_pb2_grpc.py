@@ -310,7 +310,7 @@ class OtaServiceServicer:
     """
 
     def ReserveInventory(self, request, context):
-        """Sets stock aside for the partner, without payment, until the reservation expires: of a product,
+        """Reserves stock for the partner, without payment, until the reservation expires: of a product,
         of a class of a departure, or of a day of use. Tickets are made of it with BulkGenerateTickets
         (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
         partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat

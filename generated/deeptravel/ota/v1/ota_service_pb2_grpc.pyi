@@ -56,7 +56,7 @@ class OtaServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OtaServiceAsyncStub: ...
     ReserveInventory: _grpc.UnaryUnaryMultiCallable[_reservation_pb2.ReserveInventoryRequest, _reservation_pb2.ReserveInventoryResponse]
-    """Sets stock aside for the partner, without payment, until the reservation expires: of a product,
+    """Reserves stock for the partner, without payment, until the reservation expires: of a product,
     of a class of a departure, or of a day of use. Tickets are made of it with BulkGenerateTickets
     (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
     partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat
@@ -331,7 +331,7 @@ class OtaServiceAsyncStub(OtaServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReserveInventory: _aio.UnaryUnaryMultiCallable[_reservation_pb2.ReserveInventoryRequest, _reservation_pb2.ReserveInventoryResponse]  # type: ignore[assignment]
-    """Sets stock aside for the partner, without payment, until the reservation expires: of a product,
+    """Reserves stock for the partner, without payment, until the reservation expires: of a product,
     of a class of a departure, or of a day of use. Tickets are made of it with BulkGenerateTickets
     (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
     partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat
@@ -609,7 +609,7 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _reservation_pb2.ReserveInventoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_reservation_pb2.ReserveInventoryResponse, _abc.Awaitable[_reservation_pb2.ReserveInventoryResponse]]:
-        """Sets stock aside for the partner, without payment, until the reservation expires: of a product,
+        """Reserves stock for the partner, without payment, until the reservation expires: of a product,
         of a class of a departure, or of a day of use. Tickets are made of it with BulkGenerateTickets
         (`reservation_id`). When it expires, to the second, what is not activated of it returns to the
         partner's stock within five seconds and its tickets that are not activated are VOIDED. A repeat

@@ -94,7 +94,7 @@ Global___ReservationEndReason: _TypeAlias = ReservationEndReason  # noqa: Y015
 
 @_typing.final
 class Reservation(_message.Message):
-    """Stock that is set aside for the partner, without payment, until its time is over. It counts as
+    """Stock that is kept for the partner, without payment, until its time is over. It counts as
     `held` until its tickets are activated, then as `sold`.
     """
 

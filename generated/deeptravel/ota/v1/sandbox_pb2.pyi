@@ -126,7 +126,7 @@ class SetSandboxStockResponse(_message.Message):
     total: _builtins.int
     """How much there is."""
     held: _builtins.int
-    """Set aside by reservations, as far as their tickets are not activated."""
+    """Kept by reservations, as far as their tickets are not activated."""
     sold: _builtins.int
     """Sold, or pre-generated without a reservation."""
     available: _builtins.int

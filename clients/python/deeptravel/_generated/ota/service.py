@@ -331,7 +331,7 @@ class OtaService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> ota.ReserveInventoryResponse:
-        """Sets stock aside for the partner, without payment, until the reservation expires: of a
+        """Reserves stock for the partner, without payment, until the reservation expires: of a
         product, of a class of a departure, or of a day of use. Tickets are made of it with
         BulkGenerateTickets (`reservation_id`). When it expires, to the second, what is not
         activated of it returns to the partner's stock within five seconds and its tickets that are
@@ -1164,7 +1164,7 @@ class AsyncOtaService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> ota.ReserveInventoryResponse:
-        """Sets stock aside for the partner, without payment, until the reservation expires: of a
+        """Reserves stock for the partner, without payment, until the reservation expires: of a
         product, of a class of a departure, or of a day of use. Tickets are made of it with
         BulkGenerateTickets (`reservation_id`). When it expires, to the second, what is not
         activated of it returns to the partner's stock within five seconds and its tickets that are

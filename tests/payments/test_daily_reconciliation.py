@@ -13,7 +13,7 @@ from deeptravel.admin.v1 import account_pb2, admin_service_pb2_grpc, payment_pb2
 from server.cli.reconciling import reconcile
 from server.identity.accounts import create_administrator
 from server.identity.credentials import Passwords
-from server.payments.reconciling import BILL_CLOCK, ask_for_missed
+from server.payments.daily_reconciliation import BILL_CLOCK, ask_for_missed
 from server.platform.config import ConfigError, load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason, StartError

@@ -1,4 +1,4 @@
-"""The methods of AdminService that are about routes and departures."""
+"""The methods of AdminService about departures."""
 
 from datetime import datetime
 
@@ -6,12 +6,10 @@ from deeptravel.admin.v1 import catalog_pb2
 
 from server.aftersales import disruptions
 from server.api import convert
-from server.api.admin.catalog_messages import (
+from server.api.admin.route_messages import (
     REFUNDS_NAME,
     STATE_NAME,
     departure_message,
-    route_fares,
-    route_message,
     travel_day,
 )
 from server.api.admin.table import AdminMethods, by
@@ -19,21 +17,11 @@ from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
 from server.catalog import transport
-from server.catalog.routes import ROUTES, set_fares
 from server.identity.callers import Admin
 
 
-class CatalogMethods(AdminMethods):
+class DepartureMethods(AdminMethods):
     """A part of AdminServicer; the contract documents each method."""
-
-    @changing
-    async def SetRouteFares(
-        self, request: catalog_pb2.SetRouteFaresRequest, call: ChangingCall[Admin]
-    ) -> catalog_pb2.SetRouteFaresResponse:
-        fares = route_fares(request.fares)
-        await ROUTES.require_version(call.tx, request.route_id, request.version)
-        route = await set_fares(call.tx, request.route_id, fares, **by(call))
-        return catalog_pb2.SetRouteFaresResponse(route=route_message(route))
 
     @paged
     async def ListDepartures(
