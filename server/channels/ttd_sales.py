@@ -45,21 +45,19 @@ class TtdSales:
         self,
         db: Database,
         seals: TtdSeals,
-        order_holds: OrderHolds,
+        holds: OrderHolds,
         settlement: Settlement,
         issuer: Issuer,
     ) -> None:
-        self._db = db
-        self._seals = seals
+        self._db, self._seals = db, seals
         self._offers = TtdOffers(db)
-        self._order_holds = order_holds
-        self._settlement = settlement
-        self._issuer = issuer
+        self._holds = holds
+        self._settlement, self._issuer = settlement, issuer
 
     async def verify(self, channel_code: str, content: dict[str, Any]) -> dict[str, Any]:
         """Whether an order could be sold now, and what is left. Raises TtdRefusal."""
         order = ttd_messages.order_of(content, is_verified=True)
-        prices = await self._order_holds.prices()
+        prices = await self._holds.prices()
         wanted = await self._offers.wanted(prices, channel_code, order, now=clock.now())
         left = await self._left(wanted)
         for item, quantity in zip(order.items, left, strict=True):
@@ -129,7 +127,7 @@ class TtdSales:
     async def _left(self, wanted: WantedOrder) -> list[int]:
         types = [each.customer_type for each in wanted.passengers]
         try:
-            quote = await self._order_holds.quote(wanted.wishes, types, ())
+            quote = await self._holds.quote(wanted.wishes, types, ())
         except DomainError as error:
             raise refusal(error) from None
         return [
@@ -168,7 +166,7 @@ class TtdSales:
 
     async def _held(self, row: TtdRow, order: TtdOrder) -> TtdRow:
         """Holds what is ordered, once for each attempt. Raises TtdRefusal."""
-        now, prices = clock.now(), await self._order_holds.prices()
+        now, prices = clock.now(), await self._holds.prices()
         wanted = await self._offers.wanted(prices, row.channel_code, order, now=now)
         async with self._db.transaction() as tx:
             customer = self._seals.customer(order)
@@ -183,7 +181,7 @@ class TtdSales:
         )
         request_id = f"{row.name}:{row.attempt}"
         try:
-            held = await self._order_holds.submit(
+            held = await self._holds.submit(
                 traveller,
                 new,
                 request_id=request_id,

@@ -40,7 +40,7 @@ EXPIRES_SOON = timedelta(days=21)
 ASK_SECONDS = 3.0
 CLOCK_WARNING_SECONDS = 1.0
 CLOCK_WRONG_SECONDS = 5.0
-CONNECTIONS_ASIDE = 4
+OTHER_CONNECTIONS = 4
 """Of each process, beside its pools: for independent transactions, to hear of changes, and to see
 whether the database answers.
 """
@@ -375,7 +375,7 @@ def _connections(connection: psycopg.Connection[Any], settings: Settings) -> Fin
         "    WHERE backend_type = 'client backend' AND pid <> pg_backend_pid())"
     ).fetchone() or (0,)
     pools = settings.database_pool + settings.pipeline_connections + settings.report_pool
-    needed = pools + CONNECTIONS_ASIDE
+    needed = pools + OTHER_CONNECTIONS
     found = f"{free} are free, each server process takes up to {needed}"
     if free < needed:
         remedy = "lower DEEPTRAVEL_DATABASE_POOL or raise max_connections of the database"

@@ -1,5 +1,5 @@
-"""Reservations: stock that is held for a partner without payment, which makes tickets of it and sells
-them.
+"""Reservations: stock that is held for a partner without payment, which makes tickets of it and
+sells them.
 
 What is reserved is `held` in the partner's stock until a ticket of it is activated, which makes it
 `sold`. The row of the reservation says what of it is still held, and is locked, or changed by one

@@ -210,9 +210,10 @@ async def take(
 
     The wanted seats if they are free, else others; with no wanted seats any; empty where there is
     no seat map. Several takes of one transaction come in the order of their stock ids, and
-    `add_journeys` for all of them after the last. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER, OFFER_NOT_AVAILABLE
-    where the departure is cancelled. The cap of a promotion is taken too, with SOLD_OUT where it is
-    used up. Of a place that is its counterpart's nothing is taken, and its seat stays.
+    `add_journeys` for all of them after the last. Raises SOLD_OUT, TOO_MANY_FOR_TRAVELLER,
+    OFFER_NOT_AVAILABLE where the departure is cancelled. The cap of a promotion is taken too, with
+    SOLD_OUT where it is used up. Of a place that is its counterpart's nothing is taken, and its
+    seat stays.
     """
     stock_id, is_cap = wanted.stock_id, is_promotion_stock(wanted.stock_id)
     facts = await taking.read(

@@ -1,4 +1,6 @@
-"""Routes, and their departures, as protobuf messages, and what requests say of them as plain values."""
+"""Routes and their departures as protobuf messages, and what requests say of them as plain
+values.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date

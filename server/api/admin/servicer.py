@@ -1,10 +1,10 @@
 """AdminService: protobuf messages to plain arguments and back.
 
 The methods are in parts: those that are alike, as rows of a table, in `servicer_records.py`; those
-of allotments in `servicer_allotments.py`, of channels in `servicer_channels.py`, of
-departures in `servicer_departures.py`, of versions of what sells in `servicer_config_versions.py`, of
-cancelled and moved departures in `servicer_disruptions.py`, of rentals in `servicer_rentals.py`, of
-jobs in `servicer_jobs.py`, of money in `servicer_money.py`; the rest here.
+of allotments in `servicer_allotments.py`, of channels in `servicer_channels.py`, of departures in
+`servicer_departures.py`, of versions of what sells in `servicer_config_versions.py`, of cancelled
+and moved departures in `servicer_disruptions.py`, of rentals in `servicer_rentals.py`, of jobs in
+`servicer_jobs.py`, of money in `servicer_money.py`; the rest here.
 """
 
 from zoneinfo import ZoneInfo
