@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import grpc
 import structlog
+from google.protobuf import empty_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import DecodeError
 
@@ -413,6 +414,9 @@ class Interceptor(grpc.aio.ServerInterceptor):
             await self._authorize(call, method)
             assert call.caller is not None, "such a method is for named roles"
             async with self._shares.share(call.caller.key) as call.share:
+                if (simulation := self._simulation_of(call)) is not None:
+                    answer: T = await simulation.unary(call, empty_pb2.Empty(), work)
+                    return answer
                 return await work()
         except Exception as error:
             self._failure(call, error)

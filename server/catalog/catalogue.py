@@ -30,7 +30,15 @@ from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.crypto import fingerprint
 from server.platform.database import Database
 from server.platform.texts import read_code
-from server.stock.ids import DAY_BITS, DIRECT, EPOCH, RENTAL_OFFER, departure_stock_id, stock_id
+from server.stock.ids import (
+    DAY_BITS,
+    DIRECT,
+    EPOCH,
+    LAST_DAY,
+    RENTAL_OFFER,
+    departure_stock_id,
+    stock_id,
+)
 from server.stock.ids import departure_id as departure_number
 
 PACKAGE_SALE_DAYS = 180
@@ -437,11 +445,11 @@ class Catalogue:
 
     def package(self, product: ListedProduct, day: date) -> Offer | None:
         """The offer of a package from its first day of use on, whether or not we sell it ourselves:
-        partners may. None for one that is used in no city.
+        partners may. None for one that is used in no city, and for a day that there is no stock of.
         """
         stock = stock_id(product.product_id, DIRECT)
         city = self.cities.get(product.city_code or "")
-        if not city:
+        if not city or not EPOCH <= day <= LAST_DAY:
             return None
         start = midnight(day, city.zone)
         made = Made(

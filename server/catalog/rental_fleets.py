@@ -25,12 +25,10 @@ from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason, invalid
 from server.stock import fleet_days
 from server.stock.fleet_days import FleetDay, NewFleetDay
-from server.stock.ids import DAY_BITS, EPOCH
+from server.stock.ids import EPOCH, LAST_DAY
 
 MARGIN_DAYS = 2
 """Days are made so many before they are sold: a day without the job is no day without them."""
-FIRST_DAY, LAST_DAY = EPOCH, EPOCH + timedelta(days=(1 << DAY_BITS) - 1)
-"""The days that stock may be of."""
 MOST_DAYS_SET = 366
 
 
@@ -177,10 +175,10 @@ async def stock(tx: AsyncConnection, days: WantedDays, *, limit: int) -> list[Fl
     INVALID_FIELD.
     """
     await FLEETS.get(tx, days.fleet_id)
-    first, last = days.first_date or FIRST_DAY, days.last_date or LAST_DAY
+    first, last = days.first_date or EPOCH, days.last_date or LAST_DAY
     for field, each in (("first_date", first), ("last_date", last)):
-        if not FIRST_DAY <= each <= LAST_DAY:
-            raise invalid(field, f"is not within {FIRST_DAY} to {LAST_DAY}")
+        if not EPOCH <= each <= LAST_DAY:
+            raise invalid(field, f"is not within {EPOCH} to {LAST_DAY}")
     if days.after:
         first = days.after + timedelta(days=1)
     partner_id = await channel_id(tx, days.channel)
@@ -245,8 +243,8 @@ async def _check(tx: AsyncConnection, fleet: RentalFleet) -> None:
 def _faults(fleet: RentalFleet) -> Iterator[Fault]:
     if fleet.fares:
         yield from rules.faults({"fares": fleet.fares})
-    if not FIRST_DAY <= fleet.first_date <= LAST_DAY:
-        yield "first_date", f"is not within {FIRST_DAY} to {LAST_DAY}"
+    if not EPOCH <= fleet.first_date <= LAST_DAY:
+        yield "first_date", f"is not within {EPOCH} to {LAST_DAY}"
     if not fleet.first_date <= fleet.last_date <= LAST_DAY:
         yield "last_date", f"is not within first_date, {fleet.first_date}, to {LAST_DAY}"
     wanted = [each["location_id"] for each in fleet.one_way]

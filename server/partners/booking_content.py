@@ -45,7 +45,8 @@ class BookedUnit:
 @dataclass(frozen=True, slots=True)
 class BookingContent:
     """What is kept of a booking as it was agreed. Times are there, with their offset; `policy` is
-    the product's, by which it may be cancelled, counted from `reference_time`.
+    the product's, by which it may be cancelled, counted from `reference_time`; it was sold until
+    `sale_until_time`.
     """
 
     contact: BookingContact
@@ -57,6 +58,7 @@ class BookingContent:
     is_day: bool
     policy: dict[str, Any]
     reference_time: datetime
+    sale_until_time: datetime
 
     @property
     def customer_types(self) -> list[str]:
@@ -77,7 +79,8 @@ class PartnerBookingSeals:
     def open(self, partner_id: int, booking_id: UUID, sealed: bytes) -> BookingContent:
         """What was sealed. Raises InvalidTag for what was not, with our key, for this booking."""
         made = orjson.loads(self._sealer.open(sealed, _bound(partner_id, booking_id)))
-        times = ("start_time", "end_time", "reference_time")
+        made.setdefault("sale_until_time", made["reference_time"])  # not in those from before
+        times = ("start_time", "end_time", "reference_time", "sale_until_time")
         return BookingContent(
             **made
             | {name: datetime.fromisoformat(made[name]) for name in times}

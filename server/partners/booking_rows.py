@@ -21,7 +21,7 @@ from server.partners.booking_models import partner_bookings
 from server.partners.booking_rules import BookingStatus, booking_status
 from server.partners.reservations import Reservation
 from server.platform.errors import DomainError, Reason, not_found
-from server.platform.statements import Command, Statement, run
+from server.platform.statements import Command, Statement, run, run_together
 from server.tickets import qr
 from server.tickets.rules import why_no_qr
 
@@ -74,12 +74,16 @@ class BookedTicket(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PartnerBooking:
-    """A booking as its reader sees it at `now`."""
+    """A booking as its reader sees it at `now`; `left` of `total` is what the partner has where it
+    was booked.
+    """
 
     row: BookingRow
     content: BookingContent
     reservation: Reservation
     tickets: Sequence[BookedTicket]
+    total: int
+    left: int
     now: datetime
 
     @property
@@ -144,6 +148,12 @@ class BookingFilter:
     option_id: str = ""
 
 
+class _BookedStock(NamedTuple):
+    stock_id: int
+    total: int
+    left: int
+
+
 class TicketOrder(NamedTuple):
     """Of which order a ticket is."""
 
@@ -186,6 +196,13 @@ FROM tickets WHERE ticket_id = ANY($1::bigint[])
 """,
     BookedTicket,
 )
+_STOCKS = Statement(
+    """
+SELECT stock_id, total, CASE WHEN closed THEN 0 ELSE total - held - sold END
+FROM stocks WHERE stock_id = ANY($1::bigint[])
+""",
+    _BookedStock,
+)
 _ORDERS = Statement(
     "SELECT ticket_id, order_id FROM tickets WHERE ticket_id = ANY($1::bigint[])", TicketOrder
 )
@@ -227,15 +244,19 @@ class BookingRows:
     ) -> list[PartnerBooking]:
         """Bookings as a reader sees them."""
         numbers = [number for row in rows for number in row.ticket_ids]
-        found = {each.ticket_id: each for each in await run(tx, _TICKETS(numbers))}
         wanted = [row.reservation_id for row in rows]
-        of = {each.reservation_id: each for each in await run(tx, reservations.of_ids(wanted))}
+        tickets, reserved = await run_together(tx, _TICKETS(numbers), reservations.of_ids(wanted))
+        found = {each.ticket_id: each for each in tickets}
+        of = {each.reservation_id: each for each in reserved}
+        stock_ids = sorted({each.stock_id for each in reserved})
+        stocks = {each.stock_id: each for each in await run(tx, _STOCKS(stock_ids))}
         return [
             PartnerBooking(
                 row,
                 self._seals.open(row.partner_id, row.booking_id, row.sealed_content),
                 of[row.reservation_id],
                 [found[number] for number in row.ticket_ids],
+                *stocks[of[row.reservation_id].stock_id][1:],
                 now,
             )
             for row in rows

@@ -226,14 +226,18 @@ class Booker:
         *,
         hold_seconds: int,
         now: datetime,
+        expires_now: bool = False,
     ) -> PartnerBooking:
-        """Has a hold end so many seconds from now, unless it ends later anyway. Raises NOT_FOUND,
-        RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, DEPARTURE_CANCELLED.
+        """Has a hold end so many seconds from now, unless it ends later anyway; one of a sandbox
+        that `expires_now` a second from now. Raises NOT_FOUND, RESERVATION_EXPIRED,
+        RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, DEPARTURE_CANCELLED.
         """
         was = await self._rows.lock(tx, partner, booking_id, now)
-        reservation_id = str(was.row.reservation_id)
         await reservations.extend(
-            *(tx, partner, reservation_id), hold_seconds=hold_seconds, terms=self._terms
+            *(tx, partner, str(was.row.reservation_id)),
+            hold_seconds=hold_seconds,
+            terms=self._terms,
+            expires_now=expires_now,
         )
         return await self._rows.store(tx, was.row._replace(update_time=now), was.content, now)
 
@@ -495,6 +499,7 @@ def _content(
         offer.journey is None,
         offer.policy,
         offer.reference_time.astimezone(UTC),
+        offer.sale_until_time.astimezone(UTC),
     )
 
 
@@ -548,11 +553,15 @@ def _sold(held: PartnerBooking) -> list[SoldTicket]:
     names = [unit.contact.name or held.content.contact.name for unit in held.content.units]
     if not all(names):
         raise invalid("contact", "says nobody's name; send fullName, or firstName and lastName")
+    try:
+        names = [read_name(each) for each in names]
+    except ValueError as error:
+        raise invalid("contact", f"has a name that {error}") from None
     return [
         SoldTicket(
             ticket.ticket_code,
             unit.customer_type,
-            read_name(name),
+            name,
             str(held.row.booking_id),
             unit.amount_minor,
             held.content.currency_code,

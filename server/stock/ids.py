@@ -20,6 +20,10 @@ EPOCH = date(2020, 1, 1)
 """The first day a departure may have."""
 
 
+LAST_DAY = EPOCH + timedelta(days=(1 << DAY_BITS) - 1)
+"""The last day that stock may be of."""
+
+
 DEPARTURE_STOCK = 1 << 62
 
 

@@ -1,5 +1,6 @@
 """OCTO: what a reseller's system sees, books and is refused. The scenarios of OCTO's own supplier
-validator are among these (docs/guides/octo.md says how it is run itself).
+validator are among these (docs/guides/octo.md says how it is run itself); each answer is compared
+with the description, and Schemathesis asks for what else that has, right and wrong.
 """
 
 import asyncio
@@ -8,13 +9,20 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+import hypothesis
 import orjson
 import psycopg
 import pytest
+import schemathesis
+from schemathesis import GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
 
+from server.api.octo.products import PRICING
+from tests.support import octo_description
 from tests.support.invariants import assert_invariants
 from tests.support.octo_client import (
     ALLOTTED,
+    CP,
     FERRY,
     NAMED,
     PACKAGE,
@@ -22,12 +30,23 @@ from tests.support.octo_client import (
     OctoClient,
     octo_server,
 )
+from tests.support.partner_client import sandbox_key
 from tests.support.timetable import tomorrow
 from tests.support.waiting import becomes
 
 Json = dict[str, Any]
 DAY = tomorrow().isoformat()
 RANGE = {"localDateStart": DAY, "localDateEnd": (tomorrow() + timedelta(days=30)).isoformat()}
+load_all_checks()
+CHECKED = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "negative_data_rejection",
+)
+"""Not that 401 is answered without a key: clients take that for a booking."""
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +105,10 @@ async def test_what_is_available(octo: OctoClient, priced: OctoClient) -> None:
     asked = {**PACKAGE, "localDate": DAY, "units": [{"id": "ADULT", "quantity": 13}]}
     (many,) = await priced.ask("POST", "/availability", asked)
     assert (many["available"], many["pricing"]["retail"]) == (False, 13 * 30_000)
+    asked = {**PACKAGE, "localDate": DAY, "units": [{"id": "ADULT", "quantity": 0}]}
+    assert (await octo.ask("POST", "/availability", asked))[0]["available"]
+    elsewhere = {**PACKAGE, "localDate": DAY, "currency": "USD"}  # without prices it says nothing
+    assert await octo.ask("POST", "/availability", elsewhere)
     calendar = await octo.ask("POST", "/availability/calendar", {**FERRY, **RANGE})
     assert len(calendar) == 31
     assert {each["status"] for each in calendar} == {"AVAILABLE", "CLOSED"}  # 20 days are on sale
@@ -107,13 +130,27 @@ REFUSED_CHECKS = [
     ({"localDate": None, "localDateStart": DAY, "localDateEnd": "2199-01-01"}, "BAD_REQUEST"),
     ({"units": [{"id": "GOAT", "quantity": 1}]}, "INVALID_UNIT_ID"),
     ({"units": "ADULT"}, "BAD_REQUEST"),
+    ({"localDate": None, "availabilityIds": ["\ud800"]}, "BAD_REQUEST"),
+    ({"productId": "\ud800"}, "INVALID_PRODUCT_ID"),
+    ({"currency": "USD"}, "BAD_REQUEST"),
 ]
 
 
 @pytest.mark.parametrize(("change", "code"), REFUSED_CHECKS)
-async def test_a_check_that_is_refused(octo: OctoClient, change: Json, code: str) -> None:
+async def test_a_check_that_is_refused(priced: OctoClient, change: Json, code: str) -> None:
     asked = {**FERRY, "localDate": DAY, **change}
-    assert await octo.refused("POST", "/availability", asked) == code
+    assert await priced.refused("POST", "/availability", asked) == code
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31"])
+async def test_days_that_nobody_sells(octo: OctoClient, day: str) -> None:
+    for what in (FERRY, PACKAGE):
+        assert await octo.ask("POST", "/availability", {**what, "localDate": day}) == []
+        assert await octo.ask("POST", "/availability", {**what, "availabilityIds": [day]}) == []
+        (shown,) = await octo.ask("POST", "/availability/calendar", {**what, "localDate": day})
+        assert shown["status"] == "CLOSED"
+        wanted = {**what, "availabilityId": day, "unitItems": [{"unitId": "ADULT"}]}
+        assert await octo.refused("POST", "/bookings", wanted) == "INVALID_AVAILABILITY_ID"
 
 
 async def test_a_year_is_reckoned_in_dates(octo: OctoClient) -> None:
@@ -128,6 +165,8 @@ async def test_a_booking_from_hold_to_cancellation(octo: OctoClient, priced: Oct
     held = await octo.hold(TRAIN, "ADULT", "CHILD", days=3, notes="by the window")
     assert (held["status"], held["testMode"], held["notes"]) == ("ON_HOLD", False, "by the window")
     assert await octo.left(TRAIN, 3) == before - 2
+    (slot,) = [each for each in await octo.slots(TRAIN, 3) if each["id"] == held["availabilityId"]]
+    assert held["availability"] == slot
     path = f"/bookings/{held['uuid']}"
     longer = await octo.ask("POST", f"{path}/extend", {"expirationMinutes": 60})
     assert longer["utcExpiresAt"] > held["utcExpiresAt"]
@@ -175,6 +214,9 @@ async def test_a_hold_changes_as_a_whole(octo: OctoClient) -> None:
     too_many = {"unitItems": [{"unitId": "ADULT"}] * (package + 1)}
     assert await octo.refused("PATCH", path, too_many) == "UNPROCESSABLE_ENTITY"
     assert await octo.left(PACKAGE) == package - 3  # nothing of it was done
+    for name in ("\u200b", "Ada\u202e"):
+        unfit = {"contact": {"fullName": name}}
+        assert await octo.refused("POST", f"{path}/confirm", unfit) == "BAD_REQUEST"
     said = {"unitItems": [{"unitId": "CHILD"}, {"unitId": "ADULT"}], "resellerReference": "R-2"}
     sold = await octo.ask("POST", f"{path}/confirm", said)
     assert [each["unitId"] for each in sold["unitItems"]] == ["CHILD", "ADULT"]
@@ -200,15 +242,19 @@ REFUSED_BOOKINGS = [
     ({"expirationMinutes": 60 * 24 * 300}, "UNPROCESSABLE_ENTITY"),
     ({"notes": "\x00"}, "BAD_REQUEST"),
     ({"contact": ["Ada"]}, "BAD_REQUEST"),
+    ({"contact": {"locales": ["\ud800"]}}, "BAD_REQUEST"),
+    ({"contact": {"emailAddress": "none"}}, "BAD_REQUEST"),
+    ({"uuid": uuid4().hex}, "BAD_REQUEST"),
+    ({"currency": "USD"}, "BAD_REQUEST"),
 ]
 
 
 @pytest.mark.parametrize(("change", "code"), REFUSED_BOOKINGS)
-async def test_a_booking_that_is_refused(octo: OctoClient, change: Json, code: str) -> None:
-    before = await octo.left(FERRY, 5)
-    wanted = await octo.wanted(FERRY, days=5)
-    assert await octo.refused("POST", "/bookings", wanted | change) == code
-    assert await octo.left(FERRY, 5) == before
+async def test_a_booking_that_is_refused(priced: OctoClient, change: Json, code: str) -> None:
+    before = await priced.left(FERRY, 5)
+    wanted = await priced.wanted(FERRY, days=5)
+    assert await priced.refused("POST", "/bookings", wanted | change) == code
+    assert await priced.left(FERRY, 5) == before
 
 
 @pytest.mark.parametrize(
@@ -234,7 +280,10 @@ async def test_who_may_call(url: str, octo: OctoClient) -> None:
         assert await stranger.refused("GET", "/supplier", status=403) == "UNAUTHORIZED"
     assert await octo.refused("GET", "/bookings") == "BAD_REQUEST"
     assert await octo.refused("GET", "/nothing", status=404) == "NOT_FOUND"
-    assert await octo.refused("DELETE", "/products") == "BAD_REQUEST"
+    assert await octo.refused("DELETE", "/products", status=405) == "BAD_REQUEST"
+    assert (await octo.http.put("/bookings")).headers["allow"] == "GET, POST"
+    assert await octo.refused("GET", "/products/1%2F2") == "INVALID_PRODUCT_ID"
+    assert await octo.refused("GET", "/bookings/%ff") == "INVALID_BOOKING_UUID"
     answer = await octo.http.post("/bookings", content=b'{"a": 1, "a": 2}')
     assert answer.json()["error"] == "BAD_REQUEST"
     answer = await octo.http.post("/bookings", content=b"{")
@@ -315,3 +364,80 @@ async def test_a_confirmation_and_a_cancellation_at_once(octo: OctoClient) -> No
         )
         assert (await octo.ask("GET", path))["status"] == "CANCELLED"
     assert await octo.left(FERRY, 9) == ALLOTTED
+
+
+async def test_a_sandbox_does_what_it_is_asked(
+    url: str, octo: OctoClient, module_database_url: str
+) -> None:
+    live = await octo.left(FERRY, 11)
+    async with OctoClient(url, await sandbox_key(module_database_url)) as test:
+        sold_out = {"request_id": "sandbox-SOLD_OUT-1"}
+        wanted = await test.wanted(FERRY, days=11)
+        assert await test.refused("POST", "/bookings", wanted, **sold_out) == "UNPROCESSABLE_ENTITY"
+        held = await test.ask("POST", "/bookings", wanted)
+        assert (held["status"], held["testMode"]) == ("ON_HOLD", True)
+        confirm = "POST", f"/bookings/{held['uuid']}/confirm", NAMED
+        over = {"request_id": "sandbox-RESERVATION_EXPIRED"}
+        assert await test.refused(*confirm, **over) == "INVALID_BOOKING_UUID"
+        for name, code, status in (
+            ("RATE_LIMITED", "UNPROCESSABLE_ENTITY", 400),
+            ("DATABASE_UNAVAILABLE", "INTERNAL_SERVER_ERROR", 500),
+            ("TIMEOUT_AFTER_COMMIT", "INTERNAL_SERVER_ERROR", 500),
+        ):
+            asked = {"request_id": f"sandbox-{name}-1"}
+            before = (await test.ask("GET", f"/bookings/{held['uuid']}"))["status"]
+            assert before == "ON_HOLD"
+            assert await test.refused(*confirm, status, **asked) == code
+        sold = await test.ask("GET", f"/bookings/{held['uuid']}")
+        assert sold["status"] == "CONFIRMED"
+        assert (await test.ask(*confirm, **asked))["status"] == "CONFIRMED"
+        for wrong in ("sandbox-NONE", "sandbox-EXPIRE_NOW"):
+            assert await test.refused("GET", "/products", request_id=wrong) == "BAD_REQUEST"
+        brief = await test.wanted(FERRY, days=11)
+        await test.ask("POST", "/bookings", brief, request_id="sandbox-EXPIRE_NOW-1")
+
+        async def status() -> str:
+            return str((await test.ask("GET", f"/bookings/{brief['uuid']}"))["status"])
+
+        await becomes("EXPIRED", status)
+    assert await octo.left(FERRY, 11) == live
+    assert await octo.ask("GET", "/products", **sold_out)  # with a live key an id like any other
+
+
+# the server's loop, in this process, takes chances while requests are drawn
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+@pytest.mark.parametrize("mode", GenerationMode)
+async def test_requests_of_all_kinds(url: str, octo: OctoClient, mode: GenerationMode) -> None:
+    sold, held = await octo.hold(PACKAGE, days=10), await octo.hold(FERRY, days=10)
+    await octo.ask("POST", f"/bookings/{sold['uuid']}/confirm", NAMED)
+    known = {
+        name: [str(each[name]) for each in (sold, held)]
+        for name in ("productId", "optionId", "availabilityId", "uuid")
+    }
+    known |= {"id": known["productId"], "unitId": ["ADULT", "CHILD"]}
+    schema = schemathesis.openapi.from_dict(octo_description.described(known))
+    found: list[Any] = [each.ok() for each in schema.get_all_operations()]
+    assert len(found) == sum(map(len, octo_description.ROUTES.values()))
+    for operation in found:
+        if mode is GenerationMode.POSITIVE or operation.body:  # in a path no text is wrong
+            await asyncio.to_thread(_ask, f"{url}/octo", operation, mode)
+
+
+def _ask(url: str, operation: Any, mode: GenerationMode) -> None:
+    """Makes a few requests of an operation, the same ones each time."""
+
+    @hypothesis.settings(
+        max_examples=8,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(operation.as_strategy(generation_mode=mode))
+    def ask(case: Any) -> None:
+        headers = {"Authorization": f"Bearer {CP.api_key}", "Octo-Capabilities": PRICING}
+        answer = case.call(base_url=url, headers=headers)
+        case.validate_response(answer, checks=[CHECKS.get_one(name) for name in CHECKED])
+
+    ask()

@@ -2,6 +2,7 @@
 the partner CP has an allotment.
 """
 
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -13,7 +14,7 @@ import psycopg
 
 from server.platform import clock
 from server.tickets import keys
-from tests.support import timetable
+from tests.support import octo_description, timetable
 from tests.support.gate_server import gate_server
 from tests.support.partner_client import CP, KEY, PARTNERS
 from tests.support.rpc_server import SECRET_KEY
@@ -37,7 +38,11 @@ class OctoClient:
     """Calls with the partner's key, as the bearer of it."""
 
     def __init__(self, url: str, key: str = CP.api_key, **headers: str) -> None:
-        given = {"Authorization": f"Bearer {key}", **headers}
+        given = {
+            "Authorization": f"Bearer {key}",
+            "Content-Type": "application/json",
+            **headers,
+        }
         self.http = httpx2.AsyncClient(base_url=f"{url}/octo", headers=given, timeout=60)
 
     async def __aenter__(self) -> Self:
@@ -46,15 +51,22 @@ class OctoClient:
     async def __aexit__(self, *_: object) -> None:
         await self.http.aclose()
 
-    async def ask(self, verb: str, path: str, body: Json = None, status: int = 200) -> Json:
-        """The answer of a call, which has this status."""
-        answer = await self.http.request(verb, path, json=body)
+    async def ask(
+        self, verb: str, path: str, body: Json = None, status: int = 200, request_id: str = ""
+    ) -> Json:
+        """The answer of a call, which has this status and is as OCTO describes it."""
+        content = None if body is None else json.dumps(body)  # which escapes what is no Unicode
+        named = {"X-Request-Id": request_id} if request_id else {}
+        answer = await self.http.request(verb, path, content=content, headers=named)
         assert answer.status_code == status, answer.text
+        octo_description.check_answer(verb, path, status, answer.json())
         return answer.json()
 
-    async def refused(self, verb: str, path: str, body: Json = None, status: int = 400) -> str:
+    async def refused(
+        self, verb: str, path: str, body: Json = None, status: int = 400, request_id: str = ""
+    ) -> str:
         """The code that a call is refused with."""
-        content = await self.ask(verb, path, body, status)
+        content = await self.ask(verb, path, body, status, request_id)
         assert content["errorMessage"]
         return str(content["error"])
 

@@ -209,7 +209,7 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         path = request.url.path[:MAX_SHOWN_CHARACTERS]
         return _refusal(request, not_found("path", path), request_id_of(request.headers))
     allowed = ", ".join(sorted(re.findall(r"[A-Z]+", str((error.headers or {}).get("Allow")))))
-    return _refusal(request, _wrong_verb(request.method, allowed), request_id_of(request.headers))
+    return _refusal(request, wrong_verb(request.method, allowed), request_id_of(request.headers))
 
 
 async def _on_fault(request: Request, _error: Exception) -> Response:
@@ -263,7 +263,7 @@ class _Transcoder:
         try:
             found = self._routes.find(request.method, path)
         except WrongVerbError as error:
-            raise _wrong_verb(request.method, error.allowed) from None
+            raise wrong_verb(request.method, error.allowed) from None
         if found is None:
             raise not_found("path", path[:MAX_SHOWN_CHARACTERS])
         binding, texts = found
@@ -449,7 +449,8 @@ def _too_large(limit: int) -> RefusedRequest:
     )
 
 
-def _wrong_verb(verb: str, allowed: str) -> RefusedRequest:
+def wrong_verb(verb: str, allowed: str) -> RefusedRequest:
+    """The refusal of a verb where there are others."""
     error = invalid("method", f"{verb[:MAX_SHOWN_CHARACTERS]} is not offered here, use {allowed}")
     return RefusedRequest(405, error, allow=allowed)
 

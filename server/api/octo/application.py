@@ -8,8 +8,9 @@ becomes JSON again. Rights, limits, shares of the work, log and metrics are thos
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote
 
 import orjson
 import structlog
@@ -21,12 +22,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.api import calls
 from server.api.http import protojson
 from server.api.http.answers import ANSWER_HEADERS, ClientGone
-from server.api.http.application import RefusedRequest, address_of, read_body, request_id_of
+from server.api.http.application import (
+    RefusedRequest,
+    address_of,
+    read_body,
+    request_id_of,
+    wrong_verb,
+)
 from server.api.interceptor import Interceptor
 from server.api.methods import Method, of_partners
 from server.api.octo import availability, bodies, booking_messages, products
 from server.api.octo.bodies import Fields
-from server.api.octo.errors import octo_error
+from server.api.octo.errors import bad_request, octo_error
 from server.api.repeats import ChangingCall, begin
 from server.catalog.catalogue import Catalogue, Catalogues
 from server.identity.callers import Partner
@@ -77,6 +84,11 @@ class Ask:
         except RecursionError:
             raise invalid("body", "is nested too deeply") from None
 
+    def require_currency(self, sold_in: str) -> None:
+        """Raises INVALID_FIELD where prices are asked for in another currency."""
+        if products.PRICING in self.active:
+            bodies.require_currency(self.fields(), sold_in)
+
     def _content(self) -> Any:
         try:
             return protojson.loads(self.body or b"{}")
@@ -110,16 +122,17 @@ class Octo:
         request_id = request_id_of(request.headers)
         active = _active(request)
         headers = {"x-request-id": request_id, "octo-capabilities": ", ".join(sorted(active))}
-        path = request.url.path.removeprefix(PATH).rstrip("/")
         ask_id, content = "", None
         try:
-            route, ask_id = _route(request.method, path)
+            route, ask_id = _route(request.method, scope["raw_path"].decode("latin-1"))
             content = await self._serve(request, route, ask_id, active, request_id)
             http_status = 200
         except ClientGone:
             http_status = 499
-        except Exception as error:  # noqa: BLE001 - every fault is answered here
-            refused = error.error if isinstance(error, RefusedRequest) else error
+        except RefusedRequest as refusal:
+            http_status, content = refusal.http_status, bad_request(refusal.error)
+            headers |= refusal.headers
+        except Exception as refused:  # noqa: BLE001 - every fault is answered here
             if not isinstance(refused, DomainError):
                 words = f"a fault of the server, logged as request {request_id}"
                 refused = DomainError(Reason.INTERNAL, words)
@@ -167,7 +180,7 @@ class Octo:
 
     async def availability(self, ask: Ask) -> Any:  # noqa: D102
         asked = bodies.asked(ask.fields(), by_id=True)
-        option, found = await self._slots(asked)
+        option, found = await self._slots(ask, asked)
         for each in bodies.repeated(asked.party):
             if each not in option.customer_types:
                 raise not_found("unit", each)
@@ -176,19 +189,20 @@ class Octo:
 
     async def calendar(self, ask: Ask) -> Any:  # noqa: D102
         asked = bodies.asked(ask.fields(), by_id=False)
-        option, found = await self._slots(asked)
+        option, found = await self._slots(ask, asked)
         assert asked.days is not None, "there is no other way to ask"
         return availability.calendar(
             option, found, *asked.days, active=ask.active, now=_partner().now()
         )
 
     async def _slots(
-        self, asked: bodies.AskedAvailability
+        self, ask: Ask, asked: bodies.AskedAvailability
     ) -> tuple[sellable.SaleOption, list[sellable.Slot]]:
         catalogue, partner_id = await self._catalogues.get(), _partner().partner_id
         async with self._db.transaction() as tx:
             sold = await sellable.product(tx, catalogue, partner_id, asked.product_id)
             option = sold.option(asked.option_id)
+            ask.require_currency(sold.product.currency_code)
             of = tx, catalogue, partner_id, option
             if asked.days:
                 first, last = asked.days
@@ -197,11 +211,15 @@ class Octo:
 
     async def reserve(self, ask: Ask) -> Any:  # noqa: D102
         wanted = bodies.wanted(ask.fields(), ask.content_hash())
+        if calls.current().expires_now:
+            wanted = replace(wanted, hold_seconds=1)
 
         async def work(call: ChangingCall[Partner], catalogue: Catalogue) -> PartnerBooking:
-            return await self._booker.hold(
+            held = await self._booker.hold(
                 call.tx, call.caller, wanted, catalogue=catalogue, now=call.now
             )
+            ask.require_currency(held.content.currency_code)
+            return held
 
         return await self._changed(ask, work)
 
@@ -235,7 +253,10 @@ class Octo:
 
         async def work(call: ChangingCall[Partner], _: Catalogue) -> PartnerBooking:
             return await self._booker.extend(
-                call.tx, call.caller, booking_id, hold_seconds=seconds, now=call.now
+                *(call.tx, call.caller, booking_id),
+                hold_seconds=seconds,
+                now=call.now,
+                expires_now=calls.current().expires_now,
             )
 
         return await self._changed(ask, work)
@@ -309,7 +330,7 @@ def _one(name: str, handler: Handler) -> _Route:
 
 
 _ID = r"([^/]+)"
-_ROUTES: dict[str, dict[str, _Route]] = {
+ROUTES: dict[str, dict[str, _Route]] = {
     "/supplier": {"GET": _one("GetSupplier", Octo.supplier)},
     "/capabilities": {"GET": _one("ListCapabilities", Octo.capabilities)},
     "/products": {"GET": _one("ListProducts", Octo.products)},
@@ -332,18 +353,20 @@ _ROUTES: dict[str, dict[str, _Route]] = {
         "DELETE": _one("CancelBooking", Octo.cancel),
     },
 }
-_PATTERNS = {re.compile(path): routes for path, routes in _ROUTES.items()}
+_PATTERNS = {re.compile(path): routes for path, routes in ROUTES.items()}
 
 
-def _route(verb: str, path: str) -> tuple[_Route, str]:
-    """What serves a request, and the id in its path. Raises NOT_FOUND, INVALID_FIELD."""
+def _route(verb: str, raw_path: str) -> tuple[_Route, str]:
+    """What serves a request, and the id in its path, which may hold whatever is percent-encoded.
+    Raises NOT_FOUND, RefusedRequest.
+    """
+    path = raw_path.removeprefix(PATH).rstrip("/")
     for pattern, routes in _PATTERNS.items():
         if found := pattern.fullmatch(path):
             if verb not in routes:
-                allowed = ", ".join(sorted(routes))
-                raise invalid("method", f"{verb[:20]} is not offered here, use {allowed}")
-            return routes[verb], found[1] if found.groups() else ""
-    raise not_found("path", path[: bodies.SHORT])
+                raise wrong_verb(verb, ", ".join(sorted(routes)))
+            return routes[verb], unquote(found[1]) if found.groups() else ""
+    raise not_found("path", bodies.shown(unquote(path)))
 
 
 def _active(request: Request) -> frozenset[str]:

@@ -3,12 +3,10 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from server.api.octo.products import PRICING, Json, fares_of, price
+from server.api.octo.products import OPENING_HOURS, PRICING, Json, fares_of, price
 from server.partners.bookings import MAX_UNITS
 from server.partners.sellable import SaleOption, Slot
 
-OPENING_HOURS = [{"from": "00:00", "to": "23:59"}]
-"""A package is used on any moment of its day."""
 BOOKABLE = ("AVAILABLE", "LIMITED")
 
 
@@ -22,17 +20,29 @@ def local(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds")
 
 
-def _status(slot: Slot, now: datetime) -> str:
-    if slot.closed(now):
+def _status(left: int, total: int, *, closed: bool) -> str:
+    if closed:
         return "CLOSED"
-    if slot.left <= 0:
+    if left <= 0:
         return "SOLD_OUT"
-    return "LIMITED" if slot.left * 2 < slot.total else "AVAILABLE"
+    return "LIMITED" if left * 2 < total else "AVAILABLE"
+
+
+def stock(left: int, total: int, *, closed: bool, quantity: int = 1) -> Json:
+    """What can be booked, and whether so many of it."""
+    status = _status(left, total, closed=closed)
+    return {
+        "available": status in BOOKABLE and left >= quantity,
+        "status": status,
+        "vacancies": max(0, left),
+        "capacity": total,
+        "maxUnits": min(MAX_UNITS, max(0, left)),
+    }
 
 
 def availability(slot: Slot, party: Sequence[str], active: frozenset[str], now: datetime) -> Json:
     """A departure or a day, for a party if one is named."""
-    offer, zone, status = slot.offer, slot.option.zone, _status(slot, now)
+    offer, zone = slot.offer, slot.option.zone
     if offer.journey:
         start, end = offer.journey.departure_time, offer.journey.arrival_time
     else:
@@ -43,11 +53,7 @@ def availability(slot: Slot, party: Sequence[str], active: frozenset[str], now: 
         "localDateTimeStart": local(start.astimezone(zone)),
         "localDateTimeEnd": local(end.astimezone(zone)),
         "allDay": offer.journey is None,
-        "available": status in BOOKABLE and slot.left >= len(party),
-        "status": status,
-        "vacancies": max(0, slot.left),
-        "capacity": slot.total,
-        "maxUnits": min(MAX_UNITS, max(0, slot.left)),
+        **stock(slot.left, slot.total, closed=slot.closed(now), quantity=len(party)),
         "utcCutoffAt": utc(offer.sale_until_time),
         "openingHours": [] if offer.journey else OPENING_HOURS,
     }
@@ -83,7 +89,7 @@ def calendar(
 def _calendar_day(
     option: SaleOption, day: date, slots: list[Slot], active: frozenset[str], now: datetime
 ) -> Json:
-    found = {_status(each, now) for each in slots}
+    found = {_status(each.left, each.total, closed=each.closed(now)) for each in slots}
     order = ("AVAILABLE", "LIMITED", "SOLD_OUT")
     status = next((each for each in order if each in found), "CLOSED")
     open_slots = [each for each in slots if not each.closed(now)]

@@ -23,6 +23,8 @@ SHORT, LONG = 200, 2_000
 """Characters of a name or reference, and of notes."""
 _UNFIT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_EMAIL = re.compile(r"[\w!#$%&'*+/=?^`{|}~.-]+@[A-Z0-9-]+(\.[A-Z0-9-]+)+", re.ASCII | re.IGNORECASE)
 
 
 class AskedDays(NamedTuple):
@@ -47,24 +49,36 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, str) or len(value) > longest or _UNFIT.search(value):
-            raise self.wrong(name, f"must be a text of at most {longest} characters")
+            raise self.wrong(
+                name, f"must be a text of at most {longest} characters, none of control"
+            )
         return value
 
     def known(self, name: str, resource: str) -> str:
         """The id of a thing. Raises NOT_FOUND of that where it is none at all."""
         value = self._content.get(name)
         if not isinstance(value, str) or not value or len(value) > SHORT or _UNFIT.search(value):
-            raise not_found(resource, value if isinstance(value, str) else "")
+            raise not_found(resource, shown(value) if isinstance(value, str) else "")
         return value
 
-    def number(self, name: str, most: int) -> int | None:
-        """A whole number from 1 on. Raises INVALID_FIELD."""
+    def email(self, name: str) -> str | None:
+        """The address of an e-mail. Raises INVALID_FIELD."""
+        value = self.text(name, 254)
+        if value and not _EMAIL.fullmatch(value):
+            raise self.wrong(
+                name, "must be the address of an e-mail; leave it out if there is none"
+            )
+        return value
+
+    def number(self, name: str, most: int, *, least: int = 1) -> int | None:
+        """A whole number, also as 1.0. Raises INVALID_FIELD."""
         value = self._content.get(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise self.wrong(name, f"must be a whole number from 1 to {most}")
-        return value
+        is_whole = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_whole or not least <= value <= most or value != int(value):
+            raise self.wrong(name, f"must be a whole number from {least} to {most}")
+        return int(value)
 
     def day(self, name: str) -> date | None:
         """A date. Raises INVALID_FIELD."""
@@ -74,10 +88,9 @@ class Fields:
     def uuid(self, name: str) -> UUID | None:
         """A UUID. Raises INVALID_FIELD."""
         value = self.text(name)
-        try:
-            return None if value is None else UUID(value)
-        except ValueError:
-            raise self.wrong(name, "must be a UUID") from None
+        if value is not None and not _UUID.fullmatch(value):
+            raise self.wrong(name, "must be a UUID")
+        return None if value is None else UUID(value)
 
     def objects(self, name: str, most: int) -> list["Fields"] | None:
         """A list of objects. Raises INVALID_FIELD."""
@@ -93,9 +106,12 @@ class Fields:
         value = self._content.get(name)
         if value is None:
             return None
-        fits = isinstance(value, list) and len(value) <= most
-        if not fits or any(not isinstance(each, str) or len(each) > SHORT for each in value):
+        if not isinstance(value, list) or len(value) > most:
             raise self.wrong(name, f"must be a list of at most {most} texts")
+        if any(
+            not isinstance(each, str) or len(each) > SHORT or _UNFIT.search(each) for each in value
+        ):
+            raise self.wrong(name, f"must be texts of at most {SHORT} characters, none of control")
         return list(value)
 
     def object(self, name: str) -> "Fields | None":
@@ -110,6 +126,11 @@ class Fields:
     def wrong(self, name: str, description: str) -> Exception:
         """INVALID_FIELD."""
         return invalid(f"{self._path}{name}", description)
+
+
+def shown(text: str) -> str:
+    """What somebody sent, as it is repeated to him: not all of it, and nothing that is no text."""
+    return _UNFIT.sub("\ufffd", text[:SHORT])
 
 
 def parse_day(field: str, value: str) -> date:
@@ -164,8 +185,16 @@ def asked(fields: Fields, *, by_id: bool) -> AskedAvailability:
         raise fields.wrong("localDateStart", f"exactly one is to be sent: {choice}")
     party: list[str] = []
     for each in fields.objects("units", MAX_UNITS) or ():
-        party += [each.known("id", "unit")] * (each.number("quantity", 1_000) or 0)
+        party += [each.known("id", "unit")] * (each.number("quantity", 1_000, least=0) or 0)
     return AskedAvailability(product_id, option_id, wanted, ids, party)
+
+
+def require_currency(fields: Fields, sold_in: str) -> None:
+    """Raises INVALID_FIELD for another currency than something is sold in."""
+    if fields.text("currency") not in {None, sold_in}:
+        raise fields.wrong(
+            "currency", f"is none that there are prices in; leave it out for {sold_in}"
+        )
 
 
 def _contact(fields: Fields | None) -> BookingContact | None:
@@ -175,13 +204,13 @@ def _contact(fields: Fields | None) -> BookingContact | None:
         "full_name": "fullName",
         "first_name": "firstName",
         "last_name": "lastName",
-        "email": "emailAddress",
         "phone": "phoneNumber",
         "country": "country",
         "postal_code": "postalCode",
     }
     texts = {ours: fields.text(theirs) or "" for ours, theirs in names.items()}
     locales = tuple(fields.texts("locales", 20) or ())
+    texts["email"] = fields.email("emailAddress") or ""
     return BookingContact(**texts, notes=fields.text("notes", LONG) or "", locales=locales)
 
 
@@ -300,10 +329,9 @@ def _number(product_id: str | None) -> int | None:
 
 def booking_uuid(text: str) -> UUID:
     """The id of a booking in a path. Raises NOT_FOUND."""
-    try:
-        return UUID(text)
-    except ValueError:
-        raise not_found("booking", text[:SHORT]) from None
+    if not _UUID.fullmatch(text):
+        raise not_found("booking", shown(text))
+    return UUID(text)
 
 
 def repeated(values: Sequence[str]) -> Iterator[str]:

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from server.api.octo.availability import OPENING_HOURS, local, utc
-from server.api.octo.products import PRICING, Json, price
+from server.api.octo.availability import local, stock, utc
+from server.api.octo.products import OPENING_HOURS, PRICING, Json, price
 from server.partners.booking_content import BookingContact
 from server.partners.booking_rows import PartnerBooking
 from server.partners.booking_rules import BookingStatus, unit_status
@@ -53,13 +53,7 @@ def booking(
         "cancellation": _cancellation(found, status),
         "freesale": False,
         "availabilityId": row.slot_id,
-        "availability": {
-            "id": row.slot_id,
-            "localDateTimeStart": local(content.start_time),
-            "localDateTimeEnd": local(content.end_time),
-            "allDay": content.is_day,
-            "openingHours": OPENING_HOURS if content.is_day else [],
-        },
+        "availability": _availability(found),
         "contact": contact(content.contact),
         "notes": content.notes or None,
         "deliveryMethods": ["TICKET"],
@@ -70,6 +64,20 @@ def booking(
         total = sum(unit.amount_minor for unit in content.units)
         made["pricing"] = price(total, content.currency_code)
     return made
+
+
+def _availability(found: PartnerBooking) -> Json:
+    """What was booked, and what is left there."""
+    content = found.content
+    return {
+        "id": found.row.slot_id,
+        "localDateTimeStart": local(content.start_time),
+        "localDateTimeEnd": local(content.end_time),
+        "allDay": content.is_day,
+        **stock(found.left, found.total, closed=content.sale_until_time <= found.now),
+        "utcCutoffAt": utc(content.sale_until_time),
+        "openingHours": OPENING_HOURS if content.is_day else [],
+    }
 
 
 def _unit_item(found: PartnerBooking, at: int, token: str, active: frozenset[str]) -> Json:

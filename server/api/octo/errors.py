@@ -2,7 +2,8 @@
 clients understand.
 
 A refusal is 400: some clients read a booking out of 401, 409, 410, 422, 429 and 503. Whoever may
-not call gets 403, a fault of ours 500.
+not call gets 403, a fault of ours 500. What is no request of OCTO's at all has the status that HTTP
+has for it: 404, 405, 408, 413.
 """
 
 from typing import NamedTuple
@@ -34,6 +35,11 @@ class OctoError(NamedTuple):
     content: dict[str, str]
 
 
+def bad_request(error: DomainError) -> dict[str, str]:
+    """What somebody hears whose request is none of OCTO's."""
+    return {"error": "BAD_REQUEST", "errorMessage": error.message}
+
+
 def octo_error(error: DomainError, uuid: str = "") -> OctoError:
     """The error as OCTO says it; `uuid` is that of the booking the call was about."""
     said = {"errorMessage": error.message}
@@ -46,7 +52,7 @@ def octo_error(error: DomainError, uuid: str = "") -> OctoError:
     if isinstance(error, UnprocessableError):
         return OctoError(400, {"error": "UNPROCESSABLE_ENTITY", **said})
     if error.reason == Reason.INVALID_FIELD:
-        return OctoError(400, {"error": "BAD_REQUEST", **said})
+        return OctoError(400, bad_request(error))
     if error.reason == Reason.NOT_FOUND:
         return OctoError(404, {"error": "NOT_FOUND", **said})
     if status in FORBIDDEN:

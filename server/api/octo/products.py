@@ -18,6 +18,8 @@ TYPES = frozenset({"ADULT", "YOUTH", "CHILD", "INFANT", "FAMILY", "SENIOR", "STU
 """Unit types that customer types of the same name are; all others are OTHER."""
 OLDEST = 99
 """An age that stands for none at all, where one is required."""
+OPENING_HOURS = [{"from": "00:00", "to": "23:59"}]
+"""A package is used on any moment of its day."""
 _UNITS = {1440: "day", 60: "hour", 1: "minute"}
 Json = dict[str, Any]
 
@@ -80,7 +82,7 @@ def _option(
             f"{minutes // 60:02}:{minutes % 60:02}" for minutes in (option.leg.clocks)
         ]
         if option.leg
-        else [],
+        else [OPENING_HOURS[0]["from"]],
         "cancellationCutoff": words,
         "cancellationCutoffAmount": amount,
         "cancellationCutoffUnit": unit,

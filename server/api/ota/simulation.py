@@ -1,7 +1,8 @@
 """Calls of sandboxes whose `request_id` asks for something to happen (partners/sandbox_values.py).
 
-A call without such a field is asked by the metadata `x-request-id`. The interceptor brings only
-calls of keys of test mode here: to all others such an id is one like any other.
+A call without such a field, as all of OCTO are, is asked by the metadata `x-request-id`. The
+interceptor brings only calls of keys of test mode here: to all others such an id is one like any
+other.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -43,7 +44,8 @@ EXPIRING = frozenset(
         "IssueQr",
     }
 )
-"""The methods that EXPIRE_NOW is for."""
+"""The methods that EXPIRE_NOW is for, and those of OCTO."""
+OCTO_EXPIRING = frozenset({"ReserveBooking", "ExtendBooking"})
 
 
 class Simulation:
@@ -149,5 +151,6 @@ def _sent_id(call: Call) -> str:
 
 
 def _require_expiring(call: Call) -> None:
-    if _method(call) not in EXPIRING:
-        raise invalid("request_id", f"EXPIRE_NOW is for {', '.join(sorted(EXPIRING))}")
+    if _method(call) not in EXPIRING | OCTO_EXPIRING:
+        methods = ", ".join([*sorted(EXPIRING), *sorted(OCTO_EXPIRING)])
+        raise invalid("request_id", f"EXPIRE_NOW is for {methods}")
