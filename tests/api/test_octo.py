@@ -17,12 +17,12 @@ import schemathesis
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
+from server.api.octo.application import ROUTES
 from server.api.octo.products import PRICING
 from tests.support import octo_description
 from tests.support.invariants import assert_invariants
 from tests.support.octo_client import (
     ALLOTTED,
-    CP,
     FERRY,
     NAMED,
     PACKAGE,
@@ -30,7 +30,7 @@ from tests.support.octo_client import (
     OctoClient,
     octo_server,
 )
-from tests.support.partner_client import sandbox_key
+from tests.support.partner_client import CP, sandbox_key
 from tests.support.timetable import tomorrow
 from tests.support.waiting import becomes
 
@@ -371,37 +371,36 @@ async def test_a_sandbox_does_what_it_is_asked(
 ) -> None:
     live = await octo.left(FERRY, 11)
     async with OctoClient(url, await sandbox_key(module_database_url)) as test:
-        sold_out = {"request_id": "sandbox-SOLD_OUT-1"}
         wanted = await test.wanted(FERRY, days=11)
-        assert await test.refused("POST", "/bookings", wanted, **sold_out) == "UNPROCESSABLE_ENTITY"
+        refused = await test.refused("POST", "/bookings", wanted, request_id="sandbox-SOLD_OUT-1")
+        assert refused == "UNPROCESSABLE_ENTITY"
         held = await test.ask("POST", "/bookings", wanted)
         assert (held["status"], held["testMode"]) == ("ON_HOLD", True)
-        confirm = "POST", f"/bookings/{held['uuid']}/confirm", NAMED
-        over = {"request_id": "sandbox-RESERVATION_EXPIRED"}
-        assert await test.refused(*confirm, **over) == "INVALID_BOOKING_UUID"
-        for name, code, status in (
+        path = f"/bookings/{held['uuid']}"
+        for name, code, http_status in (
+            ("RESERVATION_EXPIRED", "INVALID_BOOKING_UUID", 400),
             ("RATE_LIMITED", "UNPROCESSABLE_ENTITY", 400),
             ("DATABASE_UNAVAILABLE", "INTERNAL_SERVER_ERROR", 500),
             ("TIMEOUT_AFTER_COMMIT", "INTERNAL_SERVER_ERROR", 500),
         ):
-            asked = {"request_id": f"sandbox-{name}-1"}
-            before = (await test.ask("GET", f"/bookings/{held['uuid']}"))["status"]
-            assert before == "ON_HOLD"
-            assert await test.refused(*confirm, status, **asked) == code
-        sold = await test.ask("GET", f"/bookings/{held['uuid']}")
-        assert sold["status"] == "CONFIRMED"
-        assert (await test.ask(*confirm, **asked))["status"] == "CONFIRMED"
+            assert (await test.ask("GET", path))["status"] == "ON_HOLD"
+            asked = "POST", f"{path}/confirm", NAMED, http_status, f"sandbox-{name}-1"
+            assert await test.refused(*asked) == code
+        assert (await test.ask("GET", path))["status"] == "CONFIRMED"
+        last = "sandbox-TIMEOUT_AFTER_COMMIT-1"
+        again = await test.ask("POST", f"{path}/confirm", NAMED, request_id=last)
+        assert again["status"] == "CONFIRMED"
         for wrong in ("sandbox-NONE", "sandbox-EXPIRE_NOW"):
             assert await test.refused("GET", "/products", request_id=wrong) == "BAD_REQUEST"
         brief = await test.wanted(FERRY, days=11)
         await test.ask("POST", "/bookings", brief, request_id="sandbox-EXPIRE_NOW-1")
 
-        async def status() -> str:
+        async def status_of_brief() -> str:
             return str((await test.ask("GET", f"/bookings/{brief['uuid']}"))["status"])
 
-        await becomes("EXPIRED", status)
+        await becomes("EXPIRED", status_of_brief)
     assert await octo.left(FERRY, 11) == live
-    assert await octo.ask("GET", "/products", **sold_out)  # with a live key an id like any other
+    assert await octo.ask("GET", "/products", request_id="sandbox-SOLD_OUT-1")  # of a live key
 
 
 # the server's loop, in this process, takes chances while requests are drawn
@@ -416,8 +415,9 @@ async def test_requests_of_all_kinds(url: str, octo: OctoClient, mode: Generatio
     }
     known |= {"id": known["productId"], "unitId": ["ADULT", "CHILD"]}
     schema = schemathesis.openapi.from_dict(octo_description.described(known))
-    found: list[Any] = [each.ok() for each in schema.get_all_operations()]
-    assert len(found) == sum(map(len, octo_description.ROUTES.values()))
+    all_operations: Any = schema.get_all_operations()
+    found = [each.ok() for each in all_operations]
+    assert len(found) == sum(len(routes) for routes in ROUTES.values())
     for operation in found:
         if mode is GenerationMode.POSITIVE or operation.body:  # in a path no text is wrong
             await asyncio.to_thread(_ask, f"{url}/octo", operation, mode)

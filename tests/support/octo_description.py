@@ -348,7 +348,7 @@ def described(known: Mapping[str, Sequence[str]]) -> Json:
     paths: dict[str, Json] = {}
     for path, routes in ROUTES.items():
         held = "uuid" if path.startswith("/bookings/") else "id"
-        operations = {
+        operations: Json = {
             verb.lower(): _operation(route.method.name.removeprefix("Octo/"), bodies, queries)
             for verb, route in routes.items()
         }
