@@ -65,7 +65,9 @@ from server.platform.reading import Readers
 from server.platform.schedule import Jobs
 from server.platform.task_worker import TaskKind
 from server.redemption.lookup import QrLooks
+from server.redemption.offline_keys import OfflineKeys
 from server.redemption.redeem import Redeemer
+from server.redemption.venue_packs import VenuePacks
 from server.search.cache import Cache
 from server.search.rentals import RentalSearch
 from server.search.search import Search
@@ -163,7 +165,14 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
             token_cache=SIMULATED_TOKENS,
             queue=SIMULATED_SCAN_QUEUE,
         ),
-        redemption=RedemptionDomain(identity, redeemer, QrLooks(readers, redeemer), settings.zone),
+        redemption=RedemptionDomain(
+            identity,
+            redeemer,
+            QrLooks(readers, redeemer),
+            VenuePacks(db, key_rings, platform.secret_key),
+            OfflineKeys(platform.secret_key),
+            settings.zone,
+        ),
         ticketing=TicketingDomain(
             order_holds=orders.order_holds,
             reader=orders.reader,

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Table,
     Text,
     Uuid,
+    text,
 )
 
 from server.platform.database import metadata
@@ -48,6 +49,8 @@ redemption_events = Table(
     Column("occurred_time", DateTime(timezone=True), nullable=False),
     Column("reversed_event_id", BigInteger),
     Column("comment", Text),
+    # which transaction has recorded it, none before terminals had packs: see pack_statements.py
+    Column("transaction_id", BigInteger, server_default=text("pg_current_xact_id()::text::bigint")),
     CheckConstraint("result IN ('SUCCESS', 'REJECT', 'REVERSED')", name="result"),
     CheckConstraint("(result = 'REJECT') = (reason IS NOT NULL)", name="reason_of_refusals"),
     # a ticket of a sandbox is admitted by a simulated terminal alone, and it by nothing else
@@ -63,6 +66,11 @@ Index(
     redemption_events.c.event_id,
 )
 Index("ix_redemption_events_jti", redemption_events.c.jti)
+Index(
+    "ix_redemption_events_transaction_id",
+    redemption_events.c.transaction_id,
+    postgresql_where=text("transaction_id IS NOT NULL AND result <> 'REJECT'"),
+)
 # what is asked for beside the merchant
 for _name, _column in (("terminal", "terminal_device_id"), ("operator", "operator")):
     Index(

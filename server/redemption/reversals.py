@@ -99,6 +99,7 @@ async def reverse(
         "reversed_event_id": event.event_id,
         "comment": comment,
     }
+    del reversal["transaction_id"]  # it is of its own
     await tx.execute(insert(redemption_events).values(reversal))
     if ticket.state in FINAL_STATES:
         await completion.reopen(tx, ticket.order_id, actor=caller.key, now=now)

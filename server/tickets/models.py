@@ -114,6 +114,13 @@ tickets = Table(
     Column("expiry_pending", Boolean, nullable=False, server_default="true"),
     # the reservation it was made of: what is not activated of it is VOIDED with it
     Column("reservation_id", Uuid),
+    # which transaction has made it, none before terminals had packs: see
+    # redemption/pack_statements.py
+    Column(
+        "create_transaction_id",
+        BigInteger,
+        server_default=text("pg_current_xact_id()::text::bigint"),
+    ),
     CheckConstraint(
         "state IN ('PRE_GENERATED', 'ACTIVE', 'PARTIALLY_REDEEMED', 'USED', 'REFUNDING',"
         " 'REFUNDED', 'CHANGING', 'CHANGED', 'EXPIRED', 'VOIDED')",
@@ -147,6 +154,11 @@ Index(
     tickets.c.valid_until_time,
     tickets.c.ticket_id,
     postgresql_where=text(f"expiry_pending AND partner_id >= {SANDBOX_BIT}"),
+)
+Index(
+    "ix_tickets_create_transaction_id",
+    tickets.c.create_transaction_id,
+    postgresql_where=text("create_transaction_id IS NOT NULL"),
 )
 Index("ix_tickets_order_id", tickets.c.order_id, postgresql_where=tickets.c.order_id.is_not(None))
 
@@ -204,6 +216,14 @@ ticket_events = Table(
     Column("state", Text, nullable=False),
     Column("actor", Text, nullable=False),
     Column("occurred_time", DateTime(timezone=True), nullable=False),
+    # which transaction has recorded it, as `tickets.create_transaction_id`
+    Column("transaction_id", BigInteger, server_default=text("pg_current_xact_id()::text::bigint")),
+)
+# terminals know by themselves that the validity of a ticket is over
+Index(
+    "ix_ticket_events_transaction_id",
+    ticket_events.c.transaction_id,
+    postgresql_where=text("transaction_id IS NOT NULL AND action <> 'expired'"),
 )
 
 # A small table that every process reads whole. The id of a revoked key may be given to a new one.

@@ -140,7 +140,7 @@ async def follow(tx: Transaction, wanted: Sequence[Validity], *, actor: str, now
 async def end(tx: Transaction, ticket_ids: Collection[int], *, actor: str, now: datetime) -> None:
     """Ends those of locked tickets that were redeemed in part: their validity is over now."""
     partly = ("PARTIALLY_REDEEMED",)
-    ended = await move(tx, ticket_ids, partly, "EXPIRED", action="expired", actor=actor, now=now)
+    ended = await move(tx, ticket_ids, partly, "EXPIRED", action="ended", actor=actor, now=now)
     if ended:
         await run(tx, _END(now, sorted(ended)))
 

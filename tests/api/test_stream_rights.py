@@ -272,12 +272,13 @@ def test_every_stream_of_the_contract_is_tried_here() -> None:
         for method in service.methods
         if method.server_streaming or method.client_streaming
     }
-    slow = {"StreamBatchTickets", "ExportTickets", "ScanStream", "WatchOrder"}
+    slow = {"StreamBatchTickets", "ExportTickets", "ScanStream", "WatchOrder", "GetVenuePack"}
     slow_for_administrators = {"ExportAuditEvents"}  # tests/audit/test_audit_lists.py
+    slow_for_terminals = {"GetVenuePack"}  # tests/redemption/test_venue_packs.py
     # read whole before its first part
     at_once = {
         *("DownloadStatement", "DownloadPartnerStatement", "ExportCatalogue", "ExportGtfs"),
         *("DownloadCalendarEntry", "DownloadRedemptionReport", "DownloadSalesReport"),
         "DownloadDisruption",
     }
-    assert streaming == slow | slow_for_administrators | at_once
+    assert streaming == slow | slow_for_administrators | slow_for_terminals | at_once

@@ -19,7 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PROTOS = ROOT / "protos"
 
 
-SECRET = re.compile(r"(\w+_)?(password|secret|api_key|(access|refresh|qr)_token|encrypted_data)")
+SECRET = re.compile(
+    r"(\w+_)?(password|secret|api_key|(access|refresh|qr)_token|encrypted_data|aes_key|packed_chunk)"
+)
 """Names of fields that hold secrets."""
 
 

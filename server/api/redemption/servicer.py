@@ -7,13 +7,18 @@ from typing import NamedTuple, TypedDict, Unpack
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2_grpc
+from deeptravel.redemption.v1 import (
+    access_pb2,
+    offline_pb2,
+    redemption_pb2,
+    redemption_service_pb2_grpc,
+)
 
 from server.api import calls, convert, paging
 from server.api import repeats as repeats_module
 from server.api.calls import Context, Later, plain
 from server.api.paging import paged
-from server.api.redemption import messages
+from server.api.redemption import messages, packs
 from server.api.redemption.messages import answer_message
 from server.api.redemption.scan_stream import ScanStream
 from server.api.repeats import ChangingCall, changing
@@ -24,8 +29,10 @@ from server.platform.database import Database
 from server.platform.errors import invalid
 from server.redemption import lookup, reversals, sessions
 from server.redemption.answers import Answer
+from server.redemption.offline_keys import OfflineKeys
 from server.redemption.redeem import Redeemer, ScanItem
 from server.redemption.statements import SnapshotCache
+from server.redemption.venue_packs import VenuePacks
 
 ORDER_PAGE_TICKETS = 200
 """Of an order that is looked up, if the terminal does not say how many."""
@@ -51,6 +58,8 @@ class RedemptionDomain(NamedTuple):
     identity: Identity
     redeemer: Redeemer
     looks: lookup.QrLooks
+    packs: VenuePacks
+    offline_keys: OfflineKeys
     zone: ZoneInfo
 
 
@@ -68,7 +77,8 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         self._db = db
         self._repeats = repeats
         self._pages = pages
-        self._identity, self._redeemer, self._looks, self._zone = domain
+        self._identity, self._redeemer, self._looks = domain[:3]
+        self._packs, self._offline_keys, self._zone = domain[3:]
         self._stopping = stopping
         self._snapshots = SnapshotCache()
 
@@ -88,6 +98,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token,
             expires_in=tokens.expires_in_seconds,
+            offline_verify_key=self._offline_keys.verify_key,
         )
 
     async def RefreshToken(
@@ -250,6 +261,15 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             stopping=self._stopping,
         )
         await stream.run()
+
+    async def GetVenuePack(
+        self,
+        request: offline_pb2.GetVenuePackRequest,
+        context: Context[offline_pb2.GetVenuePackRequest, offline_pb2.GetVenuePackResponse],
+    ) -> AsyncIterator[offline_pb2.GetVenuePackResponse]:
+        operator = calls.caller(Operator)
+        async for part in self._packs.parts(operator, request.cursor):
+            yield await packs.signed_chunk(self._offline_keys, operator, part)
 
     @changing
     async def ReverseRedemption(

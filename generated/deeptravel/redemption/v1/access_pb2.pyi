@@ -56,22 +56,29 @@ class OperatorLoginResponse(_message.Message):
     ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
     REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
     EXPIRES_IN_FIELD_NUMBER: _builtins.int
+    OFFLINE_VERIFY_KEY_FIELD_NUMBER: _builtins.int
     access_token: _builtins.str
     """For `authorization: Bearer …`."""
     refresh_token: _builtins.str
     """For RefreshToken, once; a repeat within 30 s gets the same answer."""
     expires_in: _builtins.int
     """Seconds until the access token expires."""
+    offline_verify_key: _builtins.bytes
+    """Ed25519 public key, 32 bytes, of what the server signs for terminals without network, see
+    GetVenuePack. A terminal keeps the first one that it gets; it changes with the server's secret
+    key alone.
+    """
     def __init__(
         self,
         *,
         access_token: _builtins.str = ...,
         refresh_token: _builtins.str = ...,
         expires_in: _builtins.int = ...,
+        offline_verify_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "expires_in", b"expires_in", "refresh_token", b"refresh_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "expires_in", b"expires_in", "offline_verify_key", b"offline_verify_key", "refresh_token", b"refresh_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

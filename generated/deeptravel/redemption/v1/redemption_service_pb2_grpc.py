@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from deeptravel.redemption.v1 import access_pb2 as deeptravel_dot_redemption_dot_v1_dot_access__pb2
+from deeptravel.redemption.v1 import offline_pb2 as deeptravel_dot_redemption_dot_v1_dot_offline__pb2
 from deeptravel.redemption.v1 import redemption_pb2 as deeptravel_dot_redemption_dot_v1_dot_redemption__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -94,6 +95,11 @@ class RedemptionServiceStub:
                 '/deeptravel.redemption.v1.RedemptionService/ScanStream',
                 request_serializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ScanStreamRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ScanStreamResponse.FromString,
+                _registered_method=True)
+        self.GetVenuePack = channel.unary_stream(
+                '/deeptravel.redemption.v1.RedemptionService/GetVenuePack',
+                request_serializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackResponse.FromString,
                 _registered_method=True)
         self.ReverseRedemption = channel.unary_unary(
                 '/deeptravel.redemption.v1.RedemptionService/ReverseRedemption',
@@ -218,6 +224,18 @@ class RedemptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetVenuePack(self, request, context):
+        """Streams what the caller's terminal needs to decide scans without network: the tickets that its
+        venue redeems, states, uses left and validity, departures, functions and keys of QR tokens; no
+        names. In full, or what has changed since a cursor; in chunks, each signed for the terminal of
+        the access token, to be gone on from after the last one that was stored. Ends with a chunk that
+        `is_last`. Writes nothing. Reasons: SERVER_BUSY (go on later, with the cursor of the last
+        chunk).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReverseRedemption(self, request, context):
         """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
         redeem the function again. Supervisors of the same merchant only. Reasons: NOT_FOUND,
@@ -302,6 +320,11 @@ def add_RedemptionServiceServicer_to_server(servicer, server):
                     servicer.ScanStream,
                     request_deserializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ScanStreamRequest.FromString,
                     response_serializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ScanStreamResponse.SerializeToString,
+            ),
+            'GetVenuePack': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetVenuePack,
+                    request_deserializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackRequest.FromString,
+                    response_serializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackResponse.SerializeToString,
             ),
             'ReverseRedemption': grpc.unary_unary_rpc_method_handler(
                     servicer.ReverseRedemption,
@@ -621,6 +644,33 @@ class RedemptionService:
             '/deeptravel.redemption.v1.RedemptionService/ScanStream',
             deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ScanStreamRequest.SerializeToString,
             deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ScanStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetVenuePack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.redemption.v1.RedemptionService/GetVenuePack',
+            deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackRequest.SerializeToString,
+            deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackResponse.FromString,
             options,
             channel_credentials,
             insecure,

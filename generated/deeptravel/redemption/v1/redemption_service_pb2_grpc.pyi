@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from deeptravel.redemption.v1 import access_pb2 as _access_pb2
+from deeptravel.redemption.v1 import offline_pb2 as _offline_pb2
 from deeptravel.redemption.v1 import redemption_pb2 as _redemption_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -92,6 +93,14 @@ class RedemptionServiceStub:
     of a stream are in flight the server reads no further until some are answered. The stream ends
     with UNAUTHENTICATED within a second of the operator's or the terminal's revocation.
     """
+    GetVenuePack: _grpc.UnaryStreamMultiCallable[_offline_pb2.GetVenuePackRequest, _offline_pb2.GetVenuePackResponse]
+    """Streams what the caller's terminal needs to decide scans without network: the tickets that its
+    venue redeems, states, uses left and validity, departures, functions and keys of QR tokens; no
+    names. In full, or what has changed since a cursor; in chunks, each signed for the terminal of
+    the access token, to be gone on from after the last one that was stored. Ends with a chunk that
+    `is_last`. Writes nothing. Reasons: SERVER_BUSY (go on later, with the cursor of the last
+    chunk).
+    """
     ReverseRedemption: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.ReverseRedemptionRequest, _redemption_pb2.ReverseRedemptionResponse]
     """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
     redeem the function again. Supervisors of the same merchant only. Reasons: NOT_FOUND,
@@ -170,6 +179,14 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     matched by `scan_id`, several in one message where they were decided together. When 256 scans
     of a stream are in flight the server reads no further until some are answered. The stream ends
     with UNAUTHENTICATED within a second of the operator's or the terminal's revocation.
+    """
+    GetVenuePack: _aio.UnaryStreamMultiCallable[_offline_pb2.GetVenuePackRequest, _offline_pb2.GetVenuePackResponse]  # type: ignore[assignment]
+    """Streams what the caller's terminal needs to decide scans without network: the tickets that its
+    venue redeems, states, uses left and validity, departures, functions and keys of QR tokens; no
+    names. In full, or what has changed since a cursor; in chunks, each signed for the terminal of
+    the access token, to be gone on from after the last one that was stored. Ends with a chunk that
+    `is_last`. Writes nothing. Reasons: SERVER_BUSY (go on later, with the cursor of the last
+    chunk).
     """
     ReverseRedemption: _aio.UnaryUnaryMultiCallable[_redemption_pb2.ReverseRedemptionRequest, _redemption_pb2.ReverseRedemptionResponse]  # type: ignore[assignment]
     """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
@@ -312,6 +329,20 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         matched by `scan_id`, several in one message where they were decided together. When 256 scans
         of a stream are in flight the server reads no further until some are answered. The stream ends
         with UNAUTHENTICATED within a second of the operator's or the terminal's revocation.
+        """
+
+    @_abc_1.abstractmethod
+    def GetVenuePack(
+        self,
+        request: _offline_pb2.GetVenuePackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_offline_pb2.GetVenuePackResponse], _abc.AsyncIterator[_offline_pb2.GetVenuePackResponse]]:
+        """Streams what the caller's terminal needs to decide scans without network: the tickets that its
+        venue redeems, states, uses left and validity, departures, functions and keys of QR tokens; no
+        names. In full, or what has changed since a cursor; in chunks, each signed for the terminal of
+        the access token, to be gone on from after the last one that was stored. Ends with a chunk that
+        `is_last`. Writes nothing. Reasons: SERVER_BUSY (go on later, with the cursor of the last
+        chunk).
         """
 
     @_abc_1.abstractmethod

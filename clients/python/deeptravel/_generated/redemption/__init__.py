@@ -77,6 +77,17 @@ from deeptravel._generated.redemption.v1.access_pb2 import (
     RefreshTokenResponse,
     SessionDeparture,
 )
+from deeptravel._generated.redemption.v1.offline_pb2 import (
+    GetVenuePackRequest,
+    GetVenuePackResponse,
+    PackChunk,
+    PackConfiguration,
+    PackDeparture,
+    PackFunction,
+    PackQrKey,
+    PackTerms,
+    PackTickets,
+)
 
 __all__ = [
     "CloseValidatorSessionRequest",
@@ -85,6 +96,8 @@ __all__ = [
     "DecryptQrResponse",
     "EarlierRedemption",
     "Explanation",
+    "GetVenuePackRequest",
+    "GetVenuePackResponse",
     "ListRedemptionsRequest",
     "ListRedemptionsResponse",
     "LogoutRequest",
@@ -96,6 +109,13 @@ __all__ = [
     "OperatorLoginRequest",
     "OperatorLoginResponse",
     "OrderTicket",
+    "PackChunk",
+    "PackConfiguration",
+    "PackDeparture",
+    "PackFunction",
+    "PackQrKey",
+    "PackTerms",
+    "PackTickets",
     "PerformanceMetrics",
     "REDEMPTION_RESULT_REJECT",
     "REDEMPTION_RESULT_REVERSED",

@@ -77,6 +77,12 @@ _SCAN_STREAM = Method(
     redemption.ScanStreamResponse,
     safe=False,
 )
+_GET_VENUE_PACK = Method(
+    "/deeptravel.redemption.v1.RedemptionService/GetVenuePack",
+    redemption.GetVenuePackRequest,
+    redemption.GetVenuePackResponse,
+    safe=True,
+)
 _REVERSE_REDEMPTION = Method(
     "/deeptravel.redemption.v1.RedemptionService/ReverseRedemption",
     redemption.ReverseRedemptionRequest,
@@ -273,6 +279,21 @@ class RedemptionService:
         revocation.
         """
         return self._calls.scan(_SCAN_STREAM, requests, timeout)
+
+    def get_venue_pack(
+        self,
+        *,
+        cursor: str = "",
+        timeout: float | None = None,
+    ) -> Iterator[redemption.GetVenuePackResponse]:
+        """Streams what the caller's terminal needs to decide scans without network: the tickets that
+        its venue redeems, states, uses left and validity, departures, functions and keys of QR
+        tokens; no names. In full, or what has changed since a cursor; in chunks, each signed for
+        the terminal of the access token, to be gone on from after the last one that was stored.
+        Ends with a chunk that `is_last`. Writes nothing. Reasons: SERVER_BUSY (go on later, with
+        the cursor of the last chunk).
+        """
+        return self._calls.stream(_GET_VENUE_PACK, redemption.GetVenuePackRequest(cursor=cursor), timeout)
 
     def reverse_redemption(
         self,
@@ -517,6 +538,21 @@ class AsyncRedemptionService:
         revocation.
         """
         return self._calls.scan(_SCAN_STREAM, requests, timeout)
+
+    def get_venue_pack(
+        self,
+        *,
+        cursor: str = "",
+        timeout: float | None = None,
+    ) -> AsyncIterator[redemption.GetVenuePackResponse]:
+        """Streams what the caller's terminal needs to decide scans without network: the tickets that
+        its venue redeems, states, uses left and validity, departures, functions and keys of QR
+        tokens; no names. In full, or what has changed since a cursor; in chunks, each signed for
+        the terminal of the access token, to be gone on from after the last one that was stored.
+        Ends with a chunk that `is_last`. Writes nothing. Reasons: SERVER_BUSY (go on later, with
+        the cursor of the last chunk).
+        """
+        return self._calls.stream(_GET_VENUE_PACK, redemption.GetVenuePackRequest(cursor=cursor), timeout)
 
     async def reverse_redemption(
         self,

@@ -1,0 +1,27 @@
+"""What is signed for terminals without network: by a key that is derived from the secret key, of
+which they know the public half.
+"""
+
+from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
+
+from server.platform.crypto import derive
+
+PACK = b"deeptravel venue pack v1\x00"
+"""Before the content of a chunk of a venue's pack; keeps its signature from passing as another's."""
+SIGNATURE_BYTES = 64
+
+
+class OfflineKeys:
+    """Signs by Ed25519.
+
+    Attributes:
+        verify_key: the public half, 32 bytes.
+    """
+
+    def __init__(self, secret_key: bytes) -> None:
+        seed = derive(secret_key, "deeptravel terminals without network")
+        self.verify_key, self._secret = crypto_sign_seed_keypair(seed)
+
+    def sign(self, purpose: bytes, content: bytes) -> bytes:
+        """The signature, 64 bytes, of `purpose` and content."""
+        return crypto_sign(purpose + content, self._secret)[:SIGNATURE_BYTES]

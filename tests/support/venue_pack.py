@@ -1,0 +1,110 @@
+"""A terminal's pack, as a terminal keeps it: verified, inflated, and put together by number."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from deeptravel.redemption.v1 import offline_pb2
+from nacl.signing import VerifyKey
+
+from tests.support.gate import STATE, Terminal
+
+PREFIX = b"deeptravel venue pack v1\x00"
+
+
+class PackTicket(NamedTuple):
+    """A ticket of a pack; `uses` are what is left and when it was used last, by function."""
+
+    ticket_id: int
+    jti: bytes
+    state: str
+    is_blocked: bool
+    valid_from: int
+    valid_until: int
+    terms: offline_pb2.PackTerms
+    departure: offline_pb2.PackDeparture | None
+    seat: str
+    uses: dict[str, tuple[int, int]]
+
+
+@dataclass
+class KeptPack:
+    """What a terminal has stored."""
+
+    verify_key: bytes
+    tickets: dict[int, PackTicket] = field(default_factory=dict)
+    configuration: offline_pb2.PackConfiguration = field(
+        default_factory=offline_pb2.PackConfiguration
+    )
+    cursor: str = ""
+    version: int = 0
+    chunks: int = 0
+    size_bytes: int = 0
+    coming: dict[int, PackTicket] = field(default_factory=dict)
+
+    async def update(self, terminal: Terminal, *, most_chunks: int = 0) -> int:
+        """Asks for what is new, and stores it; how many chunks came. With `most_chunks` the
+        network is lost after so many.
+        """
+        request = offline_pb2.GetVenuePackRequest(cursor=self.cursor)
+        call: Any = terminal.stub.GetVenuePack(request, metadata=terminal.metadata)
+        chunks = 0
+        async for response in call:
+            self.store(response)
+            chunks += 1
+            if chunks == most_chunks:
+                call.cancel()
+                break
+        return chunks
+
+    def store(self, response: offline_pb2.GetVenuePackResponse) -> offline_pb2.PackChunk:
+        """Stores a chunk. Raises BadSignatureError."""
+        VerifyKey(self.verify_key).verify(PREFIX + response.packed_chunk, response.signature)
+        self.size_bytes += len(response.packed_chunk)
+        self.chunks += 1
+        chunk = offline_pb2.PackChunk.FromString(zlib.decompress(response.packed_chunk))
+        if chunk.pack_version != self.version:
+            self.coming = {}
+        into = self.coming if chunk.is_full else self.tickets
+        into.update((ticket.ticket_id, ticket) for ticket in unpacked(chunk.tickets))
+        if chunk.is_last:
+            self.configuration = chunk.configuration
+        if chunk.is_last and chunk.is_full:
+            self.tickets, self.coming = self.coming, {}
+        self.cursor, self.version = chunk.cursor, chunk.pack_version
+        return chunk
+
+
+def unpacked(tickets: offline_pb2.PackTickets) -> Iterator[PackTicket]:
+    """The tickets of a chunk, one by one."""
+
+    def column(form: str, content: bytes) -> tuple[int, ...]:
+        return struct.unpack(f">{len(content) // struct.calcsize(form)}{form}", content)
+
+    ids, states = column("Q", tickets.ticket_ids), tickets.states
+    begins, ends = column("q", tickets.valid_from), column("q", tickets.valid_until)
+    terms, departures = (
+        column("I", tickets.terms_indexes),
+        column("I", tickets.departure_indexes),
+    )
+    uses = zip(
+        column("I", tickets.remaining_uses), column("q", tickets.redeemed_times), strict=True
+    )
+    seats = tickets.seats.split("\n")
+    for n in range(tickets.count):
+        of = tickets.terms[terms[n]]
+        departure = tickets.departures[departures[n] - 1] if departures[n] else None
+        yield PackTicket(
+            ids[n],
+            tickets.jtis[8 * n : 8 * n + 8],
+            STATE[states[n] & 127],
+            states[n] > 127,
+            begins[n],
+            ends[n],
+            of,
+            departure,
+            seats[n],
+            {function.function_code: next(uses) for function in of.functions},
+        )
