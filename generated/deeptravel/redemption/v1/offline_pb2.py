@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/redemption/v1/offline.proto\x12\x18\x64\x65\x65ptravel.redemption.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"3\n\x13GetVenuePackRequest\x12\x1c\n\x06\x63ursor\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x04\xba\x01\x01\x00\"?\n\x14GetVenuePackResponse\x12\x14\n\x07\x63ontent\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xff\x01\n\tPackChunk\x12\x12\n\nvenue_code\x18\x01 \x01(\t\x12\x1a\n\x12terminal_device_id\x18\x02 \x01(\t\x12\x14\n\x0cpack_version\x18\x03 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\x12\x0f\n\x07is_full\x18\x05 \x01(\x08\x12\x0f\n\x07is_last\x18\x06 \x01(\x08\x12\x42\n\rconfiguration\x18\x07 \x01(\x0b\x32+.deeptravel.redemption.v1.PackConfiguration\x12\x36\n\x07tickets\x18\x08 \x01(\x0b\x32%.deeptravel.redemption.v1.PackTickets\"\xdd\x01\n\x11PackConfiguration\x12\x15\n\rmerchant_code\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x16\n\x0e\x66unction_codes\x18\x03 \x03(\t\x12\x34\n\x07qr_keys\x18\x04 \x03(\x0b\x32#.deeptravel.redemption.v1.PackQrKey\x12\x1f\n\x17\x63\x61ncelled_departure_ids\x18\x05 \x03(\x03\x12/\n\x0bserver_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\tPackQrKey\x12\x0e\n\x06key_id\x18\x01 \x01(\x05\x12\x12\n\nverify_key\x18\x02 \x01(\x0c\x12\x14\n\x07\x61\x65s_key\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\"\xd9\x02\n\x0bPackTickets\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\x12\n\nticket_ids\x18\x02 \x01(\x0c\x12\x0c\n\x04jtis\x18\x03 \x01(\x0c\x12\x0e\n\x06states\x18\x04 \x01(\x0c\x12\x12\n\nvalid_from\x18\x05 \x01(\x0c\x12\x13\n\x0bvalid_until\x18\x06 \x01(\x0c\x12\x15\n\rterms_indexes\x18\x07 \x01(\x0c\x12\x19\n\x11\x64\x65parture_indexes\x18\x08 \x01(\x0c\x12\r\n\x05seats\x18\t \x01(\t\x12\x16\n\x0eremaining_uses\x18\n \x01(\x0c\x12\x16\n\x0eredeemed_times\x18\x0b \x01(\x0c\x12\x32\n\x05terms\x18\x0c \x03(\x0b\x32#.deeptravel.redemption.v1.PackTerms\x12;\n\ndepartures\x18\r \x03(\x0b\x32\'.deeptravel.redemption.v1.PackDeparture\"\xd5\x02\n\tPackTerms\x12\x12\n\nproduct_id\x18\x01 \x01(\x05\x12\x17\n\x0f\x64isplay_name_en\x18\x02 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x03 \x01(\t\x12\x13\n\x0b\x63ode_prefix\x18\x04 \x01(\t\x12\x39\n\tfunctions\x18\x05 \x03(\x0b\x32&.deeptravel.redemption.v1.PackFunction\x12\x16\n\x0e\x62lackout_dates\x18\x06 \x03(\t\x12\x18\n\x10\x62oarding_minutes\x18\x07 \x01(\x05\x12\x16\n\x0eservice_number\x18\x08 \x01(\t\x12\x12\n\nfare_class\x18\t \x01(\t\x12\x11\n\torigin_en\x18\n \x01(\t\x12\x11\n\torigin_zh\x18\x0b \x01(\t\x12\x16\n\x0e\x64\x65stination_en\x18\x0c \x01(\t\x12\x16\n\x0e\x64\x65stination_zh\x18\r \x01(\t\"y\n\x0cPackFunction\x12\x15\n\rfunction_code\x18\x01 \x01(\t\x12\x12\n\ntotal_uses\x18\x02 \x01(\x05\x12\x13\n\x0bonce_per_qr\x18\x03 \x01(\x08\x12\x15\n\rguard_seconds\x18\x04 \x01(\x05\x12\x12\n\nvenue_code\x18\x05 \x01(\t\"P\n\rPackDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\x03\x12\x16\n\x0e\x64\x65parture_time\x18\x02 \x01(\x03\x12\x11\n\tis_shared\x18\x03 \x01(\x08\x42 \n\x1c\x63om.deeptravel.redemption.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/redemption/v1/offline.proto\x12\x18\x64\x65\x65ptravel.redemption.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"3\n\x13GetVenuePackRequest\x12\x1c\n\x06\x63ursor\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x04\xba\x01\x01\x00\"D\n\x14GetVenuePackResponse\x12\x19\n\x0cpacked_chunk\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xff\x01\n\tPackChunk\x12\x12\n\nvenue_code\x18\x01 \x01(\t\x12\x1a\n\x12terminal_device_id\x18\x02 \x01(\t\x12\x14\n\x0cpack_version\x18\x03 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\x12\x0f\n\x07is_full\x18\x05 \x01(\x08\x12\x0f\n\x07is_last\x18\x06 \x01(\x08\x12\x42\n\rconfiguration\x18\x07 \x01(\x0b\x32+.deeptravel.redemption.v1.PackConfiguration\x12\x36\n\x07tickets\x18\x08 \x01(\x0b\x32%.deeptravel.redemption.v1.PackTickets\"\xdd\x01\n\x11PackConfiguration\x12\x15\n\rmerchant_code\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x16\n\x0e\x66unction_codes\x18\x03 \x03(\t\x12\x34\n\x07qr_keys\x18\x04 \x03(\x0b\x32#.deeptravel.redemption.v1.PackQrKey\x12\x1f\n\x17\x63\x61ncelled_departure_ids\x18\x05 \x03(\x03\x12/\n\x0bserver_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\tPackQrKey\x12\x0e\n\x06key_id\x18\x01 \x01(\x05\x12\x12\n\nverify_key\x18\x02 \x01(\x0c\x12\x14\n\x07\x61\x65s_key\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\"\xd9\x02\n\x0bPackTickets\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\x12\n\nticket_ids\x18\x02 \x01(\x0c\x12\x0c\n\x04jtis\x18\x03 \x01(\x0c\x12\x0e\n\x06states\x18\x04 \x01(\x0c\x12\x12\n\nvalid_from\x18\x05 \x01(\x0c\x12\x13\n\x0bvalid_until\x18\x06 \x01(\x0c\x12\x15\n\rterms_indexes\x18\x07 \x01(\x0c\x12\x19\n\x11\x64\x65parture_indexes\x18\x08 \x01(\x0c\x12\r\n\x05seats\x18\t \x01(\t\x12\x16\n\x0eremaining_uses\x18\n \x01(\x0c\x12\x16\n\x0eredeemed_times\x18\x0b \x01(\x0c\x12\x32\n\x05terms\x18\x0c \x03(\x0b\x32#.deeptravel.redemption.v1.PackTerms\x12;\n\ndepartures\x18\r \x03(\x0b\x32\'.deeptravel.redemption.v1.PackDeparture\"\xd5\x02\n\tPackTerms\x12\x12\n\nproduct_id\x18\x01 \x01(\x05\x12\x17\n\x0f\x64isplay_name_en\x18\x02 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x03 \x01(\t\x12\x13\n\x0b\x63ode_prefix\x18\x04 \x01(\t\x12\x39\n\tfunctions\x18\x05 \x03(\x0b\x32&.deeptravel.redemption.v1.PackFunction\x12\x16\n\x0e\x62lackout_dates\x18\x06 \x03(\t\x12\x18\n\x10\x62oarding_minutes\x18\x07 \x01(\x05\x12\x16\n\x0eservice_number\x18\x08 \x01(\t\x12\x12\n\nfare_class\x18\t \x01(\t\x12\x11\n\torigin_en\x18\n \x01(\t\x12\x11\n\torigin_zh\x18\x0b \x01(\t\x12\x16\n\x0e\x64\x65stination_en\x18\x0c \x01(\t\x12\x16\n\x0e\x64\x65stination_zh\x18\r \x01(\t\"y\n\x0cPackFunction\x12\x15\n\rfunction_code\x18\x01 \x01(\t\x12\x12\n\ntotal_uses\x18\x02 \x01(\x05\x12\x13\n\x0bonce_per_qr\x18\x03 \x01(\x08\x12\x15\n\rguard_seconds\x18\x04 \x01(\x05\x12\x12\n\nvenue_code\x18\x05 \x01(\t\"P\n\rPackDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\x03\x12\x16\n\x0e\x64\x65parture_time\x18\x02 \x01(\x03\x12\x11\n\tis_shared\x18\x03 \x01(\x08\x42 \n\x1c\x63om.deeptravel.redemption.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,26 +36,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\034com.deeptravel.redemption.v1P\001'
   _globals['_GETVENUEPACKREQUEST'].fields_by_name['cursor']._loaded_options = None
   _globals['_GETVENUEPACKREQUEST'].fields_by_name['cursor']._serialized_options = b'\272H\tr\007\030\200\004\272\001\001\000'
-  _globals['_GETVENUEPACKRESPONSE'].fields_by_name['content']._loaded_options = None
-  _globals['_GETVENUEPACKRESPONSE'].fields_by_name['content']._serialized_options = b'\200\001\001'
+  _globals['_GETVENUEPACKRESPONSE'].fields_by_name['packed_chunk']._loaded_options = None
+  _globals['_GETVENUEPACKRESPONSE'].fields_by_name['packed_chunk']._serialized_options = b'\200\001\001'
   _globals['_PACKQRKEY'].fields_by_name['aes_key']._loaded_options = None
   _globals['_PACKQRKEY'].fields_by_name['aes_key']._serialized_options = b'\200\001\001'
   _globals['_GETVENUEPACKREQUEST']._serialized_start=130
   _globals['_GETVENUEPACKREQUEST']._serialized_end=181
   _globals['_GETVENUEPACKRESPONSE']._serialized_start=183
-  _globals['_GETVENUEPACKRESPONSE']._serialized_end=246
-  _globals['_PACKCHUNK']._serialized_start=249
-  _globals['_PACKCHUNK']._serialized_end=504
-  _globals['_PACKCONFIGURATION']._serialized_start=507
-  _globals['_PACKCONFIGURATION']._serialized_end=728
-  _globals['_PACKQRKEY']._serialized_start=730
-  _globals['_PACKQRKEY']._serialized_end=799
-  _globals['_PACKTICKETS']._serialized_start=802
-  _globals['_PACKTICKETS']._serialized_end=1147
-  _globals['_PACKTERMS']._serialized_start=1150
-  _globals['_PACKTERMS']._serialized_end=1491
-  _globals['_PACKFUNCTION']._serialized_start=1493
-  _globals['_PACKFUNCTION']._serialized_end=1614
-  _globals['_PACKDEPARTURE']._serialized_start=1616
-  _globals['_PACKDEPARTURE']._serialized_end=1696
+  _globals['_GETVENUEPACKRESPONSE']._serialized_end=251
+  _globals['_PACKCHUNK']._serialized_start=254
+  _globals['_PACKCHUNK']._serialized_end=509
+  _globals['_PACKCONFIGURATION']._serialized_start=512
+  _globals['_PACKCONFIGURATION']._serialized_end=733
+  _globals['_PACKQRKEY']._serialized_start=735
+  _globals['_PACKQRKEY']._serialized_end=804
+  _globals['_PACKTICKETS']._serialized_start=807
+  _globals['_PACKTICKETS']._serialized_end=1152
+  _globals['_PACKTERMS']._serialized_start=1155
+  _globals['_PACKTERMS']._serialized_end=1496
+  _globals['_PACKFUNCTION']._serialized_start=1498
+  _globals['_PACKFUNCTION']._serialized_end=1619
+  _globals['_PACKDEPARTURE']._serialized_start=1621
+  _globals['_PACKDEPARTURE']._serialized_end=1701
 # @@protoc_insertion_point(module_scope)

@@ -50,26 +50,26 @@ class GetVenuePackResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CONTENT_FIELD_NUMBER: _builtins.int
+    PACKED_CHUNK_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
-    content: _builtins.bytes
+    packed_chunk: _builtins.bytes
     """A PackChunk, serialised and compressed by zlib (RFC 1950). At most 4 MB, also when it is
     inflated.
     """
     signature: _builtins.bytes
-    """Ed25519, 64 bytes, over the text `deeptravel venue pack v1`, a byte 0 and `content`, by the key
-    whose public half is `offline_verify_key` of OperatorLogin. A chunk with another signature is
-    not used.
+    """Ed25519, 64 bytes, over the text `deeptravel venue pack v1`, a byte 0 and `packed_chunk`, by
+    the key whose public half is `offline_verify_key` of OperatorLogin. A chunk with another
+    signature is not used.
     """
     def __init__(
         self,
         *,
-        content: _builtins.bytes = ...,
+        packed_chunk: _builtins.bytes = ...,
         signature: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["packed_chunk", b"packed_chunk", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,8 +98,7 @@ class PackChunk(_message.Message):
     pack_version: _builtins.int
     """Milliseconds of Unix time at which the server began to make the pack, the same in each of its
     chunks: what had been committed before is in it. Scans name it. A terminal takes no chunk whose
-    version is below that of one it has stored, unless the server's clock was put back by an
-    operator who clears the terminal.
+    version is below that of one it has stored.
     """
     cursor: _builtins.str
     """To go on from after this chunk."""
