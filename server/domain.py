@@ -153,7 +153,6 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     payments = _payments(platform, readers, orders, wechat)
     notifications = _start_notifications(stack, platform)
     issuer, quotes, seals = Issuer(key_rings), Quotes(platform.secret_key), orders.reader.seals
-    redeemer = _redeemer(platform, key_rings)
     return Domain(
         identity=identity,
         issuer=issuer,
@@ -165,14 +164,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
             token_cache=SIMULATED_TOKENS,
             queue=SIMULATED_SCAN_QUEUE,
         ),
-        redemption=RedemptionDomain(
-            identity,
-            redeemer,
-            QrLooks(readers, redeemer),
-            VenuePacks(db, key_rings, platform.secret_key),
-            OfflineKeys(platform.secret_key),
-            settings.zone,
-        ),
+        redemption=_redemption(platform, readers, key_rings, identity),
         ticketing=TicketingDomain(
             order_holds=orders.order_holds,
             reader=orders.reader,
@@ -213,14 +205,27 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     )
 
 
-def _redeemer(platform: Platform, key_rings: Remembered[str, KeyRing]) -> Redeemer:
-    settings = platform.settings
-    return Redeemer(
-        platform.db,
+def _redemption(
+    platform: Platform,
+    readers: Readers,
+    key_rings: Remembered[str, KeyRing],
+    identity: Identity,
+) -> RedemptionDomain:
+    db, settings = platform.db, platform.settings
+    redeemer = Redeemer(
+        db,
         key_rings,
         batch=settings.redeem_batch,
         workers=settings.redeem_workers,
         token_cache=settings.token_cache,
+    )
+    return RedemptionDomain(
+        identity,
+        redeemer,
+        QrLooks(readers, redeemer),
+        VenuePacks(db, key_rings, platform.secret_key),
+        OfflineKeys(platform.secret_key),
+        settings.zone,
     )
 
 

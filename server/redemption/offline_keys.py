@@ -7,7 +7,7 @@ from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 from server.platform.crypto import derive
 
 PACK = b"deeptravel venue pack v1\x00"
-"""Before the content of a chunk of a venue's pack; keeps its signature from passing as another's."""
+"""Before a chunk of a venue's pack; keeps its signature from passing as that of anything else."""
 SIGNATURE_BYTES = 64
 
 

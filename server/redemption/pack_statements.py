@@ -1,5 +1,5 @@
-"""What terminals' packs are read by: tickets by column, made by the database, and which of them have
-changed.
+"""What terminals' packs are read by: tickets by column, made by the database, and which of them
+have changed.
 
 PostgreSQL makes the columns, so that 200,000 tickets cost the event loop nothing. What has changed
 is found without any writer's doing: a ticket, an event of it and a redemption each carry the number
@@ -141,7 +141,8 @@ known AS MATERIALIZED (
   LEFT JOIN departure_tickets d ON d.ticket_id = p.ticket_id),
 placed AS MATERIALIZED (
   SELECT k.*,
-    dense_rank() OVER (ORDER BY product_id, content_place, uses, code_prefix)::int - 1 AS terms_index,
+    dense_rank() OVER (ORDER BY product_id, content_place, uses, code_prefix)::int - 1
+      AS terms_index,
     CASE WHEN departure IS NULL THEN 0
       ELSE dense_rank() OVER (ORDER BY departure NULLS LAST)::int END AS departure_index
   FROM known k),

@@ -20,7 +20,7 @@ PROTOS = ROOT / "protos"
 
 
 SECRET = re.compile(
-    r"(\w+_)?(password|secret|api_key|(access|refresh|qr)_token|encrypted_data|aes_key|packed_chunk)"
+    r"(\w+_)?(password|secret|(api|aes)_key|(access|refresh|qr)_token|encrypted_data|packed_chunk)"
 )
 """Names of fields that hold secrets."""
 
