@@ -30,6 +30,10 @@ run: $(STAMP) ## Start the server with everything it needs (DEEPTRAVEL_* variabl
 demo: $(STAMP) ## Walk through the whole main job: batch, QR, activation, redemption
 	@exec $(BIN)/deeptravel demo $(ARGS)
 
+.PHONY: terminal
+terminal: $(STAMP) ## Show the scanner terminal beside `make run`, with a simulated scanner
+	@PYTHONPATH=clients/terminal:clients/python exec $(BIN)/python -m deeptravel_terminal --demo $(ARGS)
+
 .PHONY: test
 test: $(STAMP) $(NEWMAN) ## Run every test, in parallel
 	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)

@@ -21,7 +21,7 @@ BIN = Path(sys.executable).parent
 Outcome = tuple[bool, str]
 
 
-PYTHON_CLIENT = ROOT / "clients" / "python"
+CLIENTS = [ROOT / "clients" / name for name in ("python", "terminal")]
 
 
 def _run(*command: str | Path, folder: Path = ROOT) -> Outcome:
@@ -29,11 +29,12 @@ def _run(*command: str | Path, folder: Path = ROOT) -> Outcome:
     return done.returncode == 0, done.stdout + done.stderr
 
 
-def _run_in_both(*command: str | Path) -> Outcome:
+def _run_in_all(*command: str | Path) -> Outcome:
     """In the repository and in the Python client, whose package has the name that the generated
-    code has in the repository; each has settings of its own.
+    code has in the repository, and in the terminal, which is on top of that; each has settings of
+    its own.
     """
-    outcomes = [_run(*command), _run(*command, folder=PYTHON_CLIENT)]
+    outcomes = [_run(*command, folder=folder) for folder in (ROOT, *CLIENTS)]
     return all(ok for ok, _ in outcomes), "".join(output for _, output in outcomes)
 
 
@@ -90,8 +91,8 @@ def _breaking_contract() -> Outcome:
 CHECKS: dict[str, Callable[[], Outcome]] = {
     "format": lambda: _run(BIN / "ruff", "format", "--check", "--quiet", "."),
     "lint": lambda: _run(BIN / "ruff", "check", "--quiet", "."),
-    "types": lambda: _run_in_both(BIN / "mypy", "--no-error-summary"),
-    "imports": lambda: _run_in_both(BIN / "lint-imports", "--no-logo"),
+    "types": lambda: _run_in_all(BIN / "mypy", "--no-error-summary"),
+    "imports": lambda: _run_in_all(BIN / "lint-imports", "--no-logo"),
     "rules": lambda: _run(sys.executable, "tools/rules.py"),
     "contract": _lint_contract,
     "breaking": _breaking_contract,

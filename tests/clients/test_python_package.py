@@ -20,7 +20,8 @@ import pytest
 
 from tests.support.server_process import ServerProcess
 
-PACKAGE = Path(__file__).parents[2] / "clients" / "python"
+CLIENTS = Path(__file__).parents[2] / "clients"
+PACKAGE = CLIENTS / "python"
 NEWER = ("python3.14", "python3.13", "python3.12")
 BUILD_SECONDS, RUN_SECONDS = 120, 240
 NO_INDEX = re.compile(
@@ -42,14 +43,18 @@ def run(
     )
 
 
+def built(package: Path, folder: Path) -> Path:
+    """Its wheel."""
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    done = run(*build, cwd=package)
+    assert done.returncode == 0, done.stderr
+    (made,) = folder.glob("*.whl")
+    return made
+
+
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("python-client")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    built = run(*build, cwd=PACKAGE)
-    assert built.returncode == 0, built.stderr
-    (made,) = folder.glob("deeptravel-*.whl")
-    return made
+    return built(PACKAGE, tmp_path_factory.mktemp("python-client"))
 
 
 def new_environment(home: Path, interpreter: str = sys.executable) -> Path:
@@ -74,10 +79,10 @@ def from_the_index(python: Path, *packages: str | Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def own_tests(python: Path, served: ServerProcess, folder: Path) -> str:
+def own_tests(python: Path, served: ServerProcess, folder: Path, package: Path = PACKAGE) -> str:
     """Runs the package's tests there, out of sight of the repository; what they print."""
-    shutil.copytree(PACKAGE / "tests", folder / "tests")
-    shutil.copy(PACKAGE / "pyproject.toml", folder)
+    shutil.copytree(package / "tests", folder / "tests")
+    shutil.copy(package / "pyproject.toml", folder)
     kept = {
         name: text
         for name, text in os.environ.items()
@@ -96,18 +101,31 @@ def own_tests(python: Path, served: ServerProcess, folder: Path) -> str:
     return done.stdout
 
 
-def test_with_the_locked_dependencies(wheel: Path, served: ServerProcess, tmp_path: Path) -> None:
-    home = tmp_path / "venv"
+def with_locked(home: Path, *wheels: Path) -> Path:
+    """An environment of these wheels, and of what requirements.lock has."""
     venv.EnvBuilder(symlinks=True).create(home)
     python = home / "bin" / "python"
-    done = run(*PIP, str(python), "install", "--no-deps", "--no-index", wheel)
+    done = run(*PIP, str(python), "install", "--no-deps", "--no-index", *wheels)
     assert done.returncode == 0, done.stderr
     # .pth files of what a .pth file names are not read: that of the repository is there
     site = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))
     (site / "locked.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-    where = run(python, "-c", "import deeptravel; print(deeptravel.__file__)", cwd=tmp_path)
+    where = run(python, "-c", "import deeptravel; print(deeptravel.__file__)", cwd=home)
     assert where.stdout.startswith(str(home)), where
-    own_tests(python, served, tmp_path)
+    return python
+
+
+def test_with_the_locked_dependencies(wheel: Path, served: ServerProcess, tmp_path: Path) -> None:
+    own_tests(with_locked(tmp_path / "venv", wheel), served, tmp_path)
+
+
+def test_the_terminal(wheel: Path, served: ServerProcess, tmp_path: Path) -> None:
+    """The wheel of clients/terminal on top of that of clients/python, and its command."""
+    terminal = built(CLIENTS / "terminal", tmp_path)
+    python = with_locked(tmp_path / "venv", wheel, terminal)
+    own_tests(python, served, tmp_path, CLIENTS / "terminal")
+    helped = run(python.with_name("deeptravel-terminal"), "--help")
+    assert "--demo" in helped.stdout, helped.stderr
 
 
 @pytest.mark.slow

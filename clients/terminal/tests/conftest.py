@@ -1,0 +1,168 @@
+"""A server that answers scans by a script, and a real one if `DEEPTRAVEL_TEST_TARGET` names it."""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from deeptravel import redemption, tickets
+from deeptravel._generated.redemption import service
+from deeptravel._method import Method
+
+METHODS = {each.path: each for each in vars(service).values() if isinstance(each, Method)}
+DEVICE = "TERMINAL-CP-001"
+
+
+class FakeServer(grpc.GenericRpcHandler):
+    """A platform with one ticket, kept as the contract says: the same request id, the same answer.
+
+    Attributes:
+        asked: every request, in the order it came.
+        breaks_before_answer: how many scans are redeemed, and their streams broken before that.
+        silent: whether scans get no answer.
+        failures: of scans, each used once.
+        answers: of other calls, by method.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.breaks_before_answer = 0
+        self.silent = False
+        self.failures: list[str] = []
+        self.redeemed: dict[str, redemption.RedeemResponse] = {}
+        self.answers: dict[str, Any] = {}
+        self.uses = 1
+
+    def service(self, handler_call_details: Any) -> Any:
+        method = METHODS[handler_call_details.method]
+        coders = {
+            "request_deserializer": method.request.FromString,
+            "response_serializer": method.response.SerializeToString,
+        }
+        if method.name == "ScanStream":
+            return grpc.stream_stream_rpc_method_handler(self._scan, **coders)
+
+        async def answer(request: Any, context: Any) -> Any:
+            self.asked.append(request)
+            if method.name == "OperatorLogin" and request.password != "right":
+                await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such log-in")
+            return self.answers.get(method.name, method.response())
+
+        return grpc.unary_unary_rpc_method_handler(answer, **coders)
+
+    async def _scan(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        async for each in requests:
+            self.asked.append(each)
+            if self.silent:
+                continue
+            answer = redemption.ScanAnswer(scan_id=each.scan_id)
+            if self.failures:
+                answer.failure.reason = self.failures.pop(0)
+                answer.failure.message = "so it is"
+            else:
+                answer.answer.CopyFrom(self._redeem(each.scan))
+                if self.breaks_before_answer:
+                    self.breaks_before_answer -= 1
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
+            yield redemption.ScanStreamResponse(answers=[answer])
+
+    def _redeem(self, scan: redemption.RedeemRequest) -> redemption.RedeemResponse:
+        if scan.request_id not in self.redeemed:
+            admitted = self.uses >= scan.quantity
+            self.uses -= scan.quantity if admitted else 0
+            answer = an_answer(admitted=admitted, left=self.uses)
+            self.redeemed[scan.request_id] = answer
+        return self.redeemed[scan.request_id]
+
+    @property
+    def scans(self) -> list[Any]:
+        """The scans that came."""
+        return [each for each in self.asked if isinstance(each, redemption.ScanStreamRequest)]
+
+
+def an_answer(*, admitted: bool = True, left: int = 0) -> redemption.RedeemResponse:
+    """An answer of a ferry's ticket with a seat."""
+    answer = redemption.RedeemResponse(
+        result=redemption.REDEMPTION_RESULT_SUCCESS
+        if admitted
+        else redemption.REDEMPTION_RESULT_REJECT,
+        ticket_code="DIR-XH-20261204-000017",
+        redemption_id="0" * 32,
+        entitlements=[
+            tickets.Entitlement(function_code="ferry", remaining_uses=left, total_uses=2),
+        ],
+        details=the_details(),
+    )
+    if not admitted:
+        answer.reason = redemption.REFUSAL_REASON_ALREADY_REDEEMED
+        answer.explanation.en = "ferry of this ticket was redeemed at 2026-12-04 06:58 UTC+08:00."
+        answer.explanation.zh = "此票已于 2026-12-04 06:58 UTC+08:00 核销过 ferry。"
+        answer.earlier.redeemed_at.FromJsonString("2026-12-03T22:58:00Z")
+        answer.earlier.terminal_device_id = "TERMINAL-CP-002"
+        answer.earlier.venue_code = "PIER"
+    return answer
+
+
+def the_details() -> redemption.TicketDetails:
+    """A seat on a train."""
+    details = redemption.TicketDetails(
+        product_id=201, display_name_en="High-speed rail", display_name_zh="高铁", seat="12F"
+    )
+    journey = details.journey
+    journey.service_number = "G5711"
+    journey.fare_class_name_en, journey.fare_class_name_zh = "Second class", "二等座"
+    journey.origin.display_name_en, journey.origin.display_name_zh = "West Kowloon", "香港西九龙"
+    journey.destination.display_name_en = "Guangzhou South"
+    journey.destination.display_name_zh = "广州南"
+    journey.departure_time.FromJsonString("2026-12-03T23:40:00Z")
+    return details
+
+
+def a_look() -> redemption.DecryptQrResponse:
+    """Of the same ticket, with its customer."""
+    look = redemption.DecryptQrResponse(ticket_code="DIR-XH-20261204-000017")
+    info = look.ticket_info
+    info.status = tickets.TICKET_STATE_ACTIVE
+    info.customer_info.name, info.customer_info.type = "陈大文", tickets.CUSTOMER_TYPE_ADULT
+    info.entitlements.add(function_code="ferry", remaining_uses=2, total_uses=2)
+    info.details.CopyFrom(the_details())
+    return look
+
+
+@contextlib.asynccontextmanager
+async def serving(fake: FakeServer, port: int = 0) -> AsyncIterator[str]:
+    """Its address, as long as the block lasts."""
+    running = grpc.aio.server(handlers=[fake])
+    bound = running.add_insecure_port(f"127.0.0.1:{port}")
+    await running.start()
+    try:
+        yield f"127.0.0.1:{bound}"
+    finally:
+        await running.stop(None)
+
+
+async def until(holds: Any, seconds: float = 6.0) -> None:
+    """Waits for it, looking each few milliseconds; fails if it never comes."""
+    async with asyncio.timeout(seconds):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def fake() -> FakeServer:
+    return FakeServer()
+
+
+@pytest.fixture(scope="session")
+def real() -> tuple[str, dict[str, Any]]:
+    """Address and demo credentials of a real server."""
+    target = os.environ.get("DEEPTRAVEL_TEST_TARGET")
+    if not target:
+        pytest.skip("DEEPTRAVEL_TEST_TARGET and DEEPTRAVEL_TEST_CREDENTIALS name no server")
+    known = json.loads(Path(os.environ["DEEPTRAVEL_TEST_CREDENTIALS"]).read_text())
+    return target, known

@@ -1,0 +1,93 @@
+"""The terminal against a real server with demo data."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from deeptravel import AsyncClient, CallError, Reason, ota, redemption, tickets
+from deeptravel_terminal import demo
+from deeptravel_terminal.codes import Kind, Scanned
+from deeptravel_terminal.gate import KEEPALIVE, Departure, Gate
+from deeptravel_terminal.scan_line import LinkState
+from deeptravel_terminal.views import Tone, looked, redeemed
+
+from tests.conftest import until
+
+Real = tuple[str, dict[str, Any]]
+
+
+async def sold_together(partner: AsyncClient, count: int) -> tuple[str, list[Scanned]]:
+    """The order of tickets that were sold under one payment, and their QR codes."""
+    batch = await partner.ota.bulk_generate_tickets(product_id=demo.PRODUCT_ID, quantity=count)
+    codes = [each.ticket_code for each in batch.tickets]
+    answers = [await partner.ota.issue_qr(ticket_code=code) for code in codes]
+    sold = await partner.ota.activate_tickets(
+        activations=[
+            ota.TicketActivation(
+                ticket_code=code,
+                customer=tickets.CustomerInfo(name="张三", type=tickets.CUSTOMER_TYPE_ADULT),
+                payment=tickets.PaymentProof(
+                    reference=batch.batch_id, amount_minor=demo.PRICE_MINOR, currency_code="CNY"
+                ),
+            )
+            for code in codes
+        ]
+    )
+    qr_texts = [Scanned(Kind.TICKET_QR, each.encrypted_data) for each in answers]
+    return sold.verdicts[0].order_id, qr_texts
+
+
+def test_a_gate(real: Real) -> None:
+    """Look, redeem, the second scan, history, reversal, and the order by its number."""
+    address, known = real
+
+    async def main() -> None:
+        async with (
+            AsyncClient(address, api_key=known["partner_api_key"], plaintext=True) as partner,
+            AsyncClient(address, plaintext=True, channel_options=KEEPALIVE) as client,
+        ):
+            order_id, (first, second) = await sold_together(partner, 2)
+            states: list[LinkState] = []
+            gate = Gate(client, known["terminal_device_id"], lambda state, _: states.append(state))
+            supervisor = known["supervisor"]
+            await gate.log_in(supervisor["username"], supervisor["password"], Departure())
+            await until(lambda: LinkState.ONLINE in states, 20)
+
+            look = looked(await gate.look(first))
+            assert (look.tone, look.headline[0]) == (Tone.LOOK, "张三  成人 adult")
+            view = redeemed(await gate.redeem(first, "ferry", 1), "ferry", 1)
+            assert view.tone is Tone.PASS
+            again = await gate.redeem(first, "ferry", 1)
+            assert again.reason == redemption.REFUSAL_REASON_ALREADY_REDEEMED
+            assert redeemed(again, "ferry", 1).redemption_id == view.redemption_id
+
+            await gate.reverse(view.redemption_id, "wrong gate", "a" * 32)
+            newest = (await gate.history())[0]
+            assert newest.reversed_redemption_id == view.redemption_id
+
+            party = await gate.party(Scanned(Kind.CODE, order_id))
+            assert party.ticket_count == 2
+            codes = [each.ticket_code for each in (await gate.party(second)).tickets]
+            assert codes == [each.ticket_code for each in party.tickets]
+            by_code = await gate.redeem_by_code(codes[0], "ferry", "torn", "b" * 32)
+            assert by_code.result == redemption.REDEMPTION_RESULT_SUCCESS
+            await gate.log_out()
+            with pytest.raises(CallError) as over:
+                await gate.history()
+            assert over.value.reason == Reason.UNAUTHENTICATED
+
+    asyncio.run(main())
+
+
+def test_the_scans_of_the_demo(real: Real) -> None:
+    address, known = real
+
+    async def main() -> None:
+        async with AsyncClient(
+            address, api_key=known["partner_api_key"], plaintext=True
+        ) as partner:
+            kinds = [each.kind async for each in demo.scans(partner, 0)]
+        ours = [Kind.TICKET_QR] * 4
+        assert kinds == [*ours, Kind.PAYMENT, Kind.BOARDING_PASS, Kind.DAMAGED]
+
+    asyncio.run(main())

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+from deeptravel_terminal import command
+from PIL import Image
+
+from tests.samples import OURS, PAYMENT
+from tests.test_pictures import symbol
+
+
+def test_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    symbol(OURS).save(tmp_path / "ours.png")
+    symbol(PAYMENT).save(tmp_path / "payment.png")
+    Image.new("L", (50, 50), 255).save(tmp_path / "white.png")
+    codes = [
+        command.main(["--picture", str(tmp_path / f"{name}.png")])
+        for name in ("ours", "payment", "white")
+    ]
+    assert codes == [0, 0, 1]
+    printed = capsys.readouterr().out
+    assert printed == f"ticket or order of ours {OURS}\npayment code\nno code\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--server", "x:1", "--device", "T"], "--functions is missing"),
+        (["--picture", "no-such-file"], "no-such-file"),
+        (["--demo", "--credentials", "no-such-file"], "no-such-file"),
+        (
+            [
+                "--server",
+                "x:1",
+                "--device",
+                "T",
+                "--functions",
+                "ferry",
+                "--camera",
+                "/dev/video0",
+                "--camera-size",
+                "big",
+            ],
+            "--camera-size big: write 640x480",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command.main(arguments) == command.CANNOT_RUN
+    assert said in capsys.readouterr().err
+
+
+def test_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    said = capsys.readouterr().out
+    assert all(each in said for each in ("--demo", "F10", "exit codes", command.PASSWORD))

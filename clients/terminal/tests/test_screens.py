@@ -1,0 +1,252 @@
+"""The screens as pictures, and what keys do. `RENEW_PICTURES=1 pytest tests/test_screens.py` draws
+the pictures anew: look at what changed in a browser before you keep them.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable
+from datetime import timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deeptravel import AsyncClient, redemption
+from deeptravel_terminal import views
+from deeptravel_terminal.app import Choice, Given, TerminalApp
+from deeptravel_terminal.codes import Kind
+from deeptravel_terminal.gate import Gate
+from deeptravel_terminal.scan_line import LinkState
+from deeptravel_terminal.views import Tone, View
+from textual import events
+
+from tests.conftest import DEVICE, FakeServer, a_look, an_answer, serving, until
+from tests.samples import BOARDING, OURS, PAYMENT
+
+PICTURES = Path(__file__).with_name("pictures")
+HONG_KONG = timezone(timedelta(hours=8))
+SIZE = (80, 24)
+REASONS = redemption.RefusalReason.DESCRIPTOR.values_by_name.keys()
+
+
+def picture_of(app: TerminalApp) -> str:
+    """The screen as SVG, without fonts from elsewhere."""
+    svg = app.export_screenshot(title="terminal", simplify=True)
+    svg = re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    return re.sub(r"terminal-\d+", "terminal", svg) + "\n"
+
+
+def require_picture(app: TerminalApp, name: str) -> None:
+    kept, drawn = PICTURES / f"{name}.svg", picture_of(app)
+    if os.environ.get("RENEW_PICTURES"):
+        kept.write_text(drawn)
+    assert kept.read_text() == drawn, f"{kept.name} looks otherwise; see the module's docstring"
+
+
+VIEWS: dict[str, Callable[[], View]] = {
+    "ready": lambda: views.READY,
+    "pass": lambda: views.redeemed(an_answer(left=1), "ferry", 1, HONG_KONG).named(
+        a_look().ticket_info.customer_info
+    ),
+    "stop": lambda: views.redeemed(an_answer(admitted=False), "ferry", 1, HONG_KONG),
+    "look": lambda: views.looked(a_look(), HONG_KONG),
+    "foreign": lambda: views.foreign(Kind.PAYMENT),
+    "no-network": lambda: views.undecided(was_sent=True),
+    "fault": lambda: views.failed("UNAUTHENTICATED", ""),
+}
+
+
+class OnScreen:
+    """An app over a server in this process, and what it rang."""
+
+    def __init__(self, app: TerminalApp, pilot: Any) -> None:
+        self.app, self.pilot = app, pilot
+
+    async def scan(self, text: str, end: str = "enter") -> View:
+        """Typed as a wedge types; what is on the screen when it is decided."""
+        before = self.app.shown
+        for character in text:
+            self.app.post_message(events.Key(character, character))
+        self.app.post_message(events.Key(end, None))
+        await until(lambda: self.app.shown > before and self.app.view.tone is not Tone.WAIT)
+        return self.app.view
+
+
+def played(
+    fake: FakeServer, play: Callable[[OnScreen], Any], choice: Choice | None = None
+) -> list[int]:
+    """Plays it before a screen of somebody logged in; how often the bell rang at each view."""
+    rung: list[int] = []
+
+    async def main() -> None:
+        async with serving(fake) as address, AsyncClient(address, plaintext=True) as client:
+            gate = Gate(client, DEVICE, lambda *_: None)
+            ticks = iter(range(10**9))
+            app = TerminalApp(
+                gate,
+                choice or Choice(["ferry", "gift"]),
+                Given("operator", "right"),
+                clock=lambda: next(ticks) / 1000,
+            )
+            app.bell = lambda: rung.append(app.shown)  # type: ignore[method-assign]
+            async with app.run_test(size=SIZE) as pilot:
+                await until(lambda: app._link is LinkState.ONLINE)
+                await play(OnScreen(app, pilot))
+                await gate.close()
+
+    asyncio.run(main())
+    return rung
+
+
+def test_pictures(fake: FakeServer) -> None:
+    async def play(on: OnScreen) -> None:
+        for name, view in VIEWS.items():
+            on.app.show(view())
+            await on.pilot.pause()
+            require_picture(on.app, name)
+        await on.pilot.press("f7")
+        await until(lambda: len(on.app.screen_stack) > 1)
+        await on.pilot.pause()
+        require_picture(on.app, "log-in")
+
+    played(fake, play)
+
+
+def test_a_picture_sees_another_word(fake: FakeServer) -> None:
+    async def play(on: OnScreen) -> None:
+        on.app.show(views.foreign(Kind.BOARDING_PASS))
+        await on.pilot.pause()
+        assert picture_of(on.app) != (PICTURES / "foreign.svg").read_text()
+
+    played(fake, play)
+
+
+def test_a_scan_redeems_and_its_name_follows(fake: FakeServer) -> None:
+    """By keys alone: a scan, the same again, the codes of others, of which nothing is sent."""
+    fake.answers["DecryptQr"] = a_look()
+    seen = []
+
+    async def play(on: OnScreen) -> None:
+        seen.append(await on.scan(OURS))
+        await until(lambda: "陈大文" in str(on.app.view.headline))
+        seen.append(await on.scan(f"]q1{OURS.lower()}", "tab"))
+        asked = len(fake.asked)
+        await until(lambda: "陈大文" in str(on.app.view.headline))
+        asked = len(fake.asked)
+        for text in (PAYMENT, BOARDING, OURS[:90]):
+            seen.append(await on.scan(text))
+        assert len(fake.asked) == asked
+
+    rung = played(fake, play)
+    tones = [each.tone for each in seen]
+    assert tones == [Tone.PASS, Tone.STOP, Tone.FOREIGN, Tone.FOREIGN, Tone.FOREIGN]
+    assert [each.scan.qr_token for each in fake.scans] == [OURS, OURS]
+    assert len({each.scan.request_id for each in fake.scans}) == 2
+    assert sorted(rung.count(each) for each in set(rung)) == [1, 3, 3, 3, 3]
+
+
+def test_look_then_redeem(fake: FakeServer) -> None:
+    """Enter redeems what was looked at, not the line feed of a scanner that sends both."""
+    fake.answers["DecryptQr"] = a_look()
+
+    async def play(on: OnScreen) -> None:
+        await on.pilot.press("f2", "f6", "f9")
+        assert (await on.scan(OURS)).tone is Tone.LOOK
+        on.app.post_message(events.Key("ctrl+j", None))
+        on.app.post_message(events.Key("enter", None))
+        await on.pilot.pause()
+        assert not fake.scans
+        on.app._clock = lambda: 10.0**6
+        await on.pilot.press("enter")
+        await until(lambda: on.app.view.tone is Tone.STOP)  # two uses of one
+        await on.pilot.press("enter")
+        assert len(fake.scans) == 1
+        await on.pilot.press("escape")
+        assert on.app.view == views.READY
+
+    assert played(fake, play) == []
+    assert fake.scans[0].scan.quantity == 2
+
+
+def test_a_party_by_its_qr(fake: FakeServer) -> None:
+    found = redemption.LookupOrderResponse(order_id="ORD-DT-20261204-000001", ticket_count=2)
+    for number, left in ((1, 1), (2, 1), (3, 0)):
+        ticket = found.tickets.add(ticket_code=f"DIR-XH-20261204-00000{number}")
+        ticket.ticket_info.CopyFrom(a_look().ticket_info)
+        ticket.ticket_info.entitlements[0].remaining_uses = left
+    fake.answers["LookupOrder"] = found
+    results = [an_answer(), an_answer()]
+    fake.answers["RedeemMany"] = redemption.RedeemManyResponse(results=results, all_redeemed=True)
+
+    async def play(on: OnScreen) -> None:
+        await on.pilot.press("f3")
+        await until(lambda: len(on.app.screen_stack) > 1)
+        await on.pilot.press("escape")
+        await until(lambda: len(on.app.screen_stack) == 1)
+        on.app.post_message(events.Paste(OURS))
+        await until(lambda: len(on.app.screen_stack) > 1)
+        await on.pilot.pause()
+        require_picture(on.app, "party")
+        await on.pilot.press("f8")
+        await until(lambda: on.app.view.tone is Tone.PASS)
+        assert on.app.view.beside == "×2"
+
+    played(fake, play)
+    (asked,) = [each for each in fake.asked if isinstance(each, redemption.RedeemManyRequest)]
+    assert [each.ticket_code[-1] for each in asked.items] == ["1", "2"]
+    assert asked.all_or_nothing
+    assert {each.qr_token for each in asked.items} == {OURS}
+
+
+def test_history_and_reversal(fake: FakeServer) -> None:
+    event = redemption.Redemption(
+        ticket_code="DIR-XH-20261204-000017",
+        function_code="ferry",
+        quantity=1,
+        result=redemption.REDEMPTION_RESULT_SUCCESS,
+        redemption_id="1" * 32,
+        operator="operator",
+    )
+    fake.answers["ListRedemptions"] = redemption.ListRedemptionsResponse(redemptions=[event])
+    fake.answers["ReverseRedemption"] = redemption.ReverseRedemptionResponse(ticket_code="X")
+
+    async def play(on: OnScreen) -> None:
+        await on.pilot.press("f4")
+        await until(lambda: len(on.app.screen_stack) > 1)
+        await on.pilot.press("down", "enter")
+        await until(lambda: on.app.screen.query("Input"))
+        await on.pilot.press(*"wrong", "enter")
+        await until(lambda: on.app.view.tone is Tone.TAKEN_BACK)
+
+    played(fake, play)
+    (asked,) = [e for e in fake.asked if isinstance(e, redemption.ReverseRedemptionRequest)]
+    assert (asked.redemption_id, asked.comment, len(asked.request_id)) == ("1" * 32, "wrong", 32)
+
+
+def test_a_wrong_password_is_asked_for_again(fake: FakeServer) -> None:
+    async def main() -> None:
+        async with serving(fake) as address, AsyncClient(address, plaintext=True) as client:
+            gate = Gate(client, DEVICE, lambda *_: None)
+            app = TerminalApp(gate, Choice(["ferry"]), Given("operator", "wrong"))
+            async with app.run_test(size=SIZE) as pilot:
+                await until(lambda: app.focused is not None)
+                await pilot.press(*"right", "enter")
+                await until(lambda: app._link is LinkState.ONLINE)
+                assert app.view == views.READY
+                await gate.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", sorted(REASONS))
+def test_every_reason_says_what_to_do(name: str) -> None:
+    answer = an_answer(admitted=False)
+    answer.reason = redemption.RefusalReason.Value(name)
+    assert len(views.redeemed(answer, "ferry", 1).todo) == 2
+
+
+def test_a_reason_of_a_newer_server_is_a_refusal() -> None:
+    answer = an_answer(admitted=False)
+    answer.reason = 99  # type: ignore[assignment]
+    view = views.redeemed(answer, "ferry", 1)
+    assert (view.tone, view.todo) == (Tone.STOP, ("请呼叫主管", "Call a supervisor"))
