@@ -27,7 +27,7 @@ from server.channels.ttd_notices import TtdNotices
 from server.channels.ttd_rows import TtdSeals
 from server.channels.ttd_sales import TtdSales
 from server.channels.ttd_service import TtdService
-from server.channels.watching import StopOfSales, ThresholdWatch
+from server.channels.watching import ThresholdWatch
 from server.configuration.publishing import ScheduledVersions
 from server.identity.service import Identity
 from server.notifications import tasks as notification_tasks
@@ -101,7 +101,6 @@ class Orders(NamedTuple):
     reader: OrderReader
     order_holds: OrderHolds
     watcher: Watcher
-    stops: StopOfSales
 
 
 class Payments(NamedTuple):
@@ -129,7 +128,6 @@ class Domain(NamedTuple):
     webhooks: Webhooks
     catalogues: Catalogues
     settlement: Settlement
-    stops: StopOfSales
     wechat: WechatClient | None
     task_kinds: dict[str, TaskKind]
 
@@ -191,7 +189,6 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         webhooks=webhooks,
         catalogues=orders.catalogues,
         settlement=payments.settlement,
-        stops=orders.stops,
         wechat=wechat,
         task_kinds={
             **aftersales_tasks.kinds(db),
@@ -264,7 +261,7 @@ def start_channels(
     tokens = ChannelTokens(redis_url, secret_key)
     clients = ChannelClients(db, secret_key, tokens, platform.limiter)
     at_stop(stack, "channels", clients.close)
-    watch = ThresholdWatch(db, platform.settings.zone, platform.loops, domain.stops)
+    watch = ThresholdWatch(db, platform.settings.zone, platform.loops)
     start_part(stack, "channel thresholds", watch)
     pusher = Pusher(db, domain.catalogues, clients, platform.settings.zone)
     seals = BookingSeals(secret_key)
@@ -320,7 +317,7 @@ def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:
     terms = sandbox_clock.ClockTerms.of(settings)
     start_part(stack, "sandbox clocks", SandboxClocks(db, terms, platform.loops))
     reader = OrderReader(PassengerSeals(platform.secret_key))
-    catalogues, stops = Catalogues(platform.feed, db), StopOfSales()
+    catalogues = Catalogues(platform.feed, db)
     order_holds = OrderHolds(
         db,
         catalogues,
@@ -329,9 +326,8 @@ def _start_orders(stack: AsyncExitStack, platform: Platform) -> Orders:
         hold_seconds=settings.hold_seconds,
         batch=settings.order_batch,
         workers=settings.order_workers,
-        on_used_up=stops.commands,
     )
-    return Orders(catalogues, reader, order_holds, Watcher(db, platform.loops), stops)
+    return Orders(catalogues, reader, order_holds, Watcher(db, platform.loops))
 
 
 def _payments(

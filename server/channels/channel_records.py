@@ -5,7 +5,7 @@ A change counts from the next call on, in every process, as each reads the chann
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple, TypedDict, Unpack
@@ -199,14 +199,18 @@ async def credentials_of(tx: AsyncConnection, channel_code: str) -> StoredCreden
     return StoredCredentials(*found)
 
 
-async def codes_of_active(tx: AsyncConnection, *needed: Capability) -> list[str]:
+async def codes_of_active(
+    tx: AsyncConnection, *needed: Capability, partner_ids: Collection[int] = ()
+) -> list[str]:
     """The channels that are neither paused nor revoked and can do what is needed, in the order of
-    their codes.
+    their codes; only those that sell the allotments of `partner_ids`, if there are any.
     """
     able = [name for name, each in VENDORS.items() if each.capabilities.issuperset(needed)]
     query = select(channels.c.channel_code).where(
         channels.c.state == ACTIVE, channels.c.vendor_code.in_(able)
     )
+    if partner_ids:
+        query = query.where(channels.c.partner_id.in_(partner_ids))
     return list(await tx.scalars(query.order_by(channels.c.channel_code)))
 
 

@@ -20,7 +20,7 @@ from server.stock.ids import day_stock_id, departure_id
 
 class WantedValue(NamedTuple):
     """What a channel is to know of an item on a day; `currency_code` of a price alone, `stock_id`
-    of a quantity that is sold, `content` of static data.
+    of a quantity that is sold, with the version that was read; `content` of static data.
     """
 
     what: str
@@ -30,56 +30,86 @@ class WantedValue(NamedTuple):
     wanted: int
     currency_code: str | None
     stock_id: int | None
+    stock_version: int = 0
     content: Mapping[str, Any] | None = None
 
 
 class LeftOfStock(NamedTuple):
-    """How many of a stock are left, none of one that is closed."""
+    """How many of a stock are left, none of one that is closed, at a version of it."""
 
     stock_id: int
     left: int
+    version: int
+
+
+class ListedDay(NamedTuple):
+    """A listing on a day: what of the catalogue is sold, if anything, and the stocks that it may be
+    taken of, the narrowest first.
+    """
+
+    listing: ChannelListing
+    day: date
+    offer: Offer | None
+    stock_ids: tuple[int, ...]
 
 
 _LEFT = Statement(
     """
-SELECT stock_id, CASE WHEN closed THEN 0 ELSE total - held - sold END
+SELECT stock_id, GREATEST(CASE WHEN closed THEN 0 ELSE total - held - sold END, 0), version
 FROM stocks WHERE stock_id = ANY($1::bigint[])
 """,
     LeftOfStock,
 )
 
 
-async def wanted_values(
-    tx: AsyncConnection,
+def listed_days(
     catalogue: Catalogue,
     listings: Sequence[ChannelListing],
     *,
     partner_id: int,
     today: date,
     now: datetime,
+) -> list[ListedDay]:
+    """All days ahead of what is listed at a channel that sells this partner's allotments."""
+    days: list[ListedDay] = []
+    for listing in listings:
+        for ahead in range(listing.days_ahead):
+            day = today + timedelta(days=ahead)
+            offer = _offer(catalogue, listing, day, now)
+            stock_ids = _stock_ids(offer, day, partner_id) if offer else ()
+            days.append(ListedDay(listing, day, offer, stock_ids))
+    return days
+
+
+def notice_levels(days: Iterable[ListedDay]) -> dict[int, int]:
+    """How few must be left of each stock for channels to know it at once."""
+    levels: dict[int, int] = {}
+    for each in days:
+        for stock_id in each.stock_ids:
+            levels[stock_id] = max(levels.get(stock_id, 0), each.listing.threshold)
+    return levels
+
+
+async def wanted_values(
+    tx: AsyncConnection, catalogue: Catalogue, days: Iterable[ListedDay], *, now: datetime
 ) -> list[WantedValue]:
-    """Prices and quantities of all days ahead. A day without an offer, or a fare, has the quantity
-    0 and no price.
+    """Prices and quantities of listed days. One without an offer, or a fare, has the quantity 0 and
+    no price.
     """
-    days = [
-        (listing, today + timedelta(days=ahead))
-        for listing in listings
-        for ahead in range(listing.days_ahead)
-    ]
-    offers = [(listing, day, _offer(catalogue, listing, day, now)) for listing, day in days]
-    stocks = {id(o): _stock_ids(o, day, partner_id) for _, day, o in offers if o}
-    wanted = sorted({each for ids in stocks.values() for each in ids})
-    left = {row.stock_id: row.left for row in await run(tx, _LEFT(wanted))} if wanted else {}
+    wanted = sorted({stock_id for each in days for stock_id in each.stock_ids})
+    left = {row.stock_id: row for row in await run(tx, _LEFT(wanted))} if wanted else {}
     values: list[WantedValue] = []
-    for listing, day, offer in offers:
+    for listing, day, offer, stock_ids in days:
         price = _price(catalogue, listing, offer, now) if offer else None
-        known = [each for each in stocks[id(offer)] if each in left] if offer else []
-        stock = known[0] if known and price is not None else None
+        stock = next((left[each] for each in stock_ids if each in left), None)
         place = (listing.item_id, day, listing.location)
-        quantity = max(left[stock], 0) if stock is not None else 0
-        values.append(WantedValue("AVAILABILITY", *place, quantity, None, stock))
+        if stock is None or price is None:
+            values.append(WantedValue("AVAILABILITY", *place, 0, None, None, 0))
+        else:
+            left_of, version = stock.stock_id, stock.version
+            values.append(WantedValue("AVAILABILITY", *place, stock.left, None, left_of, version))
         if price is not None:
-            values.append(WantedValue("PRICES", *place, price, listing.currency_code, None))
+            values.append(WantedValue("PRICES", *place, price, listing.currency_code, None, 0))
     return values
 
 
@@ -138,7 +168,7 @@ def opening(place: RentalPlace, day: date) -> time | None:
     return time(*divmod(min(opens), 60)) if opens else None
 
 
-def _stock_ids(offer: Offer, day: date, partner_id: int) -> Iterable[int]:
+def _stock_ids(offer: Offer, day: date, partner_id: int) -> tuple[int, ...]:
     """Where the channel's stock of an offer may be, the narrower first: a partner may have one of a
     package's single day. An offer's own is DIRECT's, whose keys end with 0.
     """

@@ -123,8 +123,10 @@ channel_values = Table(
     Column("wanted_time", DateTime(timezone=True), nullable=False),
     # before all others
     Column("urgent", Boolean, nullable=False, server_default="false"),
-    # whose quantity it is; none where nothing is sold whatever is left
+    # whose quantity it is, and of which version (see stock/levels.py), so that none is written over
+    # a newer one; none where nothing is sold whatever is left
     Column("stock_id", BigInteger),
+    Column("stock_version", BigInteger, nullable=False, server_default="0"),
     Column("sent", BigInteger),
     Column("sent_version", BigInteger, nullable=False, server_default="0"),
     Column("sent_time", DateTime(timezone=True)),
@@ -151,7 +153,7 @@ Index(
     postgresql_where=_v.sent_version < _v.wanted_version,
 )
 
-# of the sale of the last of a stock
+# of what a stock has noted
 Index(
     "ix_channel_values_stock_id",
     _v.stock_id,

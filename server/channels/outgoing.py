@@ -39,13 +39,6 @@ class Drift(NamedTuple):
     sent_time: datetime | None
 
 
-class ListedStock(NamedTuple):
-    """A stock of which something is listed at a channel."""
-
-    stock_id: int
-    channel_code: str
-
-
 class ValueFault(NamedTuple):
     """Why a value is not sent."""
 
@@ -55,20 +48,22 @@ class ValueFault(NamedTuple):
     fault: str
 
 
+# a quantity that was read before a newer one was written comes too late
 _WANT = Statement(
     """
 INSERT INTO channel_values AS v
-  (channel_code, what, item_id, day, location, wanted, currency_code, stock_id, content,
-   wanted_version, wanted_time)
-SELECT $1, n.what, n.item_id, n.day, n.location, n.wanted, n.currency_code, n.stock_id, n.content,
-  1, $2::timestamptz
+  (channel_code, what, item_id, day, location, wanted, currency_code, stock_id, stock_version,
+   content, wanted_version, wanted_time)
+SELECT $1, n.what, n.item_id, n.day, n.location, n.wanted, n.currency_code, n.stock_id,
+  n.stock_version, n.content, 1, $2::timestamptz
 FROM unnest($3::text[], $4::text[], $5::date[], $6::text[], $7::bigint[], $8::text[],
-  $9::bigint[], $10::jsonb[])
-  AS n (what, item_id, day, location, wanted, currency_code, stock_id, content)
+    $9::bigint[], $10::bigint[], $11::jsonb[])
+  AS n (what, item_id, day, location, wanted, currency_code, stock_id, stock_version, content)
 ORDER BY n.what, n.item_id, n.day
 ON CONFLICT (channel_code, what, item_id, day) DO UPDATE SET
   location = excluded.location, wanted = excluded.wanted, stock_id = excluded.stock_id,
-  currency_code = excluded.currency_code, content = excluded.content, fault = '',
+  stock_version = excluded.stock_version, currency_code = excluded.currency_code,
+  content = excluded.content, fault = '',
   wanted_version = v.wanted_version
     + CASE WHEN (v.wanted, v.currency_code, v.location, v.content) IS DISTINCT FROM
       (excluded.wanted, excluded.currency_code, excluded.location, excluded.content)
@@ -76,9 +71,10 @@ ON CONFLICT (channel_code, what, item_id, day) DO UPDATE SET
     THEN 1 ELSE 0 END,
   wanted_time = CASE WHEN v.sent_version = v.wanted_version THEN excluded.wanted_time
     ELSE v.wanted_time END
-WHERE (v.wanted, v.currency_code, v.location, v.stock_id, v.content) IS DISTINCT FROM
-  (excluded.wanted, excluded.currency_code, excluded.location, excluded.stock_id, excluded.content)
-  OR v.fault <> ''
+WHERE ((v.wanted, v.currency_code, v.location, v.stock_id, v.stock_version, v.content)
+  IS DISTINCT FROM (excluded.wanted, excluded.currency_code, excluded.location,
+    excluded.stock_id, excluded.stock_version, excluded.content) OR v.fault <> '')
+  AND (v.stock_id IS DISTINCT FROM excluded.stock_id OR v.stock_version <= excluded.stock_version)
 RETURNING v.what
 """,
     str,
@@ -86,7 +82,8 @@ RETURNING v.what
 # of those that are listed no more: nothing of them is left
 _END = Statement(
     """
-UPDATE channel_values v SET wanted = 0, stock_id = NULL, wanted_version = wanted_version + 1,
+UPDATE channel_values v SET wanted = 0, stock_id = NULL, stock_version = 0,
+  wanted_version = wanted_version + 1,
   wanted_time = $2::timestamptz, fault = ''
 WHERE channel_code = $1 AND what = 'AVAILABILITY' AND wanted > 0 AND day >= $3::date
   AND NOT EXISTS (SELECT FROM channel_listings l
@@ -96,18 +93,17 @@ RETURNING what
     str,
 )
 # what is left of few, or of few no more
-_WATCH = Statement(
-    """
-UPDATE channel_values v SET wanted = f.available, wanted_version = wanted_version + 1, fault = '',
-  urgent = true,
+_WATCH = """
+UPDATE channel_values v SET wanted = f.available, stock_version = f.version,
+  wanted_version = wanted_version + 1, fault = '', urgent = true,
   wanted_time = CASE WHEN sent_version = wanted_version THEN $1::timestamptz ELSE wanted_time END
 FROM (
-  SELECT o.channel_code, o.item_id, o.day,
+  SELECT o.channel_code, o.item_id, o.day, s.stock_id, s.version,
     GREATEST(CASE WHEN s.closed THEN 0 ELSE s.total - s.held - s.sold END, 0) AS available
   FROM channels c
   JOIN channel_listings l ON l.channel_code = c.channel_code
   JOIN channel_values o ON o.channel_code = l.channel_code AND o.what = 'AVAILABILITY'
-    AND o.item_id = l.item_id AND o.day >= $2::date AND o.stock_id IS NOT NULL
+    AND o.item_id = l.item_id AND o.day >= $2::date AND {which}
   JOIN stocks s ON s.stock_id = o.stock_id
   WHERE c.state <> 'REVOKED'
     AND o.wanted <> GREATEST(CASE WHEN s.closed THEN 0 ELSE s.total - s.held - s.sold END, 0)
@@ -115,30 +111,11 @@ FROM (
       <= l.threshold
   ORDER BY 1, 2, 3) f
 WHERE v.channel_code = f.channel_code AND v.what = 'AVAILABILITY' AND v.item_id = f.item_id
-  AND v.day = f.day
+  AND v.day = f.day AND v.stock_id = f.stock_id AND v.stock_version <= f.version
 RETURNING v.channel_code
-""",
-    str,
-)
-# by the sale of the last, which waits for nobody: what is locked is seen by whoever watches
-_STOP = Statement("""
-UPDATE channel_values v SET wanted = 0, wanted_version = wanted_version + 1, fault = '',
-  urgent = true,
-  wanted_time = CASE WHEN sent_version = wanted_version THEN $1::timestamptz ELSE wanted_time END
-WHERE (channel_code, what, item_id, day) IN (
-  SELECT channel_code, what, item_id, day FROM channel_values
-  WHERE what = 'AVAILABILITY' AND stock_id = ANY($2::bigint[]) AND wanted > 0
-  FOR NO KEY UPDATE SKIP LOCKED)
-""")
-_LISTED = Statement(
-    """
-SELECT DISTINCT v.stock_id, v.channel_code FROM channel_values v
-JOIN channels c USING (channel_code)
-WHERE v.what = 'AVAILABILITY' AND v.stock_id IS NOT NULL AND v.day >= $1::date AND v.wanted > 0
-  AND c.state = 'ACTIVE'
-""",
-    ListedStock,
-)
+"""
+_WATCH_ALL = Statement(_WATCH.format(which="o.stock_id IS NOT NULL"), str)
+_WATCH_SOME = Statement(_WATCH.format(which="o.stock_id = ANY($3::bigint[])"), str)
 # what an item is comes before its prices and quantities, unless it cannot be sent
 _PENDING = Statement(
     """
@@ -218,21 +195,15 @@ def end_unlisted(channel_code: str, *, today: date, now: datetime) -> Command[st
     return _END(channel_code, now, today)
 
 
-def watch_thresholds(*, today: date, now: datetime) -> Command[str]:
-    """Has quantities sent, before all others, that are at a listing's threshold, or were; the
-    channel of each.
+def watch_thresholds(
+    stock_ids: Collection[int] | None = None, *, today: date, now: datetime
+) -> Command[str]:
+    """Has quantities of these stocks sent, or of all, before all others, that are at a listing's
+    threshold, or were; the channel of each.
     """
-    return _WATCH(now, today)
-
-
-def stop_sale(stock_ids: Collection[int], *, now: datetime) -> Command[None]:
-    """Has 0 sent, before all others, of what is sold from these stocks. Waits for no lock."""
-    return _STOP(now, stock_ids)
-
-
-def listed_stocks(*, today: date) -> Command[ListedStock]:
-    """The stocks of which something is listed and, as far as channels know, left."""
-    return _LISTED(today)
+    if stock_ids is None:
+        return _WATCH_ALL(now, today)
+    return _WATCH_SOME(now, today, stock_ids)
 
 
 def pending(channel_code: str, what: str, *, today: date, limit: int) -> Command[PendingValue]:

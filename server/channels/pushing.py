@@ -26,7 +26,7 @@ from server.channels.facts import (
     PriceUpdate,
     UnmappedError,
 )
-from server.channels.listed_values import wanted_values
+from server.channels.listed_values import listed_days, notice_levels, wanted_values
 from server.channels.listings import listings_of
 from server.channels.outgoing import PendingValue
 from server.channels.registry import VENDORS
@@ -37,6 +37,7 @@ from server.platform.outbox import Postpone, Task, enqueue
 from server.platform.schedule import About
 from server.platform.statements import run
 from server.platform.task_worker import TaskKind
+from server.stock import levels
 
 AGAIN_SECONDS = 15
 """A channel that gave no answer, or none that could be used, is asked again so much later."""
@@ -84,17 +85,19 @@ class Pusher:
         }
 
     async def work_out(self, task: Task) -> None:
-        """Compares what the channel is to know with catalogue and stock as they are."""
-        catalogue = await self._catalogues.get()
+        """Compares what the channel is to know with catalogue and stock as they are. That stocks
+        are listed is committed before they are read, so no change after that is missed.
+        """
+        catalogue, now = await self._catalogues.get(), task.now()
+        today = now.astimezone(self._zone).date()
+        async with self._db.transaction() as tx:
+            channel = await channel_records.CHANNELS.get(tx, task.key)
+            listings = await listings_of(tx, task.key)
+        days = listed_days(catalogue, listings, partner_id=channel.partner_id, today=today, now=now)
+        await self._db.in_transaction(lambda tx: run(tx, levels.note_from(notice_levels(days))))
 
         async def work(tx: AsyncConnection) -> None:
-            now = task.now()
-            channel = await channel_records.CHANNELS.get(tx, task.key)
-            today = now.astimezone(self._zone).date()
-            listings = await listings_of(tx, task.key)
-            values = await wanted_values(
-                tx, catalogue, listings, partner_id=channel.partner_id, today=today, now=now
-            )
+            values = await wanted_values(tx, catalogue, days, now=now)
             if VENDORS[channel.vendor_code].capabilities & {Capability.STATIC, Capability.FEED}:
                 values += static_values(catalogue, listings)
             await run(tx, outgoing.want(task.key, values, now=now))

@@ -31,7 +31,8 @@ def static_values(catalogue: Catalogue, listings: Iterable[ChannelListing]) -> l
     """The static data of the listed cars that are on sale."""
     return [
         WantedValue(
-            Capability.STATIC, listing.item_id, NO_DAY, listing.location, 0, None, None, content
+            *(Capability.STATIC, listing.item_id, NO_DAY, listing.location, 0, None, None),
+            content=content,
         )
         for listing in listings
         if (content := _content(catalogue, listing))

@@ -1,103 +1,111 @@
-"""Quantities at a listing's threshold, seen at once: one statement over the listed stocks; and the
-stop of a sale, written by the order that takes the last.
+"""Quantities at a listing's threshold, seen at once: what stocks have noted (stock/levels.py).
 
-Every process looks twice a second, and one at a time of all. What is found is written down in the
-transaction that asks for it to be sent; the outbox sends it after the commit. The look finds as
-well what was listed since a process learned it, and what is sold by others than CreateOrder.
+Whatever sells, gives back, moves or closes a stock notes it in its own transaction. Each process
+takes notices after its own commits, and twice a second those of others. What follows of them is
+written down in the transaction that takes them and asks for it to be sent; the outbox sends it
+after the commit. Every ten seconds all that is listed is compared as well, which finds what nobody
+has noted: of stocks that were listed before there were notices.
 """
 
 from collections.abc import Collection
 from datetime import date, datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.channels import health, outgoing
-from server.channels.due import PUSH, ask
+from server.channels.channel_records import codes_of_active
+from server.channels.due import PUSH, WORK_OUT, ask
 from server.channels.facts import Capability
 from server.platform import clock
 from server.platform.database import Database
 from server.platform.errors import DomainError
 from server.platform.loops import Loops, Polling
 from server.platform.outbox import enqueue
-from server.platform.statements import TRY_LOCK, Command, run
+from server.platform.statements import TRY_LOCK, run
+from server.stock import levels
+from server.stock.ids import partner_of
+from server.stock.levels import NOTED
 
 LOOK_SECONDS = 0.5
-LOOKS_BETWEEN = 20
-"""After so many looks each process learns anew which stocks are listed."""
-LOOKS_BETWEEN_MEASURES = 6 * LOOKS_BETWEEN
-"""And after so many how the channels are."""
+SPACING_SECONDS = 0.1
+"""From a look to the next at the least: one takes the notices of many commits."""
+COMPARE_SECONDS = 10.0
+"""Between two comparisons of all that is listed, by each process."""
+COMPARISONS_A_MEASURE = 6
+"""After so many each process measures anew how the channels are."""
+NOTICES_AT_ONCE = 1_000
 LOCK = (0x6368616E, 1)
 """The advisory lock of whoever looks: "chan"."""
-
-
-class StopOfSales:
-    """What a sale writes that takes the last of a stock which is listed: the stop of its sale, and
-    that it is sent. Which stocks are listed is remembered, so other sales pay nothing for it.
-    """
-
-    def __init__(self) -> None:
-        self._listed: dict[int, set[str]] = {}
-
-    def commands(self, used_up: Collection[int], now: datetime) -> list[Command[Any] | None]:
-        """To be run in the transaction of the sale."""
-        found = [stock_id for stock_id in used_up if stock_id in self._listed]
-        if not found:
-            return []
-        codes = sorted(set[str]().union(*(self._listed[stock_id] for stock_id in found)))
-        asks = ask(PUSH, [f"{code}:{Capability.AVAILABILITY}" for code in codes], now)
-        return [outgoing.stop_sale(found, now=now), enqueue(*asks, now=now)]
-
-    async def refresh(self, tx: AsyncConnection, today: date) -> None:
-        """Learns which stocks are listed now."""
-        listed: dict[int, set[str]] = {}
-        for stock_id, code in await run(tx, outgoing.listed_stocks(today=today)):
-            listed.setdefault(stock_id, set()).add(code)
-        self._listed = listed
 
 
 class ThresholdWatch:
     """Looks from `start` to `stop`."""
 
-    def __init__(self, db: Database, zone: ZoneInfo, loops: Loops, stops: StopOfSales) -> None:
-        self._stops = stops
-        self._looks = 0
+    def __init__(self, db: Database, zone: ZoneInfo, loops: Loops) -> None:
         self._db = db
         self._zone = zone
-        self._loop = loops.add(
-            "channel-thresholds", Polling(self._look, LOOK_SECONDS, tolerated=(DomainError,))
+        self._comparisons = 0
+        look = Polling(
+            self._look, LOOK_SECONDS, spacing_seconds=SPACING_SECONDS, tolerated=(DomainError,)
         )
+        compare = Polling(self._compare, COMPARE_SECONDS, tolerated=(DomainError,))
+        self._looking = loops.add("channel-thresholds", look)
+        self._comparing = loops.add("channel-comparisons", compare)
 
     def start(self) -> None:
-        """Begins to look."""
-        self._loop.start()
+        """Begins to look, and looks after each commit of this process that changes a stock."""
+        self._db.notifications.listen(NOTED, self._looking.wake)
+        self._looking.start()
+        self._comparing.start()
 
     async def stop(self) -> None:
         """Ends it, when the transaction under way is done."""
-        await self._loop.end()
+        self._db.notifications.unlisten(NOTED, self._looking.wake)
+        await self._looking.end()
+        await self._comparing.end()
 
     async def _look(self) -> None:
-        if self._looks % LOOKS_BETWEEN == 0:
+        while await self._db.in_transaction(self.look) == NOTICES_AT_ONCE:
+            pass
+
+    async def _compare(self) -> None:
+        if self._comparisons % COMPARISONS_A_MEASURE == 0:
             now = clock.now()
-            today = now.astimezone(self._zone).date()
             async with self._db.transaction() as tx:
-                await self._stops.refresh(tx, today)
-                if self._looks % LOOKS_BETWEEN_MEASURES == 0:
-                    await health.measure(tx, today=today, now=now)
-        self._looks += 1
-        await self._db.in_transaction(self.look)
+                await health.measure(tx, today=self._today(now), now=now)
+        self._comparisons += 1
+        await self._db.in_transaction(self.compare)
 
     async def look(self, tx: AsyncConnection) -> int:
-        """Has sent what is at a threshold; how many quantities. 0 while another
-        process looks.
+        """Takes what stocks have noted, and has sent what is at a threshold; has worked out what
+        channels are to know of new stock. How many notices.
         """
-        now = clock.now()
+        notices = await run(tx, levels.take_notices(limit=NOTICES_AT_ONCE))
+        if notices:
+            now = clock.now()
+            sellers = {partner_of(each.stock_id) for each in notices if each.is_new}
+            changed = {each.stock_id for each in notices if not each.is_new}
+            await self._send(tx, changed, now)
+            codes = await codes_of_active(tx, partner_ids=sellers) if sellers else []
+            await run(tx, enqueue(*ask(WORK_OUT, codes, now), now=now))
+        return len(notices)
+
+    async def compare(self, tx: AsyncConnection) -> int:
+        """Has sent what is at a threshold of all that is listed; how many quantities. 0 while
+        another process compares.
+        """
         (is_ours,) = await run(tx, TRY_LOCK(*LOCK))
-        if not is_ours:
-            return 0
-        today = now.astimezone(self._zone).date()
-        changed = await run(tx, outgoing.watch_thresholds(today=today, now=now))
+        return await self._send(tx, None, clock.now()) if is_ours else 0
+
+    async def _send(
+        self, tx: AsyncConnection, stock_ids: Collection[int] | None, now: datetime
+    ) -> int:
+        watch = outgoing.watch_thresholds(stock_ids, today=self._today(now), now=now)
+        changed = await run(tx, watch)
         keys = [f"{code}:{Capability.AVAILABILITY}" for code in sorted(set(changed))]
         await run(tx, enqueue(*ask(PUSH, keys, now), now=now))
         return len(changed)
+
+    def _today(self, now: datetime) -> date:
+        return now.astimezone(self._zone).date()

@@ -9,7 +9,7 @@ twice, says `stock/taking.py`.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
@@ -111,17 +111,6 @@ class _Orders:
     sold: dict[UUID, Offer] = field(default_factory=dict)
 
 
-OnUsedUp = Callable[[Collection[int], datetime], Iterable[Command[Any] | None]]
-"""What is written along with the sale of the last of some stocks, such as what stops their sale
-elsewhere; it never waits for a lock.
-"""
-
-
-def write_nothing(_used_up: Collection[int], _now: datetime) -> tuple[()]:
-    """Where nobody else sells the same."""
-    return ()
-
-
 class OrderHolds:
     """Makes orders, in `workers` shared transactions at once of at most `batch` orders each."""
 
@@ -135,9 +124,7 @@ class OrderHolds:
         hold_seconds: int,
         batch: int,
         workers: int,
-        on_used_up: OnUsedUp = write_nothing,
     ) -> None:
-        self._on_used_up = on_used_up
         self._db = db
         self._catalogues = catalogues
         self._reader = reader
@@ -351,13 +338,11 @@ class OrderHolds:
             NewSnapshot(snapshot_id, offer.product_id, offer.snapshot)
             for snapshot_id, offer in batch.sold.items()
         ]
-        used_up = batch.stock.used_up
         return (
             *taking.write(batch.stock, now=batch.now),
             snapshots.store(sold, now=batch.now),
             new_orders.create(batch.made, now=batch.now),
             order_search.store(batch.terms),
-            *(self._on_used_up(used_up, batch.now) if used_up else ()),
         )
 
     def _on_result(self, _: HoldUnit, outcome: Held | Exception) -> None:

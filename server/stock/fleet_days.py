@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.statements import Statement, run
+from server.stock import levels
 from server.stock.ids import DIRECT, rental_stock_id
 from server.stock.models import stocks
 
@@ -35,15 +36,15 @@ class FleetDay(NamedTuple):
 
 # in the order of the ids: so the rows are locked by whoever takes of several
 _CREATE = Statement(
-    """
+    levels.begin("""
 INSERT INTO stocks (stock_id, product_id, partner_id, fleet_id, use_date, total, update_time)
 SELECT v.stock_id, v.product_id, 0, v.fleet_id, v.use_date, v.total, $1::timestamptz
 FROM unnest($2::bigint[], $3::int[], $4::int[], $5::date[], $6::int[])
   AS v (stock_id, product_id, fleet_id, use_date, total)
 ORDER BY v.stock_id
-ON CONFLICT DO NOTHING RETURNING stock_id
-""",
+"""),
     int,
+    notifies=levels.NOTED,
 )
 _LOCK = Statement(
     """
@@ -52,10 +53,13 @@ WHERE stock_id = ANY($1::bigint[]) ORDER BY stock_id FOR NO KEY UPDATE
 """,
     FleetDay,
 )
-_SET = Statement("""
-UPDATE stocks SET total = $1::int, update_time = $2::timestamptz
-WHERE stock_id = ANY($3::bigint[])
-""")
+_SET = Statement(
+    levels.change(
+        "total = $1::int, update_time = $2::timestamptz", "WHERE s.stock_id = ANY($3::bigint[])"
+    ),
+    int,
+    notifies=levels.NOTED,
+)
 
 
 def new_day(product_id: int, fleet_id: int, use_date: date, total: int) -> NewFleetDay:

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.statements import Command, Statement, Transaction, run, run_all
-from server.stock import journeys, quotas, taking
+from server.stock import journeys, levels, quotas, taking
 from server.stock.ids import is_promotion_stock, quota_id
 from server.stock.journeys import Leg, Ride
 from server.stock.models import stocks, taken_seats
@@ -102,18 +102,23 @@ class Take:
 
 
 # the lock first, in order; SET then reads the row as it is under the lock
-_MOVE = """
+_MOVE = levels.change(
+    "{changes}, update_time = $1::timestamptz",
+    """
+FROM unnest($2::bigint[], $3::int[]) AS v (stock_id, quantity) JOIN locked l USING (stock_id)
+WHERE s.stock_id = v.stock_id
+""",
+    locks="""
 WITH locked AS MATERIALIZED (
   SELECT stock_id FROM stocks WHERE stock_id = ANY($2::bigint[])
   ORDER BY stock_id FOR NO KEY UPDATE
 )
-UPDATE stocks s SET {changes}, update_time = $1::timestamptz
-FROM unnest($2::bigint[], $3::int[]) AS v (stock_id, quantity) JOIN locked l USING (stock_id)
-WHERE s.stock_id = v.stock_id
-RETURNING s.stock_id
-"""
+""",
+)
 _RELEASE = {
-    column: Statement(_MOVE.format(changes=f"{column} = s.{column} - v.quantity"), int)
+    column: Statement(
+        _MOVE.format(changes=f"{column} = s.{column} - v.quantity"), int, notifies=levels.NOTED
+    )
     for column in ("held", "sold")
 }
 _CONFIRM = Statement(

@@ -54,6 +54,11 @@ def stock_id(product_id: int, partner_id: int) -> int:
     return product_id << CHANNEL_BITS | partner_id
 
 
+def partner_of(stock: int) -> int:
+    """The partner whose stock it is, or DIRECT."""
+    return stock & (1 << CHANNEL_BITS) - 1
+
+
 def departure_id(timetable_id: int, travel_date: date) -> int:
     """The number of a departure: its timetable and day."""
     return timetable_id << DAY_BITS | _days(travel_date)

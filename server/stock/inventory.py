@@ -9,41 +9,49 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.parties.rules import SANDBOX_BIT
 from server.platform.errors import DomainError, Reason
 from server.platform.statements import Command, Statement, run
+from server.stock import levels
 from server.stock.ids import DAY_BITS, EPOCH, stock_id
 from server.stock.models import stocks
 
 AVAILABLE = stocks.c.total - stocks.c.held - stocks.c.sold
 
 # in the order of the ids: so the rows are locked by whoever takes of several
-_CREATE_OF_DEPARTURES = text("""
+_CREATE_OF_DEPARTURES = Statement(
+    levels.begin("""
 INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, total, update_time)
-SELECT v.stock_id, v.product_id, 0, v.departure_id, v.fare_class, v.total, :now
-FROM unnest(CAST(:stock_ids AS bigint[]), CAST(:product_ids AS int[]),
-  CAST(:departure_ids AS bigint[]), CAST(:fare_classes AS text[]), CAST(:totals AS int[]))
+SELECT v.stock_id, v.product_id, 0, v.departure_id, v.fare_class, v.total, $1::timestamptz
+FROM unnest($2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::int[])
   AS v (stock_id, product_id, departure_id, fare_class, total)
 ORDER BY v.stock_id
-ON CONFLICT DO NOTHING
-""")
-
-
+"""),
+    int,
+    notifies=levels.NOTED,
+)
+_CREATE = Statement(
+    levels.begin("""
+INSERT INTO stocks (stock_id, partner_id, product_id, promotion_id, total, update_time)
+VALUES ($1::bigint, $2::int, $3::int, $4::int, $5::int, $6::timestamptz)
+"""),
+    int,
+    notifies=levels.NOTED,
+)
 _CREATE_LIKE = Statement(
-    """
+    levels.begin("""
 INSERT INTO stocks
   (stock_id, product_id, partner_id, departure_id, fare_class, use_date, fleet_id, total,
    update_time)
 SELECT $1::bigint, product_id, $2::int, departure_id, fare_class,
   CASE WHEN fleet_id IS NULL THEN $3::date ELSE use_date END, fleet_id, 0, $4::timestamptz
 FROM stocks WHERE stock_id = $5::bigint
-ON CONFLICT DO NOTHING RETURNING true
-""",
-    bool,
+"""),
+    int,
+    notifies=levels.NOTED,
 )
 # locked meanwhile: what closes a departure's stocks closes these too, or has closed them before
 _COPY_TO_SANDBOX = Statement("""
@@ -62,12 +70,44 @@ ON CONFLICT (stock_id) DO UPDATE SET hold_seconds = excluded.hold_seconds,
   max_hold_seconds = excluded.max_hold_seconds
 """)
 _HOLD = Statement(
-    """
-UPDATE stocks SET held = held + $2::int, update_time = $3::timestamptz
-WHERE stock_id = $1::bigint AND NOT closed AND total - held - sold >= $2::int
-RETURNING stock_id
-""",
+    levels.change(
+        "held = s.held + $2::int, update_time = $3::timestamptz",
+        "WHERE s.stock_id = $1::bigint AND NOT s.closed AND s.total - s.held - s.sold >= $2::int",
+    ),
     int,
+    notifies=levels.NOTED,
+)
+_SET_TOTAL = Statement(
+    levels.change(
+        "total = $2::int, update_time = $3::timestamptz",
+        "WHERE s.stock_id = $1::bigint AND s.held + s.sold <= $2::int",
+    ),
+    int,
+    notifies=levels.NOTED,
+)
+_ADD_TO_TOTAL = Statement(
+    levels.change(
+        "total = s.total + $2::int, update_time = $3::timestamptz",
+        "WHERE s.stock_id = $1::bigint AND s.total + $2::int <= $4::int"
+        " AND s.held + s.sold <= s.total + $2::int",
+    ),
+    int,
+    notifies=levels.NOTED,
+)
+_TAKE_SOLD = Statement(
+    levels.change(
+        "sold = s.sold + $2::int, update_time = $3::timestamptz",
+        "WHERE s.stock_id = $1::bigint AND $2::int <= s.total - s.held - s.sold",
+    ),
+    int,
+    notifies=levels.NOTED,
+)
+_CLOSE = Statement(
+    levels.change(
+        "closed = $2::bool, update_time = $3::timestamptz", "WHERE s.departure_id = $1::bigint"
+    ),
+    int,
+    notifies=levels.NOTED,
 )
 
 
@@ -116,31 +156,15 @@ async def create(
     now: datetime,
 ) -> bool:
     """Begins the stock of a channel, of a product or for a promotion; False if it is there."""
-    created = await tx.execute(
-        insert(stocks)
-        .values(
-            stock_id=stock,
-            partner_id=partner_id,
-            product_id=product_id,
-            promotion_id=promotion_id,
-            total=total,
-            update_time=now,
-        )
-        .on_conflict_do_nothing()
-        .returning(stocks.c.stock_id)
-    )
-    return created.one_or_none() is not None
+    command = _CREATE(stock, partner_id, product_id, promotion_id, total, now)
+    return bool(await run(tx, command))
 
 
 async def create_of_departures(
     tx: AsyncConnection, new: Sequence[DepartureStock], *, now: datetime
 ) -> int:
     """Begins the stocks of departures, and leaves those that are there; how many are new."""
-    if not new:
-        return 0
-    names = "stock_ids", "product_ids", "departure_ids", "fare_classes", "totals"
-    values = dict(zip(names, map(list, zip(*new, strict=True)), strict=True))
-    return (await tx.execute(_CREATE_OF_DEPARTURES, values | {"now": now})).rowcount
+    return len(await run(tx, _CREATE_OF_DEPARTURES.of_rows(new, now)))
 
 
 async def lock_level(tx: AsyncConnection, stock: int) -> Level | None:
@@ -154,12 +178,7 @@ async def set_total(tx: AsyncConnection, stock: int, total: int, *, now: datetim
     """Sets how much there is; False, and nothing is done, if that is less than is held and
     sold.
     """
-    changed = await tx.execute(
-        update(stocks)
-        .where(stocks.c.stock_id == stock, stocks.c.held + stocks.c.sold <= total)
-        .values(total=total, update_time=now)
-    )
-    return changed.rowcount == 1
+    return bool(await run(tx, _SET_TOTAL(stock, total, now)))
 
 
 async def add_to_total(
@@ -169,17 +188,7 @@ async def add_to_total(
 
     False, and nothing is done, if that were more than `limit`, or less than is held and sold.
     """
-    total = stocks.c.total + quantity
-    changed = await tx.execute(
-        update(stocks)
-        .where(
-            stocks.c.stock_id == stock,
-            total <= limit,
-            stocks.c.held + stocks.c.sold <= total,
-        )
-        .values(total=total, update_time=now)
-    )
-    return changed.rowcount == 1
+    return bool(await run(tx, _ADD_TO_TOTAL(stock, quantity, now, limit)))
 
 
 async def lock_levels(tx: AsyncConnection, stock_ids: Collection[int]) -> None:
@@ -265,14 +274,12 @@ async def lock_departure(tx: AsyncConnection, departure_id: int) -> None:
 
 async def close_departure(tx: AsyncConnection, departure_id: int, *, now: datetime) -> None:
     """Has nothing taken of the stocks of a cancelled departure any more; they are locked."""
-    of_departure = stocks.c.departure_id == departure_id
-    await tx.execute(update(stocks).where(of_departure).values(closed=True, update_time=now))
+    await run(tx, _CLOSE(departure_id, True, now))
 
 
 async def open_departure(tx: AsyncConnection, departure_id: int, *, now: datetime) -> None:
     """Undoes `close_departure`."""
-    of_departure = stocks.c.departure_id == departure_id
-    await tx.execute(update(stocks).where(of_departure).values(closed=False, update_time=now))
+    await run(tx, _CLOSE(departure_id, False, now))
 
 
 async def take_sold(
@@ -282,15 +289,10 @@ async def take_sold(
 
     Raises SOLD_OUT, PRODUCT_NOT_ON_SALE.
     """
-    this = stocks.c.stock_id == stock_id(product_id, partner_id)
-    taken = await tx.execute(
-        update(stocks)
-        .where(this, quantity <= AVAILABLE)
-        .values(sold=stocks.c.sold + quantity, update_time=now)
-    )
-    if taken.rowcount:
+    stock = stock_id(product_id, partner_id)
+    if await run(tx, _TAKE_SOLD(stock, quantity, now)):
         return
-    available = await tx.scalar(select(AVAILABLE).where(this))
+    available = await tx.scalar(select(AVAILABLE).where(stocks.c.stock_id == stock))
     if available is None:
         raise not_on_sale(product_id)
     raise sold_out(product_id, quantity, available)

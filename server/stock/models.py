@@ -1,4 +1,4 @@
-"""Tables of stock: allotments and seats, who sits where, who travels when, and limits per
+"""Tables of stock: allotments and their notices, seats, who sits where, who travels when, and limits per
 traveller.
 """
 
@@ -53,6 +53,11 @@ stocks = Table(
     # nothing is taken of it any more: its departure is cancelled
     Column("closed", Boolean, nullable=False, server_default="false"),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # counts the changes of what is left, and how much that was before the last: see levels.py
+    Column("version", BigInteger, nullable=False, server_default="1"),
+    Column("left_before", Integer, nullable=False, server_default="0"),
+    # a change is noted when so many are left, or fewer, or were; none where nobody lists it
+    Column("notice_level", Integer),
     CheckConstraint("held >= 0 AND sold >= 0 AND held + sold <= total", name="no_oversell"),
     CheckConstraint("hold_seconds BETWEEN 1 AND 86400", name="hold_seconds"),
     CheckConstraint(
@@ -105,6 +110,16 @@ Index(
     "ix_stocks_release_date",
     stocks.c.release_date,
     postgresql_where=stocks.c.release_date.is_not(None),
+)
+
+
+stock_notices = Table(
+    "stock_notices",
+    metadata,
+    # changes of what is left that outside channels are to know at once, until they are taken: each
+    # change is one of its own, so whoever sells waits for nobody
+    Column("stock_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
 )
 
 

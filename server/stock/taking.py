@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from server.platform.statements import Command, Statement, Transaction, run_together
-from server.stock import journeys, quotas, seating
+from server.stock import journeys, levels, quotas, seating
 from server.stock.ids import quota_id
 from server.stock.journeys import Additions, Journey, Journeys, Ride, Span
 from server.stock.known_seats import KnownSeats, SeatBits, Version
@@ -150,10 +150,15 @@ GROUP BY 1, 2
 """,  # noqa: S608 - a constant
     SeatsRow,
 )
-HOLD = Statement("""
-UPDATE stocks s SET held = s.held + v.quantity, update_time = $1::timestamptz
-FROM unnest($2::bigint[], $3::int[]) AS v (stock_id, quantity) WHERE s.stock_id = v.stock_id
-""")
+HOLD = Statement(
+    levels.change(
+        "held = s.held + v.quantity, update_time = $1::timestamptz",
+        "FROM unnest($2::bigint[], $3::int[]) AS v (stock_id, quantity)"
+        " WHERE s.stock_id = v.stock_id",
+    ),
+    int,
+    notifies=levels.NOTED,
+)
 # a seat that is taken after all would violate the key, whatever the decision before it said
 TAKE_SEATS = Statement("""
 INSERT INTO taken_seats (stock_id, seat_index, order_id)
@@ -183,11 +188,6 @@ class StockFacts:
     def left(self, stock_id: int) -> int:
         """How much is left of a stock."""
         return self.stocks.get(stock_id, NO_STOCK).left
-
-    @property
-    def used_up(self) -> list[int]:
-        """The stocks of which these orders take the last."""
-        return [stock_id for stock_id in self.held if self.stocks[stock_id].left <= 0]
 
     def check_places(self, wanted: Wanted, before: Mapping[int, int] = NOTHING) -> None:
         """Whether there are as many places as it wants in each of its stocks, after those taken

@@ -2,18 +2,21 @@
 whatever goes wrong on the way.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.channels import call_log, channel_records, outgoing, pushing
 from server.channels.channel_records import connect_channel, set_paused
 from server.channels.due import PUSH
 from server.channels.facts import ChannelCallError, FailureKind, MappingKind
+from server.channels.listed_values import wanted_values
 from server.channels.listings import ChannelListing, add_listing, remove_listing
 from server.channels.models import channel_values, channels
 from server.channels.words import WordPair
@@ -150,6 +153,61 @@ async def test_a_value_that_changes_while_it_is_sent_waits_again(
     known = process.known("expedia", "availability")
     assert {quantity(c) for (item, _), c in known.items() if item == "P"} == {1}
     assert process.vendors.count("expedia", "availability") == 2
+
+
+async def test_a_quantity_that_was_read_earlier_is_not_written_over_a_newer_one(
+    process: PushingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While all is worked out the stock falls below the threshold and rises above what was read:
+    the next look would not mend it. Seen red without the version in `outgoing.want`: 10.
+    """
+    await process.connect("expedia")
+    await process.set_total(PACKAGE_STOCK, 10)
+    await process.work_out("expedia")
+    await process.take_notices()
+
+    async def read_then_change(*arguments: Any, **named: Any) -> Any:
+        values = await wanted_values(*arguments, **named)
+        for total in (1, 40):
+            await process.set_total(PACKAGE_STOCK, total)
+            assert await process.take_notices() == 1
+        return values
+
+    monkeypatch.setattr(pushing, "wanted_values", read_then_change)
+    await process.work_out("expedia")
+    await process.push("expedia")
+    assert await process.watch() == 0
+    known = process.known("expedia", "availability")
+    assert {quantity(c) for (item, _), c in known.items() if item == "P"} == {40}
+
+
+async def test_a_look_that_waited_does_not_write_over_a_newer_quantity(
+    process: PushingProcess,
+) -> None:
+    """Seen red without the version in `outgoing.watch_thresholds`: 1."""
+    await process.connect("expedia")
+    await process.work_out("expedia")
+    await process.set_total(PACKAGE_STOCK, 1)
+    of_package = channel_values.c.item_id == "P"
+    async with process.db.transaction() as tx:
+        newer = update(channel_values).where(of_package, channel_values.c.what == "AVAILABILITY")
+        await tx.execute(newer.values(wanted=7, stock_version=channel_values.c.stock_version + 9))
+        look = asyncio.create_task(process.take_notices())
+        async with process.db.transaction() as other:
+            await until_somebody_waits(other)
+    assert await look > 0
+    async with process.db.transaction() as tx:
+        query = select(channel_values.c.wanted).where(of_package, channel_values.c.what != "PRICES")
+        assert set(await tx.scalars(query)) == {7}
+
+
+async def until_somebody_waits(tx: AsyncConnection) -> None:
+    waits = (
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        " AND datname = current_database()"
+    )
+    while not await tx.scalar(text(waits)):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
 
 @all_vendors

@@ -71,7 +71,7 @@ async def test_a_sale_at_the_threshold_reaches_the_channel(process: PushingProce
 
     await until(lambda: len(process.known("booking_com", "availability")) == 2 * DAYS)
     for quantity_left in (1, 0):
-        await process.left(PACKAGE_STOCK, quantity_left)
+        await process.set_total(PACKAGE_STOCK, quantity_left)
         await until(partial(_is, left, {quantity_left}))
 
 

@@ -151,6 +151,7 @@ LOOPS = [
     "audit-chain",
     "change-feed",
     "change-listener",
+    "channel-comparisons",
     "channel-thresholds",
     "database-probe",
     "health",

@@ -24,7 +24,6 @@ from server.channels.facts import BookingState, MappingKind
 from server.channels.fetching import BookingFetcher
 from server.channels.listings import ChannelListing, add_listing
 from server.channels.models import channel_bookings
-from server.channels.watching import StopOfSales
 from server.channels.words import WordPair
 from server.orders import orders
 from server.orders.hold import OrderHolds
@@ -63,14 +62,12 @@ class BookingProcess(PushingProcess):
         super().__init__(db, redis_url, vendors, secret_key)
         reader = OrderReader(PassengerSeals(secret_key))
         self.catalogues = Catalogues(ChangeFeed(db), db)
-        self.stops = StopOfSales()
         self.order_holds = OrderHolds(
             *(db, self.catalogues, reader),
             zone=timetable.ZONE,
             hold_seconds=600,
             batch=8,
             workers=1,
-            on_used_up=self.stops.commands,
         )
         settlement, quotes = Settlement(db, reader, zone=timetable.ZONE), Quotes(secret_key)
         changes = ChangeHandler(

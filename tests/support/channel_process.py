@@ -20,7 +20,7 @@ from server.channels.listings import ChannelListing, add_listing
 from server.channels.pushing import Pusher
 from server.channels.tasks import jobs
 from server.channels.tokens import ChannelTokens
-from server.channels.watching import StopOfSales, ThresholdWatch
+from server.channels.watching import ThresholdWatch
 from server.channels.words import WordPair
 from server.platform.change_feed import ChangeFeed
 from server.platform.config import load_settings
@@ -31,6 +31,7 @@ from server.platform.ratelimit import RateLimiter
 from server.platform.schedule import Pipelined, Progress
 from server.platform.statements import run
 from server.platform.task_worker import TaskKind
+from server.stock import inventory
 from server.stock.ids import DIRECT, stock_id
 from server.stock.models import stocks
 from tests.support import timetable
@@ -124,7 +125,13 @@ class PushingProcess:
         return await self.db.in_transaction(lambda tx: work(tx, datetime.now(UTC)))
 
     async def watch(self) -> int:
-        watch = ThresholdWatch(self.db, timetable.ZONE, Loops(), StopOfSales())
+        """How many quantities are at a threshold."""
+        watch = ThresholdWatch(self.db, timetable.ZONE, Loops())
+        return await self.db.in_transaction(watch.compare)
+
+    async def take_notices(self) -> int:
+        """How many stocks have noted something."""
+        watch = ThresholdWatch(self.db, timetable.ZONE, Loops())
         return await self.db.in_transaction(watch.look)
 
     async def drift(self, channel: str) -> dict[str, outgoing.Drift]:
@@ -133,8 +140,14 @@ class PushingProcess:
         return {each.what: each for each in found}
 
     async def left(self, stock: int, total: int) -> None:
+        """As if so many were there, with nothing noted."""
         async with self.db.transaction() as tx:
             await tx.execute(update(stocks).where(stocks.c.stock_id == stock).values(total=total))
+
+    async def set_total(self, stock: int, total: int) -> None:
+        """As an administrator does."""
+        now = datetime.now(UTC)
+        await self.db.in_transaction(lambda tx: inventory.set_total(tx, stock, total, now=now))
 
     def known(self, channel: str, kind: str) -> dict[tuple[str, str], dict[str, Any]]:
         """What the vendor knows, by item and day."""

@@ -127,7 +127,7 @@ async def _thresholds(process: PushingProcess, arrivals: Arrivals, changes: int)
     for number in range(changes):
         await asyncio.sleep(random.uniform(0.2, 1.2))  # noqa: S311 - whenever the look is
         left = number % 5
-        await process.left(seats, left)
+        await process.set_total(seats, left)
         began = time.perf_counter()
         names = [(vendor, "AVAILABILITY", "T", day.isoformat()) for vendor in CONNECTED]
         found = await asyncio.gather(*(arrivals.quantity_at(each, left) for each in names))
