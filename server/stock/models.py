@@ -1,5 +1,5 @@
-"""Tables of stock: allotments and their notices, seats, who sits where, who travels when, and limits per
-traveller.
+"""Tables of stock: allotments and their notices, seats, who sits where, who travels when, and what
+counts for a traveller.
 """
 
 from sqlalchemy import (
