@@ -86,6 +86,32 @@ YEARS = (
         """,
     ),
     ShippedYear(
+        "HK",
+        2027,
+        1,
+        "General holidays for 2027, list of the HKSAR Government (GovHK), gazetted in 2026 under the"
+        " General Holidays Ordinance (Cap. 149)",
+        """
+        01-01 | The first day of January | 一月一日
+        02-06 | Lunar New Year's Day | 农历年初一
+        02-08 | The third day of Lunar New Year | 农历年初三
+        02-09 | The fourth day of Lunar New Year | 农历年初四
+        03-26 | Good Friday | 耶稣受难节
+        03-27 | The day following Good Friday | 耶稣受难节翌日
+        03-29 | Easter Monday | 复活节星期一
+        04-05 | Ching Ming Festival | 清明节
+        05-01 | Labour Day | 劳动节
+        05-13 | The Birthday of the Buddha | 佛诞
+        06-09 | Tuen Ng Festival | 端午节
+        07-01 | HKSAR Establishment Day | 香港特别行政区成立纪念日
+        09-16 | The day following the Chinese Mid-Autumn Festival | 中秋节翌日
+        10-01 | National Day | 国庆日
+        10-08 | Chung Yeung Festival | 重阳节
+        12-25 | Christmas Day | 圣诞节
+        12-27 | The first weekday after Christmas Day | 圣诞节后第一个周日
+        """,
+    ),
+    ShippedYear(
         "MO",
         2026,
         1,
