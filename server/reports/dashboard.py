@@ -14,7 +14,7 @@ from server.platform.task_worker import QueueDepth, queue_depths
 from server.reports import redemption_counts, sales_sums, state_counts
 from server.reports.figures import OrderFigures, RedemptionFigures, Revenue, SalesFigures, by_piece
 from server.reports.redemption_counts import RedemptionCount
-from server.reports.rules import ReportTime
+from server.reports.rules import ReportTime, Uncounted, all_uncounted
 from server.reports.sales_sums import SalesRow
 from server.reports.state_counts import StateCount
 
@@ -48,7 +48,9 @@ class HouseFigures:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """How things stood at `figures_time`; `house` is None for a supervisor."""
+    """How things stood at `figures_time`; `house` is None for a supervisor. Of the time `uncounted`
+    some figures are missing.
+    """
 
     time: ReportTime
     figures_time: datetime
@@ -57,6 +59,7 @@ class Dashboard:
     merchants: dict[str, RedemptionFigures] = field(default_factory=dict)
     refusals: Sequence[tuple[str, int]] = ()
     house: HouseFigures | None = None
+    uncounted: Uncounted | None = None
 
     @property
     def orders(self) -> OrderFigures | None:
@@ -76,8 +79,8 @@ async def dashboard(
     `of_house` has orders, money, queues and jobs in it.
     """
     codes = await redemption_counts.merchants(tx, merchant_code)
-    counts = await redemption_counts.read(tx, codes, time)
-    sold = await sales_sums.read(tx, time) if of_house else None
+    counts, uncounted = await redemption_counts.read(tx, codes, time)
+    sold, uncounted_sales = await sales_sums.read(tx, time) if of_house else (None, None)
     merchants = {code: RedemptionFigures() for code in codes}
     total, refusals = RedemptionFigures(), Counter[str]()
     for count in counts:
@@ -93,6 +96,7 @@ async def dashboard(
         merchants=merchants,
         refusals=sorted(refusals.items(), key=lambda each: (-each[1], each[0])),
         house=None if sold is None else await _house(tx, sold, now),
+        uncounted=all_uncounted(uncounted, uncounted_sales),
     )
 
 

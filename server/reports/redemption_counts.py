@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.reports.rules import ReportTime
+from server.reports.rules import ReportTime, Uncounted, unsummed
 
 _MARK = text("SELECT until_time FROM redemption_sums_mark")
 _MERCHANTS = text("""
@@ -31,7 +31,7 @@ FROM (
   FROM unnest(CAST(:merchants AS text[])) AS m (merchant_code)
   CROSS JOIN LATERAL (
     SELECT * FROM redemption_events WHERE merchant_code = m.merchant_code
-      AND occurred_time >= :summed AND occurred_time < :until) e
+      AND occurred_time >= :unsummed AND occurred_time < :until) e
 ) AS u (piece, merchant_code, venue_code, function_code, result, reason, events, uses)
 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
 """)  # noqa: S608 - our own
@@ -57,16 +57,22 @@ async def merchants(tx: AsyncConnection, merchant_code: str) -> list[str]:
 
 async def read(
     tx: AsyncConnection, merchant_codes: Sequence[str], time: ReportTime
-) -> list[RedemptionCount]:
-    """What happened at these merchants in each piece of the time, by its piece and names."""
+) -> tuple[list[RedemptionCount], Uncounted | None]:
+    """What happened at these merchants in each piece of the time, by its piece and names; and what
+    is not counted yet.
+    """
     mark = (await tx.execute(_MARK)).scalar_one()
-    # the sums are of hours of UTC, of which days and hours of some zones are not made
-    summed = min(max(mark, time.begin_time), time.bounds[-1])
+    begin, uncounted = unsummed(time, mark)
+    if not time.has_whole_hours:
+        # the sums are of hours of UTC, of which days and hours of some zones are not made
+        mark = begin = time.begin_time
+        uncounted = None
     values: dict[str, Any] = {
         "merchants": list(merchant_codes),
         "bounds": list(time.bounds[:-1]),
         "begin": time.begin_time,
-        "summed": summed if time.has_whole_hours else time.begin_time,
+        "summed": min(max(mark, time.begin_time), time.bounds[-1]),
+        "unsummed": begin,
         "until": time.bounds[-1],
     }
-    return [RedemptionCount(*row) for row in await tx.execute(_READ, values)]
+    return [RedemptionCount(*row) for row in await tx.execute(_READ, values)], uncounted

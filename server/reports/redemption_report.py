@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.reports import redemption_counts
 from server.reports.figures import RedemptionFigures
-from server.reports.rules import ReportTime
+from server.reports.rules import ReportTime, Uncounted
 
 Key = tuple[int, str, str, str]
 """Piece of the time, merchant, venue, entitlement."""
@@ -37,15 +37,21 @@ class RedemptionRow(NamedTuple):
         )
 
 
-async def rows(tx: AsyncConnection, time: ReportTime, merchant_code: str) -> list[RedemptionRow]:
-    """All rows, by their keys; of one merchant, or of all if it is empty."""
+async def rows(
+    tx: AsyncConnection, time: ReportTime, merchant_code: str
+) -> tuple[list[RedemptionRow], Uncounted | None]:
+    """All rows, by their keys, of one merchant, or of all if it is empty; and what is not counted
+    yet.
+    """
     codes = await redemption_counts.merchants(tx, merchant_code)
     found: dict[Key, RedemptionFigures] = {}
-    for count in await redemption_counts.read(tx, codes, time):
+    counts, uncounted = await redemption_counts.read(tx, codes, time)
+    for count in counts:
         key = count.piece, count.merchant_code, count.venue_code, count.function_code
         found.setdefault(key, RedemptionFigures()).add(count)
-    return [
+    reported = [
         RedemptionRow(key, begin, time.day_of(begin).isoformat(), figures)
         for key, figures in sorted(found.items())
         for begin in [time.bounds[key[0]].astimezone(time.zone)]
     ]
+    return reported, uncounted

@@ -6,6 +6,9 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
+from server.platform.errors import DomainError, Reason
+from server.reports.rules import Uncounted
+
 BYTE_ORDER_MARK = "\ufeff"
 CONTENT_TYPE = "text/csv; charset=utf-8"
 CHUNK_CHARACTERS = 32_000
@@ -33,6 +36,17 @@ def csv_pieces(
             text.truncate()
     if text.tell():
         yield text.getvalue().encode()
+
+
+def require_counted(uncounted: Uncounted | None) -> None:
+    """A file says nowhere that figures are missing. Raises RANGE_TOO_LARGE if some are."""
+    if uncounted:
+        first, last = (each.isoformat(timespec="seconds") for each in uncounted)
+        raise DomainError(
+            Reason.RANGE_TOO_LARGE,
+            f"what happened from {first} until {last} is not summed up yet; ask again in some"
+            " minutes, or for days outside of it",
+        )
 
 
 def _harmless(cell: str) -> str:

@@ -5,12 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import pairwise
+from typing import NamedTuple
 
 MOST_DAYS = 31
 """That a report is about."""
 MOST_HOURLY_DAYS = 2
 """For which a dashboard shows hours; of more it shows days."""
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+MOST_UNSUMMED = DAY * MOST_HOURLY_DAYS
+"""So much of what is not summed yet is read for a report, from what happened itself."""
+
+
+class Uncounted(NamedTuple):
+    """A time of a report of which nothing is in it, since it is not summed yet."""
+
+    from_time: datetime
+    until_time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,27 @@ class ReportTime:
     def has_whole_hours(self) -> bool:
         """Whether each piece is made of hours of UTC, as in most zones."""
         return all(bound.timestamp() % 3600 == 0 for bound in self.bounds)
+
+
+def unsummed(time: ReportTime, summed_until: datetime) -> tuple[datetime, Uncounted | None]:
+    """From when on a report of this time reads what happened itself, where all before
+    `summed_until` is summed; and what it leaves out.
+
+    After an upgrade or an outage of weeks that is summed within minutes; until then it would take
+    longer to read than a report may.
+    """
+    begin, latest = max(time.begin_time, summed_until), time.end_time - MOST_UNSUMMED
+    return (begin, None) if begin >= latest else (latest, Uncounted(begin, latest))
+
+
+def all_uncounted(*found: Uncounted | None) -> Uncounted | None:
+    """What is missing of figures of which each has its own."""
+    missing = [each for each in found if each]
+    if not missing:
+        return None
+    return Uncounted(
+        min(each.from_time for each in missing), max(each.until_time for each in missing)
+    )
 
 
 def report_time(

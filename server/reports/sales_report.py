@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.currencies import decimal_text
 from server.reports import sales_sums
-from server.reports.rules import ReportTime
+from server.reports.rules import ReportTime, Uncounted
 
 Key = tuple[int, int, int, str]
 """Piece of the time, channel, product, currency."""
@@ -69,10 +69,13 @@ class ReportedSales(NamedTuple):
         )
 
 
-async def rows(tx: AsyncConnection, time: ReportTime) -> list[ReportedSales]:
-    """All rows, by their keys."""
+async def rows(
+    tx: AsyncConnection, time: ReportTime
+) -> tuple[list[ReportedSales], Uncounted | None]:
+    """All rows, by their keys; and what is not counted yet."""
     found: dict[Key, ProductSales] = {}
-    for row in await sales_sums.read(tx, time):
+    sold, uncounted = await sales_sums.read(tx, time)
+    for row in sold:
         if (name := _FIELDS.get(row.kind)) is None:
             continue
         key = row.piece, row.partner_id, row.product_id, row.currency_code
@@ -87,7 +90,7 @@ async def rows(tx: AsyncConnection, time: ReportTime) -> list[ReportedSales]:
             _NAMES, {"partners": list(partners), "products": list(products)}
         )
     }
-    return [
+    reported = [
         ReportedSales(
             key,
             begin,
@@ -99,3 +102,4 @@ async def rows(tx: AsyncConnection, time: ReportTime) -> list[ReportedSales]:
         for key, figures in sorted(found.items())
         for begin in [time.bounds[key[0]].astimezone(time.zone)]
     ]
+    return reported, uncounted

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.parties.rules import SANDBOX_BIT
 from server.platform.database import set_statement_timeout
 from server.platform.schedule import Progress, Work
-from server.reports.rules import HOUR, ReportTime, hour_of
+from server.reports.rules import HOUR, ReportTime, Uncounted, hour_of, unsummed
 
 SETTLED_AFTER = timedelta(minutes=10)
 """Something is summed so long after it happened, see redemption/sums.py."""
@@ -165,18 +165,21 @@ def summing(zone: ZoneInfo) -> Work:
     return sum_up
 
 
-async def read(tx: AsyncConnection, time: ReportTime) -> list[SalesRow]:
-    """What happened in each piece of the time, by kind, channel, product and currency."""
+async def read(tx: AsyncConnection, time: ReportTime) -> tuple[list[SalesRow], Uncounted | None]:
+    """What happened in each piece of the time, by kind, channel, product and currency; and what is
+    not counted yet.
+    """
     mark: datetime = (await tx.execute(_READ_MARK)).scalar_one()
+    begin, uncounted = unsummed(time, mark)
     values: dict[str, Any] = {
         "bounds": list(time.bounds[:-1]),
         "from_time": time.begin_time,
         "until_time": time.bounds[-1],
         "mark": mark,
-        "begin": max(time.begin_time, mark),
+        "begin": begin,
         "until": time.bounds[-1],
     }
-    return [SalesRow(*row) for row in await tx.execute(_READ, values)]
+    return [SalesRow(*row) for row in await tx.execute(_READ, values)], uncounted
 
 
 def _step(moment: datetime) -> datetime:

@@ -175,6 +175,49 @@ async def test_sales_have_the_names_of_what_was_sold(admin_client: AdminClient) 
     assert second["net"] == "700"  # yen have no decimals
 
 
+async def test_what_is_not_summed_yet_is_named_and_left_out(admin_client: AdminClient) -> None:
+    """Of a month of which only the first days are summed: the two last are read, the file waits.
+
+    Seen red without the bound: all of it was read, and no time was named.
+    """
+    month = {"from_day": "2026-06-01", "until_day": "2026-06-30"}
+    begin, end = datetime(2026, 5, 31, 16, tzinfo=UTC), datetime(2026, 6, 30, 16, tzinfo=UTC)
+    summed, latest = begin + timedelta(days=5), end - timedelta(days=2)
+    values = {
+        "ticket_id": 1,
+        "ticket_code": "",
+        "function_code": "ferry",
+        "result": "SUCCESS",
+        "quantity": 1,
+        "merchant_code": "FERRIES",
+        "venue_code": "PIER",
+        "terminal_device_id": "T-1",
+        "operator": "olga",
+    }
+    times = (summed, latest - timedelta(seconds=1), latest, end - timedelta(seconds=1))
+    async with admin_client.node.db.transaction() as tx:
+        for table in ("redemption_sums_mark", "sales_sums_mark"):
+            await tx.execute(text(f"UPDATE {table} SET until_time = :at"), {"at": summed})
+        rows = [values | {"event_id": n, "occurred_time": at} for n, at in enumerate(times)]
+        await tx.execute(insert(redemption_events), rows)
+    dashboard = await admin_client.do("GetDashboard", **month)
+    report = await admin_client.do("ReportRedemptions", **month)
+    sales = await admin_client.do("ReportSales", **month)
+    for found in (dashboard, report, sales):
+        assert found.uncounted_from_time.ToDatetime(UTC) == summed
+        assert found.uncounted_until_time.ToDatetime(UTC) == latest
+    assert dashboard.redemptions.admitted_count == 2
+    assert sum(row.redemptions.admitted_count for row in report.rows) == 2
+    for method in ("DownloadRedemptionReport", "DownloadSalesReport"):
+        refused = await admin_client.refused(method, **month)
+        assert refused.reason == Reason.RANGE_TOO_LARGE
+    days = {"from_day": "2026-06-29", "until_day": "2026-06-30"}
+    dashboard = await admin_client.do("GetDashboard", **days)
+    assert dashboard.redemptions.admitted_count == 2
+    assert not dashboard.HasField("uncounted_from_time")
+    assert await admin_client.do("DownloadRedemptionReport", **days)
+
+
 async def test_what_is_no_day_is_refused(admin_client: AdminClient) -> None:
     for days, field in (
         ({"from_day": "2026-02-30"}, "from_day"),

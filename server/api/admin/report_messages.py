@@ -8,6 +8,7 @@ from server.api import convert
 from server.reports import figures
 from server.reports.dashboard import Dashboard, Period
 from server.reports.redemption_report import RedemptionRow
+from server.reports.rules import Uncounted
 from server.reports.sales_report import ReportedSales
 from server.reports.state_counts import StateCount
 
@@ -32,11 +33,24 @@ def dashboard(found: Dashboard) -> report_pb2.GetDashboardResponse:
             report_pb2.RefusalFigure(reason=reason, count=count) for reason, count in found.refusals
         ),
     )
+    say_uncounted(message, found.uncounted)
     if found.orders:
         message.orders.CopyFrom(_orders(found.orders))
     if found.house:
         _house(message, found)
     return message
+
+
+def say_uncounted(
+    message: report_pb2.GetDashboardResponse
+    | report_pb2.ReportRedemptionsResponse
+    | report_pb2.ReportSalesResponse,
+    uncounted: Uncounted | None,
+) -> None:
+    """Of which time figures are missing, if any are."""
+    if uncounted:
+        message.uncounted_from_time.FromDatetime(uncounted.from_time)
+        message.uncounted_until_time.FromDatetime(uncounted.until_time)
 
 
 def _house(message: report_pb2.GetDashboardResponse, found: Dashboard) -> None:

@@ -66,12 +66,16 @@ class ReportMethods(AdminMethods):
     ) -> report_pb2.ReportRedemptionsResponse:
         time = self._time(request, clock.now(), hourly=_is_hourly(request.period))
         async with self._db.report(page.caller.key) as tx:
-            found = await redemption_report.rows(tx, time, _merchant(request.merchant_code))
+            found, uncounted = await redemption_report.rows(
+                tx, time, _merchant(request.merchant_code)
+            )
         after = [row for row in found if page.after is None or row.key > page.after]
-        return report_pb2.ReportRedemptionsResponse(
+        answer = report_pb2.ReportRedemptionsResponse(
             rows=map(messages.redemption_row, page.cut(after, lambda last: last.key)),
             time_zone=str(time.zone),
         )
+        messages.say_uncounted(answer, uncounted)
+        return answer
 
     @paged
     async def ReportSales(
@@ -81,12 +85,14 @@ class ReportMethods(AdminMethods):
     ) -> report_pb2.ReportSalesResponse:
         time = self._time(request, clock.now(), hourly=_is_hourly(request.period))
         async with self._db.report(page.caller.key) as tx:
-            found = await sales_report.rows(tx, time)
+            found, uncounted = await sales_report.rows(tx, time)
         after = [row for row in found if page.after is None or row.key > page.after]
-        return report_pb2.ReportSalesResponse(
+        answer = report_pb2.ReportSalesResponse(
             rows=map(messages.sales_row, page.cut(after, lambda last: last.key)),
             time_zone=str(time.zone),
         )
+        messages.say_uncounted(answer, uncounted)
+        return answer
 
     async def DownloadRedemptionReport(
         self,
@@ -97,7 +103,10 @@ class ReportMethods(AdminMethods):
     ) -> AsyncIterator[report_pb2.DownloadRedemptionReportResponse]:
         time = self._time(request, clock.now(), hourly=_is_hourly(request.period))
         async with self._db.report(calls.caller().key) as tx:
-            rows = await redemption_report.rows(tx, time, _merchant(request.merchant_code))
+            rows, uncounted = await redemption_report.rows(
+                tx, time, _merchant(request.merchant_code)
+            )
+        report_csv.require_counted(uncounted)
         for body in _csv(redemption_report.COLUMNS, rows):
             yield report_pb2.DownloadRedemptionReportResponse(body=body)
 
@@ -110,7 +119,8 @@ class ReportMethods(AdminMethods):
     ) -> AsyncIterator[report_pb2.DownloadSalesReportResponse]:
         time = self._time(request, clock.now(), hourly=_is_hourly(request.period))
         async with self._db.report(calls.caller().key) as tx:
-            rows = await sales_report.rows(tx, time)
+            rows, uncounted = await sales_report.rows(tx, time)
+        report_csv.require_counted(uncounted)
         for body in _csv(sales_report.COLUMNS, rows):
             yield report_pb2.DownloadSalesReportResponse(body=body)
 

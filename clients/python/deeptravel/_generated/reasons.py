@@ -220,7 +220,8 @@ class Reason(StrEnum):
     """
     RANGE_TOO_LARGE = "RANGE_TOO_LARGE"
     """FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of
-    time or name more filters. Repeated as it is it fails again. Remedy: narrow the time span, or
+    time or name more filters. Repeated as it is it fails again; but a report as a file, of whose
+    time a part is not summed up yet, is there some minutes later. Remedy: narrow the time span, or
     name more filters.
     """
     EVENTS_REMOVED = "EVENTS_REMOVED"

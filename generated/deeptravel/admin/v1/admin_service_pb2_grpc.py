@@ -2336,14 +2336,16 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DownloadRedemptionReport(self, request, context):
-        """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE.
+        """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE
+        (also while a part of its time is not summed up yet).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DownloadSalesReport(self, request, context):
-        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE.
+        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE (also
+        while a part of its time is not summed up yet).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -600,9 +600,13 @@ class AdminServiceStub:
     PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
     """
     DownloadRedemptionReport: _grpc.UnaryStreamMultiCallable[_report_pb2.DownloadRedemptionReportRequest, _report_pb2.DownloadRedemptionReportResponse]
-    """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+    """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE
+    (also while a part of its time is not summed up yet).
+    """
     DownloadSalesReport: _grpc.UnaryStreamMultiCallable[_report_pb2.DownloadSalesReportRequest, _report_pb2.DownloadSalesReportResponse]
-    """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+    """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE (also
+    while a part of its time is not summed up yet).
+    """
     CreateCity: _grpc.UnaryUnaryMultiCallable[_city_pb2.CreateCityRequest, _city_pb2.CreateCityResponse]
     """Creates a city. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
     GetCity: _grpc.UnaryUnaryMultiCallable[_city_pb2.GetCityRequest, _city_pb2.GetCityResponse]
@@ -1566,9 +1570,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
     """
     DownloadRedemptionReport: _aio.UnaryStreamMultiCallable[_report_pb2.DownloadRedemptionReportRequest, _report_pb2.DownloadRedemptionReportResponse]  # type: ignore[assignment]
-    """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+    """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE
+    (also while a part of its time is not summed up yet).
+    """
     DownloadSalesReport: _aio.UnaryStreamMultiCallable[_report_pb2.DownloadSalesReportRequest, _report_pb2.DownloadSalesReportResponse]  # type: ignore[assignment]
-    """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+    """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE (also
+    while a part of its time is not summed up yet).
+    """
     CreateCity: _aio.UnaryUnaryMultiCallable[_city_pb2.CreateCityRequest, _city_pb2.CreateCityResponse]  # type: ignore[assignment]
     """Creates a city. Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH."""
     GetCity: _aio.UnaryUnaryMultiCallable[_city_pb2.GetCityRequest, _city_pb2.GetCityResponse]  # type: ignore[assignment]
@@ -3273,7 +3281,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _report_pb2.DownloadRedemptionReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_report_pb2.DownloadRedemptionReportResponse], _abc.AsyncIterator[_report_pb2.DownloadRedemptionReportResponse]]:
-        """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+        """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE
+        (also while a part of its time is not summed up yet).
+        """
 
     @_abc_1.abstractmethod
     def DownloadSalesReport(
@@ -3281,7 +3291,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _report_pb2.DownloadSalesReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_report_pb2.DownloadSalesReportResponse], _abc.AsyncIterator[_report_pb2.DownloadSalesReportResponse]]:
-        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE."""
+        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE (also
+        while a part of its time is not summed up yet).
+        """
 
     @_abc_1.abstractmethod
     def CreateCity(

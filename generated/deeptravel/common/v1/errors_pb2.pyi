@@ -236,7 +236,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_RANGE_TOO_LARGE: _ErrorReason.ValueType  # 44
     """FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of
-    time or name more filters. Repeated as it is it fails again. Remedy: narrow the time span, or
+    time or name more filters. Repeated as it is it fails again; but a report as a file, of whose
+    time a part is not summed up yet, is there some minutes later. Remedy: narrow the time span, or
     name more filters.
     """
     ERROR_REASON_EVENTS_REMOVED: _ErrorReason.ValueType  # 45
@@ -556,7 +557,8 @@ passenger's age.
 """
 ERROR_REASON_RANGE_TOO_LARGE: ErrorReason.ValueType  # 44
 """FAILED_PRECONDITION. The list or report takes longer to read than it may; narrow the span of
-time or name more filters. Repeated as it is it fails again. Remedy: narrow the time span, or
+time or name more filters. Repeated as it is it fails again; but a report as a file, of whose
+time a part is not summed up yet, is there some minutes later. Remedy: narrow the time span, or
 name more filters.
 """
 ERROR_REASON_EVENTS_REMOVED: ErrorReason.ValueType  # 45

@@ -3678,7 +3678,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> Iterator[admin.DownloadRedemptionReportResponse]:
         """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY,
-        RANGE_TOO_LARGE.
+        RANGE_TOO_LARGE (also while a part of its time is not summed up yet).
         """
         return self._calls.stream(_DOWNLOAD_REDEMPTION_REPORT, admin.DownloadRedemptionReportRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code, period=period), timeout)
 
@@ -3690,7 +3690,8 @@ class AdminService:
         period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
         timeout: float | None = None,
     ) -> Iterator[admin.DownloadSalesReportResponse]:
-        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE.
+        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE
+        (also while a part of its time is not summed up yet).
         """
         return self._calls.stream(_DOWNLOAD_SALES_REPORT, admin.DownloadSalesReportRequest(from_day=from_day, until_day=until_day, period=period), timeout)
 
@@ -7853,7 +7854,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> AsyncIterator[admin.DownloadRedemptionReportResponse]:
         """Downloads the report of redemptions as CSV, all its rows. Reasons: SERVER_BUSY,
-        RANGE_TOO_LARGE.
+        RANGE_TOO_LARGE (also while a part of its time is not summed up yet).
         """
         return self._calls.stream(_DOWNLOAD_REDEMPTION_REPORT, admin.DownloadRedemptionReportRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code, period=period), timeout)
 
@@ -7865,7 +7866,8 @@ class AsyncAdminService:
         period: admin.ReportPeriod.ValueType = admin.REPORT_PERIOD_UNSPECIFIED,
         timeout: float | None = None,
     ) -> AsyncIterator[admin.DownloadSalesReportResponse]:
-        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE.
+        """Downloads the report of sales as CSV, all its rows. Reasons: SERVER_BUSY, RANGE_TOO_LARGE
+        (also while a part of its time is not summed up yet).
         """
         return self._calls.stream(_DOWNLOAD_SALES_REPORT, admin.DownloadSalesReportRequest(from_day=from_day, until_day=until_day, period=period), timeout)
 

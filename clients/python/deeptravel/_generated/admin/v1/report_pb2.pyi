@@ -400,6 +400,8 @@ class GetDashboardResponse(_message.Message):
     STATES_TIME_FIELD_NUMBER: _builtins.int
     QUEUES_FIELD_NUMBER: _builtins.int
     JOBS_FIELD_NUMBER: _builtins.int
+    UNCOUNTED_FROM_TIME_FIELD_NUMBER: _builtins.int
+    UNCOUNTED_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     time_zone: _builtins.str
     """Whose days and hours they are, e.g. `Asia/Hong_Kong`: the platform's; a supervisor's venue's."""
     @_builtins.property
@@ -458,6 +460,17 @@ class GetDashboardResponse(_message.Message):
     def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobFigure]:
         """What runs by the clock; empty for supervisors."""
 
+    @_builtins.property
+    def uncounted_from_time(self) -> _timestamp_pb2.Timestamp:
+        """Of the time from here on, until `uncounted_until_time`, some figures are missing: the server is
+        yet to sum it up, as for minutes after an upgrade or an outage of weeks. Unset where all is
+        counted, as it is of the last two days and of what is summed.
+        """
+
+    @_builtins.property
+    def uncounted_until_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when figures are missing."""
+
     def __init__(
         self,
         *,
@@ -476,10 +489,12 @@ class GetDashboardResponse(_message.Message):
         states_time: _timestamp_pb2.Timestamp | None = ...,
         queues: _abc.Iterable[Global___QueueFigure] | None = ...,
         jobs: _abc.Iterable[Global___JobFigure] | None = ...,
+        uncounted_from_time: _timestamp_pb2.Timestamp | None = ...,
+        uncounted_until_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time", "figures_time", b"figures_time", "orders", b"orders", "redemptions", b"redemptions", "states_time", b"states_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time", "figures_time", b"figures_time", "orders", b"orders", "redemptions", b"redemptions", "states_time", b"states_time", "uncounted_from_time", b"uncounted_from_time", "uncounted_until_time", b"uncounted_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time", "figures_time", b"figures_time", "jobs", b"jobs", "merchants", b"merchants", "order_states", b"order_states", "orders", b"orders", "periods", b"periods", "queues", b"queues", "redemptions", b"redemptions", "refusals", b"refusals", "revenue", b"revenue", "states_time", b"states_time", "ticket_states", b"ticket_states", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin_time", b"begin_time", "end_time", b"end_time", "figures_time", b"figures_time", "jobs", b"jobs", "merchants", b"merchants", "order_states", b"order_states", "orders", b"orders", "periods", b"periods", "queues", b"queues", "redemptions", b"redemptions", "refusals", b"refusals", "revenue", b"revenue", "states_time", b"states_time", "ticket_states", b"ticket_states", "time_zone", b"time_zone", "uncounted_from_time", b"uncounted_from_time", "uncounted_until_time", b"uncounted_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -582,6 +597,8 @@ class ReportRedemptionsResponse(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    UNCOUNTED_FROM_TIME_FIELD_NUMBER: _builtins.int
+    UNCOUNTED_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     time_zone: _builtins.str
     """Whose days and hours they are."""
     next_page_token: _builtins.str
@@ -590,16 +607,28 @@ class ReportRedemptionsResponse(_message.Message):
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___RedemptionReportRow]:
         """By time, merchant, venue and entitlement; only where something happened."""
 
+    @_builtins.property
+    def uncounted_from_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on, until `uncounted_until_time`, some figures are missing, see GetDashboardResponse;
+        unset where all is counted. The report as a file is refused meanwhile.
+        """
+
+    @_builtins.property
+    def uncounted_until_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when figures are missing."""
+
     def __init__(
         self,
         *,
         rows: _abc.Iterable[Global___RedemptionReportRow] | None = ...,
         time_zone: _builtins.str = ...,
         next_page_token: _builtins.str = ...,
+        uncounted_from_time: _timestamp_pb2.Timestamp | None = ...,
+        uncounted_until_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["uncounted_from_time", b"uncounted_from_time", "uncounted_until_time", b"uncounted_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "rows", b"rows", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "rows", b"rows", "time_zone", b"time_zone", "uncounted_from_time", b"uncounted_from_time", "uncounted_until_time", b"uncounted_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -726,6 +755,8 @@ class ReportSalesResponse(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     TIME_ZONE_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    UNCOUNTED_FROM_TIME_FIELD_NUMBER: _builtins.int
+    UNCOUNTED_UNTIL_TIME_FIELD_NUMBER: _builtins.int
     time_zone: _builtins.str
     """Whose days and hours they are."""
     next_page_token: _builtins.str
@@ -734,16 +765,28 @@ class ReportSalesResponse(_message.Message):
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___SalesReportRow]:
         """By time, channel (our own first), product and currency; only where something happened."""
 
+    @_builtins.property
+    def uncounted_from_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on, until `uncounted_until_time`, some figures are missing, see GetDashboardResponse;
+        unset where all is counted. The report as a file is refused meanwhile.
+        """
+
+    @_builtins.property
+    def uncounted_until_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when figures are missing."""
+
     def __init__(
         self,
         *,
         rows: _abc.Iterable[Global___SalesReportRow] | None = ...,
         time_zone: _builtins.str = ...,
         next_page_token: _builtins.str = ...,
+        uncounted_from_time: _timestamp_pb2.Timestamp | None = ...,
+        uncounted_until_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["uncounted_from_time", b"uncounted_from_time", "uncounted_until_time", b"uncounted_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "rows", b"rows", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "rows", b"rows", "time_zone", b"time_zone", "uncounted_from_time", b"uncounted_from_time", "uncounted_until_time", b"uncounted_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
