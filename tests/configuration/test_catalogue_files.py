@@ -183,6 +183,15 @@ async def test_records_brought_together_are_refused_as_one_by_one(
         assert await tx.scalar(trail) == 5, "four made, one of them archived"
 
 
+async def test_what_may_not_be_archived_is_refused_once(db: Database) -> None:
+    """A part is brought in again, each half by itself, when a record after it is refused. Seen red
+    without taking back what was to be archived: it was refused twice.
+    """
+    content = b"stops:\n- {stop_code: SK, state: ARCHIVED}\n- {stop_code: IOQ, city_code: HKG}\n"
+    report = await bring(db, content)
+    assert [(each.line, each.name) for each in report.refused] == [(3, "IOQ"), (2, "SK")]
+
+
 async def test_each_refused_line_is_named_and_nothing_is_kept(db: Database) -> None:
     """All or nothing: seen red without the rollback to the savepoint, MFM was there."""
     content = REFUSED_LINES.replace("ROUTE", str(world.TRAIN_ROUTE))
