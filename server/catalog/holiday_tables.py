@@ -89,8 +89,8 @@ YEARS = (
         "HK",
         2027,
         1,
-        "General holidays for 2027, list of the HKSAR Government (GovHK), gazetted in 2026 under the"
-        " General Holidays Ordinance (Cap. 149)",
+        "General holidays for 2027, list of the HKSAR Government (GovHK), gazetted in 2026 under"
+        " the General Holidays Ordinance (Cap. 149)",
         """
         01-01 | The first day of January | 一月一日
         02-06 | Lunar New Year's Day | 农历年初一

@@ -24,8 +24,8 @@ from tests.support.timetable import by
 
 @pytest.mark.fast
 def test_the_tables_say_what_the_official_lists_say() -> None:
-    """Counted by hand from the lists: 17 general holidays a year in Hong Kong, 20 public holidays, 6
-    compensatory days and 2 afternoons in Macau, 33 days off and 6 workdays on the mainland.
+    """Counted by hand from the lists: 17 general holidays a year in Hong Kong, 20 public holidays,
+    6 compensatory days and 2 afternoons in Macau, 33 days off and 6 workdays on the mainland.
     """
     counts = {
         (each.calendar_code, each.year): Counter(d.day_type for d in each.days()) for each in YEARS
