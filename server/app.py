@@ -51,6 +51,7 @@ from server.domain import (
     Channels,
     Domain,
     Platform,
+    reservation_terms,
     start_channels,
     start_domain,
     start_scheduled_versions,
@@ -65,7 +66,6 @@ from server.partners import tasks as partner_tasks
 from server.partners.booking_content import PartnerBookingSeals
 from server.partners.bookings import Booker
 from server.partners.ledger import posted_sequence
-from server.partners.rules import ReservationTerms
 from server.payments import tasks as payment_tasks
 from server.platform import ports
 from server.platform import tasks as platform_tasks
@@ -314,11 +314,7 @@ class App:
         repeats, pages = repeats_module.Repeats(db, secret_key), paging.PageTokens(secret_key)
         clock_terms = sandbox_clock.ClockTerms.of(self._settings)
         terminals = SimulatedTerminals(domain.simulated, answer_message, clock_terms)
-        terms = ReservationTerms(
-            self._settings.reservation_seconds,
-            self._settings.reservation_max_seconds,
-            self._settings.reservation_warning_seconds,
-        )
+        terms = reservation_terms(self._settings)
         ota = OtaServicer(
             *(db, repeats, pages),
             OtaDomain(domain.issuer, domain.catalogues, domain.webhooks, terminals),

@@ -15,6 +15,7 @@ from server.api.ticketing.servicer import TicketingDomain
 from server.api.ticketing.servicer_notifications import NotificationDomain
 from server.catalog.catalogue import Catalogues
 from server.channels import tasks as channel_tasks
+from server.channels.allotment_orders import AllotmentOrders
 from server.channels.booking_handler import BookingHandler
 from server.channels.booking_orders import BookingOrders
 from server.channels.booking_seals import BookingSeals
@@ -45,9 +46,12 @@ from server.orders.reader import OrderReader
 from server.orders.watch import Watcher
 from server.partners import sandbox_clock
 from server.partners import tasks as partner_tasks
+from server.partners.booking_content import PartnerBookingSeals
+from server.partners.bookings import Booker
 from server.partners.ledger import Bookkeeper
 from server.partners.payment_webhooks import PaymentWebhooks
 from server.partners.reservation_expiry import ReservationExpiry
+from server.partners.rules import ReservationTerms
 from server.partners.sandbox_clock import SandboxClocks
 from server.payments import payments as payment_records
 from server.payments import tasks as payment_tasks
@@ -243,6 +247,15 @@ def _search(orders: Orders, seats: SeatsLeft, cache: Cache) -> Search:
     )
 
 
+def reservation_terms(settings: Settings) -> ReservationTerms:
+    """How long partners reserve where their stock says nothing else."""
+    return ReservationTerms(
+        settings.reservation_seconds,
+        settings.reservation_max_seconds,
+        settings.reservation_warning_seconds,
+    )
+
+
 class Channels(NamedTuple):
     """What works for outside channels: who calls them, its tasks, and who answers
     Ctrip's attractions channel.
@@ -266,7 +279,12 @@ def start_channels(
     pusher = Pusher(db, domain.catalogues, clients, platform.settings.zone)
     seals = BookingSeals(secret_key)
     made = BookingOrders(db, seals, sold.order_holds, domain.settlement, sold.change_handler)
-    handler = BookingHandler(db, clients, made, sold.refund_handler)
+    booker = Booker(
+        *(db, PartnerBookingSeals(secret_key), reservation_terms(platform.settings)),
+        platform.settings.zone,
+    )
+    allotted = AllotmentOrders(db, seals, booker, domain.catalogues)
+    handler = BookingHandler(db, clients, made, allotted, sold.refund_handler)
     fetcher = BookingFetcher(db, clients, seals)
     ttd_seals = TtdSeals(secret_key)
     sales = TtdSales(db, ttd_seals, sold.order_holds, domain.settlement, domain.issuer)

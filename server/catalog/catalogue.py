@@ -227,6 +227,11 @@ class Catalogue:
             return None
         return self.offer(f"TR-{departure_id}-{leg.class_index}-{leg.boards}-{leg.leaves}")
 
+    def route_of(self, timetable_id: int) -> int | None:
+        """The route of a timetable; None if it is not on sale."""
+        timetable = self._timetables.get(timetable_id)
+        return None if timetable is None else timetable.route_id
+
     def offers_of(self, departure_id: int) -> list[str]:
         """The offers of a departure: from each of its stops to each later one, in each class."""
         timetable = self._timetables.get(departure_id >> DAY_BITS)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from server.catalog.catalogue import Catalogue
 from server.catalog.offers import Offer
 from server.catalog.rental_rules import RentalKey, minutes_between
-from server.channels.facts import Booking, CancellationReason
+from server.channels.facts import Booking, BookingCustomer, CancellationReason
 from server.channels.listed_values import offer_id_of, opening, planned
 from server.channels.listings import ChannelListing
 from server.orders.passengers import Passenger
@@ -143,20 +143,23 @@ def known_totals(
     return totals
 
 
+def name_of(customer: BookingCustomer) -> str:
+    """The name of who travels."""
+    try:
+        return read_name(f"{customer.first_name} {customer.last_name}"[:LONGEST_NAME].strip())
+    except ValueError:
+        return NAMELESS
+
+
 def new_order(found: BookedOffer, booking: Booking, quoted_minor: int) -> NewOrder:
     """What a booking is as an order, at the price of now, in the product's currency."""
-    customer = booking.customer
     try:
-        name = read_name(f"{customer.first_name} {customer.last_name}"[:LONGEST_NAME].strip())
-    except ValueError:
-        name = NAMELESS
-    try:
-        phone = read_phone_number(customer.phone)
+        phone = read_phone_number(booking.customer.phone)
     except ValueError:
         phone = ""
     return NewOrder(
         (Wish(found.offer_id),),
-        (Passenger(name, found.listing.customer_type),),
+        (Passenger(name_of(booking.customer), found.listing.customer_type),),
         quoted_minor=quoted_minor,
         contact_phone=phone,
     )

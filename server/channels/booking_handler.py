@@ -13,6 +13,7 @@ import structlog
 from server.aftersales.refund_requests import RefundHandler
 from server.channels import booking_rules as rules
 from server.channels import bookings
+from server.channels.allotment_orders import AllotmentOrders
 from server.channels.booked_offers import BookingFaultError, NotSoldError
 from server.channels.booking_ends import BookingMovedError, end, move
 from server.channels.booking_orders import BookingOrders
@@ -50,11 +51,13 @@ class BookingHandler:
         db: Database,
         clients: ChannelClients,
         made: BookingOrders,
+        allotted: AllotmentOrders,
         refund_handler: RefundHandler,
     ) -> None:
         self._db = db
         self._clients = clients
         self._orders = made
+        self._allotted = allotted
         self._refunds = refund_handler
         self._acts: dict[BookingStep, Act] = {
             BookingStep.RESERVE: self._reserve,
@@ -96,7 +99,10 @@ class BookingHandler:
         self, channel: OpenedChannel, booking: StoredBooking, task: Task
     ) -> Postpone | None:
         try:
-            await self._orders.reserve(booking, now=task.now())
+            if partner := channel.record.partner_code:
+                await self._allotted.reserve(booking, partner, now=task.now())
+            else:
+                await self._orders.reserve(booking, now=task.now())
         except NotSoldError as error:
             if not rules.may_reject(booking.facts):
                 raise BookingFaultError(f"it is sold there, and not here: {error}") from None
@@ -111,13 +117,19 @@ class BookingHandler:
     async def _pay(self, _: OpenedChannel, booking: StoredBooking, task: Task) -> None:
         await self._orders.pay(booking, now=task.now())
 
-    async def _change(self, _: OpenedChannel, booking: StoredBooking, task: Task) -> None:
-        await self._orders.change(booking, now=task.now())
+    async def _change(self, channel: OpenedChannel, booking: StoredBooking, task: Task) -> None:
+        if partner := channel.record.partner_code:
+            await self._allotted.change(booking, partner, now=task.now())
+        else:
+            await self._orders.change(booking, now=task.now())
 
-    async def _end(self, _: OpenedChannel, booking: StoredBooking, task: Task) -> None:
-        ended = await self._db.in_transaction(
-            lambda tx: end(tx, booking, self._refunds, now=task.now())
-        )
+    async def _end(self, channel: OpenedChannel, booking: StoredBooking, task: Task) -> None:
+        if partner := channel.record.partner_code:
+            ended = await self._allotted.end(booking, partner, now=task.now())
+        else:
+            ended = await self._db.in_transaction(
+                lambda tx: end(tx, booking, self._refunds, now=task.now())
+            )
         CHANNEL_BOOKINGS.labels(ended.channel_code, ended.state).inc()
 
     async def _reconsider(self, _: OpenedChannel, booking: StoredBooking, task: Task) -> None:

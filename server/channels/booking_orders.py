@@ -24,7 +24,7 @@ from server.channels.booked_offers import (
 from server.channels.booking_ends import actor_of, cancel_pending, locked_order, move
 from server.channels.booking_seals import BookingSeals, StoredBooking
 from server.channels.facts import Booking, CancellationReason
-from server.channels.listings import listings_of
+from server.channels.listings import ChannelListing, listings_of
 from server.identity import travellers
 from server.identity.callers import Traveller
 from server.orders import ordered_departures, orders, travel_tickets
@@ -57,6 +57,8 @@ NOT_ALLOWED = frozenset(
         Reason.DUPLICATE_PASSENGER,
         Reason.OVERLAPPING_JOURNEY,
         Reason.REVOKED,
+        Reason.ARCHIVED,
+        Reason.RESERVATION_TOO_LONG,
     }
 )
 """Why this customer cannot."""
@@ -86,16 +88,14 @@ class BookingOrders:
         prices, content = await self._order_holds.prices(), self._seals.open(booking)
         async with self._db.transaction() as tx:
             found = await self._found(tx, prices, booking, content)
-            total_minor = await _checked_total(
-                tx, prices, found, content, booking.channel_code, now=now
-            )
+            total_minor = await _checked_total(tx, prices, found, content, now=now)
             who = self._seals.customer(content)
             try:
                 traveller = await travellers.log_in(
                     tx, app_id=CUSTOMERS, openid=who, unionid=None, now=now
                 )
             except DomainError as error:
-                raise _not_sold(error) from None
+                raise not_sold(error) from None
         request_id = f"{booking.name}:{booking.attempt}"
         try:
             held = await self._order_holds.submit(
@@ -105,7 +105,7 @@ class BookingOrders:
                 content_hash=digest(request_id.encode()),
             )
         except DomainError as error:
-            raise _not_sold(error) from None
+            raise not_sold(error) from None
         order_id = held.shown.order.order_id if held.shown else held.repeated
         reserved = booking._replace(
             state=rules.RESERVED,
@@ -151,7 +151,7 @@ class BookingOrders:
             order = (await orders.read(tx, [booking.order_id or 0]))[booking.order_id or 0]
             order_id = order.order_id
             if found.offer_id not in [item.offer_id for item in order.content.items]:
-                await _checked_total(tx, prices, found, content, booking.channel_code, now=now)
+                await _checked_total(tx, prices, found, content, now=now)
                 order_id = await self._changed(tx, order, found, booking, prices=prices, now=now)
             waiting = booking._replace(
                 state=rules.CONFIRM_PENDING, order_id=order_id, is_asked=False, fault=""
@@ -161,7 +161,7 @@ class BookingOrders:
         try:
             return await self._db.in_transaction(work)
         except (NotSoldError, DomainError) as error:
-            if isinstance(error, DomainError) and error.reason not in _FINAL_FOR_CHANGES:
+            if isinstance(error, DomainError) and error.reason not in FINAL_FOR_CHANGES:
                 raise
             raise BookingFaultError(f"the change cannot be made: {error}") from None
 
@@ -203,7 +203,8 @@ class BookingOrders:
         return booked_offer(prices.catalogue, listed, content)
 
 
-_FINAL_FOR_CHANGES = GONE | NOT_ALLOWED | {Reason.CHANGE_REFUSED}
+FINAL_FOR_CHANGES = GONE | NOT_ALLOWED | {Reason.CHANGE_REFUSED}
+"""Why a change cannot be made, however often it is tried."""
 
 
 async def _checked_total(
@@ -211,30 +212,44 @@ async def _checked_total(
     prices: Prices,
     found: BookedOffer,
     content: Booking,
-    channel_code: str,
     *,
     now: datetime,
 ) -> int:
     """What it costs now, in the product's currency. Raises NotSoldError for a booking whose total
     is none that we stand by.
     """
-    listing, total = found.listing, content.total
+    listing = found.listing
     try:
         priced = prices.price([Wish(found.offer_id)], [listing.customer_type], (), now=now)
     except DomainError as error:
-        raise _not_sold(error) from None
-    offer: Offer = priced.items[0].offer
-    days: list[date] = days_of(offer, content)
-    command = bookings.sent_prices(channel_code, listing.item_id, days, listing.currency_code)
-    sent = {each.day: each for each in await run(tx, command)}
-    by_day = {day: sent.get(day) for day in days}
-    known = known_totals(listing, offer, priced.total_minor, by_day)
-    if total.currency_code != listing.currency_code or total.minor not in known:
-        raise NotSoldError(CancellationReason.OTHER, "the price is another")
+        raise not_sold(error) from None
+    await require_known_total(tx, listing, priced.items[0].offer, priced.total_minor, content)
     return priced.total_minor
 
 
-def _not_sold(error: DomainError) -> Exception:
+async def require_known_total(
+    tx: AsyncConnection,
+    listing: ChannelListing,
+    offer: Offer,
+    total_minor: int,
+    content: Booking,
+) -> None:
+    """Raises NotSoldError for a booking whose total is none that we stand by; now it costs
+    `total_minor` in the product's currency.
+    """
+    days: list[date] = days_of(offer, content)
+    command = bookings.sent_prices(
+        listing.channel_code, listing.item_id, days, listing.currency_code
+    )
+    sent = {each.day: each for each in await run(tx, command)}
+    by_day = {day: sent.get(day) for day in days}
+    known = known_totals(listing, offer, total_minor, by_day)
+    total = content.total
+    if total.currency_code != listing.currency_code or total.minor not in known:
+        raise NotSoldError(CancellationReason.OTHER, "the price is another")
+
+
+def not_sold(error: DomainError) -> Exception:
     """What a refusal says of a booking; the error itself if it is none."""
     if error.reason in GONE:
         return NotSoldError(CancellationReason.VEHICLE_UNAVAILABLE, str(error.reason))

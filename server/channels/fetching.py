@@ -26,7 +26,6 @@ from server.channels.pushing import wait_seconds
 from server.platform.database import Database
 from server.platform.outbox import Postpone, Task, enqueue
 from server.platform.statements import run, run_together
-from server.stock.ids import DIRECT
 
 OVERLAP = timedelta(days=1)
 """Days of a vendor's clock may be a day before or after ours."""
@@ -50,8 +49,7 @@ class BookingFetcher:
         """Fetches the bookings of a channel, and asks for the work on each that needs any."""
         code, _, which = task.key.rpartition(":")
         channel, now = await self._clients.get(code), task.now()
-        sells_here = channel.record.partner_id == DIRECT  # a partner takes its own
-        if not (channel.is_active and sells_here):
+        if not channel.is_active:
             await self._db.in_transaction(task.done)
             return None
         state = BookingState.NEW if which == NEW else None

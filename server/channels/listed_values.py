@@ -15,7 +15,7 @@ from server.channels.listings import ChannelListing
 from server.channels.plan_rules import offer_id, plan_price
 from server.platform.currencies import decimals
 from server.platform.statements import Statement, run
-from server.stock.ids import day_stock_id, departure_id
+from server.stock.ids import DIRECT, day_stock_id, departure_id
 
 
 class WantedValue(NamedTuple):
@@ -75,7 +75,7 @@ def listed_days(
     for listing in listings:
         for ahead in range(listing.days_ahead):
             day = today + timedelta(days=ahead)
-            offer = _offer(catalogue, listing, day, now)
+            offer = _offer(catalogue, listing, day, partner_id=partner_id, now=now)
             stock_ids = _stock_ids(offer, day, partner_id) if offer else ()
             days.append(ListedDay(listing, day, offer, stock_ids))
     return days
@@ -91,16 +91,21 @@ def notice_levels(days: Iterable[ListedDay]) -> dict[int, int]:
 
 
 async def wanted_values(
-    tx: AsyncConnection, catalogue: Catalogue, days: Iterable[ListedDay], *, now: datetime
+    tx: AsyncConnection,
+    catalogue: Catalogue,
+    days: Iterable[ListedDay],
+    *,
+    partner_id: int,
+    now: datetime,
 ) -> list[WantedValue]:
     """Prices and quantities of listed days. One without an offer, or a fare, has the quantity 0 and
-    no price.
+    no price. A partner sells at the fare, whatever promotions we have.
     """
     wanted = sorted({stock_id for each in days for stock_id in each.stock_ids})
     left = {row.stock_id: row for row in await run(tx, _LEFT(wanted))} if wanted else {}
     values: list[WantedValue] = []
     for listing, day, offer, stock_ids in days:
-        price = _price(catalogue, listing, offer, now) if offer else None
+        price = _price(catalogue, listing, offer, partner_id, now) if offer else None
         stock = next((left[each] for each in stock_ids if each in left), None)
         place = (listing.item_id, day, listing.location)
         if stock is None or price is None:
@@ -113,13 +118,20 @@ async def wanted_values(
     return values
 
 
-def _offer(catalogue: Catalogue, listing: ChannelListing, day: date, now: datetime) -> Offer | None:
+def _offer(
+    catalogue: Catalogue, listing: ChannelListing, day: date, *, partner_id: int, now: datetime
+) -> Offer | None:
     if listing.rental_location_id is not None:
         rented = _rented_for_a_day(catalogue, listing, day)
         is_sold = rented and rented.sale_from_time <= now < rented.sale_until_time
         return rented if is_sold else None
     found = catalogue.offer(offer_id_of(listing, day))
-    return None if found is None or found.unavailable(now) else found
+    if found is None:
+        return None
+    why = found.unavailable(now)
+    # before the beginning of our own sale a partner sells what it has
+    is_sold = not why or (partner_id != DIRECT and why == "NOT_YET_ON_SALE")
+    return found if is_sold else None
 
 
 def offer_id_of(listing: ChannelListing, day: date) -> str:
@@ -179,13 +191,16 @@ def _stock_ids(offer: Offer, day: date, partner_id: int) -> tuple[int, ...]:
 
 
 def _price(
-    catalogue: Catalogue, listing: ChannelListing, offer: Offer, now: datetime
+    catalogue: Catalogue, listing: ChannelListing, offer: Offer, partner_id: int, now: datetime
 ) -> int | None:
     try:
-        price = catalogue.price(offer, [listing.customer_type], [], now)
+        if partner_id:
+            minor = pricing.fare_of(offer.fares, listing.customer_type, offer.day_type)
+        else:
+            minor = catalogue.price(offer, [listing.customer_type], [], now).total_minor
     except pricing.NoFare:
         return None
-    return planned(listing, offer.currency_code, price.total_minor)
+    return planned(listing, offer.currency_code, minor)
 
 
 def planned(listing: ChannelListing, currency_code: str, amount_minor: int) -> int:

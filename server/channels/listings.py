@@ -61,8 +61,12 @@ async def add_listing(tx: AsyncConnection, new: ChannelListing, **by: Unpack[By]
     """Lists something, and has it sent. Raises NOT_FOUND, REVOKED, ARCHIVED, ALREADY_EXISTS,
     INVALID_FIELD.
     """
-    await CHANNELS.lock_active(tx, new.channel_code)
+    channel = await CHANNELS.lock_active(tx, new.channel_code)
     await _check_subject(tx, new)
+    if channel.partner_id and new.rental_location_id is not None:
+        raise invalid(
+            "rental_location_id", f"is of cars, of which {channel.partner_code} has no allotment"
+        )
     listing = replace(new, version=1, create_time=by["now"], update_time=by["now"])
     _check_plan(asdict(listing))
     await _check_rate(tx, listing)

@@ -97,7 +97,9 @@ class Pusher:
         await self._db.in_transaction(lambda tx: run(tx, levels.note_from(notice_levels(days))))
 
         async def work(tx: AsyncConnection) -> None:
-            values = await wanted_values(tx, catalogue, days, now=now)
+            values = await wanted_values(
+                tx, catalogue, days, partner_id=channel.partner_id, now=now
+            )
             if VENDORS[channel.vendor_code].capabilities & {Capability.STATIC, Capability.FEED}:
                 values += static_values(catalogue, listings)
             await run(tx, outgoing.want(task.key, values, now=now))

@@ -242,17 +242,24 @@ class Booker:
         return await self._rows.store(tx, was.row._replace(update_time=now), was.content, now)
 
     async def cancel(
-        self, tx: AsyncConnection, partner: Partner, booking_id: UUID, reason: str, *, now: datetime
+        self,
+        tx: AsyncConnection,
+        partner: Partner,
+        booking_id: UUID,
+        reason: str,
+        *,
+        now: datetime,
+        whole: bool = False,
     ) -> PartnerBooking:
-        """Releases a hold, or refunds what was sold by its policy; one that is cancelled stays as
-        it is. Raises NOT_FOUND, RESERVATION_EXPIRED, REFUND_REFUSED.
+        """Releases a hold, or refunds what was sold by its policy, or `whole`; one that is
+        cancelled stays as it is. Raises NOT_FOUND, RESERVATION_EXPIRED, REFUND_REFUSED.
         """
         was = await self._rows.lock(tx, partner, booking_id, now)
         if was.status == "CANCELLED":
             return was
         refunded = 0
         if was.row.state == CONFIRMED:
-            refunded = await self._refund(tx, partner, was, now)
+            refunded = await self._refund(tx, partner, was, now, whole=whole)
         else:
             await reservations.release(tx, partner, str(was.row.reservation_id), now=now)
         row = was.row._replace(
@@ -411,13 +418,25 @@ class Booker:
         return reserved, made.first_ticket_id
 
     async def _refund(
-        self, tx: AsyncConnection, partner: Partner, was: PartnerBooking, now: datetime
+        self,
+        tx: AsyncConnection,
+        partner: Partner,
+        was: PartnerBooking,
+        now: datetime,
+        *,
+        whole: bool,
     ) -> int:
         """Refunds the tickets of a locked booking; what they give back together."""
         await run(tx, tickets.lock_tickets(partner.partner_id, was.row.ticket_ids))
         (locked,) = await self._rows.views(tx, [was.row], now)
         amounts: dict[int, int] = {}
-        for ticket, offer in zip(locked.tickets, locked.refunds(), strict=True):
+        all_of_it = whole and locked.status == "CONFIRMED"
+        for ticket, unit, offer in zip(
+            locked.tickets, locked.content.units, locked.refunds(), strict=True
+        ):
+            if all_of_it:
+                amounts[ticket.ticket_id] = unit.amount_minor
+                continue
             if isinstance(offer, policy.Refused):
                 raise DomainError(
                     Reason.REFUND_REFUSED,

@@ -15,6 +15,7 @@ from server.aftersales.refund_requests import RefundHandler, give_all_back
 from server.aftersales.ticket_changes import ChangeHandler
 from server.catalog.catalogue import Catalogues
 from server.channels import health, tasks
+from server.channels.allotment_orders import AllotmentOrders
 from server.channels.booking_ends import request_cancellation
 from server.channels.booking_handler import BookingHandler
 from server.channels.booking_orders import BookingOrders
@@ -25,23 +26,30 @@ from server.channels.fetching import BookingFetcher
 from server.channels.listings import ChannelListing, add_listing
 from server.channels.models import channel_bookings
 from server.channels.words import WordPair
+from server.domain import reservation_terms
 from server.orders import orders
 from server.orders.hold import OrderHolds
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
+from server.partners.booking_content import PartnerBookingSeals
+from server.partners.bookings import Booker
 from server.payments import payments
 from server.payments.settlement import Settlement
 from server.platform.change_feed import ChangeFeed
+from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.outbox import Postpone, outbox_tasks
 from tests.support import rentals, timetable
 from tests.support.channel_process import PushingProcess
 from tests.support.channel_vendors import SimulatedChannels
 from tests.support.channels import LOCATION, THEIR_LOCATION
+from tests.support.partner_client import PARTNERS
 from tests.support.rpc_server import SECRET_KEY
 
 PACKAGE_PRICE = 300.0
 MOST_ROUNDS = 20
+ALLOTTED = 12
+"""Of each stock, to the partner."""
 
 
 class BookedOrder(NamedTuple):
@@ -77,19 +85,34 @@ class BookingProcess(PushingProcess):
         )
         seals = BookingSeals(secret_key)
         made = BookingOrders(db, seals, self.order_holds, settlement, changes)
+        terms = reservation_terms(load_settings())
+        booker = Booker(db, PartnerBookingSeals(secret_key), terms, timetable.ZONE)
+        self.allotted = AllotmentOrders(db, seals, booker, self.catalogues)
         self.handler = BookingHandler(
-            db, self.clients, made, RefundHandler(quotes, quote_seconds=300)
+            *(db, self.clients, made, self.allotted),
+            RefundHandler(quotes, quote_seconds=300),
         )
         self.fetcher = BookingFetcher(db, self.clients, seals)
 
     def kinds(self) -> dict[str, Any]:
         return {**self.pusher.kinds(), **tasks.kinds(self.fetcher, self.handler)}
 
-    async def sell_at(self, vendor: str, *, statuses: bool = True) -> None:
+    async def allot(self) -> None:
+        """The partner CP has an allotment of the package for all days, and of the trains."""
+        await self.sql(PARTNERS)
+        await self.sql(f"""
+            INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, total,
+              update_time)
+            SELECT stock_id | p.partner_id, product_id, p.partner_id, departure_id, fare_class,
+              {ALLOTTED}, now()
+            FROM stocks s JOIN partners p ON p.partner_code = 'CP'
+            WHERE s.partner_id = 0 AND promotion_id IS NULL""")
+
+    async def sell_at(self, vendor: str, *, statuses: bool = True, partner_code: str = "") -> None:
         """A channel with a package and a train, whose words for states are mapped, and which knows
         our prices.
         """
-        await self.connect(vendor)
+        await self.connect(vendor, partner_code=partner_code)
         if statuses:
             for ours, theirs in self.vendors.simulator.announced()[vendor]["statuses"].items():
                 state = BookingState(ours.upper())

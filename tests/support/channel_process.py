@@ -70,13 +70,15 @@ class PushingProcess:
 
         return await self.db.in_transaction(change)
 
-    async def connect(self, vendor: str, *, mapped: bool = True, limit: int = 1000) -> None:
+    async def connect(
+        self, vendor: str, *, mapped: bool = True, limit: int = 1000, partner_code: str = ""
+    ) -> None:
         """A channel with the vendor's code, where a package and a train are listed."""
         announced = self.vendors.simulator.announced()[vendor]
         new = NewChannel(
             channel_code=vendor,
             vendor_code=vendor,
-            partner_code="",
+            partner_code=partner_code,
             base_url=announced["base_url"],
             currency_code="HKD",
             calls_per_minute=limit,
