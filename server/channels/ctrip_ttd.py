@@ -36,6 +36,8 @@ from server.channels.wire import (
 from server.platform.crypto import fingerprint
 
 BASE_URL = "https://ttdopen.ctrip.com/api"
+MOST_DAYS = 90
+"""That Ctrip takes quantities of in one call; of prices no number is public."""
 PRICES, STOCK, NOTICES = "product/price.do", "product/stock.do", "order/notice.do"
 _PUSHED = {
     Capability.PRICES: (PRICES, "DatePriceModify", "prices"),

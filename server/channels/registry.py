@@ -82,6 +82,7 @@ VENDORS: dict[str, Vendor] = {
             CtripTtdCodec.capabilities,
             base_url=ctrip_ttd.BASE_URL,
             credentials=ttd_wire.CREDENTIALS,
+            batch=ctrip_ttd.MOST_DAYS,
             one_item_a_push=True,
         ),
         Vendor("kayak", "Kayak", "Kayak 客涯", None, _FEED),

@@ -97,14 +97,16 @@ class TtdCancels:
         }
 
     async def edit(self, channel_code: str, content: dict[str, Any]) -> dict[str, Any]:
-        """Refuses to change an order: cancelled and made anew it is held at all times, or not at
-        all. Raises TtdRefusal.
+        """Refuses to change an order's dates of use, which is all that EditOrder can ask for: what
+        another day costs it has no field for. Raises TtdRefusal.
         """
         ota_order_id = ttd_messages.order_id_of(content, ResultCode.EDIT_MISSING)
         async with self._db.transaction() as tx:
             if not await run(tx, ttd_rows.read(channel_code, ota_order_id)):
                 raise TtdRefusal(ResultCode.EDIT_UNKNOWN_ORDER, "there is no such order")
-        raise TtdRefusal(ResultCode.EDIT_REFUSED, "cancel the order and make another")
+        raise TtdRefusal(
+            ResultCode.EDIT_REFUSED, "dates are not changed: cancel the order and make another"
+        )
 
     async def _give_back(
         self, tx: AsyncConnection, row: TtdRow, asked: TtdCancellation, *, now: datetime

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from server.channels.ttd_wire import ResultCode, TtdRefusal
+from server.stock.ids import EPOCH, LAST_DAY
 
 MOST_ITEMS = 10
 MOST_PLACES = 50
@@ -171,11 +172,14 @@ class _Fields:
         return amount
 
     def day(self, name: str) -> date:
-        """A date."""
+        """A date that there may be stock of."""
         try:
-            return date.fromisoformat(self.text(name))
+            found = date.fromisoformat(self.text(name))
         except ValueError:
-            raise TtdRefusal(ResultCode.WRONG_DATE, f"{name} is no date") from None
+            found = date.min
+        if not EPOCH <= found <= LAST_DAY:
+            raise TtdRefusal(ResultCode.WRONG_DATE, f"{name} is no date that anything is sold of")
+        return found
 
     def rows(self, name: str, most: int, *, needed: bool = True) -> "list[_Fields]":
         """A list of objects."""

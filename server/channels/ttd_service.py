@@ -26,11 +26,16 @@ from server.platform.database import Database
 from server.platform.errors import DomainError
 
 ANSWER_SECONDS = 2.0
-"""What takes longer, and may be confirmed later, is answered as pending: public sources speak of
-3 seconds.
+"""What takes longer, and may be confirmed later, is answered as pending: the vendor's page speaks of
+3 seconds for VerifyOrder.
 """
 ASYNCHRONOUS = 2
 """`confirmType` of a call that may be answered as pending."""
+NOT_OFFERED = {
+    "RefundOrder": "money goes back with what CancelOrder cancels, and no other way",
+    "SendVoucher": "Ctrip sends the vouchers, as voucherSender of the payment's answer says",
+}
+"""Services of the protocol that are refused, and why."""
 OURS = "IN"
 """The log's method of a call that came to us."""
 
@@ -109,7 +114,8 @@ class TtdService:
     async def _carried_out(self, channel_code: str, call: TtdCall) -> dict[str, Any]:
         service = self._services.get(call.service)
         if service is None:
-            raise TtdRefusal(ResultCode.UNKNOWN_SERVICE, "serviceName is none that is offered")
+            why = NOT_OFFERED.get(call.service, "serviceName is none of the protocol's")
+            raise TtdRefusal(ResultCode.UNKNOWN_SERVICE, f"not offered: {why}")
         may_wait = call.service in CONFIRMS and call.content.get("confirmType") == ASYNCHRONOUS
         if not may_wait:
             return await service(channel_code, call.content)

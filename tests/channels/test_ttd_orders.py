@@ -36,6 +36,7 @@ async def ctrip(
 
 
 TODAY = timetable.today
+STOCK_USED = f"SELECT held + sold FROM stocks WHERE stock_id = {PACKAGE_STOCK}"
 
 
 async def test_an_order_from_verification_to_use(ctrip: TtdProcess) -> None:
@@ -164,46 +165,49 @@ async def test_what_expired_is_held_again_by_its_payment_if_there_is_any(
     assert await ctrip.standing("B") == [(11, 1, 0, 0)]
 
 
-@pytest.mark.parametrize(
-    ("fields", "code"),
-    [
-        ({"PLU": "NONE"}, "1001"),
-        ({"quantity": 0}, "1006"),
-        ({"quantity": 51}, "1004"),
-        ({"quantity": "many"}, "1006"),
-        ({"useStartDate": "24.12.2026"}, "1009"),
-        ({"useStartDate": "2020-01-01"}, "1002"),
-        ({"cost": 299}, "1007"),
-        ({"cost": 300.001}, "1006"),
-        ({"cost": True}, "1006"),
-        ({"costCurrency": "CNY"}, "1007"),
-        ({"PLU": None}, "1005"),
-        ({"passengers": "王"}, "1006"),
-    ],
-)
-async def test_what_cannot_be_sold_is_refused(
-    ctrip: TtdProcess, fields: dict[str, Any], code: str
-) -> None:
-    for service in ("VerifyOrder", "CreatePreOrder", "CreateOrder"):
-        order = ctrip.ttd.an_order(f"X-{service}", {**item(2), **fields})
-        assert (await ctrip.call(service, order))[0] == code
+NOT_SOLD: list[tuple[dict[str, Any], str]] = [
+    ({"PLU": "NONE"}, "1001"),
+    ({"quantity": 0}, "1006"),
+    ({"quantity": 51}, "1004"),
+    ({"quantity": "many"}, "1006"),
+    ({"useStartDate": "24.12.2026"}, "1009"),
+    ({"useStartDate": "2020-01-01"}, "1002"),
+    ({"useStartDate": "0001-01-01"}, "1009"),
+    ({"useStartDate": "9999-12-31"}, "1009"),
+    ({"cost": 299}, "1007"),
+    ({"cost": 300.001}, "1006"),
+    ({"cost": True}, "1006"),
+    ({"costCurrency": "CNY"}, "1007"),
+    ({"PLU": None}, "1005"),
+    ({"passengers": "王"}, "1006"),
+]
+
+
+async def test_what_cannot_be_sold_is_refused(ctrip: TtdProcess) -> None:
+    for at, (fields, code) in enumerate(NOT_SOLD):
+        for service in ("VerifyOrder", "CreatePreOrder", "CreateOrder"):
+            order = ctrip.ttd.an_order(f"X-{service}-{at}", {**item(2), **fields})
+            assert (await ctrip.call(service, order))[0] == code, fields
     assert await ctrip.count("SELECT count(*) FROM orders") == 0
 
 
-@pytest.mark.parametrize(
-    ("service", "code"),
-    [
+async def test_an_unknown_order_is_refused_and_what_is_not_offered(ctrip: TtdProcess) -> None:
+    said = {**ctrip.cancellation("NONE", 1), "otaOrderId": "NONE"}
+    for service, code in (
         ("PayPreOrder", "2001"),
         ("CancelPreOrder", "2001"),
         ("CancelOrder", "2001"),
         ("QueryOrder", "4001"),
         ("EditOrder", "6001"),
+        ("RefundOrder", "0004"),
+        ("SendVoucher", "0004"),
         ("Nonsense", "0004"),
-    ],
-)
-async def test_an_unknown_order_is_refused(ctrip: TtdProcess, service: str, code: str) -> None:
-    said = {**ctrip.cancellation("NONE", 1), "otaOrderId": "NONE"}
-    assert (await ctrip.call(service, said))[0] == code
+    ):
+        assert (await ctrip.call(service, said))[0] == code, service
+    await ctrip.sold("A", item(1))
+    edited = {**said, "otaOrderId": "A"}
+    assert (await ctrip.call("EditOrder", edited))[0] == "6005"
+    assert await ctrip.standing("A") == [(13, 1, 0, 0)]
 
 
 async def test_whoever_is_not_ctrip_writes_nothing(ctrip: TtdProcess) -> None:
@@ -324,6 +328,23 @@ async def test_payment_against_cancellation(ctrip: TtdProcess) -> None:
         (paid, _), cancelled = await asyncio.gather(ctrip.pay(name), ctrip.cancel_held(name))
         assert (paid, cancelled) in {("0000", "2103"), ("1102", "0000")}
         assert await ctrip.standing(name) == [(13 if paid == "0000" else 14, 1, 0, 0)]
+
+
+async def test_payment_and_cancellation_against_expiry(ctrip: TtdProcess) -> None:
+    """A hold that ends is given back once: what was paid is sold, held again if it had to be, and
+    what was cancelled is not.
+    """
+    await ctrip.left(PACKAGE_STOCK, 8)
+    for each in range(8):
+        name = f"O-{each}"
+        await ctrip.create(name, item(1))
+        calls: list[Any] = [ctrip.expire_holds(), ctrip.pay(name)]
+        calls += [ctrip.cancel_held(name)] if each % 2 else []
+        _, (paid, _), *cancelled = await asyncio.gather(*calls)
+        assert (paid, cancelled) in [("0000", []), ("0000", ["2103"]), ("1102", ["0000"])]
+        assert await ctrip.standing(name) == [(13 if paid == "0000" else 14, 1, 0, 0)]
+        sold = await ctrip.count("SELECT count(*) FROM tickets WHERE state = 'ACTIVE'")
+        assert await ctrip.count(STOCK_USED) == sold
 
 
 async def test_cancellation_against_redemption(ctrip: TtdProcess) -> None:

@@ -23,6 +23,7 @@ from starlette.routing import Route
 BASE = "/ttd/api"
 KEYS_FILE = "ttd_keys.json"
 ANSWER_SECONDS = 10.0
+MOST_DAYS = 90
 PUSHES = {"DatePriceModify": "prices", "DateInventoryModify": "inventorys"}
 NOTICES = (
     "OrderConsumedNotice",
@@ -120,6 +121,8 @@ class CtripTtd:
                 option, rows = content.get("supplierOptionId"), content.get(PUSHES[service])
                 if not option or not isinstance(rows, list) or not rows:
                     raise _Refused("1001", "supplierOptionId or its days are missing")
+                if len(rows) > MOST_DAYS:
+                    raise _Refused("1006", f"{PUSHES[service]} are of more than {MOST_DAYS} days")
                 for row in rows:
                     datetime.strptime(row["date"], "%Y-%m-%d").replace(tzinfo=UTC)
                     if service == "DatePriceModify":
