@@ -26,8 +26,8 @@ from server.platform.database import Database
 from server.platform.errors import DomainError
 
 ANSWER_SECONDS = 2.0
-"""What takes longer, and may be confirmed later, is answered as pending: the vendor's page speaks of
-3 seconds for VerifyOrder.
+"""What takes longer, and may be confirmed later, is answered as pending: the vendor's page speaks
+of 3 seconds for VerifyOrder.
 """
 ASYNCHRONOUS = 2
 """`confirmType` of a call that may be answered as pending."""

@@ -18,7 +18,9 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 
 from server.api.octo.application import ROUTES
+from server.api.octo.errors import octo_error
 from server.api.octo.products import PRICING
+from server.platform.errors import DomainError, Reason
 from tests.support import octo_description
 from tests.support.invariants import assert_invariants
 from tests.support.octo_client import (
@@ -288,6 +290,19 @@ async def test_who_may_call(url: str, octo: OctoClient) -> None:
     assert answer.json()["error"] == "BAD_REQUEST"
     answer = await octo.http.post("/bookings", content=b"{")
     assert answer.json()["error"] == "BAD_REQUEST"
+
+
+def test_no_refusal_has_a_status_that_clients_take_for_a_booking() -> None:
+    """Those are 401, 409, 410, 422, 429 and 503."""
+    for reason in Reason:
+        assert octo_error(DomainError(reason, "why")).http_status in {400, 403, 404, 500}, reason
+    for reason, code in (
+        (Reason.UNAUTHENTICATED, "UNAUTHORIZED"),
+        (Reason.ADDRESS_NOT_ALLOWED, "FORBIDDEN"),
+        (Reason.ROLE_NOT_ALLOWED, "FORBIDDEN"),
+    ):
+        refused = octo_error(DomainError(reason, "why"))
+        assert (refused.http_status, refused.content["error"]) == (403, code)
 
 
 async def test_bodies_that_clients_send_otherwise(octo: OctoClient) -> None:

@@ -54,6 +54,8 @@ async def octo(module_database_url: str, module_redis_url: str) -> AsyncIterator
 async def test_bookings_at_their_end(octo: OctoClient, module_database_url: str) -> None:
     """Twelve bookings at a time take all that there is, and come to their end while they are
     confirmed, cancelled, extended and changed, by two calls at once.
+
+    Seen red: without `require_open` in `release` a hold that had ended was cancelled as well.
     """
     chance = random.Random(1)
     seen: Counter[str] = Counter()
@@ -84,6 +86,9 @@ async def test_who_waits_past_the_end_comes_too_late(
 ) -> None:
     """A call that waits for the booking's row while its hold ends is refused, however early it was
     sent.
+
+    Seen red: without the lock of the booking's row nobody waits; with the time of the call's
+    beginning in `activate`, or without `refusal` there, it was confirmed after its end.
     """
     booking = await octo.hold(FERRY, days=13)
     with psycopg.connect(module_database_url) as holder, connected(module_database_url) as looker:
