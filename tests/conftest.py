@@ -16,7 +16,17 @@ import structlog
 from server.app import jobs
 from server.operations.schema import migrate
 from server.platform.config import load_settings
-from tests.support import cached, changes, databases, loopback, runs, selection, timeouts, timetable
+from tests.support import (
+    cached,
+    changes,
+    databases,
+    loopback,
+    ordering,
+    runs,
+    selection,
+    timeouts,
+    timetable,
+)
 from tests.support.admin_client import ADMIN_SERVICE, AdminClient, Headers, seed
 from tests.support.data_folders import data_folder
 from tests.support.gate_server import GateServer, gate_server
@@ -116,6 +126,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if selection.is_fast(item):
             item.add_marker(pytest.mark.fast)
+    items[:] = ordering.ordered(items)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -22,9 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(MOST_SECONDS))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(begun_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server as `make run` starts it, for tests that only call it.
+    """A server as `make run` starts it, for the folder's tests that only call it.
 
     Its partner may call more often: together the tests ask more in a minute than a partner does.
     """
