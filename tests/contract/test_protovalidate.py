@@ -211,7 +211,7 @@ def own_violations(name: str, message: Message) -> set[str]:
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-@settings(max_examples=15, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=8, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.data())
 def test_the_server_and_the_library_are_of_one_mind(name: str, data: st.DataObject) -> None:
     """Seen red with `gte` unread, with a list's length compared by `<`, with an enum that takes
