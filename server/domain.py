@@ -19,6 +19,7 @@ from server.channels.allotment_orders import AllotmentOrders
 from server.channels.booking_handler import BookingHandler
 from server.channels.booking_orders import BookingOrders
 from server.channels.booking_seals import BookingSeals
+from server.channels.call_log import CallJournal
 from server.channels.connecting import ChannelClients
 from server.channels.fetching import BookingFetcher
 from server.channels.pushing import Pusher
@@ -291,7 +292,9 @@ def start_channels(
     cancels = TtdCancels(db, ttd_seals, sold.refund_handler)
     notices = TtdNotices(db, clients, ttd_seals, sales, cancels)
     kinds = pusher.kinds() | channel_tasks.kinds(fetcher, handler) | notices.kinds()
-    return Channels(clients, kinds, TtdService(db, clients, sales, cancels, notices))
+    journal = CallJournal(db, platform.loops)
+    start_part(stack, "channel call log", journal)
+    return Channels(clients, kinds, TtdService(clients, sales, cancels, notices, journal))
 
 
 def _start_webhooks(stack: AsyncExitStack, platform: Platform) -> Webhooks:

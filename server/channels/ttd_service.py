@@ -12,7 +12,8 @@ from typing import Any
 
 import structlog
 
-from server.channels import call_log, ttd_answers, ttd_messages, ttd_wire
+from server.channels import ttd_answers, ttd_messages, ttd_wire
+from server.channels.call_log import CallJournal
 from server.channels.calling import OK, CallRecord
 from server.channels.connecting import ChannelClients
 from server.channels.ctrip_ttd import CtripTtdCodec
@@ -22,7 +23,6 @@ from server.channels.ttd_notices import CONFIRMS, TtdNotices
 from server.channels.ttd_sales import TtdSales
 from server.channels.ttd_wire import ResultCode, TtdCall, TtdKeys, TtdRefusal
 from server.platform import clock
-from server.platform.database import Database
 from server.platform.errors import DomainError
 
 ANSWER_SECONDS = 2.0
@@ -49,13 +49,13 @@ class TtdService:
 
     def __init__(
         self,
-        db: Database,
         clients: ChannelClients,
         sales: TtdSales,
         cancels: TtdCancels,
         notices: TtdNotices,
+        journal: CallJournal,
     ) -> None:
-        self._db = db
+        self._journal = journal
         self._clients = clients
         self._notices = notices
         self._known = ForASecond[tuple[TtdKeys, bool]]()
@@ -92,7 +92,7 @@ class TtdService:
             code, message = ResultCode.FAULT, "a fault of the supplier"
         said = ttd_wire.answer(code, message, content, keys)
         if call.service != "?":
-            await self._note(channel_code, call.service, code, message, began, raw, said)
+            self._note(channel_code, call.service, code, message, began, raw, said)
         else:  # whoever cannot prove himself writes nothing
             log.warning("ttd.call_refused", channel=channel_code[:64], code=code, why=message)
         return said
@@ -130,7 +130,7 @@ class TtdService:
         await self._notices.later(channel_code, call.service, kept, clock.now())
         return {"otaOrderId": kept["otaOrderId"], "supplierConfirmType": ttd_answers.PENDING}
 
-    async def _note(  # noqa: PLR0917 - a row of the log
+    def _note(  # noqa: PLR0917 - a row of the log
         self,
         channel_code: str,
         service: str,
@@ -141,7 +141,7 @@ class TtdService:
         said: bytes,
     ) -> None:
         failed = "REFUSED" if code != ResultCode.FAULT else "UNKNOWN_OUTCOME"
-        record = CallRecord(
+        made = CallRecord(
             channel_code=channel_code,
             endpoint=service,
             method=OURS,
@@ -153,7 +153,4 @@ class TtdService:
             error=f"{code}: {message}"[:300] if code != ResultCode.OK else "",
             create_time=clock.now(),
         )
-        try:
-            await call_log.note(self._db, record)
-        except DomainError as error:  # the answer is made; it is not lost for its log
-            log.warning("ttd.call_not_noted", channel=channel_code, why=str(error.reason))
+        self._journal.note(made)

@@ -37,7 +37,7 @@ from server.platform.errors import DomainError
 from server.platform.idempotency import KeyedCall
 from server.platform.metrics import ORDER_BATCH, ORDER_QUEUE, ORDERS
 from server.platform.pipeline import PipelineConnection
-from server.platform.statements import Command
+from server.platform.statements import Command, commit_with
 from server.stock import holds, taking
 from server.stock.ids import promotion_quota_id, promotion_stock_id, quota_id
 from server.stock.known_seats import KnownSeats
@@ -187,8 +187,9 @@ class OrderHolds:
         priced = prices.price(wishes, types, codes, now=now)
         passenger_checks.check_company(types, priced.items)
         caps = map(promotion_stock_id, prices.counted(codes))
-        async with self._db.transaction() as tx:
-            left = await holds.left(tx, {*caps, *_stocks_of(priced)})
+        async with self._db.pipeline() as tx, tx.transaction():
+            (rows,) = await commit_with(tx, [holds.left({*caps, *_stocks_of(priced)})])
+        left = {row.stock_id: row.left for row in rows}
         priced = prices.without_used_up(
             priced, wishes, types, codes, left=lambda stock_id: left.get(stock_id, 0), now=now
         )

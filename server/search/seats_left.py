@@ -3,26 +3,14 @@ in one statement.
 """
 
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
 
 from server.platform.pipeline import PipelineConnection
 from server.platform.reading import ReadBatcher, Readers
-from server.platform.statements import Statement, run
+from server.platform.statements import run
+from server.stock import holds
 
 MAX_AT_ONCE = 20_000
 """Stocks in one statement, and those of one search more."""
-
-
-class StockLeft(NamedTuple):
-    """How much is left of a stock."""
-
-    stock_id: int
-    left: int
-
-
-_LEFT = Statement(
-    "SELECT stock_id, total - held - sold FROM stocks WHERE stock_id = ANY($1::bigint[])", StockLeft
-)
 
 
 class SeatsLeft:
@@ -38,5 +26,5 @@ class SeatsLeft:
 
 async def _read(tx: PipelineConnection, asked: Sequence[Collection[int]]) -> list[dict[int, int]]:
     wanted = {stock_id for stock_ids in asked for stock_id in stock_ids}
-    left = {row.stock_id: row.left for row in await run(tx, _LEFT(wanted))}
+    left = {row.stock_id: row.left for row in await run(tx, holds.left(wanted))}
     return [left] * len(asked)

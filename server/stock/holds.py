@@ -10,21 +10,27 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.statements import Command, Statement, Transaction, run, run_all
 from server.stock import journeys, levels, quotas, taking
 from server.stock.ids import is_promotion_stock, quota_id
 from server.stock.journeys import Leg, Ride
-from server.stock.models import stocks, taken_seats
+from server.stock.models import taken_seats
 from server.stock.quotas import Use
 from server.stock.seating import SeatMap
 from server.stock.taking import StockFacts, Wanted
 
 Column = Literal["held", "sold"]
+
+
+class StockLeft(NamedTuple):
+    """How much is left of a stock."""
+
+    stock_id: int
+    left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,9 @@ ORDER BY stock_id FOR NO KEY UPDATE
 """
 _LOCK = Statement(_LOCK_STOCKS, int)
 _LOCK_FREE = Statement(f"{_LOCK_STOCKS} SKIP LOCKED", int)
+_LEFT = Statement(
+    "SELECT stock_id, total - held - sold FROM stocks WHERE stock_id = ANY($1::bigint[])", StockLeft
+)
 _LEAVE_SEATS = Statement("""
 DELETE FROM taken_seats t
 USING unnest($1::bigint[], $2::int[], $3::bigint[]) AS v (stock_id, seat_index, order_id)
@@ -315,11 +324,9 @@ def lock_free(takes: Iterable[Take]) -> Command[int]:
     return _LOCK_FREE(sorted(all_stocks(takes)))
 
 
-async def left(tx: AsyncConnection, stock_ids: Iterable[int]) -> dict[int, int]:
-    """How much is left of these stocks, by stock; without a lock, so only to be shown."""
-    free = stocks.c.total - stocks.c.held - stocks.c.sold
-    query = select(stocks.c.stock_id, free).where(stocks.c.stock_id.in_(set(stock_ids)))
-    return {row[0]: row[1] for row in await tx.execute(query)}
+def left(stock_ids: Iterable[int]) -> Command[StockLeft]:
+    """How much is left of these stocks; without a lock, so only to be shown."""
+    return _LEFT(sorted(set(stock_ids)))
 
 
 def _moved(statement: Statement[int], takes: Iterable[Take], now: datetime) -> Command[int] | None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from server.channels import call_log
 from server.channels.channel_records import rotate_credentials
 from server.channels.ttd_notices import CONFIRM, USED
+from server.platform.errors import DomainError, Reason
 from tests.support import timetable
 from tests.support.channel_process import DAYS, PACKAGE_STOCK
 from tests.support.channel_vendors import SimulatedChannels
@@ -236,9 +238,21 @@ async def test_other_keys_count_and_a_paused_channel_sells_nothing(
     ctrip.ttd.keys = old
 
 
-async def test_calls_are_in_the_log_with_their_codes(ctrip: TtdProcess) -> None:
+async def test_calls_are_in_the_log_with_their_codes(
+    ctrip: TtdProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written beside the answers, also where the first attempt fails, and at the latest at the
+    stop. Seen red with what was not written forgotten.
+    """
     await ctrip.create("A", item(1))
     await ctrip.create("B", item(1, PLU="NONE"))
+    with monkeypatch.context() as patched:
+        patched.setattr(call_log, "note", _away)
+        with pytest.raises(DomainError):
+            await ctrip.journal.write()
+    await ctrip.create("C", item(1))
+    await ctrip.journal.stop()
+    assert await ctrip.count("SELECT count(*) FROM channel_calls") == 3
     (row,) = [
         each
         for each in await _rows(ctrip, "SELECT outcome, error FROM channel_calls ORDER BY 1")
@@ -246,6 +260,10 @@ async def test_calls_are_in_the_log_with_their_codes(ctrip: TtdProcess) -> None:
     ]
     assert row[0] == "REFUSED"
     assert row[1].startswith("1001")
+
+
+async def _away(*_: object) -> None:
+    raise DomainError(Reason.DATABASE_UNAVAILABLE, "away")
 
 
 async def test_uses_are_notified_until_ctrip_knows(ctrip: TtdProcess) -> None:

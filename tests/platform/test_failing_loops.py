@@ -20,7 +20,9 @@ from grpc_health.v1 import health_pb2
 import server
 from server.api import streams
 from server.app import App, jobs
+from server.channels.calling import CallRecord
 from server.orders import watch
+from server.platform import clock
 from server.platform.config import load_settings
 from server.platform.job_runs import JobState
 from tests.support import databases
@@ -114,6 +116,8 @@ async def prompt(app: App, loop: str) -> None:
     owner = owner_of(app, loop)
     if loop == "key-uses":
         owner._used["none"] = time.time()
+    elif loop == "channel-call-log":
+        owner.note(CallRecord("none", "", "IN", 200, "OK", 0, 0, 0, "", clock.now()))
     elif loop == "order-watcher":
         if not owner._watches:
             owner._begin(watch._Watch(1, 0))
@@ -151,6 +155,7 @@ LOOPS = [
     "audit-chain",
     "change-feed",
     "change-listener",
+    "channel-call-log",
     "channel-comparisons",
     "channel-thresholds",
     "database-probe",

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from server.aftersales.quotes import Quotes
 from server.aftersales.refund_requests import RefundHandler
+from server.channels.call_log import CallJournal
 from server.channels.channel_records import NewChannel, connect_channel
 from server.channels.due import WORK_OUT
 from server.channels.listings import ChannelListing, add_listing
@@ -25,6 +26,7 @@ from server.platform import clock
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.database import Database
 from server.platform.driver_errors import LockedError
+from server.platform.loops import Loops
 from server.redemption.redeem import Redeemer, ScanItem
 from server.tickets import issuing, keys, qr
 from server.tickets.issuing import Issuer
@@ -83,7 +85,8 @@ class TtdProcess(BookingProcess):
         refunds = RefundHandler(Quotes(secret_key), quote_seconds=300)
         cancels = TtdCancels(db, seals, refunds)
         self.notices = TtdNotices(db, self.clients, seals, sales, cancels)
-        self.service = TtdService(db, self.clients, sales, cancels, self.notices)
+        self.journal = CallJournal(db, Loops())
+        self.service = TtdService(self.clients, sales, cancels, self.notices, self.journal)
 
     def kinds(self) -> dict[str, Any]:
         return {**super().kinds(), **self.notices.kinds()}
