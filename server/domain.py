@@ -72,6 +72,7 @@ from server.platform.task_worker import TaskKind
 from server.redemption.lookup import QrLooks
 from server.redemption.offline_keys import OfflineKeys
 from server.redemption.redeem import Redeemer
+from server.redemption.uploads import Uploads
 from server.redemption.venue_packs import VenuePacks
 from server.search.cache import Cache
 from server.search.rentals import RentalSearch
@@ -226,6 +227,7 @@ def _redemption(
         redeemer,
         QrLooks(readers, redeemer),
         VenuePacks(db, key_rings, platform.secret_key),
+        Uploads(db, redeemer),
         OfflineKeys(platform.secret_key),
         settings.zone,
     )

@@ -54,6 +54,14 @@ SIMULATED_SCAN_QUEUE = Gauge(
 SCAN_BATCH = Histogram(
     "deeptravel_scan_batch", "Scans in one transaction", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
+UPLOAD_QUEUE = Gauge(
+    "deeptravel_upload_queue",
+    "Uploaded scans waiting for a transaction",
+    multiprocess_mode="livesum",
+)
+UPLOAD_BATCH = Histogram(
+    "deeptravel_upload_batch", "Uploaded scans in one transaction", buckets=(1, 8, 64, 128, 256)
+)
 READ_QUEUE = Gauge(
     "deeptravel_read_queue",
     "Calls waiting to be read for, by what they read",

@@ -7,6 +7,7 @@ from sqlalchemy import (
     DateTime,
     Index,
     Integer,
+    LargeBinary,
     Table,
     Text,
     Uuid,
@@ -94,6 +95,46 @@ Index(
     redemption_events.c.reversed_event_id,
     unique=True,
     postgresql_where=redemption_events.c.reversed_event_id.is_not(None),
+)
+
+offline_scans = Table(
+    "offline_scans",
+    metadata,
+    # what terminals had decided without network, as it was uploaded, and its verdict for good. By
+    # the hash of its content: a repeat is the same row, another content under one id another
+    Column("terminal_device_id", Text, primary_key=True),
+    Column("scan_hash", Text, primary_key=True),
+    Column("scan_id", Text, nullable=False),
+    Column("counter", BigInteger, nullable=False),
+    Column("previous_hash", Text, nullable=False),
+    Column("pack_version", BigInteger, nullable=False),
+    # by the terminal's clock, and by ours
+    Column("scanned_time", DateTime(timezone=True)),
+    Column("received_time", DateTime(timezone=True), nullable=False),
+    Column("merchant_code", Text, nullable=False),
+    Column("venue_code", Text, nullable=False),
+    # who uploaded it
+    Column("operator", Text, nullable=False),
+    Column("function_code", Text, nullable=False),
+    Column("quantity", Integer, nullable=False),
+    Column("verdict", Text, nullable=False),
+    # who bears it: MERCHANT, PLATFORM, none
+    Column("liable", Text),
+    # 0 for one that named no ticket of ours
+    Column("ticket_id", BigInteger, nullable=False),
+    # the verdict as answers.py keeps answers, and since when the ticket was revoked
+    Column("answer", LargeBinary, nullable=False),
+    Column("revoked_time", DateTime(timezone=True)),
+    CheckConstraint("liable IN ('MERCHANT', 'PLATFORM')", name="liable"),
+)
+Index("ix_offline_scans_counter", offline_scans.c.terminal_device_id, offline_scans.c.counter)
+# what administrators look at
+Index(
+    "ix_offline_scans_attention",
+    offline_scans.c.received_time,
+    offline_scans.c.terminal_device_id,
+    offline_scans.c.scan_hash,
+    postgresql_where=text("verdict NOT IN ('ACCEPTED', 'RECORDED')"),
 )
 
 # What happened in an hour, or a day of UTC, once as a whole and once by venue, terminal and

@@ -196,9 +196,20 @@ class Redeemer:
         return [self._open(token, ring, now) for token, now in tokens]
 
     def _prepare(self, unit: ScanUnit) -> None:
+        if not unit.operator.sandbox_id:
+            self.open_if_known(unit, clock.now())
+
+    def open_if_known(self, unit: ScanUnit, now: datetime) -> None:
+        """Opens a unit's tokens, as far as the keys are at hand."""
         ring = self._key_rings.peek("")
-        if ring is not None and not unit.operator.sandbox_id:
-            self._open_all(unit, ring, clock.now())
+        if ring is not None:
+            self._open_all(unit, ring, now)
+
+    async def open_tokens(self, unit: ScanUnit, now: datetime) -> None:
+        """Opens a unit's tokens, unless they have been with the keys that are good now."""
+        ring = self._key_rings.peek("") or await self._key_rings.get("")
+        if unit.ring is not ring:
+            self._open_all(unit, ring, now)
 
     def _open_all(self, unit: ScanUnit, ring: qr.KeyRing, now: datetime) -> None:
         unit.tokens = [self._resolve(unit, item, ring, now) for item in unit.items]
@@ -285,7 +296,7 @@ def _decide(unit: ScanUnit, scans: _Scans) -> list[Answer]:
         if unit.all_or_nothing and token.ticket_id in facts.tickets
     }
     decided = [
-        _decide_item(unit, item, token, facts, local)
+        decide_item(unit, item, token, facts, local)
         for item, token in zip(unit.items, unit.tokens, strict=True)
     ]
     if unit.all_or_nothing and any(each.answer.result == "REJECT" for each in decided):
@@ -297,8 +308,8 @@ def _decide(unit: ScanUnit, scans: _Scans) -> list[Answer]:
             for each in decided
         ]
     for each in decided:
-        _note(unit, each, writes, now)
-        _note_order(unit, each, facts, writes, now)
+        note(unit, each, writes, now)
+        note_order(unit, each, facts, writes, now)
     return [each.answer for each in decided]
 
 
@@ -321,9 +332,10 @@ class _Decided(NamedTuple):
     answer: Answer
 
 
-def _decide_item(
+def decide_item(
     unit: ScanUnit, item: ScanItem, token: _Token, facts: ScanFacts, local: datetime
 ) -> _Decided:
+    """Decides one item at a time in the venue's time zone, and has the facts be as after it."""
     ticket = facts.tickets.get(token.ticket_id)
     sandbox_id = unit.operator.sandbox_id
     foreign = bool(sandbox_id) and partner_of(token.ticket_id) != sandbox_id
@@ -460,7 +472,7 @@ def expired_token(claims: qr.Claims, now: datetime) -> rules.Refusal:
     )
 
 
-def _note_order(
+def note_order(
     unit: ScanUnit,
     scan: _Decided,
     facts: ScanFacts,
@@ -480,7 +492,7 @@ def _note_order(
         writes.orders[ticket.order_id] = unit.operator.key
 
 
-def _note(unit: ScanUnit, scan: _Decided, writes: ScanWrites, now: datetime) -> None:
+def note(unit: ScanUnit, scan: _Decided, writes: ScanWrites, now: datetime) -> None:
     """Notes what a decided item writes; a withheld one leaves no trace."""
     answer, item, operator, ticket = scan.answer, scan.item, unit.operator, scan.ticket
     if answer.result == "WITHHELD":

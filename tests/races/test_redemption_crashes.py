@@ -27,6 +27,7 @@ from server.platform.errors import Reason
 from server.platform.idempotency import KeyedCall
 from tests.support.gate import QrTicket, Terminal, World, a_world, scan_message, verdict
 from tests.support.gate_server import gate_process, gate_server
+from tests.support.offline_terminal import VERDICT, OfflineTerminal
 from tests.support.rpc_server import refusal, refusal_or_none
 from tests.support.server_process import ServerProcess
 from tools.dev.embedded.services import _valkey_binary
@@ -396,3 +397,38 @@ async def test_calls_of_many_of_a_killed_server_are_whole(
         assert {count for (count,) in rows} == {2}
     assert all(answer.all_redeemed for answer in answers)
     assert await world.events() == [("SUCCESS", "")] * 2 * len(tickets)
+
+
+async def test_an_upload_of_a_killed_server_is_gone_on_with(
+    world: World, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """What has a verdict keeps it, and the rest gets one."""
+    tickets = await world.tickets(1_000)
+    gate = OfflineTerminal(await world.log_in(grpc.aio.insecure_channel("unused")))
+    token = gate.terminal.access_token
+    known = "SELECT scan_hash, verdict, answer FROM offline_scans ORDER BY scan_hash"
+    for ticket in [*tickets, *tickets[:10]]:
+        gate.scan(ticket.qr)
+    kept: list[Any] = []
+    for is_last in (False, True):
+        server = gate_process(database_url, redis_url, tmp_path)
+        async with serving(server, token) as terminal:
+            gate.terminal = terminal
+            calls = [
+                asyncio.create_task(gate.upload(part))
+                for part in (gate.scans[:600], gate.scans[400:])
+            ]
+            while not kept:
+                kept = await world.sql(known)
+            if not is_last:
+                server.crash()
+            answers = await asyncio.gather(*calls, return_exceptions=not is_last)
+        if not is_last:
+            kept = await world.sql(known)
+    assert 0 < len(kept) < len(gate.scans)
+    assert {*kept} <= {*await world.sql(known)}
+    accepted = Counter(VERDICT[scan.verdict] for scan in answers[0].scans)
+    assert accepted == {"ACCEPTED": 600}
+    found = Counter(VERDICT[scan.verdict] for scan in answers[1].scans)
+    assert found == {"ACCEPTED": 600, "DUPLICATE": 10}
+    assert await world.events() == [("SUCCESS", "")] * len(tickets)

@@ -25,7 +25,7 @@ from deeptravel.ota.v1 import (
     unsold_ticket_pb2,
 )
 from deeptravel.ota.v1 import ota_service_pb2 as ota
-from deeptravel.redemption.v1 import access_pb2, redemption_pb2, redemption_service_pb2
+from deeptravel.redemption.v1 import access_pb2, offline_pb2, redemption_pb2, redemption_service_pb2
 from deeptravel.ticketing.v1 import (
     order_pb2,
     payment_pb2,
@@ -397,6 +397,15 @@ async def _reversal(world: gate.World, terminal: gate.Terminal) -> Message:
     )
 
 
+async def _upload(world: gate.World, _terminal: gate.Terminal) -> Message:
+    ticket = await world.ticket()
+    scan = offline_pb2.OfflineScan(
+        scan_id="1", qr_token=ticket.qr, function_code="ferry", counter=1, admitted=True
+    )
+    scan.scanned_time.GetCurrentTime()
+    return offline_pb2.UploadScansRequest(scans=[scan])
+
+
 async def _open_session(_world: gate.World, terminal: gate.Terminal) -> Message:
     return access_pb2.OpenValidatorSessionRequest(terminal_device_id=terminal.device)
 
@@ -426,6 +435,7 @@ TERMINALS: dict[str, Callable[[gate.World, gate.Terminal], Awaitable[Message]]] 
     "CloseValidatorSession": _close_session,
     "Logout": _log_out,
     "RefreshToken": _refresh,
+    "UploadScans": _upload,
 }
 
 

@@ -35,6 +35,7 @@ from server.api.admin.servicer_holidays import HolidayMethods
 from server.api.admin.servicer_jobs import JobMethods
 from server.api.admin.servicer_money import MoneyMethods
 from server.api.admin.servicer_notifications import NotificationMethods
+from server.api.admin.servicer_offline import OfflineMethods
 from server.api.admin.servicer_orders import OrderMethods
 from server.api.admin.servicer_records import PARTNER, PARTNER_KEY, RecordMethods
 from server.api.admin.servicer_rentals import RentalMethods
@@ -75,6 +76,7 @@ class AdminServicer(
     JobMethods,
     MoneyMethods,
     NotificationMethods,
+    OfflineMethods,
     OrderMethods,
     PartnerStatementMethods,
     RentalMethods,

@@ -47,12 +47,19 @@ def answer_message(answer: Answer) -> redemption_pb2.RedeemResponse:
         details=details_message(answer.details) if answer.details else None,
     )
     if answer.earlier:
-        earlier_id, at, terminal, venue = answer.earlier
-        response.earlier.redeemed_at.FromDatetime(at)
-        response.earlier.terminal_device_id = terminal
-        response.earlier.venue_code = venue
-        response.earlier.redemption_id = earlier_id
+        response.earlier.CopyFrom(earlier(answer.earlier))
     return response
+
+
+def earlier(before: tuple[str, datetime, str, str]) -> redemption_pb2.EarlierRedemption:
+    """The redemption that stands in the way."""
+    redemption_id, at, terminal_device_id, venue_code = before
+    return redemption_pb2.EarlierRedemption(
+        redeemed_at=convert.timestamp(at),
+        terminal_device_id=terminal_device_id,
+        venue_code=venue_code,
+        redemption_id=redemption_id,
+    )
 
 
 PASSED = redemption_pb2.PerformanceMetrics(fraud_checks_passed=True)

@@ -18,7 +18,7 @@ from server.api import calls, convert, paging
 from server.api import repeats as repeats_module
 from server.api.calls import Context, Later, plain
 from server.api.paging import paged
-from server.api.redemption import messages, packs
+from server.api.redemption import messages, packs, uploads
 from server.api.redemption.messages import answer_message
 from server.api.redemption.scan_stream import ScanStream
 from server.api.repeats import ChangingCall, changing
@@ -32,6 +32,7 @@ from server.redemption.answers import Answer
 from server.redemption.offline_keys import OfflineKeys
 from server.redemption.redeem import Redeemer, ScanItem
 from server.redemption.statements import SnapshotCache
+from server.redemption.uploads import Uploads
 from server.redemption.venue_packs import VenuePacks
 
 ORDER_PAGE_TICKETS = 200
@@ -59,6 +60,7 @@ class RedemptionDomain(NamedTuple):
     redeemer: Redeemer
     looks: lookup.QrLooks
     packs: VenuePacks
+    uploads: Uploads
     offline_keys: OfflineKeys
     zone: ZoneInfo
 
@@ -78,7 +80,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         self._repeats = repeats
         self._pages = pages
         self._identity, self._redeemer, self._looks = domain[:3]
-        self._packs, self._offline_keys, self._zone = domain[3:]
+        self._packs, self._uploads, self._offline_keys, self._zone = domain[3:]
         self._stopping = stopping
         self._snapshots = SnapshotCache()
 
@@ -270,6 +272,15 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         operator = calls.caller(Operator)
         async for part in self._packs.parts(operator, request.cursor):
             yield await packs.signed_chunk(self._offline_keys, operator, part)
+
+    async def UploadScans(
+        self,
+        request: offline_pb2.UploadScansRequest,
+        context: Context[offline_pb2.UploadScansRequest, offline_pb2.UploadScansResponse],
+    ) -> offline_pb2.UploadScansResponse:
+        scans = [uploads.scan(each) for each in request.scans]
+        found, breaks = await self._uploads.upload(calls.caller(Operator), scans)
+        return uploads.answers(request.scans, found, breaks)
 
     @changing
     async def ReverseRedemption(

@@ -21,6 +21,7 @@ from deeptravel.admin.v1 import gtfs_pb2 as deeptravel_dot_admin_dot_v1_dot_gtfs
 from deeptravel.admin.v1 import holiday_pb2 as deeptravel_dot_admin_dot_v1_dot_holiday__pb2
 from deeptravel.admin.v1 import job_pb2 as deeptravel_dot_admin_dot_v1_dot_job__pb2
 from deeptravel.admin.v1 import notification_pb2 as deeptravel_dot_admin_dot_v1_dot_notification__pb2
+from deeptravel.admin.v1 import offline_scan_pb2 as deeptravel_dot_admin_dot_v1_dot_offline__scan__pb2
 from deeptravel.admin.v1 import order_pb2 as deeptravel_dot_admin_dot_v1_dot_order__pb2
 from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_partner__pb2
 from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_payment__pb2
@@ -682,6 +683,11 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/GetDashboard',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.FromString,
+                _registered_method=True)
+        self.ListOfflineConflicts = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListOfflineConflicts',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_offline__scan__pb2.ListOfflineConflictsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_offline__scan__pb2.ListOfflineConflictsResponse.FromString,
                 _registered_method=True)
         self.ReportRedemptions = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ReportRedemptions',
@@ -2317,6 +2323,16 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOfflineConflicts(self, request, context):
+        """Lists scans that terminals admitted without network and that were not simply accepted: somebody
+        had been admitted before, the ticket was given back, is unknown or no ticket of ours, or the
+        terminal's clock was wrong; with who bears it, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportRedemptions(self, request, context):
         """The report of redemptions (`reports-redemptions`): by hour or day, merchant, venue and
         entitlement, of up to 31 days, by page. What has just happened counts. Single events are in
@@ -3872,6 +3888,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetDashboard,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.SerializeToString,
+            ),
+            'ListOfflineConflicts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOfflineConflicts,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_offline__scan__pb2.ListOfflineConflictsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_offline__scan__pb2.ListOfflineConflictsResponse.SerializeToString,
             ),
             'ReportRedemptions': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportRedemptions,
@@ -7741,6 +7762,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/GetDashboard',
             deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOfflineConflicts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListOfflineConflicts',
+            deeptravel_dot_admin_dot_v1_dot_offline__scan__pb2.ListOfflineConflictsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_offline__scan__pb2.ListOfflineConflictsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,6 +22,7 @@ from deeptravel.admin.v1 import gtfs_pb2 as _gtfs_pb2
 from deeptravel.admin.v1 import holiday_pb2 as _holiday_pb2
 from deeptravel.admin.v1 import job_pb2 as _job_pb2
 from deeptravel.admin.v1 import notification_pb2 as _notification_pb2
+from deeptravel.admin.v1 import offline_scan_pb2 as _offline_scan_pb2
 from deeptravel.admin.v1 import order_pb2 as _order_pb2
 from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
 from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
@@ -588,6 +589,12 @@ class AdminServiceStub:
     jobs. A supervisor gets redemptions and refusals of the own merchant. Figures are up to five
     seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
     and reports of a caller are read at once), RANGE_TOO_LARGE.
+    """
+    ListOfflineConflicts: _grpc.UnaryUnaryMultiCallable[_offline_scan_pb2.ListOfflineConflictsRequest, _offline_scan_pb2.ListOfflineConflictsResponse]
+    """Lists scans that terminals admitted without network and that were not simply accepted: somebody
+    had been admitted before, the ticket was given back, is unknown or no ticket of ours, or the
+    terminal's clock was wrong; with who bears it, newest first, by page. Reasons:
+    PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
     """
     ReportRedemptions: _grpc.UnaryUnaryMultiCallable[_report_pb2.ReportRedemptionsRequest, _report_pb2.ReportRedemptionsResponse]
     """The report of redemptions (`reports-redemptions`): by hour or day, merchant, venue and
@@ -1558,6 +1565,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     jobs. A supervisor gets redemptions and refusals of the own merchant. Figures are up to five
     seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
     and reports of a caller are read at once), RANGE_TOO_LARGE.
+    """
+    ListOfflineConflicts: _aio.UnaryUnaryMultiCallable[_offline_scan_pb2.ListOfflineConflictsRequest, _offline_scan_pb2.ListOfflineConflictsResponse]  # type: ignore[assignment]
+    """Lists scans that terminals admitted without network and that were not simply accepted: somebody
+    had been admitted before, the ticket was given back, is unknown or no ticket of ours, or the
+    terminal's clock was wrong; with who bears it, newest first, by page. Reasons:
+    PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
     """
     ReportRedemptions: _aio.UnaryUnaryMultiCallable[_report_pb2.ReportRedemptionsRequest, _report_pb2.ReportRedemptionsResponse]  # type: ignore[assignment]
     """The report of redemptions (`reports-redemptions`): by hour or day, merchant, venue and
@@ -3251,6 +3264,18 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         jobs. A supervisor gets redemptions and refusals of the own merchant. Figures are up to five
         seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
         and reports of a caller are read at once), RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListOfflineConflicts(
+        self,
+        request: _offline_scan_pb2.ListOfflineConflictsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_offline_scan_pb2.ListOfflineConflictsResponse, _abc.Awaitable[_offline_scan_pb2.ListOfflineConflictsResponse]]:
+        """Lists scans that terminals admitted without network and that were not simply accepted: somebody
+        had been admitted before, the ticket was given back, is unknown or no ticket of ours, or the
+        terminal's clock was wrong; with who bears it, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod

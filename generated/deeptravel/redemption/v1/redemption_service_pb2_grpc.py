@@ -101,6 +101,11 @@ class RedemptionServiceStub:
                 request_serializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackResponse.FromString,
                 _registered_method=True)
+        self.UploadScans = channel.unary_unary(
+                '/deeptravel.redemption.v1.RedemptionService/UploadScans',
+                request_serializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansResponse.FromString,
+                _registered_method=True)
         self.ReverseRedemption = channel.unary_unary(
                 '/deeptravel.redemption.v1.RedemptionService/ReverseRedemption',
                 request_serializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ReverseRedemptionRequest.SerializeToString,
@@ -236,6 +241,18 @@ class RedemptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadScans(self, request, context):
+        """Uploads scans of the caller's terminal that were decided without network, and answers each with
+        a verdict. In any order and any number of times: a scan that was uploaded before gets its
+        verdict again, one with other content is another scan. It is decided by the rules of Redeem at
+        the time of the scan, and recorded whatever it is; never are more uses accepted than a ticket
+        has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT and
+        DATABASE_UNAVAILABLE, after which the same call may be repeated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReverseRedemption(self, request, context):
         """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
         redeem the function again. Supervisors of the same merchant only. Reasons: NOT_FOUND,
@@ -325,6 +342,11 @@ def add_RedemptionServiceServicer_to_server(servicer, server):
                     servicer.GetVenuePack,
                     request_deserializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackRequest.FromString,
                     response_serializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackResponse.SerializeToString,
+            ),
+            'UploadScans': grpc.unary_unary_rpc_method_handler(
+                    servicer.UploadScans,
+                    request_deserializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansRequest.FromString,
+                    response_serializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansResponse.SerializeToString,
             ),
             'ReverseRedemption': grpc.unary_unary_rpc_method_handler(
                     servicer.ReverseRedemption,
@@ -671,6 +693,33 @@ class RedemptionService:
             '/deeptravel.redemption.v1.RedemptionService/GetVenuePack',
             deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackRequest.SerializeToString,
             deeptravel_dot_redemption_dot_v1_dot_offline__pb2.GetVenuePackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadScans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.redemption.v1.RedemptionService/UploadScans',
+            deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansRequest.SerializeToString,
+            deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -101,6 +101,14 @@ class RedemptionServiceStub:
     `is_last`. Writes nothing. Reasons: SERVER_BUSY (go on later, with the cursor of the last
     chunk).
     """
+    UploadScans: _grpc.UnaryUnaryMultiCallable[_offline_pb2.UploadScansRequest, _offline_pb2.UploadScansResponse]
+    """Uploads scans of the caller's terminal that were decided without network, and answers each with
+    a verdict. In any order and any number of times: a scan that was uploaded before gets its
+    verdict again, one with other content is another scan. It is decided by the rules of Redeem at
+    the time of the scan, and recorded whatever it is; never are more uses accepted than a ticket
+    has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT and
+    DATABASE_UNAVAILABLE, after which the same call may be repeated.
+    """
     ReverseRedemption: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.ReverseRedemptionRequest, _redemption_pb2.ReverseRedemptionResponse]
     """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
     redeem the function again. Supervisors of the same merchant only. Reasons: NOT_FOUND,
@@ -187,6 +195,14 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     the access token, to be gone on from after the last one that was stored. Ends with a chunk that
     `is_last`. Writes nothing. Reasons: SERVER_BUSY (go on later, with the cursor of the last
     chunk).
+    """
+    UploadScans: _aio.UnaryUnaryMultiCallable[_offline_pb2.UploadScansRequest, _offline_pb2.UploadScansResponse]  # type: ignore[assignment]
+    """Uploads scans of the caller's terminal that were decided without network, and answers each with
+    a verdict. In any order and any number of times: a scan that was uploaded before gets its
+    verdict again, one with other content is another scan. It is decided by the rules of Redeem at
+    the time of the scan, and recorded whatever it is; never are more uses accepted than a ticket
+    has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT and
+    DATABASE_UNAVAILABLE, after which the same call may be repeated.
     """
     ReverseRedemption: _aio.UnaryUnaryMultiCallable[_redemption_pb2.ReverseRedemptionRequest, _redemption_pb2.ReverseRedemptionResponse]  # type: ignore[assignment]
     """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
@@ -343,6 +359,20 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         the access token, to be gone on from after the last one that was stored. Ends with a chunk that
         `is_last`. Writes nothing. Reasons: SERVER_BUSY (go on later, with the cursor of the last
         chunk).
+        """
+
+    @_abc_1.abstractmethod
+    def UploadScans(
+        self,
+        request: _offline_pb2.UploadScansRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_offline_pb2.UploadScansResponse, _abc.Awaitable[_offline_pb2.UploadScansResponse]]:
+        """Uploads scans of the caller's terminal that were decided without network, and answers each with
+        a verdict. In any order and any number of times: a scan that was uploaded before gets its
+        verdict again, one with other content is another scan. It is decided by the rules of Redeem at
+        the time of the scan, and recorded whatever it is; never are more uses accepted than a ticket
+        has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT and
+        DATABASE_UNAVAILABLE, after which the same call may be repeated.
         """
 
     @_abc_1.abstractmethod

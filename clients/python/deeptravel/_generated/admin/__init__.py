@@ -579,6 +579,11 @@ from deeptravel._generated.admin.v1.notification_pb2 import (
     UpdateNotificationTemplateRequest,
     UpdateNotificationTemplateResponse,
 )
+from deeptravel._generated.admin.v1.offline_scan_pb2 import (
+    ListOfflineConflictsRequest,
+    ListOfflineConflictsResponse,
+    OfflineConflict,
+)
 from deeptravel._generated.admin.v1.order_pb2 import (
     GetOrderRequest,
     GetOrderResponse,
@@ -1296,6 +1301,8 @@ __all__ = [
     "ListNotificationPausesResponse",
     "ListNotificationTemplatesRequest",
     "ListNotificationTemplatesResponse",
+    "ListOfflineConflictsRequest",
+    "ListOfflineConflictsResponse",
     "ListOperatorsRequest",
     "ListOperatorsResponse",
     "ListOrderNotificationsRequest",
@@ -1370,6 +1377,7 @@ __all__ = [
     "OPERATOR_ROLE_SUPERVISOR",
     "OPERATOR_ROLE_UNSPECIFIED",
     "OfferChange",
+    "OfflineConflict",
     "OneWayRental",
     "OpeningHours",
     "Operator",

@@ -768,6 +768,13 @@ _GET_DASHBOARD = Method(
     admin.GetDashboardResponse,
     safe=True,
 )
+_LIST_OFFLINE_CONFLICTS = Method(
+    "/deeptravel.admin.v1.AdminService/ListOfflineConflicts",
+    admin.ListOfflineConflictsRequest,
+    admin.ListOfflineConflictsResponse,
+    safe=True,
+    items="conflicts",
+)
 _REPORT_REDEMPTIONS = Method(
     "/deeptravel.admin.v1.AdminService/ReportRedemptions",
     admin.ReportRedemptionsRequest,
@@ -3608,6 +3615,31 @@ class AdminService:
         Reasons: SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
         """
         return self._calls.unary(_GET_DASHBOARD, admin.GetDashboardRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code), timeout)
+
+    def list_offline_conflicts(
+        self,
+        *,
+        merchant_code: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListOfflineConflictsResponse:
+        """Lists scans that terminals admitted without network and that were not simply accepted:
+        somebody had been admitted before, the ticket was given back, is unknown or no ticket of
+        ours, or the terminal's clock was wrong; with who bears it, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return self._calls.unary(_LIST_OFFLINE_CONFLICTS, admin.ListOfflineConflictsRequest(merchant_code=merchant_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_offline_conflicts(
+        self,
+        *,
+        merchant_code: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.OfflineConflict]:
+        """All `conflicts` of list_offline_conflicts, page after page."""
+        return self._calls.pages(_LIST_OFFLINE_CONFLICTS, admin.ListOfflineConflictsRequest(merchant_code=merchant_code, page_size=page_size), timeout)
 
     def report_redemptions(
         self,
@@ -7784,6 +7816,31 @@ class AsyncAdminService:
         Reasons: SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
         """
         return await self._calls.unary(_GET_DASHBOARD, admin.GetDashboardRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code), timeout)
+
+    async def list_offline_conflicts(
+        self,
+        *,
+        merchant_code: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListOfflineConflictsResponse:
+        """Lists scans that terminals admitted without network and that were not simply accepted:
+        somebody had been admitted before, the ticket was given back, is unknown or no ticket of
+        ours, or the terminal's clock was wrong; with who bears it, newest first, by page. Reasons:
+        PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return await self._calls.unary(_LIST_OFFLINE_CONFLICTS, admin.ListOfflineConflictsRequest(merchant_code=merchant_code, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_offline_conflicts(
+        self,
+        *,
+        merchant_code: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.OfflineConflict]:
+        """All `conflicts` of list_offline_conflicts, page after page."""
+        return self._calls.pages(_LIST_OFFLINE_CONFLICTS, admin.ListOfflineConflictsRequest(merchant_code=merchant_code, page_size=page_size), timeout)
 
     async def report_redemptions(
         self,

@@ -83,6 +83,12 @@ _GET_VENUE_PACK = Method(
     redemption.GetVenuePackResponse,
     safe=True,
 )
+_UPLOAD_SCANS = Method(
+    "/deeptravel.redemption.v1.RedemptionService/UploadScans",
+    redemption.UploadScansRequest,
+    redemption.UploadScansResponse,
+    safe=True,
+)
 _REVERSE_REDEMPTION = Method(
     "/deeptravel.redemption.v1.RedemptionService/ReverseRedemption",
     redemption.ReverseRedemptionRequest,
@@ -294,6 +300,21 @@ class RedemptionService:
         the cursor of the last chunk).
         """
         return self._calls.stream(_GET_VENUE_PACK, redemption.GetVenuePackRequest(cursor=cursor), timeout)
+
+    def upload_scans(
+        self,
+        *,
+        scans: Iterable[redemption.OfflineScan],
+        timeout: float | None = None,
+    ) -> redemption.UploadScansResponse:
+        """Uploads scans of the caller's terminal that were decided without network, and answers each
+        with a verdict. In any order and any number of times: a scan that was uploaded before gets
+        its verdict again, one with other content is another scan. It is decided by the rules of
+        Redeem at the time of the scan, and recorded whatever it is; never are more uses accepted
+        than a ticket has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT
+        and DATABASE_UNAVAILABLE, after which the same call may be repeated.
+        """
+        return self._calls.unary(_UPLOAD_SCANS, redemption.UploadScansRequest(scans=scans), timeout)
 
     def reverse_redemption(
         self,
@@ -553,6 +574,21 @@ class AsyncRedemptionService:
         the cursor of the last chunk).
         """
         return self._calls.stream(_GET_VENUE_PACK, redemption.GetVenuePackRequest(cursor=cursor), timeout)
+
+    async def upload_scans(
+        self,
+        *,
+        scans: Iterable[redemption.OfflineScan],
+        timeout: float | None = None,
+    ) -> redemption.UploadScansResponse:
+        """Uploads scans of the caller's terminal that were decided without network, and answers each
+        with a verdict. In any order and any number of times: a scan that was uploaded before gets
+        its verdict again, one with other content is another scan. It is decided by the rules of
+        Redeem at the time of the scan, and recorded whatever it is; never are more uses accepted
+        than a ticket has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT
+        and DATABASE_UNAVAILABLE, after which the same call may be repeated.
+        """
+        return await self._calls.unary(_UPLOAD_SCANS, redemption.UploadScansRequest(scans=scans), timeout)
 
     async def reverse_redemption(
         self,

@@ -23,10 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from deeptravel._generated.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from deeptravel._generated.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
+from deeptravel._generated.redemption.v1 import redemption_pb2 as deeptravel_dot_redemption_dot_v1_dot_redemption__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/redemption/v1/offline.proto\x12\x18\x64\x65\x65ptravel.redemption.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"3\n\x13GetVenuePackRequest\x12\x1c\n\x06\x63ursor\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x04\xba\x01\x01\x00\"D\n\x14GetVenuePackResponse\x12\x19\n\x0cpacked_chunk\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xff\x01\n\tPackChunk\x12\x12\n\nvenue_code\x18\x01 \x01(\t\x12\x1a\n\x12terminal_device_id\x18\x02 \x01(\t\x12\x14\n\x0cpack_version\x18\x03 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\x12\x0f\n\x07is_full\x18\x05 \x01(\x08\x12\x0f\n\x07is_last\x18\x06 \x01(\x08\x12\x42\n\rconfiguration\x18\x07 \x01(\x0b\x32+.deeptravel.redemption.v1.PackConfiguration\x12\x36\n\x07tickets\x18\x08 \x01(\x0b\x32%.deeptravel.redemption.v1.PackTickets\"\xdd\x01\n\x11PackConfiguration\x12\x15\n\rmerchant_code\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x16\n\x0e\x66unction_codes\x18\x03 \x03(\t\x12\x34\n\x07qr_keys\x18\x04 \x03(\x0b\x32#.deeptravel.redemption.v1.PackQrKey\x12\x1f\n\x17\x63\x61ncelled_departure_ids\x18\x05 \x03(\x03\x12/\n\x0bserver_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\tPackQrKey\x12\x0e\n\x06key_id\x18\x01 \x01(\x05\x12\x12\n\nverify_key\x18\x02 \x01(\x0c\x12\x14\n\x07\x61\x65s_key\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\"\xd9\x02\n\x0bPackTickets\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\x12\n\nticket_ids\x18\x02 \x01(\x0c\x12\x0c\n\x04jtis\x18\x03 \x01(\x0c\x12\x0e\n\x06states\x18\x04 \x01(\x0c\x12\x12\n\nvalid_from\x18\x05 \x01(\x0c\x12\x13\n\x0bvalid_until\x18\x06 \x01(\x0c\x12\x15\n\rterms_indexes\x18\x07 \x01(\x0c\x12\x19\n\x11\x64\x65parture_indexes\x18\x08 \x01(\x0c\x12\r\n\x05seats\x18\t \x01(\t\x12\x16\n\x0eremaining_uses\x18\n \x01(\x0c\x12\x16\n\x0eredeemed_times\x18\x0b \x01(\x0c\x12\x32\n\x05terms\x18\x0c \x03(\x0b\x32#.deeptravel.redemption.v1.PackTerms\x12;\n\ndepartures\x18\r \x03(\x0b\x32\'.deeptravel.redemption.v1.PackDeparture\"\xd5\x02\n\tPackTerms\x12\x12\n\nproduct_id\x18\x01 \x01(\x05\x12\x17\n\x0f\x64isplay_name_en\x18\x02 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x03 \x01(\t\x12\x13\n\x0b\x63ode_prefix\x18\x04 \x01(\t\x12\x39\n\tfunctions\x18\x05 \x03(\x0b\x32&.deeptravel.redemption.v1.PackFunction\x12\x16\n\x0e\x62lackout_dates\x18\x06 \x03(\t\x12\x18\n\x10\x62oarding_minutes\x18\x07 \x01(\x05\x12\x16\n\x0eservice_number\x18\x08 \x01(\t\x12\x12\n\nfare_class\x18\t \x01(\t\x12\x11\n\torigin_en\x18\n \x01(\t\x12\x11\n\torigin_zh\x18\x0b \x01(\t\x12\x16\n\x0e\x64\x65stination_en\x18\x0c \x01(\t\x12\x16\n\x0e\x64\x65stination_zh\x18\r \x01(\t\"y\n\x0cPackFunction\x12\x15\n\rfunction_code\x18\x01 \x01(\t\x12\x12\n\ntotal_uses\x18\x02 \x01(\x05\x12\x13\n\x0bonce_per_qr\x18\x03 \x01(\x08\x12\x15\n\rguard_seconds\x18\x04 \x01(\x05\x12\x12\n\nvenue_code\x18\x05 \x01(\t\"P\n\rPackDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\x03\x12\x16\n\x0e\x64\x65parture_time\x18\x02 \x01(\x03\x12\x11\n\tis_shared\x18\x03 \x01(\x08\x42 \n\x1c\x63om.deeptravel.redemption.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/redemption/v1/offline.proto\x12\x18\x64\x65\x65ptravel.redemption.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a)deeptravel/redemption/v1/redemption.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"3\n\x13GetVenuePackRequest\x12\x1c\n\x06\x63ursor\x18\x01 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x04\xba\x01\x01\x00\"D\n\x14GetVenuePackResponse\x12\x19\n\x0cpacked_chunk\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xff\x01\n\tPackChunk\x12\x12\n\nvenue_code\x18\x01 \x01(\t\x12\x1a\n\x12terminal_device_id\x18\x02 \x01(\t\x12\x14\n\x0cpack_version\x18\x03 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x04 \x01(\t\x12\x0f\n\x07is_full\x18\x05 \x01(\x08\x12\x0f\n\x07is_last\x18\x06 \x01(\x08\x12\x42\n\rconfiguration\x18\x07 \x01(\x0b\x32+.deeptravel.redemption.v1.PackConfiguration\x12\x36\n\x07tickets\x18\x08 \x01(\x0b\x32%.deeptravel.redemption.v1.PackTickets\"\xdd\x01\n\x11PackConfiguration\x12\x15\n\rmerchant_code\x18\x01 \x01(\t\x12\x11\n\ttime_zone\x18\x02 \x01(\t\x12\x16\n\x0e\x66unction_codes\x18\x03 \x03(\t\x12\x34\n\x07qr_keys\x18\x04 \x03(\x0b\x32#.deeptravel.redemption.v1.PackQrKey\x12\x1f\n\x17\x63\x61ncelled_departure_ids\x18\x05 \x03(\x03\x12/\n\x0bserver_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\tPackQrKey\x12\x0e\n\x06key_id\x18\x01 \x01(\x05\x12\x12\n\nverify_key\x18\x02 \x01(\x0c\x12\x14\n\x07\x61\x65s_key\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01\"\xd9\x02\n\x0bPackTickets\x12\r\n\x05\x63ount\x18\x01 \x01(\x05\x12\x12\n\nticket_ids\x18\x02 \x01(\x0c\x12\x0c\n\x04jtis\x18\x03 \x01(\x0c\x12\x0e\n\x06states\x18\x04 \x01(\x0c\x12\x12\n\nvalid_from\x18\x05 \x01(\x0c\x12\x13\n\x0bvalid_until\x18\x06 \x01(\x0c\x12\x15\n\rterms_indexes\x18\x07 \x01(\x0c\x12\x19\n\x11\x64\x65parture_indexes\x18\x08 \x01(\x0c\x12\r\n\x05seats\x18\t \x01(\t\x12\x16\n\x0eremaining_uses\x18\n \x01(\x0c\x12\x16\n\x0eredeemed_times\x18\x0b \x01(\x0c\x12\x32\n\x05terms\x18\x0c \x03(\x0b\x32#.deeptravel.redemption.v1.PackTerms\x12;\n\ndepartures\x18\r \x03(\x0b\x32\'.deeptravel.redemption.v1.PackDeparture\"\xd5\x02\n\tPackTerms\x12\x12\n\nproduct_id\x18\x01 \x01(\x05\x12\x17\n\x0f\x64isplay_name_en\x18\x02 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x03 \x01(\t\x12\x13\n\x0b\x63ode_prefix\x18\x04 \x01(\t\x12\x39\n\tfunctions\x18\x05 \x03(\x0b\x32&.deeptravel.redemption.v1.PackFunction\x12\x16\n\x0e\x62lackout_dates\x18\x06 \x03(\t\x12\x18\n\x10\x62oarding_minutes\x18\x07 \x01(\x05\x12\x16\n\x0eservice_number\x18\x08 \x01(\t\x12\x12\n\nfare_class\x18\t \x01(\t\x12\x11\n\torigin_en\x18\n \x01(\t\x12\x11\n\torigin_zh\x18\x0b \x01(\t\x12\x16\n\x0e\x64\x65stination_en\x18\x0c \x01(\t\x12\x16\n\x0e\x64\x65stination_zh\x18\r \x01(\t\"y\n\x0cPackFunction\x12\x15\n\rfunction_code\x18\x01 \x01(\t\x12\x12\n\ntotal_uses\x18\x02 \x01(\x05\x12\x13\n\x0bonce_per_qr\x18\x03 \x01(\x08\x12\x15\n\rguard_seconds\x18\x04 \x01(\x05\x12\x12\n\nvenue_code\x18\x05 \x01(\t\"P\n\rPackDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\x03\x12\x16\n\x0e\x64\x65parture_time\x18\x02 \x01(\x03\x12\x11\n\tis_shared\x18\x03 \x01(\x08\"X\n\x12UploadScansRequest\x12\x42\n\x05scans\x18\x01 \x03(\x0b\x32%.deeptravel.redemption.v1.OfflineScanB\x0c\xbaH\t\x92\x01\x03\x10\xe8\x07\xc8\x01\x01\"\xd9\x02\n\x0bOfflineScan\x12\x1f\n\x07scan_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12!\n\x08qr_token\x18\x02 \x01(\tB\x0f\x80\x01\x01\xbaH\x05r\x03\x18\x80 \xa0\xb5\x18\x06\x12\"\n\rfunction_code\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18 \xba\x01\x01\x00\x12\x1b\n\x08quantity\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12$\n\x0bticket_code\x18\x05 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x04\x12\x30\n\x0cscanned_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x07\x63ounter\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1d\n\x0cpack_version\x18\x08 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\"\n\rprevious_hash\x18\t \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12\x10\n\x08\x61\x64mitted\x18\n \x01(\x08\"\xc3\x03\n\x0cUploadedScan\x12\x0f\n\x07scan_id\x18\x01 \x01(\t\x12\x39\n\x07verdict\x18\x02 \x01(\x0e\x32(.deeptravel.redemption.v1.OfflineVerdict\x12\x11\n\tscan_hash\x18\x03 \x01(\t\x12<\n\x06reason\x18\x04 \x01(\x0e\x32\'.deeptravel.redemption.v1.RefusalReasonH\x00\x88\x01\x01\x12:\n\x0b\x65xplanation\x18\x05 \x01(\x0b\x32%.deeptravel.redemption.v1.Explanation\x12\x15\n\rredemption_id\x18\x06 \x01(\t\x12<\n\x07\x65\x61rlier\x18\x07 \x01(\x0b\x32+.deeptravel.redemption.v1.EarlierRedemption\x12\x30\n\x0crevoked_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x06liable\x18\t \x01(\x0e\x32#.deeptravel.redemption.v1.Liability\x12\x13\n\x0bticket_code\x18\n \x01(\tB\t\n\x07_reason\"\x88\x01\n\x13UploadScansResponse\x12\x35\n\x05scans\x18\x01 \x03(\x0b\x32&.deeptravel.redemption.v1.UploadedScan\x12:\n\x0c\x63hain_breaks\x18\x02 \x03(\x0b\x32$.deeptravel.redemption.v1.ChainBreak\"5\n\nChainBreak\x12\x0f\n\x07\x63ounter\x18\x01 \x01(\x03\x12\x16\n\x0e\x63ounter_before\x18\x02 \x01(\x03*\xd2\x02\n\x0eOfflineVerdict\x12\x1f\n\x1bOFFLINE_VERDICT_UNSPECIFIED\x10\x00\x12\x1c\n\x18OFFLINE_VERDICT_ACCEPTED\x10\x01\x12\x1d\n\x19OFFLINE_VERDICT_DUPLICATE\x10\x02\x12\x1c\n\x18OFFLINE_VERDICT_CONFLICT\x10\x03\x12#\n\x1fOFFLINE_VERDICT_REVOKED_AT_SCAN\x10\x04\x12!\n\x1dOFFLINE_VERDICT_CLOCK_SUSPECT\x10\x05\x12\"\n\x1eOFFLINE_VERDICT_UNKNOWN_TICKET\x10\x06\x12\x1d\n\x19OFFLINE_VERDICT_MALFORMED\x10\x07\x12\x1b\n\x17OFFLINE_VERDICT_REFUSED\x10\x08\x12\x1c\n\x18OFFLINE_VERDICT_RECORDED\x10\t*V\n\tLiability\x12\x19\n\x15LIABILITY_UNSPECIFIED\x10\x00\x12\x16\n\x12LIABILITY_MERCHANT\x10\x01\x12\x16\n\x12LIABILITY_PLATFORM\x10\x02\x42 \n\x1c\x63om.deeptravel.redemption.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,22 +42,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETVENUEPACKRESPONSE'].fields_by_name['packed_chunk']._serialized_options = b'\200\001\001'
   _globals['_PACKQRKEY'].fields_by_name['aes_key']._loaded_options = None
   _globals['_PACKQRKEY'].fields_by_name['aes_key']._serialized_options = b'\200\001\001'
-  _globals['_GETVENUEPACKREQUEST']._serialized_start=130
-  _globals['_GETVENUEPACKREQUEST']._serialized_end=181
-  _globals['_GETVENUEPACKRESPONSE']._serialized_start=183
-  _globals['_GETVENUEPACKRESPONSE']._serialized_end=251
-  _globals['_PACKCHUNK']._serialized_start=254
-  _globals['_PACKCHUNK']._serialized_end=509
-  _globals['_PACKCONFIGURATION']._serialized_start=512
-  _globals['_PACKCONFIGURATION']._serialized_end=733
-  _globals['_PACKQRKEY']._serialized_start=735
-  _globals['_PACKQRKEY']._serialized_end=804
-  _globals['_PACKTICKETS']._serialized_start=807
-  _globals['_PACKTICKETS']._serialized_end=1152
-  _globals['_PACKTERMS']._serialized_start=1155
-  _globals['_PACKTERMS']._serialized_end=1496
-  _globals['_PACKFUNCTION']._serialized_start=1498
-  _globals['_PACKFUNCTION']._serialized_end=1619
-  _globals['_PACKDEPARTURE']._serialized_start=1621
-  _globals['_PACKDEPARTURE']._serialized_end=1701
+  _globals['_UPLOADSCANSREQUEST'].fields_by_name['scans']._loaded_options = None
+  _globals['_UPLOADSCANSREQUEST'].fields_by_name['scans']._serialized_options = b'\272H\t\222\001\003\020\350\007\310\001\001'
+  _globals['_OFFLINESCAN'].fields_by_name['scan_id']._loaded_options = None
+  _globals['_OFFLINESCAN'].fields_by_name['scan_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_OFFLINESCAN'].fields_by_name['qr_token']._loaded_options = None
+  _globals['_OFFLINESCAN'].fields_by_name['qr_token']._serialized_options = b'\200\001\001\272H\005r\003\030\200 \240\265\030\006'
+  _globals['_OFFLINESCAN'].fields_by_name['function_code']._loaded_options = None
+  _globals['_OFFLINESCAN'].fields_by_name['function_code']._serialized_options = b'\272H\010r\006\030 \272\001\001\000'
+  _globals['_OFFLINESCAN'].fields_by_name['quantity']._loaded_options = None
+  _globals['_OFFLINESCAN'].fields_by_name['quantity']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_OFFLINESCAN'].fields_by_name['ticket_code']._loaded_options = None
+  _globals['_OFFLINESCAN'].fields_by_name['ticket_code']._serialized_options = b'\272H\010r\006\030@\272\001\001\000\240\265\030\004'
+  _globals['_OFFLINESCAN'].fields_by_name['counter']._loaded_options = None
+  _globals['_OFFLINESCAN'].fields_by_name['counter']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_OFFLINESCAN'].fields_by_name['pack_version']._loaded_options = None
+  _globals['_OFFLINESCAN'].fields_by_name['pack_version']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_OFFLINESCAN'].fields_by_name['previous_hash']._loaded_options = None
+  _globals['_OFFLINESCAN'].fields_by_name['previous_hash']._serialized_options = b'\272H\010r\006\030@\272\001\001\000'
+  _globals['_OFFLINEVERDICT']._serialized_start=2869
+  _globals['_OFFLINEVERDICT']._serialized_end=3207
+  _globals['_LIABILITY']._serialized_start=3209
+  _globals['_LIABILITY']._serialized_end=3295
+  _globals['_GETVENUEPACKREQUEST']._serialized_start=209
+  _globals['_GETVENUEPACKREQUEST']._serialized_end=260
+  _globals['_GETVENUEPACKRESPONSE']._serialized_start=262
+  _globals['_GETVENUEPACKRESPONSE']._serialized_end=330
+  _globals['_PACKCHUNK']._serialized_start=333
+  _globals['_PACKCHUNK']._serialized_end=588
+  _globals['_PACKCONFIGURATION']._serialized_start=591
+  _globals['_PACKCONFIGURATION']._serialized_end=812
+  _globals['_PACKQRKEY']._serialized_start=814
+  _globals['_PACKQRKEY']._serialized_end=883
+  _globals['_PACKTICKETS']._serialized_start=886
+  _globals['_PACKTICKETS']._serialized_end=1231
+  _globals['_PACKTERMS']._serialized_start=1234
+  _globals['_PACKTERMS']._serialized_end=1575
+  _globals['_PACKFUNCTION']._serialized_start=1577
+  _globals['_PACKFUNCTION']._serialized_end=1698
+  _globals['_PACKDEPARTURE']._serialized_start=1700
+  _globals['_PACKDEPARTURE']._serialized_end=1780
+  _globals['_UPLOADSCANSREQUEST']._serialized_start=1782
+  _globals['_UPLOADSCANSREQUEST']._serialized_end=1870
+  _globals['_OFFLINESCAN']._serialized_start=1873
+  _globals['_OFFLINESCAN']._serialized_end=2218
+  _globals['_UPLOADEDSCAN']._serialized_start=2221
+  _globals['_UPLOADEDSCAN']._serialized_end=2672
+  _globals['_UPLOADSCANSRESPONSE']._serialized_start=2675
+  _globals['_UPLOADSCANSRESPONSE']._serialized_end=2811
+  _globals['_CHAINBREAK']._serialized_start=2813
+  _globals['_CHAINBREAK']._serialized_end=2866
 # @@protoc_insertion_point(module_scope)

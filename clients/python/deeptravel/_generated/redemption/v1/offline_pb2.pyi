@@ -4,10 +4,12 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from deeptravel._generated.redemption.v1 import redemption_pb2 as _redemption_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +20,94 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _OfflineVerdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OfflineVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OfflineVerdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OFFLINE_VERDICT_UNSPECIFIED: _OfflineVerdict.ValueType  # 0
+    """Not used."""
+    OFFLINE_VERDICT_ACCEPTED: _OfflineVerdict.ValueType  # 1
+    """The uses are consumed."""
+    OFFLINE_VERDICT_DUPLICATE: _OfflineVerdict.ValueType  # 2
+    """The same terminal had redeemed it before, see `earlier`."""
+    OFFLINE_VERDICT_CONFLICT: _OfflineVerdict.ValueType  # 3
+    """Another terminal had redeemed it before, see `earlier`; or the ticket was given back after it
+    was admitted, see `revoked_time`.
+    """
+    OFFLINE_VERDICT_REVOKED_AT_SCAN: _OfflineVerdict.ValueType  # 4
+    """When it was admitted the ticket had been given back, blocked or superseded, see `revoked_time`."""
+    OFFLINE_VERDICT_CLOCK_SUSPECT: _OfflineVerdict.ValueType  # 5
+    """As ACCEPTED, but the terminal's time cannot be: it is missing, after the upload, or before the
+    pack. Decided by the nearest time that can.
+    """
+    OFFLINE_VERDICT_UNKNOWN_TICKET: _OfflineVerdict.ValueType  # 6
+    """A genuine QR of a ticket that does not exist."""
+    OFFLINE_VERDICT_MALFORMED: _OfflineVerdict.ValueType  # 7
+    """Not a QR of ours. Nothing of its text is kept but a hash."""
+    OFFLINE_VERDICT_REFUSED: _OfflineVerdict.ValueType  # 8
+    """It should not have been admitted, see `reason`."""
+    OFFLINE_VERDICT_RECORDED: _OfflineVerdict.ValueType  # 9
+    """The terminal had refused it; recorded."""
+
+class OfflineVerdict(_OfflineVerdict, metaclass=_OfflineVerdictEnumTypeWrapper):
+    """What became of an uploaded scan."""
+
+OFFLINE_VERDICT_UNSPECIFIED: OfflineVerdict.ValueType  # 0
+"""Not used."""
+OFFLINE_VERDICT_ACCEPTED: OfflineVerdict.ValueType  # 1
+"""The uses are consumed."""
+OFFLINE_VERDICT_DUPLICATE: OfflineVerdict.ValueType  # 2
+"""The same terminal had redeemed it before, see `earlier`."""
+OFFLINE_VERDICT_CONFLICT: OfflineVerdict.ValueType  # 3
+"""Another terminal had redeemed it before, see `earlier`; or the ticket was given back after it
+was admitted, see `revoked_time`.
+"""
+OFFLINE_VERDICT_REVOKED_AT_SCAN: OfflineVerdict.ValueType  # 4
+"""When it was admitted the ticket had been given back, blocked or superseded, see `revoked_time`."""
+OFFLINE_VERDICT_CLOCK_SUSPECT: OfflineVerdict.ValueType  # 5
+"""As ACCEPTED, but the terminal's time cannot be: it is missing, after the upload, or before the
+pack. Decided by the nearest time that can.
+"""
+OFFLINE_VERDICT_UNKNOWN_TICKET: OfflineVerdict.ValueType  # 6
+"""A genuine QR of a ticket that does not exist."""
+OFFLINE_VERDICT_MALFORMED: OfflineVerdict.ValueType  # 7
+"""Not a QR of ours. Nothing of its text is kept but a hash."""
+OFFLINE_VERDICT_REFUSED: OfflineVerdict.ValueType  # 8
+"""It should not have been admitted, see `reason`."""
+OFFLINE_VERDICT_RECORDED: OfflineVerdict.ValueType  # 9
+"""The terminal had refused it; recorded."""
+Global___OfflineVerdict: _TypeAlias = OfflineVerdict  # noqa: Y015
+
+class _Liability:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LiabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Liability.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LIABILITY_UNSPECIFIED: _Liability.ValueType  # 0
+    """Nobody has to."""
+    LIABILITY_MERCHANT: _Liability.ValueType  # 1
+    """The merchant whose terminal admitted it."""
+    LIABILITY_PLATFORM: _Liability.ValueType  # 2
+    """The platform: the ticket was given back after it was admitted, or the terminal could not know
+    of it though its pack was younger than a day.
+    """
+
+class Liability(_Liability, metaclass=_LiabilityEnumTypeWrapper):
+    """Who bears that somebody was admitted for whom no use was left."""
+
+LIABILITY_UNSPECIFIED: Liability.ValueType  # 0
+"""Nobody has to."""
+LIABILITY_MERCHANT: Liability.ValueType  # 1
+"""The merchant whose terminal admitted it."""
+LIABILITY_PLATFORM: Liability.ValueType  # 2
+"""The platform: the ticket was given back after it was admitted, or the terminal could not know
+of it though its pack was younger than a day.
+"""
+Global___Liability: _TypeAlias = Liability  # noqa: Y015
 
 @_typing.final
 class GetVenuePackRequest(_message.Message):
@@ -466,3 +556,219 @@ class PackDeparture(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PackDeparture: _TypeAlias = PackDeparture  # noqa: Y015
+
+@_typing.final
+class UploadScansRequest(_message.Message):
+    """Scans that were decided without network."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCANS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scans(self) -> _containers.RepeatedCompositeFieldContainer[Global___OfflineScan]:
+        """In any order, 1 to 1,000; also such as were uploaded before."""
+
+    def __init__(
+        self,
+        *,
+        scans: _abc.Iterable[Global___OfflineScan] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scans", b"scans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadScansRequest: _TypeAlias = UploadScansRequest  # noqa: Y015
+
+@_typing.final
+class OfflineScan(_message.Message):
+    """A scan as the terminal has written it down. Nothing but `scan_id` has to be there: what cannot be
+    decided is recorded too.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCAN_ID_FIELD_NUMBER: _builtins.int
+    QR_TOKEN_FIELD_NUMBER: _builtins.int
+    FUNCTION_CODE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    TICKET_CODE_FIELD_NUMBER: _builtins.int
+    SCANNED_TIME_FIELD_NUMBER: _builtins.int
+    COUNTER_FIELD_NUMBER: _builtins.int
+    PACK_VERSION_FIELD_NUMBER: _builtins.int
+    PREVIOUS_HASH_FIELD_NUMBER: _builtins.int
+    ADMITTED_FIELD_NUMBER: _builtins.int
+    scan_id: _builtins.str
+    """Chosen by the terminal, new for each scan."""
+    qr_token: _builtins.str
+    """The QR's text."""
+    function_code: _builtins.str
+    """Which entitlement, e.g. `ferry`."""
+    quantity: _builtins.int
+    """How many uses, 1 to 100; 1 if 0."""
+    ticket_code: _builtins.str
+    """With the QR of an order: which of its tickets."""
+    counter: _builtins.int
+    """Counts the terminal's scans, from 1; never less than before."""
+    pack_version: _builtins.int
+    """`pack_version` of the pack that it was decided by."""
+    previous_hash: _builtins.str
+    """`scan_hash` of the scan before, 64 hexadecimal digits; empty of the first."""
+    admitted: _builtins.bool
+    """Whether the terminal admitted it. Of those that it refused nothing is redeemed."""
+    @_builtins.property
+    def scanned_time(self) -> _timestamp_pb2.Timestamp:
+        """When, by the terminal's clock."""
+
+    def __init__(
+        self,
+        *,
+        scan_id: _builtins.str = ...,
+        qr_token: _builtins.str = ...,
+        function_code: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        ticket_code: _builtins.str = ...,
+        scanned_time: _timestamp_pb2.Timestamp | None = ...,
+        counter: _builtins.int = ...,
+        pack_version: _builtins.int = ...,
+        previous_hash: _builtins.str = ...,
+        admitted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scanned_time", b"scanned_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted", b"admitted", "counter", b"counter", "function_code", b"function_code", "pack_version", b"pack_version", "previous_hash", b"previous_hash", "qr_token", b"qr_token", "quantity", b"quantity", "scan_id", b"scan_id", "scanned_time", b"scanned_time", "ticket_code", b"ticket_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OfflineScan: _TypeAlias = OfflineScan  # noqa: Y015
+
+@_typing.final
+class UploadedScan(_message.Message):
+    """The answer to one scan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCAN_ID_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    SCAN_HASH_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    REDEMPTION_ID_FIELD_NUMBER: _builtins.int
+    EARLIER_FIELD_NUMBER: _builtins.int
+    REVOKED_TIME_FIELD_NUMBER: _builtins.int
+    LIABLE_FIELD_NUMBER: _builtins.int
+    TICKET_CODE_FIELD_NUMBER: _builtins.int
+    scan_id: _builtins.str
+    """The scan."""
+    verdict: Global___OfflineVerdict.ValueType
+    """What became of it."""
+    scan_hash: _builtins.str
+    """Its SHA-256, 64 hexadecimal digits, over: the text `deeptravel offline scan v1`, a byte 0; the
+    texts `previous_hash`, `scan_id`, `qr_token` as it was read, `function_code`, `ticket_code`, each
+    in UTF-8 after its length of 4 bytes; `counter`, `scanned_time` in milliseconds of Unix time (0
+    if absent) and `pack_version` of 8 bytes each, `quantity` of 4, `admitted` of 1. Numbers are
+    big-endian.
+    """
+    reason: _redemption_pb2.RefusalReason.ValueType
+    """Why it is not accepted, as a refused scan; absent if it is, or was not decided."""
+    redemption_id: _builtins.str
+    """Id of the redemption; empty unless uses were consumed."""
+    liable: Global___Liability.ValueType
+    """Who bears it; unspecified if nobody has to."""
+    ticket_code: _builtins.str
+    """Code of the ticket; empty if unknown."""
+    @_builtins.property
+    def explanation(self) -> _redemption_pb2.Explanation:
+        """In words."""
+
+    @_builtins.property
+    def earlier(self) -> _redemption_pb2.EarlierRedemption:
+        """With DUPLICATE and CONFLICT: the redemption that came before."""
+
+    @_builtins.property
+    def revoked_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when the ticket was given back, blocked or superseded; absent if it was not."""
+
+    def __init__(
+        self,
+        *,
+        scan_id: _builtins.str = ...,
+        verdict: Global___OfflineVerdict.ValueType = ...,
+        scan_hash: _builtins.str = ...,
+        reason: _redemption_pb2.RefusalReason.ValueType | None = ...,
+        explanation: _redemption_pb2.Explanation | None = ...,
+        redemption_id: _builtins.str = ...,
+        earlier: _redemption_pb2.EarlierRedemption | None = ...,
+        revoked_time: _timestamp_pb2.Timestamp | None = ...,
+        liable: Global___Liability.ValueType = ...,
+        ticket_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "earlier", b"earlier", "explanation", b"explanation", "reason", b"reason", "revoked_time", b"revoked_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reason", b"_reason", "earlier", b"earlier", "explanation", b"explanation", "liable", b"liable", "reason", b"reason", "redemption_id", b"redemption_id", "revoked_time", b"revoked_time", "scan_hash", b"scan_hash", "scan_id", b"scan_id", "ticket_code", b"ticket_code", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+
+Global___UploadedScan: _TypeAlias = UploadedScan  # noqa: Y015
+
+@_typing.final
+class UploadScansResponse(_message.Message):
+    """The answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCANS_FIELD_NUMBER: _builtins.int
+    CHAIN_BREAKS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scans(self) -> _containers.RepeatedCompositeFieldContainer[Global___UploadedScan]:
+        """One for each scan, in their order."""
+
+    @_builtins.property
+    def chain_breaks(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainBreak]:
+        """Of the terminal's scans that are recorded, from the lowest counter of this call to the highest,
+        and one more at both ends: those that do not follow the one before. Empty when none was taken
+        out. The first 100.
+        """
+
+    def __init__(
+        self,
+        *,
+        scans: _abc.Iterable[Global___UploadedScan] | None = ...,
+        chain_breaks: _abc.Iterable[Global___ChainBreak] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_breaks", b"chain_breaks", "scans", b"scans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadScansResponse: _TypeAlias = UploadScansResponse  # noqa: Y015
+
+@_typing.final
+class ChainBreak(_message.Message):
+    """A scan that does not follow the one before: that is missing, or another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTER_FIELD_NUMBER: _builtins.int
+    COUNTER_BEFORE_FIELD_NUMBER: _builtins.int
+    counter: _builtins.int
+    """Its counter."""
+    counter_before: _builtins.int
+    """Counter of the one that is recorded before it; 0 if there is none."""
+    def __init__(
+        self,
+        *,
+        counter: _builtins.int = ...,
+        counter_before: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counter", b"counter", "counter_before", b"counter_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainBreak: _TypeAlias = ChainBreak  # noqa: Y015
