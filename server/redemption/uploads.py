@@ -46,6 +46,8 @@ BATCH = 200
 WORKERS = 2
 AT_ONCE = 50
 """Tokens verified before others have their turn."""
+LAST_COUNTER = (1 << 63) - 2
+"""One below the greatest, for one more than it to be a number of the database."""
 
 
 class Uploaded(NamedTuple):
@@ -203,7 +205,7 @@ class Uploads:
             futures += [self._batcher.submit(_unit(operator, scan, received)) for scan in batch]
             await asyncio.sleep(0)
         uploaded = await asyncio.gather(*futures)
-        counters = [scan.counter for scan in scans]
+        counters = [min(scan.counter, LAST_COUNTER) for scan in scans]
         async with self._db.transaction() as tx:
             place = operator.terminal_device_id, min(counters), max(counters)
             return uploaded, await run(tx, _BREAKS(*place))

@@ -100,6 +100,7 @@ async def test_what_names_no_ticket_is_recorded(world: World, gate: OfflineTermi
     foreign = "https://pay.example/q?customer=138"
     scans = [gate.scan(unknown), gate.scan(foreign), gate.scan(""), gate.scan(gone.qr, "spa")]
     scans[3].ClearField("scanned_time")
+    scans[2].counter = scans[2].pack_version = (1 << 63) - 1
     assert await gate.verdicts() == ["UNKNOWN_TICKET", "MALFORMED", "MALFORMED", "REFUSED"]
     (kept,) = await world.sql("SELECT string_agg(s::text, '') FROM offline_scans s")
     assert "pay.example" not in kept[0]
