@@ -608,7 +608,7 @@ class OfflineScan(_message.Message):
     quantity: _builtins.int
     """How many uses, 1 to 100; 1 if 0."""
     ticket_code: _builtins.str
-    """With the QR of an order: which of its tickets."""
+    """With the QR of an order: which of its tickets, as it is written on it."""
     counter: _builtins.int
     """Counts the terminal's scans, from 1; never less than before."""
     pack_version: _builtins.int
