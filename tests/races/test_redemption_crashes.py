@@ -410,6 +410,7 @@ async def test_an_upload_of_a_killed_server_is_gone_on_with(
     for ticket in [*tickets, *tickets[:10]]:
         gate.scan(ticket.qr)
     kept: list[Any] = []
+    answers: list[Any] = []
     for is_last in (False, True):
         server = gate_process(database_url, redis_url, tmp_path)
         async with serving(server, token) as terminal:
