@@ -24,11 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from deeptravel._generated.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from deeptravel._generated.redemption.v1 import offline_pb2 as deeptravel_dot_redemption_dot_v1_dot_offline__pb2
-from deeptravel._generated.redemption.v1 import redemption_pb2 as deeptravel_dot_redemption_dot_v1_dot_redemption__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/admin/v1/offline_scan.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a&deeptravel/redemption/v1/offline.proto\x1a)deeptravel/redemption/v1/redemption.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x01\n\x1bListOfflineConflictsRequest\x12\"\n\rmerchant_code\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18 \xba\x01\x01\x00\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"\xd5\x02\n\x0fOfflineConflict\x12\x34\n\x04scan\x18\x01 \x01(\x0b\x32&.deeptravel.redemption.v1.UploadedScan\x12\x1a\n\x12terminal_device_id\x18\x02 \x01(\t\x12\x15\n\rmerchant_code\x18\x03 \x01(\t\x12\x12\n\nvenue_code\x18\x04 \x01(\t\x12\x10\n\x08operator\x18\x05 \x01(\t\x12\x15\n\rfunction_code\x18\x06 \x01(\t\x12\x10\n\x08quantity\x18\x07 \x01(\x05\x12\x30\n\x0cscanned_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rreceived_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cpack_version\x18\n \x01(\x03\x12\x0f\n\x07\x63ounter\x18\x0b \x01(\x03\"p\n\x1cListOfflineConflictsResponse\x12\x37\n\tconflicts\x18\x01 \x03(\x0b\x32$.deeptravel.admin.v1.OfflineConflict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\tB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&deeptravel/admin/v1/offline_scan.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a&deeptravel/redemption/v1/offline.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x01\n\x1bListOfflineConflictsRequest\x12\"\n\rmerchant_code\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18 \xba\x01\x01\x00\x12 \n\tpage_size\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x03 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"\xd5\x02\n\x0fOfflineConflict\x12\x34\n\x04scan\x18\x01 \x01(\x0b\x32&.deeptravel.redemption.v1.UploadedScan\x12\x1a\n\x12terminal_device_id\x18\x02 \x01(\t\x12\x15\n\rmerchant_code\x18\x03 \x01(\t\x12\x12\n\nvenue_code\x18\x04 \x01(\t\x12\x10\n\x08operator\x18\x05 \x01(\t\x12\x15\n\rfunction_code\x18\x06 \x01(\t\x12\x10\n\x08quantity\x18\x07 \x01(\x05\x12\x30\n\x0cscanned_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rreceived_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cpack_version\x18\n \x01(\x03\x12\x0f\n\x07\x63ounter\x18\x0b \x01(\x03\"p\n\x1cListOfflineConflictsResponse\x12\x37\n\tconflicts\x18\x01 \x03(\x0b\x32$.deeptravel.admin.v1.OfflineConflict\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\tB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,10 +41,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTOFFLINECONFLICTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
   _globals['_LISTOFFLINECONFLICTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTOFFLINECONFLICTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
-  _globals['_LISTOFFLINECONFLICTSREQUEST']._serialized_start=209
-  _globals['_LISTOFFLINECONFLICTSREQUEST']._serialized_end=342
-  _globals['_OFFLINECONFLICT']._serialized_start=345
-  _globals['_OFFLINECONFLICT']._serialized_end=686
-  _globals['_LISTOFFLINECONFLICTSRESPONSE']._serialized_start=688
-  _globals['_LISTOFFLINECONFLICTSRESPONSE']._serialized_end=800
+  _globals['_LISTOFFLINECONFLICTSREQUEST']._serialized_start=166
+  _globals['_LISTOFFLINECONFLICTSREQUEST']._serialized_end=299
+  _globals['_OFFLINECONFLICT']._serialized_start=302
+  _globals['_OFFLINECONFLICT']._serialized_end=643
+  _globals['_LISTOFFLINECONFLICTSRESPONSE']._serialized_start=645
+  _globals['_LISTOFFLINECONFLICTSRESPONSE']._serialized_end=757
 # @@protoc_insertion_point(module_scope)
