@@ -123,24 +123,27 @@ async def test_killed_processes(client: TaskHandler, module_database_url: str) -
     """SIGKILL at any moment of 600 tasks; a survivor whose clock is ahead does what is left.
 
     Seen red without `done` in the transaction of the effect: there were effects of tasks still
-    open.
+    open. Once in some fifty runs on a loaded machine none of four deaths had met a task.
     """
     keys = [f"{n:03}" for n in range(600)]
     client.clock.now = datetime.now(UTC)
     await client.ask(*keys)
     command = [sys.executable, "-m", "tests.support.outbox", module_database_url, "8"]
     interrupted: list[str] = []
-    for _ in range(4):
+    deaths = 0
+    while deaths < 4 or not interrupted:  # it may die between two tasks, four times too
+        before = len(await client.effects())
         with subprocess.Popen(command, stdout=subprocess.PIPE) as working:  # noqa: ASYNC220
             assert working.stdout
             await asyncio.to_thread(working.stdout.readline)
             async with asyncio.timeout(30):
                 # of another process; a loaded one takes its time
-                while not await client.effects():  # noqa: ASYNC110
+                while len(await client.effects()) == before:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             await asyncio.sleep(random.uniform(0.05, 0.2))
             working.kill()
             await asyncio.to_thread(working.wait)
+        deaths += 1
         interrupted += [row.key for row in await client.rows(state="OPEN") if row.lease_until]
     done = await client.effects()
     assert 0 < len(done) < 600
@@ -149,7 +152,6 @@ async def test_killed_processes(client: TaskHandler, module_database_url: str) -
     await client.outbox({"tell": TaskKind(client.act)}).drain()
     assert await client.effects() == keys
     assert await client.states() == {"DONE": 600}
-    assert interrupted, "nothing was under way at any of the deaths"
 
 
 async def test_lost_connections(
