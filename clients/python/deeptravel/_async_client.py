@@ -39,7 +39,11 @@ class AsyncClient:
         redemption: what operators do at a terminal.
         ticketing: what travellers do.
         admin: what administrators do.
+        offline_verify_key: of an operator, by which the terminal verifies what the server signs for
+            it, as GetVenuePack; of all others empty.
     """
+
+    offline_verify_key = b""
 
     def __init__(
         self,
@@ -95,7 +99,9 @@ class AsyncClient:
         mine = Credentials(
             bearer(tokens.access_token), tokens.refresh_token, renew_async=self._renew
         )
-        return self._like(mine)
+        operator = self._like(mine)
+        operator.offline_verify_key = answer.offline_verify_key
+        return operator
 
     async def _renew(self, refresh_token: str) -> Tokens:
         anyone = self._like(Credentials())

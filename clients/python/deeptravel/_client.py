@@ -39,7 +39,11 @@ class Client:
         redemption: what operators do at a terminal.
         ticketing: what travellers do.
         admin: what administrators do.
+        offline_verify_key: of an operator, by which the terminal verifies what the server signs for
+            it, as GetVenuePack; of all others empty.
     """
+
+    offline_verify_key = b""
 
     def __init__(
         self,
@@ -91,7 +95,9 @@ class Client:
         )
         tokens = Tokens(answer.access_token, answer.refresh_token)
         mine = Credentials(bearer(tokens.access_token), tokens.refresh_token, renew=self._renew)
-        return self._like(mine)
+        operator = self._like(mine)
+        operator.offline_verify_key = answer.offline_verify_key
+        return operator
 
     def _renew(self, refresh_token: str) -> Tokens:
         anyone = self._like(Credentials())

@@ -16,6 +16,7 @@ from deeptravel_terminal import glyphs, views
 from deeptravel_terminal.camera import CameraError
 from deeptravel_terminal.codes import Kind, Scanned, read
 from deeptravel_terminal.gate import Departure, Gate
+from deeptravel_terminal.offline import NotDecidedError
 from deeptravel_terminal.scan_line import LinkState, ScanFailedError, UndecidedError
 from deeptravel_terminal.screens import AskScreen, ListScreen, LogIn, LogInScreen, history_lines
 from deeptravel_terminal.views import READY, Tone, View
@@ -41,6 +42,8 @@ _LINKS = {
 }
 HELP = "F2 查看/核销 F3 订单 F4 记录 F5 权益 F6 次数 F7 登录 F9 声音 F10 退出"
 MOST = 9
+TOP_SECONDS = 5.0
+"""Between two looks at the pack's age."""
 Answer = TypeVar("Answer")
 
 
@@ -156,6 +159,8 @@ class TerminalApp(App[None]):
             self.action_log_in()
         if self._given.scans:
             self._follow(self._given.scans)
+        if self.gate.offline:
+            self.set_interval(TOP_SECONDS, self._show_top)
 
     # what is shown
 
@@ -182,15 +187,11 @@ class TerminalApp(App[None]):
         admits = f"{session.service_number} {session.travel_date}" if session else ""
         admits = admits.strip()
         quiet = "" if choice.sounds else "静音 mute"
+        state = _LINKS[self._link]
+        what = f"{choice.function} ×{choice.quantity}"
         parts = (
-            gate.device,
-            gate.operator,
-            admits,
-            mode,
-            f"{choice.function} ×{choice.quantity}",
-            quiet,
-            _LINKS[self._link],
-            self._given.note,
+            *(gate.device, gate.operator, admits, mode, what, quiet),
+            *(state, gate.standing(), self._given.note),
         )
         text = "  ".join(part for part in parts if part)
         self.screen_stack[0].query_one("#top", Static).update(text)
@@ -266,10 +267,14 @@ class TerminalApp(App[None]):
         function, quantity = self.choice.function, self.choice.quantity
         self.choice.quantity = 1
         self.show(views.waiting())
-        answer = await self._tried(self.gate.redeem(scanned, function, quantity))
-        if answer is None:
+        outcome = await self._tried(self.gate.redeem(scanned, function, quantity))
+        if outcome is None:
             return
-        self.show(view := views.redeemed(answer, function, quantity))
+        view = views.redeemed(outcome.answer, function, quantity)
+        if outcome.pack_age is not None:
+            self.show(view.by_pack(outcome.pack_age))
+            return
+        self.show(view)
         shown = self.shown
         if view.ticket_code:  # the name comes with a look, for which no traveller waits
             try:
@@ -290,7 +295,7 @@ class TerminalApp(App[None]):
             return await call
         except UndecidedError as error:
             self.show(views.undecided(was_sent=error.was_sent))
-        except ScanFailedError as error:
+        except (NotDecidedError, ScanFailedError) as error:
             self.show(views.failed(error.reason, error.message))
         except CallError as error:
             if error.reason or error.code.name not in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}:
@@ -434,6 +439,8 @@ class TerminalApp(App[None]):
             await self.gate.log_in(given.username, given.password, departure)
         except ValueError as error:
             return (str(error),)
+        except NotDecidedError as error:
+            return views.failed(error.reason, error.message).why
         except CallError as error:
             if error.reason:
                 return views.failed(error.reason, error.message).why

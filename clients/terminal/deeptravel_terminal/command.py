@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -14,10 +15,13 @@ from deeptravel_terminal._version import __version__
 from deeptravel_terminal.app import Choice, Given, TerminalApp
 from deeptravel_terminal.codes import Scanned
 from deeptravel_terminal.gate import KEEPALIVE, Gate
+from deeptravel_terminal.offline import Offline
 from deeptravel_terminal.scan_line import LinkState
+from deeptravel_terminal.store import Store, StoreError
 
 PASSWORD = "DEEPTRAVEL_TERMINAL_PASSWORD"  # noqa: S105 # its name
 OK, WRONG, CANNOT_RUN = 0, 1, 3
+FOLDER = Path("~/.local/share/deeptravel-terminal")
 DESCRIPTION = """\
 The scanner terminal of a merchant: scans QR codes of tickets, looks and redeems.
 
@@ -44,8 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if asked.picture:
             return _read_picture(asked.picture)
+        if asked.wipe:
+            return _wipe(asked)
         return asyncio.run(_run(asked))
-    except (OSError, ValueError, pictures.PictureError, CallError) as error:
+    except (OSError, ValueError, pictures.PictureError, CallError, StoreError) as error:
         print(f"deeptravel-terminal: {error}", file=sys.stderr)
         return CANNOT_RUN
 
@@ -77,6 +83,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--camera-size", default="640x480", metavar="WxH", help="640x480")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="read one picture, and end")
+    parser.add_argument("--folder", type=Path, metavar="DIR", default=FOLDER, help=f"{FOLDER}")
+    parser.add_argument("--online-only", action="store_true", help="keep no pack, write nothing")
+    parser.add_argument(
+        "--pack-hours",
+        type=float,
+        default=24.0,
+        metavar="H",
+        help="without network, decide by a pack up to so old; 24",
+    )
+    parser.add_argument("--wipe", action="store_true", help="delete what --device keeps, and end")
+    parser.add_argument(
+        "--lose-scans", action="store_true", help="with --wipe: also scans that were not sent"
+    )
     parser.add_argument("--plaintext", action="store_true", help="no TLS: a server on this machine")
     parser.add_argument("--root-certificates", type=Path, metavar="PEM", help="of the authority")
     parser.add_argument("--demo", action="store_true", help="with a simulated scanner")
@@ -96,6 +115,25 @@ def _read_picture(path: Path) -> int:
     found = pictures.read_file(path)
     print("no code" if found is None else f"{found.kind.value} {found.text}".strip())
     return WRONG if found is None else OK
+
+
+def _wipe(asked: argparse.Namespace) -> int:
+    """Deletes the terminal's file; not scans that were not sent, unless that is asked for."""
+    if not asked.device:
+        raise ValueError("--wipe is of a terminal: name it by --device")
+    store = Store(_file_of(asked, asked.device), asked.device)
+    if (count := store.unsent_count()) and not asked.lose_scans:
+        store.close()
+        raise ValueError(f"{count} scans were not sent: connect it first, or add --lose-scans")
+    store.wipe()
+    print("wiped")
+    return OK
+
+
+def _file_of(asked: argparse.Namespace, device: str) -> Path:
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", device)
+    folder: Path = asked.folder.expanduser()
+    return folder / f"{name}.db"
 
 
 async def _run(asked: argparse.Namespace) -> int:
@@ -131,9 +169,17 @@ async def _run_demo(asked: argparse.Namespace) -> int:
 async def _show(
     asked: argparse.Namespace, client: AsyncClient, device: str, functions: list[str], given: Given
 ) -> None:
-    gate = Gate(client, device, _nobody)
+    offline = None
+    if not asked.online_only:
+        store = Store(_file_of(asked, device), device)
+        offline = Offline(store, asked.pack_hours)
+    gate = Gate(client, device, _nobody, offline)
     choice = Choice(functions, looks_first=asked.look_first, sounds=not asked.mute)
-    await TerminalApp(gate, choice, given).run_async()
+    try:
+        await TerminalApp(gate, choice, given).run_async()
+    finally:
+        if offline:
+            offline.store.close()
 
 
 def _nobody(state: LinkState, said: str) -> None:

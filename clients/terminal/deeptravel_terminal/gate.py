@@ -9,7 +9,10 @@ import grpc
 from deeptravel import AsyncClient, CallError, Reason, new_request_id, redemption
 
 from deeptravel_terminal.codes import Kind, Scanned
-from deeptravel_terminal.scan_line import LinkState, ScanFailedError, ScanLine
+from deeptravel_terminal.offline import NotDecidedError, Offline
+from deeptravel_terminal.scan_line import LinkState, ScanFailedError, ScanLine, UndecidedError
+from deeptravel_terminal.store import OtherServerError, StoreError
+from deeptravel_terminal.sync import Sync
 
 ANSWER_SECONDS = 4.0
 LOOK_SECONDS = 4.0
@@ -20,6 +23,8 @@ KEEPALIVE: tuple[tuple[str, int], ...] = (
 )
 """Options of the channel: a cable that is pulled out says nothing by itself. The server allows a
 ping every 5 s."""
+LATER_SECONDS = 5.0
+"""Between two attempts to log in, after a start without network."""
 PARTY = 100
 """The most that one call redeems; an order has at most 200 tickets in a page."""
 
@@ -31,6 +36,11 @@ class Departure:
     departure_id: str = ""
     service_number: str = ""
     travel_date: str = ""
+
+    @property
+    def written(self) -> str:
+        """As `read` takes it."""
+        return f"{self.departure_id}{self.service_number} {self.travel_date}".strip()
 
     @classmethod
     def read(cls, text: str) -> "Departure":
@@ -45,39 +55,57 @@ class Departure:
         raise ValueError("车次写作 G5711 2026-12-04 · write a service and its day, or its number")
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """The answer to a scan; `pack_age` in seconds if it was decided without network."""
+
+    answer: redemption.RedeemResponse
+    pack_age: int | None = None
+
+
 @dataclass(eq=False)
 class Gate:
-    """The server, as a terminal uses it.
+    """The server, as a terminal uses it, and the terminal's file where it is not reached.
 
     Args:
         client: nobody's; `log_in` makes it an operator's.
         device: the terminal.
         changed: called with each new state of the connection, and what was said.
+        offline: decides without network; None if this terminal may not.
     """
 
     client: AsyncClient
     device: str
     changed: Callable[[LinkState, str], None]
+    offline: Offline | None = None
     departure: Departure = field(default_factory=Departure)
     session: redemption.OpenValidatorSessionResponse | None = None
     operator: str = ""
     line: ScanLine | None = None
-    _running: "asyncio.Task[None] | None" = None
+    fault: str = ""
+    _running: list["asyncio.Task[None]"] = field(default_factory=list)
     _caller: AsyncClient | None = None
 
     async def log_in(self, username: str, password: str, departure: Departure) -> None:
-        """Logs the operator in and keeps the stream open from then on. Raises CallError."""
+        """Logs the operator in and keeps the stream open from then on.
+
+        If the server is not reached and there is a pack, scans are decided by that, and the log-in
+        is tried until it is; the password is kept in memory as long.
+
+        Raises:
+            CallError: nobody is logged in.
+            NotDecidedError: the departure is not known without the server.
+        """
         await self.close()
-        self.departure = departure
-        self._caller = await self.client.logged_in_operator(username, password, self.device)
-        self.operator = username
+        self.departure, self.operator = departure, username
         try:
-            await self._open_session()
-        except CallError:
-            await self.log_out()
-            raise
-        self.line = ScanLine(self._caller, self._open_session, self.changed)
-        self._running = asyncio.create_task(self.line.run())
+            await self._go_online(username, password)
+        except CallError as error:
+            if error.reason or not self._has_pack():
+                raise
+            self._admit_offline(departure)
+            self.changed(LinkState.OFFLINE, error.message)
+            self._running = [asyncio.create_task(self._log_in_later(username, password))]
 
     async def log_out(self) -> None:
         """Ends the log-in; if the server is not there it ends by itself later."""
@@ -88,11 +116,11 @@ class Gate:
                 await caller.redemption.logout(timeout=LOOK_SECONDS)
 
     async def close(self) -> None:
-        """Ends the stream."""
-        if self._running:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-        self._running = self.line = None
+        """Ends what runs."""
+        for each in self._running:
+            each.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        self._running, self.line, self.session = [], None, None
 
     async def look(self, scanned: Scanned) -> redemption.DecryptQrResponse:
         """What the ticket is; uses nothing. Raises CallError."""
@@ -100,19 +128,48 @@ class Gate:
             encrypted_data=scanned.text, timeout=LOOK_SECONDS
         )
 
-    async def redeem(
-        self, scanned: Scanned, function: str, quantity: int
-    ) -> redemption.RedeemResponse:
-        """Redeems over the stream. Raises ScanFailedError and UndecidedError."""
-        if self.line is None:
+    async def redeem(self, scanned: Scanned, function: str, quantity: int) -> Outcome:
+        """Redeems over the stream; if no answer comes, by the pack.
+
+        Raises:
+            ScanFailedError: the server could not decide it.
+            UndecidedError: no answer came, and this terminal may not decide by itself.
+            NotDecidedError: likewise, and it is not in a state to.
+        """
+        line, offline = self.line, self.offline
+        if line and (offline is None or line.state is LinkState.ONLINE):
+            scan = redemption.RedeemRequest(
+                qr_token=scanned.text,
+                function_code=function,
+                quantity=quantity,
+                request_id=new_request_id(),
+            )
+            try:
+                answer = await line.redeem(scan, ANSWER_SECONDS)
+            except UndecidedError:
+                if offline is None:
+                    raise
+                line.withdraw(scan.request_id)  # the upload says what became of it
+            else:
+                if offline:
+                    self._keep(lambda: offline.note_online(scanned, function, quantity, answer))
+                return Outcome(answer)
+        if offline is None:
             raise ScanFailedError(Reason.UNAUTHENTICATED, "nobody is logged in")
-        scan = redemption.RedeemRequest(
-            qr_token=scanned.text,
-            function_code=function,
-            quantity=quantity,
-            request_id=new_request_id(),
-        )
-        return await self.line.redeem(scan, ANSWER_SECONDS)
+        decided = offline.decide(scanned, function, quantity)
+        return Outcome(decided.answer, decided.pack_age)
+
+    def standing(self) -> str:
+        """Of the file: the age of its pack and how many scans wait, or what is wrong with it."""
+        if self.offline is None:
+            return ""
+        try:
+            age, count = self.offline.pack_age(), self.offline.store.unsent_count()
+        except StoreError as error:
+            return f"✗ {error}"
+        pack = "无名单 no pack" if age is None else f"名单 pack {max(0, age) // 60} min"
+        waits = f"待传 queue {count}" if count else ""
+        return "  ".join(part for part in (pack, waits, self.fault) if part)
 
     async def party(self, scanned: Scanned) -> redemption.LookupOrderResponse:
         """The tickets of an order, by its code or QR, or by the QR of one of them. Raises
@@ -164,6 +221,73 @@ class Gate:
             redemption_id=redemption_id, comment=comment, request_id=request_id
         )
 
+    async def _go_online(self, username: str, password: str) -> None:
+        """Raises CallError."""
+        caller = await self.client.logged_in_operator(username, password, self.device)
+        self._caller = caller
+        try:
+            await self._open_session()
+        except CallError:
+            await self.log_out()
+            raise
+        self.line = ScanLine(caller, self._open_session, self._changed)
+        tasks = [self.line.run()]
+        if offline := self.offline:
+            try:
+                offline.store.trust(caller.offline_verify_key)
+            except OtherServerError:
+                self._say("另一服务器，先清除 another server: --wipe first")
+            except StoreError as error:
+                self._say(str(error))
+            else:
+                tasks.append(Sync(caller, offline, self._is_online, self._say).run())
+        self._running += [asyncio.create_task(each) for each in tasks]
+
+    async def _log_in_later(self, username: str, password: str) -> None:
+        while True:
+            await asyncio.sleep(LATER_SECONDS)
+            try:
+                await self._go_online(username, password)
+            except CallError as error:
+                if error.reason:
+                    self._changed(LinkState.ENDED, error.message)
+                    return
+            else:
+                return
+
+    def _admit_offline(self, departure: Departure) -> None:
+        """Raises NotDecidedError."""
+        assert self.offline
+        store, typed = self.offline.store, departure.written
+        if typed != store.departure:
+            if departure.service_number:
+                raise NotDecidedError("DEPARTURE_UNKNOWN")
+            store.note_session(int(departure.departure_id or 0), typed)
+
+    def _has_pack(self) -> bool:
+        with contextlib.suppress(StoreError):
+            return self.offline is not None and self.offline.pack_age() is not None
+        return False
+
+    def _is_online(self) -> bool:
+        return self.line is not None and self.line.state is LinkState.ONLINE
+
+    def _say(self, said: str) -> None:
+        self.fault = f"✗ {said}" if said else ""
+
+    def _keep(self, write: Callable[[], None]) -> None:
+        """Writes to the file; what it says does not stop what is decided online."""
+        try:
+            write()
+        except StoreError as error:
+            self._say(str(error))
+
+    def _changed(self, state: LinkState, said: str) -> None:
+        if self.offline and state is LinkState.ENDED:
+            store = self.offline.store
+            self._keep(lambda: store.bar(barred=True))
+        self.changed(state, said)
+
     @property
     def _called(self) -> AsyncClient:
         if self._caller is None:
@@ -184,3 +308,7 @@ class Gate:
             travel_date=wanted.travel_date,
             timeout=LOOK_SECONDS,
         )
+        if offline := self.offline:
+            number = int(self.session.departure.departure_id or 0)
+            self._keep(lambda: offline.store.note_session(number, wanted.written))
+            self._keep(lambda: offline.store.bar(barred=False))

@@ -117,6 +117,10 @@ class ScanLine:
                 self._waiting.pop(mine.request.request_id, None)
         return answer
 
+    def withdraw(self, request_id: str) -> None:
+        """Forgets a scan, which was decided otherwise: it is not sent again."""
+        self._waiting.pop(request_id, None)
+
     async def run(self) -> None:
         """Keeps the stream open until the log-in is over; then the state is ENDED."""
         pause = FIRST_PAUSE_SECONDS

@@ -65,6 +65,12 @@ class View:
         name = _customer(customer)
         return replace(self, headline=(name, *self.headline)) if name else self
 
+    def by_pack(self, age_seconds: int) -> "View":
+        """Decided without network, by a pack of this age."""
+        hours, minutes = divmod(max(0, age_seconds) // 60, 60)
+        fact = f"离线 decided offline, 名单 pack {hours}:{minutes:02d} h"
+        return replace(self, facts=(*self.facts, fact))
+
 
 READY = View(Tone.READY, todo=("扫描二维码", "Scan a QR code"))
 
@@ -301,6 +307,41 @@ _FAULTS = {
     "REVERSAL_REFUSED": (
         ("此核销已不能撤销", "This redemption cannot be reversed any more"),
         ("请呼叫管理员", "Call the administrator"),
+    ),
+    "PACK_MISSING": (
+        ("断网，且尚无离线名单", "No network, and no pack yet"),
+        ("请勿放行，等待网络恢复", "Do not admit; wait for the network"),
+    ),
+    "PACK_TOO_OLD": (
+        ("断网，离线名单已过旧", "No network, and the pack is too old"),
+        ("请勿放行，等待网络恢复", "Do not admit; wait for the network"),
+    ),
+    "CLOCK_WRONG": (
+        ("终端时钟不可信", "The clock of this terminal cannot be right"),
+        ("请校正时钟或连接网络", "Set the clock, or connect the network"),
+    ),
+    "KEY_UNKNOWN": (
+        (
+            "二维码的密钥不在名单中",
+            "The key of this QR code is not in the pack: too new, or revoked",
+        ),
+        ("请勿放行，连接网络后再扫", "Do not admit; scan again with network"),
+    ),
+    "ORDER_NEEDS_NETWORK": (
+        ("订单码需要网络", "The QR code of an order needs the network"),
+        ("请逐张扫描票码", "Scan the QR codes of its tickets"),
+    ),
+    "DEPARTURE_UNKNOWN": (
+        ("断网时无法查该车次", "Without network this departure cannot be looked up"),
+        ("请输入车次编号或留空", "Type its number, or none"),
+    ),
+    "DISK_FULL": (
+        ("磁盘已满，无法记录", "The disk is full: nothing can be recorded"),
+        ("请勿放行，呼叫主管", "Do not admit; call a supervisor"),
+    ),
+    "STORE_BROKEN": (
+        ("磁盘无法读写", "The disk cannot be read or written"),
+        ("请勿放行，更换终端", "Do not admit; use another terminal"),
     ),
     "NOT_FOUND": (
         ("查无此项", "There is none such here"),

@@ -13,6 +13,7 @@ import pytest
 from deeptravel import redemption, tickets
 from deeptravel._generated.redemption import service
 from deeptravel._method import Method
+from google.rpc import error_details_pb2, status_pb2
 
 METHODS = {each.path: each for each in vars(service).values() if isinstance(each, Method)}
 DEVICE = "TERMINAL-CP-001"
@@ -26,7 +27,8 @@ class FakeServer(grpc.GenericRpcHandler):
         breaks_before_answer: how many scans are redeemed, and their streams broken before that.
         silent: whether scans get no answer.
         failures: of scans, each used once.
-        answers: of other calls, by method.
+        answers: of other calls, by method; of a stream the one that it has.
+        revoked: whether nobody is logged in any more; streams end.
     """
 
     def __init__(self) -> None:
@@ -37,6 +39,7 @@ class FakeServer(grpc.GenericRpcHandler):
         self.redeemed: dict[str, redemption.RedeemResponse] = {}
         self.answers: dict[str, Any] = {}
         self.uses = 1
+        self.revoked = False
 
     def service(self, handler_call_details: Any) -> Any:
         method = METHODS[handler_call_details.method]
@@ -47,15 +50,32 @@ class FakeServer(grpc.GenericRpcHandler):
         if method.name == "ScanStream":
             return grpc.stream_stream_rpc_method_handler(self._scan, **coders)
 
+        if method.name == "GetVenuePack":
+            return grpc.unary_stream_rpc_method_handler(self._pack, **coders)
+
         async def answer(request: Any, context: Any) -> Any:
             self.asked.append(request)
+            if self.revoked:
+                await self._refuse(context)
             if method.name == "OperatorLogin" and request.password != "right":
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such log-in")
             return self.answers.get(method.name, method.response())
 
         return grpc.unary_unary_rpc_method_handler(answer, **coders)
 
+    async def _refuse(self, context: Any) -> None:
+        info = error_details_pb2.ErrorInfo(reason="UNAUTHENTICATED", domain="deeptravel")
+        status = status_pb2.Status(code=grpc.StatusCode.UNAUTHENTICATED.value[0])
+        status.details.add().Pack(info)
+        details = (("grpc-status-details-bin", status.SerializeToString()),)
+        await context.abort(grpc.StatusCode.UNAUTHENTICATED, "revoked", details)
+
+    async def _pack(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        if "GetVenuePack" in self.answers:
+            yield self.answers["GetVenuePack"]
+
     async def _scan(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        self._end_when_revoked(context)
         async for each in requests:
             self.asked.append(each)
             if self.silent:
@@ -70,6 +90,14 @@ class FakeServer(grpc.GenericRpcHandler):
                     self.breaks_before_answer -= 1
                     await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
             yield redemption.ScanStreamResponse(answers=[answer])
+
+    def _end_when_revoked(self, context: Any) -> None:
+        async def ends() -> None:
+            await until(lambda: self.revoked or context.done())
+            if not context.done():
+                await self._refuse(context)
+
+        self.watching = asyncio.create_task(ends())
 
     def _redeem(self, scan: redemption.RedeemRequest) -> redemption.RedeemResponse:
         if scan.request_id not in self.redeemed:

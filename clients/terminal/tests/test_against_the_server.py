@@ -1,6 +1,7 @@
 """The terminal against a real server with demo data."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ from deeptravel import AsyncClient, CallError, Reason, ota, redemption, tickets
 from deeptravel_terminal import demo
 from deeptravel_terminal.codes import Kind, Scanned
 from deeptravel_terminal.gate import KEEPALIVE, Departure, Gate
+from deeptravel_terminal.offline import Offline
 from deeptravel_terminal.scan_line import LinkState
-from deeptravel_terminal.views import Tone, looked, redeemed
+from deeptravel_terminal.store import Store
+from deeptravel_terminal.views import Tone, looked, reason_of, redeemed
 
 from tests.conftest import until
 
@@ -55,9 +58,9 @@ def test_a_gate(real: Real) -> None:
 
             look = looked(await gate.look(first))
             assert (look.tone, look.headline[0]) == (Tone.LOOK, "张三  成人 adult")
-            view = redeemed(await gate.redeem(first, "ferry", 1), "ferry", 1)
+            view = redeemed((await gate.redeem(first, "ferry", 1)).answer, "ferry", 1)
             assert view.tone is Tone.PASS
-            again = await gate.redeem(first, "ferry", 1)
+            again = (await gate.redeem(first, "ferry", 1)).answer
             assert again.reason == redemption.REFUSAL_REASON_ALREADY_REDEEMED
             assert redeemed(again, "ferry", 1).redemption_id == view.redemption_id
 
@@ -75,6 +78,44 @@ def test_a_gate(real: Real) -> None:
             with pytest.raises(CallError) as over:
                 await gate.history()
             assert over.value.reason == Reason.UNAUTHENTICATED
+
+    asyncio.run(main())
+
+
+def test_a_pack(real: Real, tmp_path: Path) -> None:
+    """What the server puts into a pack is what it would decide."""
+    address, known = real
+
+    async def main() -> None:
+        async with (
+            AsyncClient(address, api_key=known["partner_api_key"], plaintext=True) as partner,
+            AsyncClient(address, plaintext=True, channel_options=KEEPALIVE) as client,
+        ):
+            _, (first, second) = await sold_together(partner, 2)
+            device = known["terminal_device_id"]
+            store = Store(tmp_path / "terminal.db", device)
+            gate = Gate(client, device, lambda *_: None, Offline(store))
+            operator = known["operator"]
+            await gate.log_in(operator["username"], operator["password"], Departure())
+            await until(lambda: store.pack(), 30)
+            assert gate.fault == ""
+            assert gate.offline
+            online = await gate.redeem(first, "ferry", 1)
+            assert online.pack_age is None
+
+            decided = [
+                gate.offline.decide(scanned, "ferry", 1) for scanned in (first, second, second)
+            ]
+            reasons = [reason_of(each.answer) for each in decided]
+            assert reasons == ["ALREADY_REDEEMED", "", "ALREADY_REDEEMED"]
+            view = redeemed(decided[1].answer, "ferry", 1)
+            look = looked(await gate.look(second))
+            assert view.ticket_code == look.ticket_code
+            assert view.headline == look.headline[1:]  # but for the name
+            assert max(each.pack_age for each in decided) < 600
+            await gate.close()
+            store.close()
+        assert "张三".encode() not in (tmp_path / "terminal.db").read_bytes()
 
     asyncio.run(main())
 

@@ -51,7 +51,7 @@ def test_what_broke_is_sent_again_with_its_id(fake: FakeServer) -> None:
     async def main() -> None:
         fake.breaks_before_answer = 2
         async with serving(fake) as address, a_gate(address) as (gate, states):
-            answer = await gate.redeem(TICKET, "ferry", 1)
+            answer = (await gate.redeem(TICKET, "ferry", 1)).answer
             assert answer.result == SUCCESS
             assert LinkState.OFFLINE in states
             assert states[-1] is LinkState.ONLINE
@@ -67,7 +67,7 @@ def test_a_scan_that_failed_for_a_moment_is_repeated(fake: FakeServer) -> None:
     async def main() -> None:
         fake.failures = ["SERVER_BUSY", "DATABASE_UNAVAILABLE"]
         async with serving(fake) as address, a_gate(address) as (gate, _):
-            assert (await gate.redeem(TICKET, "ferry", 1)).result == SUCCESS
+            assert (await gate.redeem(TICKET, "ferry", 1)).answer.result == SUCCESS
             fake.failures = ["SESSION_NOT_OPEN"]
             with pytest.raises(ScanFailedError, match="SESSION_NOT_OPEN"):
                 await gate.redeem(TICKET, "ferry", 1)
@@ -95,8 +95,8 @@ def test_an_answer_that_comes_too_late_is_that_of_the_same_scan(
                 gate.line._again(next(iter(gate.line._waiting.values())))
                 await until(lambda: fake.redeemed)
                 monkeypatch.setattr("deeptravel_terminal.gate.ANSWER_SECONDS", 20)
-                assert (await gate.redeem(TICKET, "ferry", 1)).result == SUCCESS
-                assert (await gate.redeem(TICKET, "ferry", 1)).result == REJECT
+                assert (await gate.redeem(TICKET, "ferry", 1)).answer.result == SUCCESS
+                assert (await gate.redeem(TICKET, "ferry", 1)).answer.result == REJECT
                 assert not gate.line._waiting
         assert port
 
@@ -125,7 +125,7 @@ def test_without_network_nothing_is_sent_later(
             await until(lambda: states[-1] is LinkState.ONLINE)
             monkeypatch.setattr("deeptravel_terminal.gate.ANSWER_SECONDS", 20)
             other = Scanned(Kind.TICKET_QR, OTHER_OF_OURS)
-            assert (await gate.redeem(other, "ferry", 1)).result == SUCCESS
+            assert (await gate.redeem(other, "ferry", 1)).answer.result == SUCCESS
         assert [each.scan.qr_token for each in fake.scans] == [OTHER_OF_OURS]
 
     run(main())

@@ -52,6 +52,7 @@ VIEWS: dict[str, Callable[[], View]] = {
     "look": lambda: views.looked(a_look(), HONG_KONG),
     "foreign": lambda: views.foreign(Kind.PAYMENT),
     "no-network": lambda: views.undecided(was_sent=True),
+    "offline": lambda: views.redeemed(an_answer(), "ferry", 1, HONG_KONG).by_pack(11_000),
     "fault": lambda: views.failed("UNAUTHENTICATED", ""),
 }
 

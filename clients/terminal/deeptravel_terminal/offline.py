@@ -1,0 +1,166 @@
+"""Scans decided without network: by the pack, the terminal's clock and its policy.
+
+Whatever is in doubt admits nobody: no pack or one that is too old, a clock that went back, a disk
+that does not write, a log-in that the server refused.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from deeptravel import new_request_id, redemption
+
+from deeptravel_terminal import tokens
+from deeptravel_terminal.codes import Scanned
+from deeptravel_terminal.offline_rules import Asked, answer_of, refused, refused_by_token
+from deeptravel_terminal.store import PackState, Store, StoredScan, StoreError
+from deeptravel_terminal.tokens import Claims, TokenError
+
+CLOCK_TOLERANCE_MS = 120_000
+"""So much a clock may go back and is still believed; the server allows for the same."""
+
+
+class NotDecidedError(Exception):
+    """Nothing is decided here; `reason` says why, `message` more of it."""
+
+    def __init__(self, reason: str, message: str = "") -> None:
+        super().__init__(f"{reason} {message}".strip())
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Decided:
+    """An answer by the pack, and how old that is, in seconds."""
+
+    answer: redemption.RedeemResponse
+    pack_age: int
+
+
+@dataclass
+class Clock:
+    """The terminal's clock, corrected by the server's.
+
+    While the program runs the time since the last pack is that of a clock which only goes forward,
+    so that nobody who sets the terminal's has a say. After a start it is the terminal's own.
+
+    Args:
+        wall: milliseconds of Unix time, which somebody may set.
+        steady: milliseconds of a clock that only goes forward.
+    """
+
+    wall: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    steady: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000
+    _synced: tuple[int, int] | None = None
+
+    def synced(self, server_time: int) -> None:
+        """The server's time is known now."""
+        self._synced = server_time, self.steady()
+
+    def now(self, offset: int) -> int:
+        """The time as the server has it, as well as it is known; `offset` is that of the pack."""
+        if self._synced is None:
+            return self.wall() + offset
+        server_time, at = self._synced
+        return server_time + self.steady() - at
+
+
+@dataclass(eq=False)
+class Offline:
+    """Decides and writes down.
+
+    Args:
+        store: the terminal's file.
+        pack_hours: the age from which on a pack decides nothing.
+    """
+
+    store: Store
+    pack_hours: float = 24.0
+    clock: Clock = field(default_factory=Clock)
+
+    def decide(self, scanned: Scanned, function: str, quantity: int) -> Decided:
+        """Decides a scan and writes it down before it is answered.
+
+        Raises:
+            NotDecidedError: nobody is to be admitted, and nothing was written.
+        """
+        try:
+            return self._decided(scanned, function, quantity)
+        except StoreError as error:
+            full = "full" in str(error)
+            raise NotDecidedError("DISK_FULL" if full else "STORE_BROKEN", str(error)) from error
+
+    def pack_age(self) -> int | None:
+        """Seconds since the pack in use was made; None if there is none. Raises StoreError."""
+        pack = self.store.pack()
+        return None if pack is None else self._age(pack)
+
+    def note_online(
+        self, scanned: Scanned, function: str, quantity: int, answer: redemption.RedeemResponse
+    ) -> None:
+        """Remembers what was redeemed online until the pack has it, so that the same QR is not
+        admitted once more when the network fails now. Raises StoreError.
+        """
+        pack = self.store.pack()
+        if pack is None or answer.result != redemption.REDEMPTION_RESULT_SUCCESS:
+            return
+        try:
+            claims = tokens.opened(scanned.text, tokens.keys_of(pack.configuration.qr_keys))
+        except TokenError:
+            return  # of a key that is newer than the pack, by which it is refused offline
+        scan = self._scan(scanned, function, quantity, pack, admitted=True)
+        self.store.note_online(scan, claims.number, claims.jti)
+
+    def _decided(self, scanned: Scanned, function: str, quantity: int) -> Decided:
+        pack = self._usable()
+        now = self.clock.now(pack.clock_offset)
+        departure_id = self.store.departure_id
+        asked = Asked(function, quantity, now, departure_id)
+        claims, reason = self._opened(scanned, pack)
+        if claims and claims.kind == tokens.ORDER and not refused_by_token(claims, now):
+            raise NotDecidedError("ORDER_NEEDS_NETWORK")
+        known = self.store.known(claims.number) if claims else None
+        if claims:
+            reason = refused(asked, claims, known, pack.configuration)
+        scan = self._scan(scanned, function, quantity, pack, admitted=not reason)
+        number, jti = (claims.number, claims.jti) if claims else (0, b"")
+        self.store.write_scan(scan, number, jti)
+        if known and not reason:
+            known = self.store.known(known.ticket.number)
+        left = known.uses() if known else {}
+        return Decided(answer_of(reason, asked, known, left), self._age(pack))
+
+    def _opened(self, scanned: Scanned, pack: PackState) -> tuple[Claims | None, str]:
+        try:
+            keys = tokens.keys_of(pack.configuration.qr_keys)
+            return tokens.opened(scanned.text, keys), ""
+        except TokenError as error:
+            if error.is_unknown_key:
+                raise NotDecidedError("KEY_UNKNOWN", f"pack {self._age(pack)} s old") from None
+            return None, "TOKEN_INVALID"
+
+    def _usable(self) -> PackState:
+        pack = self.store.pack()
+        if pack is None:
+            raise NotDecidedError("PACK_MISSING")
+        if self.store.barred:
+            raise NotDecidedError("UNAUTHENTICATED")
+        if self.clock.now(pack.clock_offset) + CLOCK_TOLERANCE_MS < self.store.last_time:
+            raise NotDecidedError("CLOCK_WRONG", "the clock went back")
+        age = self._age(pack)
+        if age * 1000 < -CLOCK_TOLERANCE_MS:
+            raise NotDecidedError("CLOCK_WRONG", "the clock is before the pack")
+        if age > self.pack_hours * 3600:
+            raise NotDecidedError("PACK_TOO_OLD", f"{age // 3600} h > {self.pack_hours:g} h")
+        return pack
+
+    def _age(self, pack: PackState) -> int:
+        return (self.clock.now(pack.clock_offset) - pack.version) // 1000
+
+    def _scan(
+        self, scanned: Scanned, function: str, quantity: int, pack: PackState, *, admitted: bool
+    ) -> StoredScan:
+        now = self.clock.now(pack.clock_offset)
+        return StoredScan(
+            0, new_request_id(), scanned.text, function, quantity, now, pack.version, "", admitted
+        )

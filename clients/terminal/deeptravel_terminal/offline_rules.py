@@ -1,0 +1,241 @@
+"""The decision of a scan by the pack. Pure: time is passed in.
+
+In the order of `docs/guides/terminal-without-network.md`, which is that of the server's rules.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from deeptravel import redemption, tickets
+
+from deeptravel_terminal.packs import FunctionUses, PackTicket
+from deeptravel_terminal.tokens import FLAG_TEST, Claims
+
+_FIRST_DAY = date(2020, 1, 1)
+_REFUSED_STATES: dict[int, str] = {
+    tickets.TICKET_STATE_REFUNDING: "TICKET_NOT_ACTIVE",
+    tickets.TICKET_STATE_CHANGING: "TICKET_NOT_ACTIVE",
+    tickets.TICKET_STATE_REFUNDED: "TICKET_REFUNDED",
+    tickets.TICKET_STATE_CHANGED: "TICKET_CHANGED",
+    tickets.TICKET_STATE_EXPIRED: "TICKET_EXPIRED",
+}
+_ADMITTED_STATES = {
+    tickets.TICKET_STATE_ACTIVE,
+    tickets.TICKET_STATE_PARTIALLY_REDEEMED,
+    tickets.TICKET_STATE_USED,
+}
+_WHY = {
+    "TOKEN_INVALID": ("不是本平台的二维码", "Not one of our QR codes"),
+    "TOKEN_EXPIRED": ("二维码已过期", "The QR code expired"),
+    "TEST_TICKET": ("沙盒测试票", "A test ticket of a sandbox"),
+    "TICKET_NOT_FOUND": ("名单中无此票：可能刚售出", "Not in the pack: perhaps sold since"),
+    "FUNCTION_NOT_ALLOWED_HERE": ("此处不能核销该权益", "This function is not redeemed here"),
+    "QR_SUPERSEDED": ("此码已换发新码", "A newer QR code was issued"),
+    "DEPARTURE_CANCELLED": ("该车次已取消", "The departure was cancelled"),
+    "TICKET_NOT_ACTIVE": (
+        "退票或改签中，或未生效",
+        "A refund or change is under way, or not active",
+    ),
+    "TICKET_REFUNDED": ("票券已退款", "The ticket was refunded"),
+    "TICKET_CHANGED": ("票券已改签", "The ticket was changed"),
+    "TICKET_EXPIRED": ("票券已过有效期", "The ticket's validity is over"),
+    "TICKET_BLOCKED": ("票券已被冻结", "The ticket is blocked"),
+    "WRONG_DEPARTURE": ("不是本车次的票", "The ticket is for another departure"),
+    "FUNCTION_NOT_INCLUDED": ("票券不含该权益", "The ticket does not include this function"),
+    "ALREADY_REDEEMED": ("此码已核销过该权益", "This QR code redeemed this function before"),
+    "TICKET_NOT_YET_VALID": ("尚未到检票或生效时间", "Boarding or validity has not begun"),
+    "BLACKOUT_DATE": ("该日期不可使用", "Not valid on this day"),
+    "NO_USES_LEFT": ("剩余次数不足", "Fewer uses are left than asked for"),
+}
+
+
+class LocalUse(NamedTuple):
+    """What this terminal redeemed and the pack does not know yet; `at` in milliseconds."""
+
+    function_code: str
+    quantity: int
+    jti: bytes
+    at: int
+
+
+@dataclass(frozen=True)
+class Known:
+    """A ticket of the pack with what it goes by."""
+
+    ticket: PackTicket
+    terms: redemption.PackTerms
+    departure: redemption.PackDeparture | None
+    local: Sequence[LocalUse] = field(default=())
+
+    @property
+    def code(self) -> str:
+        """Its printed code."""
+        sequence, day = self.ticket.number & (1 << 27) - 1, self.ticket.number >> 27 & 0xFFFF
+        written = (_FIRST_DAY + timedelta(days=day)).strftime("%Y%m%d")
+        return f"{self.terms.code_prefix}-{written}-{sequence:06d}"
+
+    @property
+    def bound_to(self) -> redemption.PackDeparture | None:
+        """The departure it goes by; None for one of none, and for a shared one."""
+        return self.departure if self.departure and not self.departure.is_shared else None
+
+    @property
+    def valid_from(self) -> int:
+        """From when on it is admitted."""
+        if self.departure is None:
+            return self.ticket.valid_from
+        opens = self.departure.departure_time - self.terms.boarding_minutes * 60_000
+        return min(opens, self.ticket.valid_from) if self.departure.is_shared else opens
+
+    def uses(self) -> Mapping[str, FunctionUses]:
+        """What is left now, by function."""
+        left = {}
+        for function, packed in zip(self.terms.functions, self.ticket.uses, strict=True):
+            code = function.function_code
+            mine = [each for each in self.local if each.function_code == code]
+            at = max((each.at for each in mine if each.jti[:8] == self.ticket.jti), default=0)
+            taken = sum(each.quantity for each in mine)
+            left[code] = FunctionUses(max(0, packed.left - taken), max(packed.redeemed_at, at))
+        return left
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a scan asks; `now` in milliseconds, `departure_id` that of the session, 0 for all."""
+
+    function_code: str
+    quantity: int
+    now: int
+    departure_id: int = 0
+
+
+def refused_by_token(claims: Claims, now: int) -> str:
+    """Why a genuine token redeems nothing; empty if it may."""
+    if claims.flags & FLAG_TEST:
+        return "TEST_TICKET"
+    return "TOKEN_EXPIRED" if now >= claims.expiry * 1000 else ""
+
+
+def refused(
+    asked: Asked, claims: Claims, known: Known | None, pack: redemption.PackConfiguration
+) -> str:
+    """The reason of the first check that fails; empty if the scan is admitted."""
+    if reason := refused_by_token(claims, asked.now):
+        return reason
+    if known is None:
+        return "TICKET_NOT_FOUND"
+    return (
+        _place(asked, known, pack)
+        or _standing(claims, known, pack)
+        or _departure(asked, known)
+        or _guard(asked, known)
+        or _validity(asked, known, pack)
+        or _uses(asked, known)
+    )
+
+
+def answer_of(
+    reason: str, asked: Asked, known: Known | None, left: Mapping[str, FunctionUses]
+) -> redemption.RedeemResponse:
+    """The answer as the server would give it, but for what a terminal does not know."""
+    answer = redemption.RedeemResponse(result=redemption.REDEMPTION_RESULT_SUCCESS)
+    if reason:
+        answer.result = redemption.REDEMPTION_RESULT_REJECT
+        answer.reason = redemption.RefusalReason.Value(f"REFUSAL_REASON_{reason}")
+        answer.explanation.zh, answer.explanation.en = _WHY[reason]
+    if known is None:
+        return answer
+    answer.ticket_code = known.code
+    for function in known.terms.functions:
+        code = function.function_code
+        answer.entitlements.add(
+            function_code=code, remaining_uses=left[code].left, total_uses=function.total_uses
+        )
+    _describe(answer.details, known)
+    if reason == "ALREADY_REDEEMED":
+        at = left[asked.function_code].redeemed_at
+        answer.earlier.redeemed_at.FromMilliseconds(at)
+    return answer
+
+
+def _describe(details: redemption.TicketDetails, known: Known) -> None:
+    terms, ticket = known.terms, known.ticket
+    details.product_id = terms.product_id
+    details.display_name_en, details.display_name_zh = terms.display_name_en, terms.display_name_zh
+    details.seat = ticket.seat
+    details.valid_from_time.FromMilliseconds(known.valid_from)
+    details.valid_until_time.FromMilliseconds(ticket.valid_until)
+    if known.departure:
+        journey = details.journey
+        journey.departure_id = str(known.departure.departure_id)
+        journey.service_number, journey.fare_class = terms.service_number, terms.fare_class
+        journey.origin.display_name_en = terms.origin_en
+        journey.origin.display_name_zh = terms.origin_zh
+        journey.destination.display_name_en = terms.destination_en
+        journey.destination.display_name_zh = terms.destination_zh
+        journey.departure_time.FromMilliseconds(known.departure.departure_time)
+
+
+def _place(asked: Asked, known: Known, pack: redemption.PackConfiguration) -> str:
+    function = _function(asked, known)
+    elsewhere = function is not None and function.venue_code
+    here = asked.function_code in pack.function_codes and not elsewhere
+    return "" if here else "FUNCTION_NOT_ALLOWED_HERE"
+
+
+def _standing(claims: Claims, known: Known, pack: redemption.PackConfiguration) -> str:
+    ticket, departure = known.ticket, known.bound_to
+    if claims.jti[:8] != ticket.jti:
+        return "QR_SUPERSEDED"
+    is_changed = ticket.state == tickets.TICKET_STATE_CHANGED
+    if departure and departure.departure_id in pack.cancelled_departure_ids and not is_changed:
+        return "DEPARTURE_CANCELLED"
+    if ticket.state not in _ADMITTED_STATES:  # also what a newer server may add
+        return _REFUSED_STATES.get(ticket.state, "TICKET_NOT_ACTIVE")
+    return "TICKET_BLOCKED" if ticket.is_blocked else ""
+
+
+def _departure(asked: Asked, known: Known) -> str:
+    departure = known.bound_to
+    if not asked.departure_id or departure is None:
+        return ""
+    return "" if departure.departure_id == asked.departure_id else "WRONG_DEPARTURE"
+
+
+def _guard(asked: Asked, known: Known) -> str:
+    function = _function(asked, known)
+    if function is None:
+        return "FUNCTION_NOT_INCLUDED"
+    uses = known.uses()[asked.function_code]
+    if not uses.redeemed_at:
+        return ""
+    if function.once_per_qr:
+        return "ALREADY_REDEEMED"
+    guarded = asked.now < uses.redeemed_at + function.guard_seconds * 1000
+    return "ALREADY_REDEEMED" if guarded and function.guard_seconds and uses.left else ""
+
+
+def _validity(asked: Asked, known: Known, pack: redemption.PackConfiguration) -> str:
+    if asked.now < known.valid_from:
+        return "TICKET_NOT_YET_VALID"
+    if asked.now >= known.ticket.valid_until:
+        return "TICKET_EXPIRED"
+    departure = known.bound_to
+    at = departure.departure_time if departure else asked.now
+    day = datetime.fromtimestamp(at / 1000, UTC).astimezone(ZoneInfo(pack.time_zone)).date()
+    return "BLACKOUT_DATE" if day.isoformat() in known.terms.blackout_dates else ""
+
+
+def _uses(asked: Asked, known: Known) -> str:
+    left = known.uses()[asked.function_code].left
+    return "" if asked.quantity <= left else "NO_USES_LEFT"
+
+
+def _function(asked: Asked, known: Known) -> redemption.PackFunction | None:
+    for each in known.terms.functions:
+        if each.function_code == asked.function_code:
+            return each
+    return None

@@ -1,0 +1,136 @@
+"""Chunks of a venue's pack: verified, inflated and read by ticket. Pure.
+
+`docs/guides/terminal-without-network.md` of the repository says what is in them.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from deeptravel import redemption
+from google.protobuf.message import DecodeError
+
+PREFIX = b"deeptravel venue pack v1\x00"
+MOST_BYTES = 4 * 1024 * 1024
+JTI_BYTES = 8
+BLOCKED = 128
+_FIXED = struct.Struct(">8sBqq")
+_USE = struct.Struct(">Iq")
+
+
+class PackError(Exception):
+    """A chunk that is not for this terminal, not of this server or older than what is kept."""
+
+
+@dataclass(frozen=True)
+class FunctionUses:
+    """What is left of a function, and when the valid QR last redeemed it, 0 for never."""
+
+    left: int
+    redeemed_at: int
+
+
+@dataclass(frozen=True)
+class PackTicket:
+    """A ticket as the pack has it; times in milliseconds of Unix time, `uses` in the order of the
+    functions of its terms.
+    """
+
+    number: int
+    jti: bytes
+    state: int
+    is_blocked: bool
+    valid_from: int
+    valid_until: int
+    seat: str
+    uses: tuple[FunctionUses, ...]
+    terms_index: int = 0
+    departure_index: int = 0
+
+    def packed(self) -> bytes:
+        """Without number and indexes, as it is kept."""
+        state = self.state + (BLOCKED if self.is_blocked else 0)
+        fixed = _FIXED.pack(self.jti, state, self.valid_from, self.valid_until)
+        uses = b"".join(_USE.pack(each.left, each.redeemed_at) for each in self.uses)
+        return fixed + bytes([len(self.uses)]) + uses + self.seat.encode()
+
+    @classmethod
+    def unpacked(cls, number: int, content: bytes) -> "PackTicket":
+        """As it was kept."""
+        jti, state, valid_from, valid_until = _FIXED.unpack_from(content)
+        end = _FIXED.size + 1 + content[_FIXED.size] * _USE.size
+        uses = tuple(
+            FunctionUses(*each) for each in _USE.iter_unpack(content[_FIXED.size + 1 : end])
+        )
+        return cls(
+            number,
+            jti,
+            state % BLOCKED,
+            state >= BLOCKED,
+            valid_from,
+            valid_until,
+            content[end:].decode(),
+            uses,
+        )
+
+
+def verified(
+    response: redemption.GetVenuePackResponse, verify_key: bytes, device: str
+) -> redemption.PackChunk:
+    """The chunk of a response. Raises PackError."""
+    signed = PREFIX + response.packed_chunk
+    try:
+        Ed25519PublicKey.from_public_bytes(verify_key).verify(response.signature, signed)
+    except (InvalidSignature, ValueError):
+        raise PackError("the pack is not signed by the server of the first log-in") from None
+    try:
+        inflating = zlib.decompressobj()
+        content = inflating.decompress(response.packed_chunk, MOST_BYTES)
+        chunk = redemption.PackChunk.FromString(content)
+    except (zlib.error, DecodeError):
+        raise PackError("the pack cannot be read") from None
+    if inflating.unconsumed_tail or not inflating.eof:
+        raise PackError(f"the pack is longer than {MOST_BYTES} bytes, or was cut")
+    if chunk.terminal_device_id != device:
+        raise PackError(f"the pack is for terminal {chunk.terminal_device_id}")
+    return chunk
+
+
+def tickets_of(tickets: redemption.PackTickets) -> Iterator[PackTicket]:
+    """The tickets of a chunk. Raises PackError."""
+    try:
+        yield from _tickets_of(tickets)
+    except (struct.error, IndexError, StopIteration, RuntimeError):
+        raise PackError("the pack's columns are not of one length") from None
+
+
+def _tickets_of(tickets: redemption.PackTickets) -> Iterator[PackTicket]:
+    count = tickets.count
+    numbers, states = _column("Q", tickets.ticket_ids), tickets.states
+    begins, ends = _column("q", tickets.valid_from), _column("q", tickets.valid_until)
+    terms, departures = _column("I", tickets.terms_indexes), _column("I", tickets.departure_indexes)
+    left, redeemed = _column("I", tickets.remaining_uses), _column("q", tickets.redeemed_times)
+    seats, at = tickets.seats.split("\n"), 0
+    for n in range(count):
+        until = at + len(tickets.terms[terms[n]].functions)
+        pairs = zip(left[at:until], redeemed[at:until], strict=True)
+        yield PackTicket(
+            numbers[n],
+            tickets.jtis[JTI_BYTES * n : JTI_BYTES * (n + 1)],
+            states[n] % BLOCKED,
+            states[n] >= BLOCKED,
+            begins[n],
+            ends[n],
+            seats[n],
+            tuple(FunctionUses(*each) for each in pairs),
+            terms[n],
+            departures[n],
+        )
+        at = until
+
+
+def _column(form: str, content: bytes) -> Sequence[int]:
+    return struct.unpack(f">{len(content) // struct.calcsize(f'>{form}')}{form}", content)

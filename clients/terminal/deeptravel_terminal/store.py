@@ -1,0 +1,446 @@
+"""What a terminal keeps on its disk: its venue's pack, and the scans it decided by it.
+
+One SQLite file with its log, in which a transaction is there as a whole or not at all, whatever
+moment the power fails at; `synchronous=FULL` says that a scan is written before it is answered. No
+names are in a pack, and no signing key. QR texts are kept from the scan until its verdict alone,
+and what is deleted is overwritten.
+"""
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import struct
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deeptravel import redemption
+
+from deeptravel_terminal.offline_rules import Known, LocalUse
+from deeptravel_terminal.packs import PackError, PackTicket, tickets_of, verified
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS terms (
+  id INTEGER PRIMARY KEY, generation INTEGER, content BLOB, UNIQUE (generation, content));
+CREATE TABLE IF NOT EXISTS departures (
+  id INTEGER PRIMARY KEY, generation INTEGER, content BLOB, UNIQUE (generation, content));
+CREATE TABLE IF NOT EXISTS tickets (
+  generation INTEGER, number INTEGER, terms_id INTEGER, departure_id INTEGER, packed BLOB,
+  PRIMARY KEY (generation, number)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS scans (
+  counter INTEGER PRIMARY KEY, scan_id TEXT, qr_token TEXT, function_code TEXT, quantity INTEGER,
+  scanned_at INTEGER, pack_version INTEGER, previous_hash TEXT, admitted INTEGER, verdict BLOB);
+CREATE INDEX IF NOT EXISTS unsent ON scans (counter) WHERE verdict IS NULL;
+CREATE TABLE IF NOT EXISTS uses (
+  id INTEGER PRIMARY KEY, counter INTEGER, number INTEGER, function_code TEXT, quantity INTEGER,
+  jti BLOB, at INTEGER, settled INTEGER);
+CREATE INDEX IF NOT EXISTS uses_of ON uses (number);
+"""
+"""`generation` is that of a full pack: one in use, and one that is coming. `uses` are what this
+terminal redeemed, online too, until a pack that was asked for later has it."""
+VERDICTS_KEPT = 200
+HASH_PREFIX = b"deeptravel offline scan v1\x00"
+_NUMBERS = struct.Struct(">qqqiB")
+
+
+class StoreError(Exception):
+    """The disk is full, or cannot be read or written; nothing of the call was kept."""
+
+
+class OtherServerError(Exception):
+    """The server signs packs by another key than at the first log-in."""
+
+
+@dataclass(frozen=True)
+class StoredScan:
+    """A scan as it was written down; `scanned_at` in milliseconds, by the terminal's clock as the
+    last pack corrected it.
+    """
+
+    counter: int
+    scan_id: str
+    qr_token: str
+    function_code: str
+    quantity: int
+    scanned_at: int
+    pack_version: int
+    previous_hash: str
+    admitted: bool
+
+    def hash(self) -> str:
+        """That which the next scan names: SHA-256 over the prefix, the texts with their lengths in
+        front, and the numbers, as the contract's UploadedScan has it.
+        """
+        hashed = hashlib.sha256(HASH_PREFIX)
+        no_ticket_code = ""
+        texts = self.previous_hash, self.scan_id, self.qr_token, self.function_code, no_ticket_code
+        for part in map(str.encode, texts):
+            hashed.update(len(part).to_bytes(4, "big") + part)
+        numbers = self.counter, self.scanned_at, self.pack_version, self.quantity, self.admitted
+        hashed.update(_NUMBERS.pack(*numbers))
+        return hashed.hexdigest()
+
+
+@dataclass(frozen=True)
+class PackState:
+    """The pack that is in use; `clock_offset` is what is to be added to the terminal's clock, in
+    milliseconds.
+    """
+
+    version: int
+    venue_code: str
+    clock_offset: int
+    configuration: redemption.PackConfiguration
+
+
+class Store:
+    """A terminal's file. Threads may share it; each call is one transaction.
+
+    Args:
+        path: of the file; made for this user alone if it is not there.
+        device: the terminal. The file of another is refused.
+
+    Raises:
+        StoreError: of this and every other method.
+    """
+
+    def __init__(self, path: Path, device: str) -> None:
+        self.path, self.device = path, device
+        self._lock = threading.Lock()
+        with _as_store_error():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._db.executescript(SCHEMA)
+        with self._transaction():
+            known = self._get("device", "")
+            if known not in {"", device}:
+                raise StoreError(f"{path} is of terminal {known}: clear it with --wipe")
+            self._put("device", device)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._db.close()
+
+    # the server
+
+    def trust(self, verify_key: bytes) -> None:
+        """Keeps the key of the first log-in. Raises OtherServerError for another one."""
+        with self._transaction():
+            known = self._get("verify_key", b"")
+            if known and known != verify_key:
+                raise OtherServerError
+            self._put("verify_key", verify_key)
+
+    @property
+    def barred(self) -> bool:
+        """Whether the server refused this terminal or its operator when it was asked last."""
+        with self._transaction():
+            return bool(self._get("barred", 0))
+
+    def bar(self, *, barred: bool) -> None:
+        """Notes what the server said of the log-in: without one nothing is decided here."""
+        with self._transaction():
+            self._put("barred", int(barred))
+
+    def note_session(self, departure_id: int, typed: str = "") -> None:
+        """Notes which departure the session admits, 0 for all, and how the operator wrote it."""
+        with self._transaction():
+            self._put("departure_id", departure_id)
+            self._put("departure", typed)
+
+    @property
+    def departure(self) -> str:
+        """The departure of the last session, as it was typed."""
+        with self._transaction():
+            return str(self._get("departure", ""))
+
+    @property
+    def departure_id(self) -> int:
+        """The departure of the last session, 0 for all."""
+        with self._transaction():
+            return int(self._get("departure_id", 0))
+
+    # the pack
+
+    @property
+    def cursor(self) -> str:
+        """To go on from."""
+        with self._transaction():
+            return str(self._get("cursor", ""))
+
+    def pack(self) -> PackState | None:
+        """The pack in use; None if none was ever complete."""
+        with self._transaction():
+            content = self._get("configuration", b"")
+            if not content:
+                return None
+            return PackState(
+                int(self._get("complete_version", 0)),
+                str(self._get("venue_code", "")),
+                int(self._get("clock_offset", 0)),
+                redemption.PackConfiguration.FromString(content),
+            )
+
+    def take(self, response: redemption.GetVenuePackResponse, now: int, settled: int) -> bool:
+        """Stores a chunk; whether the pack is complete with it.
+
+        Args:
+            response: the chunk as it came.
+            now: by the terminal's clock, in milliseconds.
+            settled: `settled_uses` when the pack was asked for: a complete pack has those.
+
+        Raises:
+            PackError: it is not of the server or for this terminal, or is older.
+        """
+        with self._transaction():
+            chunk = verified(response, self._get("verify_key", b""), self.device)
+            if chunk.pack_version < int(self._get("version", 0)):
+                raise PackError("the pack is older than the one that is kept")
+            if self._get("venue_code", chunk.venue_code) != chunk.venue_code:
+                raise PackError(f"the pack is of venue {chunk.venue_code}: clear the terminal")
+            generation = int(self._get("generation", 0))
+            if chunk.pack_version != int(self._get("version", 0)):
+                self._drop_all_but(generation)
+            into = generation + chunk.is_full
+            self._write(chunk.tickets, into)
+            self._put("cursor", chunk.cursor)
+            self._put("version", chunk.pack_version)
+            self._put("venue_code", chunk.venue_code)
+            if chunk.is_last:
+                self._complete(chunk, into, now, settled)
+            return chunk.is_last
+
+    def known(self, number: int) -> Known | None:
+        """A ticket of the pack; None if it has none of that number."""
+        with self._transaction():
+            row = self._db.execute(
+                "SELECT t.packed, e.content, d.content FROM tickets t"
+                " JOIN terms e ON e.id = t.terms_id LEFT JOIN departures d ON d.id = t.departure_id"
+                " WHERE t.generation = (SELECT value FROM kept WHERE name = 'generation')"
+                " AND t.number = ?",
+                (_signed(number),),
+            ).fetchone()
+            if row is None:
+                return None
+            uses = self._db.execute(
+                "SELECT function_code, quantity, jti, at FROM uses WHERE number = ?",
+                (_signed(number),),
+            ).fetchall()
+        departure = redemption.PackDeparture.FromString(row[2]) if row[2] else None
+        terms = redemption.PackTerms.FromString(row[1])
+        local = [LocalUse(*use) for use in uses]
+        return Known(PackTicket.unpacked(number, row[0]), terms, departure, local)
+
+    # scans
+
+    def write_scan(self, scan: StoredScan, number: int, jti: bytes) -> StoredScan:
+        """Writes a scan down, durably, and what it uses if it is admitted; with its counter and
+        the hash of the one before.
+        """
+        with self._transaction():
+            counter = int(self._get("counter", 0)) + 1
+            written = StoredScan(
+                counter,
+                scan.scan_id,
+                scan.qr_token,
+                scan.function_code,
+                scan.quantity,
+                scan.scanned_at,
+                scan.pack_version,
+                self._get("last_hash", ""),
+                scan.admitted,
+            )
+            self._db.execute(
+                "INSERT INTO scans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+                (*_values(written),),
+            )
+            if scan.admitted:
+                self._use(counter, number, scan, jti, settled=False)
+            self._put("counter", counter)
+            self._put("last_hash", written.hash())
+            self._put("last_time", max(scan.scanned_at, int(self._get("last_time", 0))))
+            return written
+
+    def note_online(self, scan: StoredScan, number: int, jti: bytes) -> None:
+        """Notes what was redeemed online, which the pack does not know yet."""
+        with self._transaction():
+            self._use(None, number, scan, jti, settled=True)
+
+    @property
+    def last_time(self) -> int:
+        """When the last scan was written down or the last pack came; corrected, in milliseconds."""
+        with self._transaction():
+            return int(self._get("last_time", 0))
+
+    def unsent(self, limit: int) -> list[StoredScan]:
+        """Scans without a verdict, the oldest first."""
+        with self._transaction():
+            rows = self._db.execute(
+                "SELECT counter, scan_id, qr_token, function_code, quantity, scanned_at,"
+                " pack_version, previous_hash, admitted FROM scans WHERE verdict IS NULL"
+                " ORDER BY counter LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [StoredScan(*row) for row in rows]
+
+    def unsent_count(self) -> int:
+        """How many scans have no verdict."""
+        with self._transaction():
+            return int(self._one("SELECT count(*) FROM scans WHERE verdict IS NULL"))
+
+    def settle(self, verdicts: Sequence[tuple[int, bytes]]) -> None:
+        """Keeps the verdicts of scans, by counter; their QR texts are deleted."""
+        with self._transaction():
+            for counter, verdict in verdicts:
+                self._db.execute(
+                    "UPDATE scans SET verdict = ?, qr_token = '' WHERE counter = ?",
+                    (verdict, counter),
+                )
+                self._db.execute("UPDATE uses SET settled = 1 WHERE counter = ?", (counter,))
+            self._db.execute(
+                "DELETE FROM scans WHERE verdict IS NOT NULL AND counter <="
+                " (SELECT max(counter) FROM scans) - ?",
+                (VERDICTS_KEPT,),
+            )
+
+    def verdicts(self) -> list[tuple[int, int, str, bytes]]:
+        """Counter, time, function and verdict of the last scans, the newest first."""
+        with self._transaction():
+            return self._db.execute(
+                "SELECT counter, scanned_at, function_code, coalesce(verdict, x'') FROM scans"
+                " ORDER BY counter DESC LIMIT ?",
+                (VERDICTS_KEPT,),
+            ).fetchall()
+
+    def settled_uses(self) -> int:
+        """The last of the uses that the server knows: a pack asked for from now on has them."""
+        with self._transaction():
+            return int(self._one("SELECT coalesce(max(id), 0) FROM uses WHERE settled"))
+
+    def wipe(self) -> None:
+        """Overwrites and deletes everything."""
+        with _as_store_error():
+            for (table,) in self._db.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+            ).fetchall():
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 # its own names
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._db.execute("VACUUM")
+            self._db.close()
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+
+    # below
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock, _as_store_error():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                if self._db.in_transaction:  # a full disk ends it by itself
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def _get(self, name: str, default: "bytes | int | str") -> Any:
+        row = self._db.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
+        return default if row is None else row[0]
+
+    def _put(self, name: str, value: "bytes | int | str") -> None:
+        self._db.execute("INSERT OR REPLACE INTO kept VALUES (?, ?)", (name, value))
+
+    def _one(self, statement: str) -> Any:
+        return self._db.execute(statement).fetchone()[0]
+
+    def _use(
+        self, counter: int | None, number: int, scan: StoredScan, jti: bytes, *, settled: bool
+    ) -> None:
+        use = scan.function_code, scan.quantity, jti, scan.scanned_at, int(settled)
+        self._db.execute(
+            "INSERT INTO uses (counter, number, function_code, quantity, jti, at, settled)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (counter, _signed(number), *use),
+        )
+
+    def _write(self, tickets: redemption.PackTickets, generation: int) -> None:
+        terms = [self._shared("terms", generation, each) for each in tickets.terms]
+        departures = [self._shared("departures", generation, each) for each in tickets.departures]
+        self._db.executemany(
+            "INSERT OR REPLACE INTO tickets VALUES (?, ?, ?, ?, ?)",
+            (
+                (
+                    generation,
+                    _signed(each.number),
+                    terms[each.terms_index],
+                    departures[each.departure_index - 1] if each.departure_index else None,
+                    each.packed(),
+                )
+                for each in tickets_of(tickets)
+            ),
+        )
+
+    def _shared(
+        self, table: str, generation: int, what: "redemption.PackTerms | redemption.PackDeparture"
+    ) -> int:
+        content = what.SerializeToString(deterministic=True)
+        self._db.execute(
+            f"INSERT OR IGNORE INTO {table} (generation, content) VALUES (?, ?)",  # noqa: S608
+            (generation, content),
+        )
+        found = self._db.execute(
+            f"SELECT id FROM {table} WHERE generation = ? AND content = ?",  # noqa: S608
+            (generation, content),
+        )
+        return int(found.fetchone()[0])
+
+    def _complete(
+        self, chunk: redemption.PackChunk, generation: int, now: int, settled: int
+    ) -> None:
+        self._put("generation", generation)
+        self._drop_all_but(generation)
+        self._put("configuration", chunk.configuration.SerializeToString())
+        self._put("complete_version", chunk.pack_version)
+        server = chunk.configuration.server_time.ToMilliseconds()
+        self._put("clock_offset", server - now)
+        self._put("last_time", server)
+        self._db.execute("DELETE FROM uses WHERE settled AND id <= ?", (settled,))
+
+    def _drop_all_but(self, generation: int) -> None:
+        for table in ("tickets", "terms", "departures"):
+            self._db.execute(f"DELETE FROM {table} WHERE generation <> ?", (generation,))  # noqa: S608
+
+
+@contextlib.contextmanager
+def _as_store_error() -> Iterator[None]:
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise StoreError(str(error)) from error
+
+
+def _values(scan: StoredScan) -> tuple[int | str | bytes, ...]:
+    return (
+        scan.counter,
+        scan.scan_id,
+        scan.qr_token,
+        scan.function_code,
+        scan.quantity,
+        scan.scanned_at,
+        scan.pack_version,
+        scan.previous_hash,
+        int(scan.admitted),
+    )
+
+
+def _signed(number: int) -> int:
+    """SQLite's integers have a sign, a ticket's number has none."""
+    return number - (1 << 64) if number >= 1 << 63 else number

@@ -1,0 +1,171 @@
+"""A gate whose network comes and goes: by the server while it is there, by the pack when it is not."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from deeptravel import AsyncClient, CallError, RetryPolicy, redemption
+from deeptravel_terminal import gate as gate_module
+from deeptravel_terminal import scan_line, sync
+from deeptravel_terminal.gate import Departure, Gate
+from deeptravel_terminal.offline import Clock, NotDecidedError, Offline
+from deeptravel_terminal.scan_line import LinkState
+from deeptravel_terminal.store import Store
+
+from tests.conftest import DEVICE, FakeServer, serving, until
+from tests.sealing import T0, Sealer, pack_tickets
+
+SUCCESS, REJECT = redemption.REDEMPTION_RESULT_SUCCESS, redemption.REDEMPTION_RESULT_REJECT
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_line, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(sync, "PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(gate_module, "LATER_SECONDS", 0.02)
+
+
+class Venue:
+    """A server with a pack, at one address, that can be cut off."""
+
+    def __init__(self, fake: FakeServer) -> None:
+        self.fake, self.sealer, self.address = fake, Sealer(), ""
+        self.version = T0
+        fake.answers["OperatorLogin"] = redemption.OperatorLoginResponse(
+            access_token="t", offline_verify_key=self.sealer.verify_key
+        )
+        self.offer(pack_tickets())
+
+    def offer(self, made: redemption.PackTickets) -> None:
+        self.version += 1
+        chunk = self.sealer.chunk(made, self.version)
+        self.fake.answers["GetVenuePack"] = self.sealer.response(chunk)
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        port = int(self.address.rpartition(":")[2] or 0)
+        async with serving(self.fake, port) as self.address:
+            yield
+
+
+@contextlib.asynccontextmanager
+async def a_gate(venue: Venue, path: Path) -> AsyncIterator[tuple[Gate, list[LinkState]]]:
+    states: list[LinkState] = []
+    options = (("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 20))
+    retry = RetryPolicy(attempts=1)
+    store = Store(path / "terminal.db", DEVICE)
+    offline = Offline(store, clock=Clock(lambda: T0 + 60_000, lambda: 0))
+    async with AsyncClient(
+        venue.address, plaintext=True, retry=retry, channel_options=options
+    ) as client:
+        gate = Gate(client, DEVICE, lambda state, _: states.append(state), offline)
+        yield gate, states
+        await gate.close()
+    store.close()
+
+
+def versions(gate: Gate) -> int:
+    assert gate.offline
+    pack = gate.offline.store.pack()
+    return pack.version if pack else 0
+
+
+def test_the_network_goes_and_comes(fake: FakeServer, tmp_path: Path) -> None:
+    """Redeemed online, then without network: the same is refused, another use is admitted; after
+    a start without network it goes on, and is logged in when the network is there.
+    """
+    venue = Venue(fake)
+    ticket = venue.sealer.token()
+
+    async def main() -> None:
+        async with contextlib.AsyncExitStack() as network:
+            await network.enter_async_context(venue.open())
+            async with a_gate(venue, tmp_path) as (gate, states):
+                await gate.log_in("operator", "right", Departure("9"))
+                await until(lambda: LinkState.ONLINE in states)
+                await until(lambda: versions(gate) == venue.version)
+                online = await gate.redeem(ticket, "ferry", 1)
+                assert (online.answer.result, online.pack_age) == (SUCCESS, None)
+                await network.aclose()
+                await until(lambda: states[-1] is LinkState.OFFLINE)
+                again = await gate.redeem(ticket, "ferry", 1)
+                assert (again.answer.result, again.pack_age) == (REJECT, 0)
+                other = await gate.redeem(ticket, "tokens", 1)
+                assert other.answer.result == SUCCESS
+                assert "queue 2" in gate.standing()
+            async with a_gate(venue, tmp_path) as (gate, states):
+                await gate.log_in("operator", "right", Departure("9"))
+                assert states == [LinkState.OFFLINE]
+                refused = await gate.redeem(ticket, "tokens", 1)  # within its guard time
+                assert refused.answer.result == REJECT
+                await network.enter_async_context(venue.open())
+                await until(lambda: LinkState.ONLINE in states)
+
+    asyncio.run(main())
+    assert [each.scan.function_code for each in fake.scans] == ["ferry"]
+
+
+def test_an_answer_that_does_not_come_is_the_packs(
+    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what was sent is not sent again: the upload says what became of it."""
+    monkeypatch.setattr(gate_module, "ANSWER_SECONDS", 0.2)
+    venue = Venue(fake)
+
+    async def main() -> None:
+        async with venue.open(), a_gate(venue, tmp_path) as (gate, states):
+            await gate.log_in("operator", "right", Departure())
+            await until(lambda: LinkState.ONLINE in states and versions(gate) == venue.version)
+            fake.silent = True
+            outcome = await gate.redeem(venue.sealer.token(), "ferry", 1)
+            assert (outcome.answer.result, outcome.pack_age) == (SUCCESS, 0)
+            assert gate.line
+            assert not gate.line._waiting
+
+    asyncio.run(main())
+
+
+def test_a_terminal_that_was_revoked_decides_nothing(fake: FakeServer, tmp_path: Path) -> None:
+    """Not when its cable is pulled out afterwards, nor after a start. Seen red without the note."""
+    venue = Venue(fake)
+
+    async def main() -> None:
+        async with contextlib.AsyncExitStack() as network:
+            await network.enter_async_context(venue.open())
+            async with a_gate(venue, tmp_path) as (gate, states):
+                await gate.log_in("operator", "right", Departure())
+                await until(lambda: LinkState.ONLINE in states and versions(gate) == venue.version)
+                fake.revoked = True
+                await until(lambda: states[-1] is LinkState.ENDED)
+                with pytest.raises(NotDecidedError, match="UNAUTHENTICATED"):
+                    await gate.redeem(venue.sealer.token(), "ferry", 1)
+                await network.aclose()
+            async with a_gate(venue, tmp_path) as (gate, states):
+                await gate.log_in("operator", "right", Departure())
+                with pytest.raises(NotDecidedError, match="UNAUTHENTICATED"):
+                    await gate.redeem(venue.sealer.token(), "ferry", 1)
+
+    asyncio.run(main())
+
+
+def test_a_start_without_network(fake: FakeServer, tmp_path: Path) -> None:
+    venue = Venue(fake)
+
+    async def main() -> None:
+        async with venue.open():
+            pass
+        async with a_gate(venue, tmp_path) as (gate, _):
+            with pytest.raises(CallError):  # without a pack
+                await gate.log_in("operator", "right", Departure())
+            built = venue.sealer.response(venue.sealer.chunk(pack_tickets()))
+            assert gate.offline
+            gate.offline.store.trust(venue.sealer.verify_key)
+            gate.offline.store.take(built, T0, 0)
+            with pytest.raises(NotDecidedError, match="DEPARTURE_UNKNOWN"):
+                await gate.log_in("operator", "right", Departure("", "G5711", "2026-12-04"))
+            await gate.log_in("operator", "right", Departure("335872"))
+            assert gate.offline.store.departure_id == 335872
+
+    asyncio.run(main())
