@@ -19,6 +19,7 @@ from deeptravel_terminal.gate import Departure, Gate
 from deeptravel_terminal.offline import NotDecidedError
 from deeptravel_terminal.scan_line import LinkState, ScanFailedError, UndecidedError
 from deeptravel_terminal.screens import AskScreen, ListScreen, LogIn, LogInScreen, history_lines
+from deeptravel_terminal.store import StoreError
 from deeptravel_terminal.views import READY, Tone, View
 from deeptravel_terminal.wedge import Wedge
 
@@ -40,7 +41,7 @@ _LINKS = {
     LinkState.OFFLINE: "○ 断网 no network",
     LinkState.ENDED: "✗ 登录失效 log-in over",
 }
-HELP = "F2 查看/核销 F3 订单 F4 记录 F5 权益 F6 次数 F7 登录 F9 声音 F10 退出"
+HELP = "F2 查看 F3 订单 F4 记录 F5 权益 F6 次数 F7 登录 F8 离线 F9 声音 F10 退出"
 MOST = 9
 TOP_SECONDS = 5.0
 """Between two looks at the pack's age."""
@@ -119,6 +120,7 @@ class TerminalApp(App[None]):
         Binding("f5", "function"),
         Binding("f6", "quantity"),
         Binding("f7", "log_in"),
+        Binding("f8", "verdicts"),
         Binding("f9", "sound", priority=True),
         Binding("f10,ctrl+q", "quit", priority=True),
     ]
@@ -386,6 +388,20 @@ class TerminalApp(App[None]):
         call = self.gate.reverse(str(chosen), comment, new_request_id())
         if (answer := await self._tried(call)) is not None:
             self.show(views.taken_back(answer))
+
+    @work(exclusive=True, group="verdicts")
+    async def action_verdicts(self) -> None:
+        """F8: what was decided without network, with the server's verdicts."""
+        if self.gate.offline is None:
+            return
+        try:
+            found = self.gate.offline.store.verdicts()
+        except StoreError as error:
+            self.show(views.failed("STORE_BROKEN", str(error)))
+            return
+        lines = [(str(each[0]), views.verdict_line(*each)) for each in found]
+        await self.push_screen_wait(ListScreen("离线核销 Decided offline · Esc", lines))
+        self._show_top()
 
     # what the operator sets
 

@@ -28,7 +28,8 @@ The scanner terminal of a merchant: scans QR codes of tickets, looks and redeems
 A scanner that types as a keyboard needs no setting but its suffix, Enter or Tab. Keys:
   F2 look first / redeem at once   F3 next scan is an order   F4 history, reversal
   F5 next function                 F6 how many uses           F7 log in, departure
-  F9 sound on/off                  F10 end                    Enter redeems what was looked at
+  F8 decided without network       F9 sound on/off            F10 end
+  Enter redeems what was looked at, Esc leaves it
 """
 EPILOG = f"""\
 examples:

@@ -164,12 +164,14 @@ class Gate:
         if self.offline is None:
             return ""
         try:
-            age, count = self.offline.pack_age(), self.offline.store.unsent_count()
+            store, age = self.offline.store, self.offline.pack_age()
+            count, conflicts = store.unsent_count(), store.conflicts()
         except StoreError as error:
             return f"✗ {error}"
         pack = "无名单 no pack" if age is None else f"名单 pack {max(0, age) // 60} min"
         waits = f"待传 queue {count}" if count else ""
-        return "  ".join(part for part in (pack, waits, self.fault) if part)
+        seen = f"✗ 冲突 conflicts {conflicts}: F8" if conflicts else ""
+        return "  ".join(part for part in (pack, waits, seen, self.fault) if part)
 
     async def party(self, scanned: Scanned) -> redemption.LookupOrderResponse:
         """The tickets of an order, by its code or QR, or by the QR of one of them. Raises

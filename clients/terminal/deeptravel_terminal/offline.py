@@ -6,15 +6,21 @@ that does not write, a log-in that the server refused.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from deeptravel import new_request_id, redemption
 
 from deeptravel_terminal import tokens
 from deeptravel_terminal.codes import Scanned
-from deeptravel_terminal.offline_rules import Asked, answer_of, refused, refused_by_token
+from deeptravel_terminal.offline_rules import (
+    Asked,
+    LocalUse,
+    answer_of,
+    refused,
+    refused_by_token,
+)
 from deeptravel_terminal.store import PackState, Store, StoredScan, StoreError
-from deeptravel_terminal.tokens import Claims, TokenError
+from deeptravel_terminal.tokens import Claims, OpeningKey, TokenError
 
 CLOCK_TOLERANCE_MS = 120_000
 """So much a clock may go back and is still believed; the server allows for the same."""
@@ -77,6 +83,7 @@ class Offline:
     store: Store
     pack_hours: float = 24.0
     clock: Clock = field(default_factory=Clock)
+    _keys: tuple[PackState, dict[int, OpeningKey]] | None = None
 
     def decide(self, scanned: Scanned, function: str, quantity: int) -> Decided:
         """Decides a scan and writes it down before it is answered.
@@ -105,16 +112,15 @@ class Offline:
         if pack is None or answer.result != redemption.REDEMPTION_RESULT_SUCCESS:
             return
         try:
-            claims = tokens.opened(scanned.text, tokens.keys_of(pack.configuration.qr_keys))
+            claims = tokens.opened(scanned.text, self._keys_of(pack))
         except TokenError:
             return  # of a key that is newer than the pack, by which it is refused offline
-        scan = self._scan(scanned, function, quantity, pack, admitted=True)
-        self.store.note_online(scan, claims.number, claims.jti)
+        now = self.clock.now(pack.clock_offset)
+        self.store.note_online(claims.number, LocalUse(function, quantity, claims.jti, now))
 
     def _decided(self, scanned: Scanned, function: str, quantity: int) -> Decided:
-        pack = self._usable()
+        pack, departure_id = self._usable()
         now = self.clock.now(pack.clock_offset)
-        departure_id = self.store.departure_id
         asked = Asked(function, quantity, now, departure_id)
         claims, reason = self._opened(scanned, pack)
         if claims and claims.kind == tokens.ORDER and not refused_by_token(claims, now):
@@ -122,45 +128,58 @@ class Offline:
         known = self.store.known(claims.number) if claims else None
         if claims:
             reason = refused(asked, claims, known, pack.configuration)
-        scan = self._scan(scanned, function, quantity, pack, admitted=not reason)
         number, jti = (claims.number, claims.jti) if claims else (0, b"")
-        self.store.write_scan(scan, number, jti)
+        use = LocalUse(function, quantity, jti, now)
+        self.store.write_scan(self._scan(scanned, use, pack, admitted=not reason), number, use)
         if known and not reason:
-            known = self.store.known(known.ticket.number)
+            known = replace(known, local=[*known.local, use])
         left = known.uses() if known else {}
         return Decided(answer_of(reason, asked, known, left), self._age(pack))
 
     def _opened(self, scanned: Scanned, pack: PackState) -> tuple[Claims | None, str]:
         try:
-            keys = tokens.keys_of(pack.configuration.qr_keys)
-            return tokens.opened(scanned.text, keys), ""
+            return tokens.opened(scanned.text, self._keys_of(pack)), ""
         except TokenError as error:
             if error.is_unknown_key:
                 raise NotDecidedError("KEY_UNKNOWN", f"pack {self._age(pack)} s old") from None
             return None, "TOKEN_INVALID"
 
-    def _usable(self) -> PackState:
+    def _usable(self) -> tuple[PackState, int]:
+        """The pack, and the departure that the session admits."""
         pack = self.store.pack()
         if pack is None:
             raise NotDecidedError("PACK_MISSING")
-        if self.store.barred:
+        standing = self.store.standing()
+        if standing.barred:
             raise NotDecidedError("UNAUTHENTICATED")
-        if self.clock.now(pack.clock_offset) + CLOCK_TOLERANCE_MS < self.store.last_time:
+        if self.clock.now(pack.clock_offset) + CLOCK_TOLERANCE_MS < standing.last_time:
             raise NotDecidedError("CLOCK_WRONG", "the clock went back")
         age = self._age(pack)
         if age * 1000 < -CLOCK_TOLERANCE_MS:
             raise NotDecidedError("CLOCK_WRONG", "the clock is before the pack")
         if age > self.pack_hours * 3600:
             raise NotDecidedError("PACK_TOO_OLD", f"{age // 3600} h > {self.pack_hours:g} h")
-        return pack
+        return pack, standing.departure_id
+
+    def _keys_of(self, pack: PackState) -> dict[int, OpeningKey]:
+        if self._keys is None or self._keys[0] is not pack:
+            self._keys = pack, tokens.keys_of(pack.configuration.qr_keys)
+        return self._keys[1]
 
     def _age(self, pack: PackState) -> int:
         return (self.clock.now(pack.clock_offset) - pack.version) // 1000
 
     def _scan(
-        self, scanned: Scanned, function: str, quantity: int, pack: PackState, *, admitted: bool
+        self, scanned: Scanned, use: LocalUse, pack: PackState, *, admitted: bool
     ) -> StoredScan:
-        now = self.clock.now(pack.clock_offset)
         return StoredScan(
-            0, new_request_id(), scanned.text, function, quantity, now, pack.version, "", admitted
+            counter=0,
+            scan_id=new_request_id(),
+            qr_token=scanned.text,
+            function_code=use.function_code,
+            quantity=use.quantity,
+            scanned_at=self.clock.wall(),  # the server sees by it whether the clock is right
+            pack_version=pack.version,
+            previous_hash="",
+            admitted=admitted,
         )

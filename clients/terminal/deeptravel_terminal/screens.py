@@ -27,6 +27,7 @@ class LogIn:
 class LogInScreen(ModalScreen[LogIn | None]):
     """Name, password, departure; Enter goes on, Esc leaves."""
 
+    AUTO_FOCUS = ""
     BINDINGS = [Binding("escape", "dismiss(None)")]  # noqa: RUF012 # as textual has it
 
     def __init__(self, device: str, username: str, departure: str, said: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from deeptravel import redemption
 
@@ -57,8 +57,8 @@ class OtherServerError(Exception):
 
 @dataclass(frozen=True)
 class StoredScan:
-    """A scan as it was written down; `scanned_at` in milliseconds, by the terminal's clock as the
-    last pack corrected it.
+    """A scan as it was written down; `scanned_at` in milliseconds, by the terminal's clock as it
+    is.
     """
 
     counter: int
@@ -97,6 +97,21 @@ class PackState:
     configuration: redemption.PackConfiguration
 
 
+class Standing(NamedTuple):
+    """What was noted of the terminal.
+
+    Attributes:
+        barred: whether the server refused it or its operator when it was asked last.
+        departure_id: that of the last session, 0 for all.
+        last_time: when the last scan was written down or the last pack came; corrected, in
+            milliseconds.
+    """
+
+    barred: bool
+    departure_id: int
+    last_time: int
+
+
 class Store:
     """A terminal's file. Threads may share it; each call is one transaction.
 
@@ -111,6 +126,7 @@ class Store:
     def __init__(self, path: Path, device: str) -> None:
         self.path, self.device = path, device
         self._lock = threading.Lock()
+        self._pack: PackState | None = None
         with _as_store_error():
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -138,16 +154,19 @@ class Store:
                 raise OtherServerError
             self._put("verify_key", verify_key)
 
-    @property
-    def barred(self) -> bool:
-        """Whether the server refused this terminal or its operator when it was asked last."""
-        with self._transaction():
-            return bool(self._get("barred", 0))
-
     def bar(self, *, barred: bool) -> None:
         """Notes what the server said of the log-in: without one nothing is decided here."""
         with self._transaction():
             self._put("barred", int(barred))
+
+    def standing(self) -> Standing:
+        """What the decision of a scan begins with."""
+        with self._transaction():
+            return Standing(
+                bool(self._get("barred", 0)),
+                int(self._get("departure_id", 0)),
+                int(self._get("last_time", 0)),
+            )
 
     def note_session(self, departure_id: int, typed: str = "") -> None:
         """Notes which departure the session admits, 0 for all, and how the operator wrote it."""
@@ -161,12 +180,6 @@ class Store:
         with self._transaction():
             return str(self._get("departure", ""))
 
-    @property
-    def departure_id(self) -> int:
-        """The departure of the last session, 0 for all."""
-        with self._transaction():
-            return int(self._get("departure_id", 0))
-
     # the pack
 
     @property
@@ -176,17 +189,17 @@ class Store:
             return str(self._get("cursor", ""))
 
     def pack(self) -> PackState | None:
-        """The pack in use; None if none was ever complete."""
+        """The pack in use, the same object until another is complete; None if none ever was."""
         with self._transaction():
-            content = self._get("configuration", b"")
-            if not content:
-                return None
-            return PackState(
-                int(self._get("complete_version", 0)),
-                str(self._get("venue_code", "")),
-                int(self._get("clock_offset", 0)),
-                redemption.PackConfiguration.FromString(content),
-            )
+            content = self._get("configuration", b"") if self._pack is None else b""
+            if content:
+                self._pack = PackState(
+                    int(self._get("complete_version", 0)),
+                    str(self._get("venue_code", "")),
+                    int(self._get("clock_offset", 0)),
+                    redemption.PackConfiguration.FromString(content),
+                )
+            return self._pack
 
     def take(self, response: redemption.GetVenuePackResponse, now: int, settled: int) -> bool:
         """Stores a chunk; whether the pack is complete with it.
@@ -215,7 +228,10 @@ class Store:
             self._put("venue_code", chunk.venue_code)
             if chunk.is_last:
                 self._complete(chunk, into, now, settled)
-            return chunk.is_last
+        if chunk.is_last:
+            with self._lock:
+                self._pack = None
+        return chunk.is_last
 
     def known(self, number: int) -> Known | None:
         """A ticket of the pack; None if it has none of that number."""
@@ -240,7 +256,7 @@ class Store:
 
     # scans
 
-    def write_scan(self, scan: StoredScan, number: int, jti: bytes) -> StoredScan:
+    def write_scan(self, scan: StoredScan, number: int, use: LocalUse) -> StoredScan:
         """Writes a scan down, durably, and what it uses if it is admitted; with its counter and
         the hash of the one before.
         """
@@ -262,22 +278,16 @@ class Store:
                 (*_values(written),),
             )
             if scan.admitted:
-                self._use(counter, number, scan, jti, settled=False)
+                self._use(counter, number, use, settled=False)
             self._put("counter", counter)
             self._put("last_hash", written.hash())
-            self._put("last_time", max(scan.scanned_at, int(self._get("last_time", 0))))
+            self._put("last_time", max(use.at, int(self._get("last_time", 0))))
             return written
 
-    def note_online(self, scan: StoredScan, number: int, jti: bytes) -> None:
+    def note_online(self, number: int, use: LocalUse) -> None:
         """Notes what was redeemed online, which the pack does not know yet."""
         with self._transaction():
-            self._use(None, number, scan, jti, settled=True)
-
-    @property
-    def last_time(self) -> int:
-        """When the last scan was written down or the last pack came; corrected, in milliseconds."""
-        with self._transaction():
-            return int(self._get("last_time", 0))
+            self._use(None, number, use, settled=True)
 
     def unsent(self, limit: int) -> list[StoredScan]:
         """Scans without a verdict, the oldest first."""
@@ -295,9 +305,17 @@ class Store:
         with self._transaction():
             return int(self._one("SELECT count(*) FROM scans WHERE verdict IS NULL"))
 
-    def settle(self, verdicts: Sequence[tuple[int, bytes]]) -> None:
-        """Keeps the verdicts of scans, by counter; their QR texts are deleted."""
+    def conflicts(self) -> int:
+        """How many conflicts nobody has looked at."""
         with self._transaction():
+            return int(self._get("conflicts", 0))
+
+    def settle(self, verdicts: Sequence[tuple[int, bytes]], conflicts: int = 0) -> None:
+        """Keeps the verdicts of scans, by counter, of which so many are conflicts; their QR texts
+        are deleted.
+        """
+        with self._transaction():
+            self._put("conflicts", int(self._get("conflicts", 0)) + conflicts)
             for counter, verdict in verdicts:
                 self._db.execute(
                     "UPDATE scans SET verdict = ?, qr_token = '' WHERE counter = ?",
@@ -311,8 +329,11 @@ class Store:
             )
 
     def verdicts(self) -> list[tuple[int, int, str, bytes]]:
-        """Counter, time, function and verdict of the last scans, the newest first."""
+        """Counter, time, function and verdict of the last scans, the newest first, for somebody
+        who looks at them.
+        """
         with self._transaction():
+            self._put("conflicts", 0)
             return self._db.execute(
                 "SELECT counter, scanned_at, function_code, coalesce(verdict, x'') FROM scans"
                 " ORDER BY counter DESC LIMIT ?",
@@ -361,14 +382,11 @@ class Store:
     def _one(self, statement: str) -> Any:
         return self._db.execute(statement).fetchone()[0]
 
-    def _use(
-        self, counter: int | None, number: int, scan: StoredScan, jti: bytes, *, settled: bool
-    ) -> None:
-        use = scan.function_code, scan.quantity, jti, scan.scanned_at, int(settled)
+    def _use(self, counter: int | None, number: int, use: LocalUse, *, settled: bool) -> None:
         self._db.execute(
             "INSERT INTO uses (counter, number, function_code, quantity, jti, at, settled)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (counter, _signed(number), *use),
+            (counter, _signed(number), *use, int(settled)),
         )
 
     def _write(self, tickets: redemption.PackTickets, generation: int) -> None:

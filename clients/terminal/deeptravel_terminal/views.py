@@ -238,6 +238,47 @@ def party_by_codes(count: int, function: str) -> View:
     )
 
 
+def verdict_line(counter: int, scanned_at: int, function: str, verdict: bytes) -> str:
+    """A scan that was decided without network, in a line of its list."""
+    at = datetime.fromtimestamp(scanned_at / 1000, UTC).astimezone().strftime("%m-%d %H:%M")
+    if not verdict:
+        return f"{counter}  {at}  {function}  … 待传 not sent yet"
+    answer = redemption.UploadedScan.FromString(verdict)
+    word = _VERDICTS.get(answer.verdict, "其他 other")
+    other = f"{answer.earlier.terminal_device_id} {answer.earlier.venue_code}".strip()
+    earlier = f"{clock(answer.earlier.redeemed_at)} {other}" if other else ""
+    since = clock(answer.revoked_time) if answer.HasField("revoked_time") else ""
+    liable = _LIABLE.get(answer.liable, "")
+    parts = (
+        str(counter),
+        at,
+        function,
+        word,
+        answer.ticket_code,
+        reason_of(answer),
+        earlier,
+        since,
+    )
+    return "  ".join(part for part in (*parts, liable) if part)
+
+
+_VERDICTS: dict[int, str] = {
+    redemption.OFFLINE_VERDICT_ACCEPTED: "✓ 已入账 accepted",
+    redemption.OFFLINE_VERDICT_CLOCK_SUSPECT: "✓ 时钟可疑 clock suspect",
+    redemption.OFFLINE_VERDICT_DUPLICATE: "= 重复 duplicate",
+    redemption.OFFLINE_VERDICT_CONFLICT: "✗ 冲突 conflict",
+    redemption.OFFLINE_VERDICT_REVOKED_AT_SCAN: "✗ 当时已失效 revoked at scan",
+    redemption.OFFLINE_VERDICT_UNKNOWN_TICKET: "✗ 无此票 unknown ticket",
+    redemption.OFFLINE_VERDICT_MALFORMED: "✗ 非本平台码 malformed",
+    redemption.OFFLINE_VERDICT_REFUSED: "✗ 不应放行 refused",
+    redemption.OFFLINE_VERDICT_RECORDED: "· 已记录 recorded",
+}
+_LIABLE: dict[int, str] = {
+    redemption.LIABILITY_MERCHANT: "商家承担 merchant",
+    redemption.LIABILITY_PLATFORM: "平台承担 platform",
+}
+
+
 def taken_back(answer: redemption.ReverseRedemptionResponse) -> View:
     """A redemption was reversed."""
     state = _STATES.get(answer.ticket_status, "")

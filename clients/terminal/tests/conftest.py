@@ -28,6 +28,7 @@ class FakeServer(grpc.GenericRpcHandler):
         silent: whether scans get no answer.
         failures: of scans, each used once.
         answers: of other calls, by method; of a stream the one that it has.
+        lost_uploads: how many uploads get no answer.
         revoked: whether nobody is logged in any more; streams end.
     """
 
@@ -40,6 +41,7 @@ class FakeServer(grpc.GenericRpcHandler):
         self.answers: dict[str, Any] = {}
         self.uses = 1
         self.revoked = False
+        self.lost_uploads = 0
 
     def service(self, handler_call_details: Any) -> Any:
         method = METHODS[handler_call_details.method]
@@ -59,6 +61,11 @@ class FakeServer(grpc.GenericRpcHandler):
                 await self._refuse(context)
             if method.name == "OperatorLogin" and request.password != "right":
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such log-in")
+            if method.name == "UploadScans":
+                if self.lost_uploads:
+                    self.lost_uploads -= 1
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
+                return redemption.UploadScansResponse(scans=map(a_verdict, request.scans))
             return self.answers.get(method.name, method.response())
 
         return grpc.unary_unary_rpc_method_handler(answer, **coders)
@@ -111,6 +118,20 @@ class FakeServer(grpc.GenericRpcHandler):
     def scans(self) -> list[Any]:
         """The scans that came."""
         return [each for each in self.asked if isinstance(each, redemption.ScanStreamRequest)]
+
+
+def a_verdict(scan: redemption.OfflineScan) -> redemption.UploadedScan:
+    """Of what was admitted that another terminal had redeemed it before."""
+    verdict = redemption.UploadedScan(
+        scan_id=scan.scan_id, verdict=redemption.OFFLINE_VERDICT_RECORDED
+    )
+    if scan.admitted:
+        verdict.verdict = redemption.OFFLINE_VERDICT_CONFLICT
+        verdict.liable = redemption.LIABILITY_MERCHANT
+        verdict.ticket_code = "OTA-CP-20261204-000017"
+        verdict.earlier.redeemed_at.FromJsonString("2026-12-03T22:58:00Z")
+        verdict.earlier.terminal_device_id = "TERMINAL-CP-002"
+    return verdict
 
 
 def an_answer(*, admitted: bool = True, left: int = 0) -> redemption.RedeemResponse:

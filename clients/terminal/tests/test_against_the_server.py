@@ -5,8 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deeptravel import AsyncClient, CallError, Reason, ota, redemption, tickets
-from deeptravel_terminal import demo
+from deeptravel import (
+    AsyncClient,
+    CallError,
+    Reason,
+    new_request_id,
+    ota,
+    redemption,
+    tickets,
+)
+from deeptravel_terminal import demo, sync
 from deeptravel_terminal.codes import Kind, Scanned
 from deeptravel_terminal.gate import KEEPALIVE, Departure, Gate
 from deeptravel_terminal.offline import Offline
@@ -64,7 +72,7 @@ def test_a_gate(real: Real) -> None:
             assert again.reason == redemption.REFUSAL_REASON_ALREADY_REDEEMED
             assert redeemed(again, "ferry", 1).redemption_id == view.redemption_id
 
-            await gate.reverse(view.redemption_id, "wrong gate", "a" * 32)
+            await gate.reverse(view.redemption_id, "wrong gate", new_request_id())
             newest = (await gate.history())[0]
             assert newest.reversed_redemption_id == view.redemption_id
 
@@ -72,7 +80,7 @@ def test_a_gate(real: Real) -> None:
             assert party.ticket_count == 2
             codes = [each.ticket_code for each in (await gate.party(second)).tickets]
             assert codes == [each.ticket_code for each in party.tickets]
-            by_code = await gate.redeem_by_code(codes[0], "ferry", "torn", "b" * 32)
+            by_code = await gate.redeem_by_code(codes[0], "ferry", "torn", new_request_id())
             assert by_code.result == redemption.REDEMPTION_RESULT_SUCCESS
             await gate.log_out()
             with pytest.raises(CallError) as over:
@@ -82,8 +90,9 @@ def test_a_gate(real: Real) -> None:
     asyncio.run(main())
 
 
-def test_a_pack(real: Real, tmp_path: Path) -> None:
-    """What the server puts into a pack is what it would decide."""
+def test_without_network(real: Real, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the pack decides is what the server does; its verdicts, and the hashes of the chain."""
+    monkeypatch.setattr(sync, "PAUSE_SECONDS", 0.1)
     address, known = real
 
     async def main() -> None:
@@ -97,7 +106,7 @@ def test_a_pack(real: Real, tmp_path: Path) -> None:
             gate = Gate(client, device, lambda *_: None, Offline(store))
             operator = known["operator"]
             await gate.log_in(operator["username"], operator["password"], Departure())
-            await until(lambda: store.pack(), 30)
+            await until(store.pack, 30)
             assert gate.fault == ""
             assert gate.offline
             online = await gate.redeem(first, "ferry", 1)
@@ -106,6 +115,7 @@ def test_a_pack(real: Real, tmp_path: Path) -> None:
             decided = [
                 gate.offline.decide(scanned, "ferry", 1) for scanned in (first, second, second)
             ]
+            written = store.unsent(9)
             reasons = [reason_of(each.answer) for each in decided]
             assert reasons == ["ALREADY_REDEEMED", "", "ALREADY_REDEEMED"]
             view = redeemed(decided[1].answer, "ferry", 1)
@@ -113,6 +123,21 @@ def test_a_pack(real: Real, tmp_path: Path) -> None:
             assert view.ticket_code == look.ticket_code
             assert view.headline == look.headline[1:]  # but for the name
             assert max(each.pack_age for each in decided) < 600
+
+            await until(lambda: not store.unsent_count(), 30)
+            verdicts = [redemption.UploadedScan.FromString(each[3]) for each in store.verdicts()]
+            verdicts.reverse()
+            assert [each.verdict for each in verdicts] == [
+                redemption.OFFLINE_VERDICT_RECORDED,
+                redemption.OFFLINE_VERDICT_ACCEPTED,
+                redemption.OFFLINE_VERDICT_RECORDED,
+            ]
+            assert [each.scan_hash for each in verdicts] == [each.hash() for each in written]
+            later = await gate.redeem(second, "ferry", 1)
+            assert reason_of(later.answer) == "ALREADY_REDEEMED"
+            await until(lambda: store.settled_uses() == 0, 30)  # the pack has them
+            last = gate.offline.decide(second, "ferry", 1)
+            assert reason_of(last.answer) == "ALREADY_REDEEMED"
             await gate.close()
             store.close()
         assert "张三".encode() not in (tmp_path / "terminal.db").read_bytes()

@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 from deeptravel_terminal import command
+from deeptravel_terminal.offline_rules import LocalUse
+from deeptravel_terminal.store import Store, StoredScan
 from PIL import Image
 
 from tests.samples import OURS, PAYMENT
@@ -49,6 +51,24 @@ def test_what_is_wrong_is_said(
 ) -> None:
     assert command.main(arguments) == command.CANNOT_RUN
     assert said in capsys.readouterr().err
+
+
+def test_a_wipe_asks_for_scans_that_were_not_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path / "T_1.db", "T/1")
+    store.write_scan(
+        StoredScan(0, "a", OURS, "ferry", 1, 0, 0, "", admitted=True),
+        1,
+        LocalUse("ferry", 1, b"", 0),
+    )
+    store.close()
+    wipe = ["--wipe", "--device", "T/1", "--folder", str(tmp_path)]
+    assert command.main(wipe) == command.CANNOT_RUN
+    assert "1 scans were not sent" in capsys.readouterr().err
+    assert command.main([*wipe, "--lose-scans"]) == command.OK
+    assert list(tmp_path.iterdir()) == []
+    assert command.main(["--wipe"]) == command.CANNOT_RUN
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

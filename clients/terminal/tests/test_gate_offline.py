@@ -1,4 +1,4 @@
-"""A gate whose network comes and goes: by the server while it is there, by the pack when it is not."""
+"""A gate whose network comes and goes: by the server while it is there, else by the pack."""
 
 import asyncio
 import contextlib
@@ -17,6 +17,8 @@ from deeptravel_terminal.store import Store
 from tests.conftest import DEVICE, FakeServer, serving, until
 from tests.sealing import T0, Sealer, pack_tickets
 
+CONFLICT = redemption.OFFLINE_VERDICT_CONFLICT
+RECORDED = redemption.OFFLINE_VERDICT_RECORDED
 SUCCESS, REJECT = redemption.REDEMPTION_RESULT_SUCCESS, redemption.REDEMPTION_RESULT_REJECT
 
 
@@ -78,6 +80,7 @@ def test_the_network_goes_and_comes(fake: FakeServer, tmp_path: Path) -> None:
     """
     venue = Venue(fake)
     ticket = venue.sealer.token()
+    fake.lost_uploads = 1
 
     async def main() -> None:
         async with contextlib.AsyncExitStack() as network:
@@ -102,8 +105,20 @@ def test_the_network_goes_and_comes(fake: FakeServer, tmp_path: Path) -> None:
                 assert refused.answer.result == REJECT
                 await network.enter_async_context(venue.open())
                 await until(lambda: LinkState.ONLINE in states)
+                assert gate.offline
+                store = gate.offline.store
+                await until(lambda: not store.unsent_count())
+                assert "conflicts 1" in gate.standing()
+                found = [each[3] for each in store.verdicts()]
+                verdicts = [redemption.UploadedScan.FromString(each).verdict for each in found]
+                assert verdicts == [RECORDED, CONFLICT, RECORDED]
+                assert "conflicts" not in gate.standing()
 
     asyncio.run(main())
+    uploaded = [each for each in fake.asked if isinstance(each, redemption.UploadScansRequest)]
+    assert len(uploaded) == 2  # the answer of the first was lost
+    assert uploaded[0] == uploaded[1]
+    assert [each.counter for each in uploaded[0].scans] == [1, 2, 3]
     assert [each.scan.function_code for each in fake.scans] == ["ferry"]
 
 
@@ -166,6 +181,6 @@ def test_a_start_without_network(fake: FakeServer, tmp_path: Path) -> None:
             with pytest.raises(NotDecidedError, match="DEPARTURE_UNKNOWN"):
                 await gate.log_in("operator", "right", Departure("", "G5711", "2026-12-04"))
             await gate.log_in("operator", "right", Departure("335872"))
-            assert gate.offline.store.departure_id == 335872
+            assert gate.offline.store.standing().departure_id == 335872
 
     asyncio.run(main())

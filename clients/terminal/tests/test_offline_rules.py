@@ -174,7 +174,10 @@ def test_a_wrong_clock_is_corrected_and_setting_it_changes_nothing(box: Box) -> 
     box.now = T0 + 25 * HOUR
     assert box.reason() == ""
     (scan,) = box.store.unsent(9)
-    assert scan.scanned_at == T0 + HOUR
+    assert scan.scanned_at == T0 + 25 * HOUR  # as it is: the server sees by it that it is wrong
+    known = box.store.known(NUMBER)
+    assert known is not None
+    assert known.local[0].at == T0 + HOUR
     steady = T0
     clock = Clock(lambda: box.now, lambda: steady)
     clock.synced(T0)

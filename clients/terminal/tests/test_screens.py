@@ -16,16 +16,21 @@ from deeptravel_terminal import views
 from deeptravel_terminal.app import Choice, Given, TerminalApp
 from deeptravel_terminal.codes import Kind
 from deeptravel_terminal.gate import Gate
+from deeptravel_terminal.offline import Offline
+from deeptravel_terminal.offline_rules import LocalUse
 from deeptravel_terminal.scan_line import LinkState
+from deeptravel_terminal.store import Store, StoredScan
 from deeptravel_terminal.views import Tone, View
 from textual import events
+from textual.widgets import OptionList
 
-from tests.conftest import DEVICE, FakeServer, a_look, an_answer, serving, until
+from tests.conftest import DEVICE, FakeServer, a_look, a_verdict, an_answer, serving, until
 from tests.samples import BOARDING, OURS, PAYMENT
 
 PICTURES = Path(__file__).with_name("pictures")
 HONG_KONG = timezone(timedelta(hours=8))
 SIZE = (80, 24)
+OFFLINE = redemption.OfflineScan(scan_id="a", admitted=True)
 REASONS = redemption.RefusalReason.DESCRIPTOR.values_by_name.keys()
 
 
@@ -199,6 +204,31 @@ def test_a_party_by_its_qr(fake: FakeServer) -> None:
     assert {each.qr_token for each in asked.items} == {OURS}
 
 
+def test_verdicts(fake: FakeServer, tmp_path: Path) -> None:
+    """F8, from the file, in the words of the server."""
+    lines = [
+        views.verdict_line(n, 1_796_256_000_000, "ferry", verdict)
+        for n, verdict in enumerate((b"", a_verdict(OFFLINE).SerializeToString()), 1)
+    ]
+    assert "not sent yet" in lines[0]
+    for word in ("冲突 conflict", "TERMINAL-CP-002", "merchant", "OTA-CP-20261204-000017"):
+        assert word in lines[1]
+    store = Store(tmp_path / "terminal.db", DEVICE)
+
+    async def play(on: OnScreen) -> None:
+        scan = StoredScan(0, "a", OURS, "ferry", 1, 0, 0, "", admitted=True)
+        store.write_scan(scan, 1, LocalUse("ferry", 1, b"", 0))
+        on.app.gate.offline = Offline(store)
+        await on.pilot.press("f8")
+        await until(lambda: on.app.focused is not None)
+        shown = on.app.screen.query_one(OptionList)
+        assert "not sent yet" in str(shown.get_option_at_index(0).prompt)
+        await on.pilot.press("escape")
+
+    played(fake, play)
+    store.close()
+
+
 def test_history_and_reversal(fake: FakeServer) -> None:
     event = redemption.Redemption(
         ticket_code="DIR-XH-20261204-000017",
@@ -230,7 +260,7 @@ def test_a_wrong_password_is_asked_for_again(fake: FakeServer) -> None:
             gate = Gate(client, DEVICE, lambda *_: None)
             app = TerminalApp(gate, Choice(["ferry"]), Given("operator", "wrong"))
             async with app.run_test(size=SIZE) as pilot:
-                await until(lambda: app.focused is not None)
+                await until(lambda: app.focused is not None and app.focused.id == "password")
                 await pilot.press(*"right", "enter")
                 await until(lambda: app._link is LinkState.ONLINE)
                 assert app.view == views.READY

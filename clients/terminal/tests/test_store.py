@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from deeptravel import tickets
+from deeptravel_terminal.offline_rules import LocalUse
 from deeptravel_terminal.packs import PackError
 from deeptravel_terminal.store import OtherServerError, Store, StoredScan, StoreError
 
 from tests.sealing import DEVICE, HOUR, NUMBER, T0, Sealer, pack_tickets
 
 SEALER = Sealer()
+USE = LocalUse("tokens", 1, b"j" * 16, T0)
 
 
 def opened(path: Path) -> Store:
@@ -103,15 +105,15 @@ def test_a_chunk_of_another_is_refused(store: Store) -> None:
 
 def test_a_chain_goes_on_after_verdicts_and_starts(tmp_path: Path) -> None:
     store = opened(tmp_path)
-    first = store.write_scan(a_scan("a"), NUMBER, b"j" * 16)
-    second = store.write_scan(a_scan("b", admitted=False), NUMBER, b"j" * 16)
+    first = store.write_scan(a_scan("a"), NUMBER, USE)
+    second = store.write_scan(a_scan("b", admitted=False), NUMBER, USE)
     assert (first.counter, first.previous_hash) == (1, "")
     assert (second.counter, second.previous_hash) == (2, first.hash())
     store.settle([(1, b"verdict")])
     assert [each.scan_id for each in store.unsent(9)] == ["b"]
     store.close()
     store = opened(tmp_path)
-    third = store.write_scan(a_scan("c"), NUMBER, b"j" * 16)
+    third = store.write_scan(a_scan("c"), NUMBER, USE)
     assert (third.counter, third.previous_hash) == (3, second.hash())
     assert store.unsent(9) == [second, third]
     assert [each[3] for each in store.verdicts()] == [b"", b"", b"verdict"]
@@ -132,7 +134,7 @@ def test_power_fails_at_any_moment(tmp_path: Path) -> None:
     base, log = tmp_path / "terminal.db", tmp_path / "terminal.db-wal"
     answered = [(log.stat().st_size, 0)]
     for number in range(1, 5):
-        store.write_scan(a_scan(str(number)), NUMBER, b"j" * 16)
+        store.write_scan(a_scan(str(number)), NUMBER, USE)
         answered.append((log.stat().st_size, number))
     written = log.read_bytes()
     begin, end = answered[0][0], answered[-1][0]
@@ -152,7 +154,7 @@ def test_power_fails_at_any_moment(tmp_path: Path) -> None:
         assert known is not None
         assert len(scans) == max(count for size, count in answered if size <= at), at
         assert len(known.local) == len(scans), at
-        last = again.write_scan(a_scan("next"), NUMBER, b"j" * 16)
+        last = again.write_scan(a_scan("next"), NUMBER, USE)
         assert last.previous_hash == (scans[-1].hash() if scans else "")
         again.close()
     assert len(cuts) > 60
@@ -166,7 +168,7 @@ def test_a_full_disk_admits_nobody(store: Store) -> None:
 
     def fill() -> None:
         for number in range(200):
-            store.write_scan(a_scan(str(number) + "x" * 500), NUMBER, b"j" * 16)
+            store.write_scan(a_scan(str(number) + "x" * 500), NUMBER, USE)
 
     with pytest.raises(StoreError, match="full"):
         fill()
@@ -186,7 +188,7 @@ def test_it_is_for_this_user_alone_and_wiped(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.trust(SEALER.verify_key)
     take(store)
-    store.write_scan(a_scan("a"), NUMBER, b"j" * 16)
+    store.write_scan(a_scan("a"), NUMBER, USE)
     assert store.path.stat().st_mode & 0o777 == 0o600
     content = b"".join(each.read_bytes() for each in tmp_path.iterdir())
     assert SEALER.aes_key in content
@@ -206,7 +208,7 @@ def test_uses_that_a_pack_has_are_dropped(store: Store) -> None:
         assert known is not None
         return len(known.local)
 
-    store.write_scan(a_scan("a"), NUMBER, b"j" * 16)
+    store.write_scan(a_scan("a"), NUMBER, USE)
     asked_before = store.settled_uses()
     store.settle([(1, b"accepted")])
     built = SEALER.chunk(pack_tickets(), T0 + HOUR, is_full=False)
