@@ -101,8 +101,10 @@ class TerminalApp(App[None]):
 
     CSS = """
     Screen { layout: vertical; color: white; }
-    #top, #keys { height: 1; background: black; color: white; padding: 0 1; }
-    #big { height: 8; margin: 1 2 0 2; }
+    #top { height: 2; }
+    #keys { height: 1; }
+    #top, #keys { background: black; color: white; padding: 0 1; }
+    #big { height: 8; margin: 0 2 0 2; }
     #text { height: 1fr; padding: 0 2; }
     ModalScreen { align: center middle; }
     .box { width: 62; height: auto; max-height: 90%; background: #101418; border: heavy white;
@@ -146,7 +148,7 @@ class TerminalApp(App[None]):
         gate.changed = self._link_changed
 
     def compose(self) -> ComposeResult:
-        """A line, the field, a line."""
+        """Two lines, the field, a line."""
         yield Static(id="top", markup=False)
         yield Static(id="big", markup=False)
         yield Static(id="text", markup=False)
@@ -189,13 +191,12 @@ class TerminalApp(App[None]):
         admits = f"{session.service_number} {session.travel_date}" if session else ""
         admits = admits.strip()
         quiet = "" if choice.sounds else "静音 mute"
-        state = _LINKS[self._link]
         what = f"{choice.function} ×{choice.quantity}"
-        parts = (
-            *(gate.device, gate.operator, admits, mode, what, quiet),
-            *(state, gate.standing(), self._given.note),
+        lines = (
+            (gate.device, gate.operator, admits, mode, what, quiet, self._given.note),
+            (_LINKS[self._link], gate.standing()),
         )
-        text = "  ".join(part for part in parts if part)
+        text = "\n".join("  ".join(part for part in parts if part) for parts in lines)
         self.screen_stack[0].query_one("#top", Static).update(text)
 
     def _link_changed(self, state: LinkState, said: str) -> None:
@@ -484,13 +485,11 @@ def _big(view: View) -> Text:
 
 
 def _words(view: View, choice: Choice) -> Text:
+    """What an operator reads first comes first: of a refusal why, and what to do."""
     text = Text()
-    for lines, style in (
-        (view.headline, "bold"),
-        (view.facts, ""),
-        (view.why, "bold"),
-        (tuple(f"→ {each}" for each in view.todo), "bold reverse"),
-    ):
+    todo = tuple(f"→ {each}" for each in view.todo), "bold reverse"
+    ticket = (view.headline, "bold"), (view.facts, "")
+    for lines, style in ((view.why, "bold"), todo, *ticket) if view.why else (*ticket, todo):
         for line in lines:
             if line:
                 text.append(f"{line}\n", style)

@@ -44,9 +44,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def test_what_broke_is_sent_again_with_its_id(fake: FakeServer) -> None:
-    """Redeemed once, though the answer was lost twice. Seen red with a new id at each sending: the
-    third scan was refused as redeemed already.
-    """
+    """Redeemed once, though the answer was lost twice. Seen red with a new id at each sending."""
 
     async def main() -> None:
         fake.breaks_before_answer = 2
@@ -79,7 +77,7 @@ def test_a_scan_that_failed_for_a_moment_is_repeated(fake: FakeServer) -> None:
 def test_an_answer_that_comes_too_late_is_that_of_the_same_scan(
     fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen red without what is kept of a scan that was given up: the second was refused."""
+    """Seen red where a scan that was given up is forgotten."""
     monkeypatch.setattr("deeptravel_terminal.gate.ANSWER_SECONDS", 0.2)
 
     async def main() -> None:

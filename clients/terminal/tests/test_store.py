@@ -125,8 +125,7 @@ def test_a_chain_goes_on_after_verdicts_and_starts(tmp_path: Path) -> None:
 
 def test_power_fails_at_any_moment(tmp_path: Path) -> None:
     """The log is cut wherever it may be when the power fails: what was answered is there, and the
-    rest is not, or as a whole. Seen red with `synchronous` and the transaction taken away: a scan
-    without its uses.
+    rest is not, or as a whole. Seen red with a scan and what it uses in two transactions.
     """
     store = opened(tmp_path)
     store.trust(SEALER.verify_key)
