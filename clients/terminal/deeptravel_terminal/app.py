@@ -71,14 +71,6 @@ class Choice:
 
 
 @dataclass
-class Looked:
-    """A ticket that was looked at and may be redeemed."""
-
-    scanned: Scanned
-    may_redeem: bool
-
-
-@dataclass
 class Given:
     """What a terminal starts with; an empty name or password is asked for."""
 
@@ -140,7 +132,7 @@ class TerminalApp(App[None]):
         self._given = given or Given()
         self._clock = clock
         self._wedge = Wedge()
-        self._looked: Looked | None = None
+        self._looked: Scanned | None = None  # which Enter redeems
         self._for_party = False
         self._link, self._said = LinkState.CONNECTING, ""
         self.view = READY
@@ -253,17 +245,19 @@ class TerminalApp(App[None]):
 
     def _confirm(self) -> None:
         looked, self._looked = self._looked, None
-        if looked and looked.may_redeem:
-            self._redeem(looked.scanned)
+        if looked:
+            self._redeem(looked)
 
     @work(exclusive=False)
     async def _look(self, scanned: Scanned) -> None:
         self.show(views.waiting())
-        answer = await self._tried(self.gate.look(scanned))
-        if answer is not None:
-            view = views.looked(answer)
-            self._looked = Looked(scanned, may_redeem=view.tone is Tone.LOOK)
-            self.show(view)
+        choice = self.choice
+        call = self.gate.look_anyhow(scanned, choice.function, choice.quantity)
+        if (looked := await self._tried(call)) is not None:
+            view = views.looked(looked.answer)
+            self._looked = scanned if view.tone is Tone.LOOK else None
+            age = looked.pack_age
+            self.show(view if age is None else view.by_pack(age))
 
     @work(exclusive=False)
     async def _redeem(self, scanned: Scanned) -> None:

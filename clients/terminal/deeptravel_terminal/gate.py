@@ -9,7 +9,7 @@ import grpc
 from deeptravel import AsyncClient, CallError, Reason, new_request_id, redemption
 
 from deeptravel_terminal.codes import Kind, Scanned
-from deeptravel_terminal.offline import NotDecidedError, Offline
+from deeptravel_terminal.offline import Looked, NotDecidedError, Offline, Outcome
 from deeptravel_terminal.scan_line import LinkState, ScanFailedError, ScanLine, UndecidedError
 from deeptravel_terminal.store import OtherServerError, StoreError
 from deeptravel_terminal.sync import Sync
@@ -53,14 +53,6 @@ class Departure:
             case [service, day]:
                 return cls(service_number=service, travel_date=day)
         raise ValueError("车次写作 G5711 2026-12-04 · write a service and its day, or its number")
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The answer to a scan; `pack_age` in seconds if it was decided without network."""
-
-    answer: redemption.RedeemResponse
-    pack_age: int | None = None
 
 
 @dataclass(eq=False)
@@ -128,6 +120,20 @@ class Gate:
             encrypted_data=scanned.text, timeout=LOOK_SECONDS
         )
 
+    async def look_anyhow(self, scanned: Scanned, function: str, quantity: int) -> Looked:
+        """Likewise; by the pack if the server is not reached, and then whether so many uses of the
+        function would be redeemed. Raises CallError and NotDecidedError.
+        """
+        if self.offline is None:
+            return Looked(await self.look(scanned))
+        try:
+            if self._is_online():
+                return Looked(await self.look(scanned))
+        except CallError as error:
+            if error.reason:
+                raise
+        return self.offline.look(scanned, function, quantity)
+
     async def redeem(self, scanned: Scanned, function: str, quantity: int) -> Outcome:
         """Redeems over the stream; if no answer comes, by the pack.
 
@@ -137,6 +143,8 @@ class Gate:
             NotDecidedError: likewise, and it is not in a state to.
         """
         line, offline = self.line, self.offline
+        if offline is None and (line is None or line.state is LinkState.ENDED):
+            raise ScanFailedError(Reason.UNAUTHENTICATED, "nobody is logged in")
         if line and (offline is None or line.state is LinkState.ONLINE):
             scan = redemption.RedeemRequest(
                 qr_token=scanned.text,
@@ -154,10 +162,8 @@ class Gate:
                 if offline:
                     self._keep(lambda: offline.note_online(scanned, function, quantity, answer))
                 return Outcome(answer)
-        if offline is None:
-            raise ScanFailedError(Reason.UNAUTHENTICATED, "nobody is logged in")
-        decided = offline.decide(scanned, function, quantity)
-        return Outcome(decided.answer, decided.pack_age)
+        assert offline
+        return offline.decide(scanned, function, quantity)
 
     def standing(self) -> str:
         """Of the file: the age of its pack and how many scans wait, or what is wrong with it."""
@@ -243,7 +249,17 @@ class Gate:
                 self._say(str(error))
             else:
                 tasks.append(Sync(caller, offline, self._is_online, self._say).run())
-        self._running += [asyncio.create_task(each) for each in tasks]
+        for each in tasks:
+            task = asyncio.create_task(each)
+            task.add_done_callback(self._ended)
+            self._running.append(task)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Says it when a task fails of which nobody thought."""
+        if not task.cancelled() and (error := task.exception()):
+            self._say(repr(error))
+            if self.line:
+                self._changed(LinkState.OFFLINE, repr(error))
 
     async def _log_in_later(self, username: str, password: str) -> None:
         while True:

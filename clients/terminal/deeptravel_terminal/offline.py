@@ -4,8 +4,9 @@ Whatever is in doubt admits nobody: no pack or one that is too old, a clock that
 that does not write, a log-in that the server refused.
 """
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from deeptravel import new_request_id, redemption
@@ -14,6 +15,7 @@ from deeptravel_terminal import tokens
 from deeptravel_terminal.codes import Scanned
 from deeptravel_terminal.offline_rules import (
     Asked,
+    Known,
     LocalUse,
     answer_of,
     refused,
@@ -36,11 +38,30 @@ class NotDecidedError(Exception):
 
 
 @dataclass(frozen=True)
-class Decided:
-    """An answer by the pack, and how old that is, in seconds."""
+class Outcome:
+    """The answer to a scan; `pack_age` in seconds if it was decided without network."""
 
     answer: redemption.RedeemResponse
-    pack_age: int
+    pack_age: int | None = None
+
+
+@dataclass(frozen=True)
+class Looked:
+    """The answer to a look, likewise."""
+
+    answer: redemption.DecryptQrResponse
+    pack_age: int | None = None
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What the pack says of a scan, before anything is written."""
+
+    pack: PackState
+    asked: Asked
+    claims: Claims | None
+    known: Known | None
+    reason: str
 
 
 @dataclass
@@ -85,17 +106,29 @@ class Offline:
     clock: Clock = field(default_factory=Clock)
     _keys: tuple[PackState, dict[int, OpeningKey]] | None = None
 
-    def decide(self, scanned: Scanned, function: str, quantity: int) -> Decided:
+    def decide(self, scanned: Scanned, function: str, quantity: int) -> Outcome:
         """Decides a scan and writes it down before it is answered.
 
         Raises:
             NotDecidedError: nobody is to be admitted, and nothing was written.
         """
-        try:
+        with _as_not_decided():
             return self._decided(scanned, function, quantity)
-        except StoreError as error:
-            full = "full" in str(error)
-            raise NotDecidedError("DISK_FULL" if full else "STORE_BROKEN", str(error)) from error
+
+    def look(self, scanned: Scanned, function: str, quantity: int) -> Looked:
+        """What would be decided; writes nothing. Raises NotDecidedError."""
+        with _as_not_decided():
+            judged = self._judged(scanned, function, quantity)
+        answer = self._answer(judged)
+        seen = redemption.DecryptQrResponse(ticket_code=answer.ticket_code)
+        if judged.known:
+            seen.ticket_info.status = judged.known.status
+            seen.ticket_info.entitlements.extend(answer.entitlements)
+            seen.ticket_info.details.CopyFrom(answer.details)
+        if judged.reason:
+            seen.result, seen.reason = answer.result, answer.reason
+            seen.explanation.CopyFrom(answer.explanation)
+        return Looked(seen, self._age(judged.pack))
 
     def pack_age(self) -> int | None:
         """Seconds since the pack in use was made; None if there is none. Raises StoreError."""
@@ -118,23 +151,34 @@ class Offline:
         now = self.clock.now(pack.clock_offset)
         self.store.note_online(claims.number, LocalUse(function, quantity, claims.jti, now))
 
-    def _decided(self, scanned: Scanned, function: str, quantity: int) -> Decided:
+    def _decided(self, scanned: Scanned, function: str, quantity: int) -> Outcome:
+        judged = self._judged(scanned, function, quantity)
+        claims, known = judged.claims, judged.known
+        number, jti = (claims.number, claims.jti) if claims else (0, b"")
+        use, admitted = LocalUse(function, quantity, jti, judged.asked.now), not judged.reason
+        scan = self._scan(scanned, use, judged.pack, admitted=admitted)
+        self.store.write_scan(scan, number, use)
+        if known and admitted:
+            judged = replace(judged, known=replace(known, local=[*known.local, use]))
+        return Outcome(self._answer(judged), self._age(judged.pack))
+
+    def _judged(self, scanned: Scanned, function: str, quantity: int) -> _Judged:
         pack, departure_id = self._usable()
         now = self.clock.now(pack.clock_offset)
         asked = Asked(function, quantity, now, departure_id)
         claims, reason = self._opened(scanned, pack)
-        if claims and claims.kind == tokens.ORDER and not refused_by_token(claims, now):
+        if claims is None:
+            return _Judged(pack, asked, None, None, reason)
+        if claims.kind == tokens.ORDER and not refused_by_token(claims, now):
             raise NotDecidedError("ORDER_NEEDS_NETWORK")
-        known = self.store.known(claims.number) if claims else None
-        if claims:
-            reason = refused(asked, claims, known, pack.configuration)
-        number, jti = (claims.number, claims.jti) if claims else (0, b"")
-        use = LocalUse(function, quantity, jti, now)
-        self.store.write_scan(self._scan(scanned, use, pack, admitted=not reason), number, use)
-        if known and not reason:
-            known = replace(known, local=[*known.local, use])
-        left = known.uses() if known else {}
-        return Decided(answer_of(reason, asked, known, left), self._age(pack))
+        known = self.store.known(claims.number)
+        return _Judged(
+            pack, asked, claims, known, refused(asked, claims, known, pack.configuration)
+        )
+
+    def _answer(self, judged: _Judged) -> redemption.RedeemResponse:
+        left = judged.known.uses() if judged.known else {}
+        return answer_of(judged.reason, judged.asked, judged.known, left)
 
     def _opened(self, scanned: Scanned, pack: PackState) -> tuple[Claims | None, str]:
         try:
@@ -183,3 +227,12 @@ class Offline:
             previous_hash="",
             admitted=admitted,
         )
+
+
+@contextlib.contextmanager
+def _as_not_decided() -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        full = "full" in str(error)
+        raise NotDecidedError("DISK_FULL" if full else "STORE_BROKEN", str(error)) from error

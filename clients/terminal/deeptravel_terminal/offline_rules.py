@@ -78,6 +78,11 @@ class Known:
         return f"{self.terms.code_prefix}-{written}-{sequence:06d}"
 
     @property
+    def status(self) -> "tickets.TicketState.ValueType":
+        """Its state, as the contract counts them."""
+        return tickets.TicketState.ValueType(self.ticket.state)
+
+    @property
     def bound_to(self) -> redemption.PackDeparture | None:
         """The departure it goes by; None for one of none, and for a shared one."""
         return self.departure if self.departure and not self.departure.is_shared else None

@@ -7,11 +7,14 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from deeptravel import redemption
 from google.protobuf.message import DecodeError
+
+from deeptravel_terminal.tokens import keys_of
 
 PREFIX = b"deeptravel venue pack v1\x00"
 MOST_BYTES = 4 * 1024 * 1024
@@ -96,7 +99,18 @@ def verified(
         raise PackError(f"the pack is longer than {MOST_BYTES} bytes, or was cut")
     if chunk.terminal_device_id != device:
         raise PackError(f"the pack is for terminal {chunk.terminal_device_id}")
+    if chunk.is_last:
+        _usable(chunk.configuration)
     return chunk
+
+
+def _usable(configuration: redemption.PackConfiguration) -> None:
+    """Raises PackError: no scan could be decided by it."""
+    try:
+        ZoneInfo(configuration.time_zone)
+        keys_of(configuration.qr_keys)
+    except (ValueError, ZoneInfoNotFoundError) as error:
+        raise PackError(f"the pack's configuration cannot be used: {error}") from error
 
 
 def tickets_of(tickets: redemption.PackTickets) -> Iterator[PackTicket]:

@@ -68,7 +68,7 @@ class Sync:
             )
             verdicts = [
                 (scan.counter, verdict.SerializeToString())
-                for scan, verdict in zip(scans, answer.scans, strict=True)
+                for scan, verdict in zip(scans, answer.scans, strict=False)
             ]
             conflicts = sum(each.verdict not in QUIET for each in answer.scans)
             await asyncio.to_thread(store.settle, verdicts, conflicts)

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from deeptravel import AsyncClient, CallError, RetryPolicy, redemption
 from deeptravel_terminal import gate as gate_module
-from deeptravel_terminal import scan_line, sync
+from deeptravel_terminal import scan_line, sync, views
 from deeptravel_terminal.gate import Departure, Gate
 from deeptravel_terminal.offline import Clock, NotDecidedError, Offline
 from deeptravel_terminal.scan_line import LinkState
 from deeptravel_terminal.store import Store
+from deeptravel_terminal.views import Tone
 
 from tests.conftest import DEVICE, FakeServer, serving, until
 from tests.sealing import T0, Sealer, pack_tickets
@@ -95,6 +96,11 @@ def test_the_network_goes_and_comes(fake: FakeServer, tmp_path: Path) -> None:
                 await until(lambda: states[-1] is LinkState.OFFLINE)
                 again = await gate.redeem(ticket, "ferry", 1)
                 assert (again.answer.result, again.pack_age) == (REJECT, 0)
+                seen = await gate.look_anyhow(ticket, "tokens", 1)
+                assert views.looked(seen.answer).tone is Tone.LOOK
+                assert seen.pack_age == 0
+                seen = await gate.look_anyhow(ticket, "ferry", 1)
+                assert views.looked(seen.answer).tone is Tone.STOP
                 other = await gate.redeem(ticket, "tokens", 1)
                 assert other.answer.result == SUCCESS
                 assert "queue 2" in gate.standing()

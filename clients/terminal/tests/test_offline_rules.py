@@ -12,6 +12,7 @@ from deeptravel_terminal.views import Tone, reason_of, redeemed
 
 from tests.sealing import DEVICE, HOUR, NUMBER, T0, Sealer, pack_tickets, terms
 
+ALREADY = redemption.REFUSAL_REASON_ALREADY_REDEEMED
 DEPARTURE = redemption.PackDeparture(departure_id=9, departure_time=T0 + 3 * HOUR)
 SHARED = redemption.PackDeparture(departure_id=9, departure_time=T0 + 3 * HOUR, is_shared=True)
 BY_TRAIN = terms(boarding_minutes=120, service_number="G5711")
@@ -100,6 +101,7 @@ def test_a_departures_day_and_session(box: Box) -> None:
         "OTA-CP-20261204-000017",
     )
     assert decided.pack_age == 2 * 3600
+    assert box.offline.look(box.sealer.token(), "ferry", 1).answer.reason == ALREADY
     cancelled = box.sealer.chunk(pack_tickets(departure=DEPARTURE), T0 + 1)
     cancelled.configuration.cancelled_departure_ids.append(9)
     box.store.take(box.sealer.response(cancelled), T0 + 1, 0)

@@ -91,6 +91,10 @@ def test_a_chunk_of_another_is_refused(store: Store) -> None:
             store.take(chunk, T0, 0)
     broken = pack_tickets()
     broken.terms_indexes = b"\0"
+    nowhere = SEALER.chunk(pack_tickets(), T0 + 1)
+    nowhere.configuration.time_zone = "Nowhere/Nowhere"
+    with pytest.raises(PackError, match="Nowhere"):
+        store.take(SEALER.response(nowhere), T0, 0)
     with pytest.raises(PackError, match="columns"):
         store.take(SEALER.response(SEALER.chunk(broken, T0 + 1)), T0, 0)
     pack = store.pack()
