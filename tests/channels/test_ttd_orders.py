@@ -303,6 +303,10 @@ async def test_prices_and_stock_are_pushed_an_item_at_a_time(ctrip: TtdProcess) 
     await ctrip.sold("A", item(7))
     await ctrip.push_all()
     assert ctrip.ttd.stock["P", day] == 0
+    await ctrip.sql("UPDATE channel_listings SET days_ahead = 100")  # it takes 90 in a call
+    await ctrip.push_all()
+    assert not ctrip.ttd.faults
+    assert len(ctrip.ttd.stock) == 100
 
 
 async def test_what_takes_too_long_is_confirmed_later(

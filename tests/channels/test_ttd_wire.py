@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.channels import ttd_wire
+from server.channels import ttd_messages, ttd_wire
 from server.channels.ttd_wire import ResultCode, TtdKeys, TtdRefusal
 from tools.dev.channel_simulator.ttd import CtripTtd
 
@@ -114,3 +114,12 @@ def test_keys_have_their_length(tmp_path: Path) -> None:
     short = CtripTtd(tmp_path).keys | {"aes_iv_secret": "short"}
     with pytest.raises(ValueError, match="16 bytes"):
         TtdKeys.of(short)
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "9999-12-31", "2027-02-29", "tomorrow"])
+def test_a_day_without_stock_is_refused_unseen(day: str) -> None:
+    """Seen red without the bounds: the number of a departure has no room for such a day."""
+    item = {"PLU": "P", "useStartDate": day, "quantity": 1}
+    with pytest.raises(TtdRefusal) as refused:
+        ttd_messages.order_of({"items": [item]}, is_verified=True)
+    assert refused.value.code == ResultCode.WRONG_DATE
