@@ -125,7 +125,7 @@ async def test_an_access_token_that_is_over_is_renewed(http: AsyncClient) -> Non
     tokens = Tokens.of(http.cookies[COOKIE])
     assert tokens
     http.cookies.clear()
-    over = {"cookie": f"{COOKIE}={tokens._replace(access=tokens.access[:-2] + 'aa').cookie()}"}
+    over = {"cookie": f"{COOKIE}={tokens._replace(access=tokens.access[:-9] + 9 * 'a').cookie()}"}
     reads = [http.get("/console/read/dashboard", headers=over) for _ in range(2)]
     for answer in await asyncio.gather(*reads):  # two that find it over together
         assert answer.status_code == 200
