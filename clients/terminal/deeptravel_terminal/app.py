@@ -229,6 +229,8 @@ class TerminalApp(App[None]):
                 self.scan(scanned)
         except CameraError as error:
             self.show(views.failed("CAMERA", str(error)))
+        except CallError as error:  # of the demo's partner
+            self.show(views.failed(error.reason, error.message))
 
     def scan(self, scanned: Scanned) -> None:
         """A scan, of whatever device."""

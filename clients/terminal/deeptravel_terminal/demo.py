@@ -29,7 +29,7 @@ class DemoCredentials:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises OSError and ValueError, whose texts say what is wrong with the file."""
+        """Raises ValueError, whose text says what is wrong with the file."""
         try:
             known: dict[str, Any] = json.loads(path.read_text())
             return cls(
@@ -38,6 +38,11 @@ class DemoCredentials:
                 known["supervisor"]["password"],
                 known["terminal_device_id"],
             )
+        except OSError as error:
+            raise ValueError(
+                f"{path} cannot be read ({error.strerror}): start the server by `make run`, or name"
+                " its file by --credentials"
+            ) from error
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path} has no demo credentials: {error!r}") from error
 

@@ -28,7 +28,7 @@ def test_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--server", "x:1", "--device", "T"], "--functions is missing"),
         (["--picture", "no-such-file"], "no-such-file"),
-        (["--demo", "--credentials", "no-such-file"], "no-such-file"),
+        (["--demo", "--credentials", "no-such-file"], "start the server by `make run`"),
         (
             [
                 "--server",

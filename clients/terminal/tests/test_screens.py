@@ -5,16 +5,18 @@ the pictures anew: look at what changed in a browser before you keep them.
 import asyncio
 import os
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
-from deeptravel import AsyncClient, redemption
+from deeptravel import AsyncClient, CallError, redemption
 from deeptravel_terminal import views
 from deeptravel_terminal.app import Choice, Given, TerminalApp
-from deeptravel_terminal.codes import Kind
+from deeptravel_terminal.camera import CameraError
+from deeptravel_terminal.codes import Kind, Scanned
 from deeptravel_terminal.gate import Gate
 from deeptravel_terminal.offline import Offline
 from deeptravel_terminal.offline_rules import LocalUse
@@ -149,6 +151,26 @@ def test_a_scan_redeems_and_its_name_follows(fake: FakeServer) -> None:
     assert [each.scan.qr_token for each in fake.scans] == [OURS, OURS]
     assert len({each.scan.request_id for each in fake.scans}) == 2
     assert sorted(rung.count(each) for each in set(rung)) == [1, 3, 3, 3, 3]
+
+
+def test_scans_that_end_with_an_error(fake: FakeServer) -> None:
+    """Of a camera, or of the demo whose server is not there: said, and the screen stays."""
+
+    async def ends(error: Exception) -> AsyncIterator[Scanned]:
+        yield Scanned(Kind.OTHER)
+        raise error
+
+    async def play(on: OnScreen) -> None:
+        for error in (
+            CameraError("ffmpeg ended: no such device"),
+            CallError(grpc.StatusCode.UNAVAILABLE, "not reached"),
+        ):
+            on.app.show(views.READY)
+            on.app._follow(ends(error))
+            await until(lambda: on.app.view.tone is Tone.FAULT)
+            assert str(error).rpartition(": ")[2] in str(on.app.view.why)
+
+    played(fake, play)
 
 
 def test_look_then_redeem(fake: FakeServer) -> None:
