@@ -332,6 +332,7 @@ class App:
             wechat=wechat,
             jobs=JobTable(platform.jobs.table, self._kinds),
             channels=channels,
+            channel_peak=self._settings.channel_peak,
         )
         ticketing = TicketingServicer(db, repeats, pages, domain.ticketing)
         return [

@@ -20,6 +20,7 @@ from server.channels.booking_handler import BookingHandler
 from server.channels.booking_orders import BookingOrders
 from server.channels.booking_seals import BookingSeals
 from server.channels.call_log import CallJournal
+from server.channels.catalogue_watch import CatalogueWatch
 from server.channels.connecting import ChannelClients
 from server.channels.fetching import BookingFetcher
 from server.channels.pushing import Pusher
@@ -279,6 +280,8 @@ def start_channels(
     at_stop(stack, "channels", clients.close)
     watch = ThresholdWatch(db, platform.settings.zone, platform.loops)
     start_part(stack, "channel thresholds", watch)
+    changes = CatalogueWatch(db, domain.catalogues, platform.loops)
+    start_part(stack, "channel catalogue", changes)
     pusher = Pusher(db, domain.catalogues, clients, platform.settings.zone)
     seals = BookingSeals(secret_key)
     made = BookingOrders(db, seals, sold.order_holds, domain.settlement, sold.change_handler)

@@ -2,7 +2,6 @@
 runs.
 """
 
-from datetime import date
 from typing import Unpack
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -10,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.records import By
 from server.audit.trail import AuditedChange, audit
 from server.channels import booking_rules as rules
-from server.channels import bookings, outgoing
+from server.channels import bookings
 from server.channels.booking_seals import StoredBooking
+from server.channels.cadence_rules import SyncPart
 from server.channels.channel_records import CHANNELS
 from server.channels.due import ALL, BOOK, FETCH, WORK_OUT, ask_for, fetch_key
 from server.platform.errors import invalid, not_found
@@ -19,15 +19,14 @@ from server.platform.statements import run
 
 
 async def sync_channel(
-    tx: AsyncConnection, channel_code: str, *, everything: bool, today: date, **by: Unpack[By]
+    tx: AsyncConnection, channel_code: str, *, everything: bool, **by: Unpack[By]
 ) -> None:
-    """Has a channel compared with catalogue and stock, and sent what differs, or everything. Raises
-    NOT_FOUND, REVOKED.
+    """Has a channel compared with catalogue and stock, and sent what differs, or everything with a
+    report of what differed. Raises NOT_FOUND, REVOKED.
     """
     await CHANNELS.lock_active(tx, channel_code)
-    if everything:
-        await run(tx, outgoing.send_again(channel_code, today=today, now=by["now"]))
-    await ask_for(tx, WORK_OUT, channel_code, now=by["now"])
+    key = f"{channel_code}:{SyncPart.EVERYTHING}" if everything else channel_code
+    await ask_for(tx, WORK_OUT, key, now=by["now"])
     await _trace(tx, "sync", "channel", channel_code, {"everything": everything}, **by)
 
 

@@ -12,7 +12,9 @@ from server.platform.outbox import NewTask, enqueue
 from server.platform.statements import run
 
 WORK_OUT = "channel.work_out"
-"""Has the values of a channel worked out; the key is its code."""
+"""Has the values of a channel worked out; the key is its code, or `channel:PART` for a part of
+them, see cadence_rules.is_due.
+"""
 PUSH = "channel.push"
 """Has what waits sent; the key is `channel:WHAT`."""
 FETCH = "channel.fetch"

@@ -12,8 +12,9 @@ from datetime import UTC, date, datetime, timedelta
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.channels import bookings
+from server.channels import bookings, syncs
 from server.channels.booking_seals import BookingSeals, booking_key
+from server.channels.cadence_rules import SyncPart
 from server.channels.connecting import ChannelClients, OpenedChannel
 from server.channels.due import BOOK, NEW, ask
 from server.channels.facts import (
@@ -65,6 +66,8 @@ class BookingFetcher:
         else:
             async with self._db.transaction() as tx:
                 await run(tx, bookings.note_fetch(code, now))
+                part = SyncPart.BOOKINGS if which == NEW else SyncPart.STATUS
+                await run(tx, syncs.note_done(code, part, now=now))
         await self._finish(code, task)
         return None
 

@@ -16,11 +16,13 @@ from server.catalog.products import PRODUCTS
 from server.catalog.rental_locations import LOCATIONS
 from server.catalog.routes import ROUTES
 from server.catalog.timetables import TIMETABLES
+from server.channels.cadence_rules import PricePace
 from server.channels.channel_records import CHANNELS, CURRENCY
 from server.channels.channel_words import LONGEST_WORD
 from server.channels.due import WORK_OUT, ask_for
 from server.channels.models import channel_listings
 from server.channels.plan_rules import MILLION
+from server.channels.registry import VENDORS
 from server.platform.errors import invalid, not_found
 from server.platform.statements import run
 
@@ -29,7 +31,7 @@ from server.platform.statements import run
 class ChannelListing:
     """What is listed as `item_id`: a package, a category of cars that is rented and returned at a
     location, or a class of a timetable's departures between two stops, by their positions; with its
-    price plan.
+    price plan. A new one without `price_pace` has the vendor's.
     """
 
     channel_code: str
@@ -47,6 +49,7 @@ class ChannelListing:
     threshold: int = 5
     days_ahead: int = 90
     rental_location_id: int | None = None
+    price_pace: str = ""
     version: int = 1
     create_time: datetime | None = None
     update_time: datetime | None = None
@@ -67,11 +70,12 @@ async def add_listing(tx: AsyncConnection, new: ChannelListing, **by: Unpack[By]
         raise invalid(
             "rental_location_id", f"is of cars, of which {channel.partner_code} has no allotment"
         )
-    listing = replace(new, version=1, create_time=by["now"], update_time=by["now"])
+    pace = new.price_pace or VENDORS[channel.vendor_code].price_pace
+    listing = replace(new, price_pace=pace, version=1, create_time=by["now"], update_time=by["now"])
     _check_plan(asdict(listing))
     await _check_rate(tx, listing)
-    made = insert(channel_listings).values(asdict(listing)).on_conflict_do_nothing()
-    if not (await tx.execute(made.returning(channel_listings.c.item_id))).one_or_none():
+    row = insert(channel_listings).values(asdict(listing)).on_conflict_do_nothing()
+    if not (await tx.execute(row.returning(channel_listings.c.item_id))).one_or_none():
         raise already_exists("channel listing", listing.name)
     await _trace(tx, "create", listing, before=None, after=asdict(listing), **by)
     return listing
@@ -196,6 +200,8 @@ def _check_plan(values: Mapping[str, Any]) -> None:
     for field, (least, most) in LIMITS.items():
         if field in values and not least <= values[field] <= most:
             raise invalid(field, f"send {least} to {most}")
+    if values.get("price_pace", PricePace.DAILY) not in list(PricePace):
+        raise invalid("price_pace", f"is none of {', '.join(PricePace)}")
     if "item_id" in values and not ITEM_ID.fullmatch(values["item_id"]):
         raise invalid(
             "item_id", "send 1 to 100 letters, digits, and any of . _ : - (not only dots)"

@@ -86,6 +86,8 @@ channel_listings = Table(
     # so many left, or fewer, are sent at once, and so is what comes back from there
     Column("threshold", Integer, nullable=False),
     Column("days_ahead", Integer, nullable=False),
+    # how often its prices are compared, see cadence_rules.PricePace
+    Column("price_pace", Text, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("update_time", DateTime(timezone=True), nullable=False),
@@ -100,6 +102,9 @@ channel_listings = Table(
     CheckConstraint("markup_basis_points BETWEEN -10000 AND 100000", name="markup"),
     CheckConstraint("threshold BETWEEN 0 AND 1000", name="threshold"),
     CheckConstraint("days_ahead BETWEEN 1 AND 365", name="days_ahead"),
+    CheckConstraint(
+        "price_pace IN ('DAILY', 'FOUR_HOURLY', 'HOURLY', 'AT_ONCE')", name="price_pace"
+    ),
 )
 
 channel_values = Table(
@@ -159,6 +164,37 @@ Index(
     _v.stock_id,
     postgresql_where=(_v.what == "AVAILABILITY") & _v.stock_id.is_not(None),
 )
+
+channel_syncs = Table(
+    "channel_syncs",
+    metadata,
+    Column("channel_code", ForeignKey(channels.c.channel_code), primary_key=True),
+    # a cadence_rules.SyncPart
+    Column("part", Text, primary_key=True),
+    # when the clock asked for it last, and when it was done last
+    Column("asked_time", DateTime(timezone=True), nullable=False),
+    Column("done_time", DateTime(timezone=True)),
+)
+
+channel_differences = Table(
+    "channel_differences",
+    metadata,
+    # of which values a full sync found that a channel had been sent others, as in channel_values
+    Column("channel_code", ForeignKey(channels.c.channel_code), primary_key=True),
+    Column("sync_time", DateTime(timezone=True), primary_key=True),
+    Column("what", Text, primary_key=True),
+    Column("item_id", Text, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("sent", BigInteger),
+    Column("sent_currency_code", Text),
+    Column("sent_content", JSONB),
+    Column("wanted", BigInteger, nullable=False),
+    Column("currency_code", Text),
+    Column("content", JSONB),
+    # the channel knows better once this version of the value is sent
+    Column("version", BigInteger, nullable=False),
+)
+Index("ix_channel_differences_sync_time", channel_differences.c.sync_time)
 
 channel_bookings = Table(
     "channel_bookings",

@@ -56,8 +56,8 @@ INSERT INTO channel_values AS v
    content, wanted_version, wanted_time)
 SELECT $1, n.what, n.item_id, n.day, n.location, n.wanted, n.currency_code, n.stock_id,
   n.stock_version, n.content, 1, $2::timestamptz
-FROM unnest($3::text[], $4::text[], $5::date[], $6::text[], $7::bigint[], $8::text[],
-    $9::bigint[], $10::bigint[], $11::jsonb[])
+FROM unnest($4::text[], $5::text[], $6::date[], $7::text[], $8::bigint[], $9::text[],
+    $10::bigint[], $11::bigint[], $12::jsonb[])
   AS n (what, item_id, day, location, wanted, currency_code, stock_id, stock_version, content)
 ORDER BY n.what, n.item_id, n.day
 ON CONFLICT (channel_code, what, item_id, day) DO UPDATE SET
@@ -71,7 +71,8 @@ ON CONFLICT (channel_code, what, item_id, day) DO UPDATE SET
     THEN 1 ELSE 0 END,
   wanted_time = CASE WHEN v.sent_version = v.wanted_version THEN excluded.wanted_time
     ELSE v.wanted_time END
-WHERE ((v.wanted, v.currency_code, v.location, v.stock_id, v.stock_version, v.content)
+WHERE NOT $3::bool
+  AND ((v.wanted, v.currency_code, v.location, v.stock_id, v.stock_version, v.content)
   IS DISTINCT FROM (excluded.wanted, excluded.currency_code, excluded.location,
     excluded.stock_id, excluded.stock_version, excluded.content) OR v.fault <> '')
   AND (v.stock_id IS DISTINCT FROM excluded.stock_id OR v.stock_version <= excluded.stock_version)
@@ -185,9 +186,13 @@ RETURNING what
 )
 
 
-def want(channel_code: str, values: Sequence[WantedValue], *, now: datetime) -> Command[str] | None:
-    """Has these values sent, as far as they are others than before; a row for each that is."""
-    return _WANT.of_rows(values, channel_code, now)
+def want(
+    channel_code: str, values: Sequence[WantedValue], *, now: datetime, if_new: bool = False
+) -> Command[str] | None:
+    """Has these values sent, as far as they are others than before, or `if_new` as far as there was
+    none before; a row for each that is.
+    """
+    return _WANT.of_rows(values, channel_code, now, if_new)
 
 
 def end_unlisted(channel_code: str, *, today: date, now: datetime) -> Command[str]:

@@ -14,7 +14,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.catalogue import Catalogues
-from server.channels import channel_records, outgoing
+from server.channels import channel_records, differences, outgoing, syncs
+from server.channels.cadence_rules import SyncPart, is_due
 from server.channels.connecting import ChannelClients, OpenedChannel
 from server.channels.due import PUSH, WORK_OUT, ask, push_keys
 from server.channels.facts import (
@@ -26,8 +27,13 @@ from server.channels.facts import (
     PriceUpdate,
     UnmappedError,
 )
-from server.channels.listed_values import listed_days, notice_levels, wanted_values
-from server.channels.listings import listings_of
+from server.channels.listed_values import (
+    WantedValue,
+    listed_days,
+    notice_levels,
+    wanted_values,
+)
+from server.channels.listings import ChannelListing, listings_of
 from server.channels.outgoing import PendingValue
 from server.channels.registry import VENDORS
 from server.channels.static_values import static_item, static_values
@@ -85,14 +91,16 @@ class Pusher:
         }
 
     async def work_out(self, task: Task) -> None:
-        """Compares what the channel is to know with catalogue and stock as they are. That stocks
-        are listed is committed before they are read, so no change after that is missed.
+        """Compares what the channel is to know, or a part of it, with catalogue and stock as they
+        are; of everything it keeps what differed, and sends all once more. That stocks are listed
+        is committed before they are read, so no change after that is missed.
         """
+        code, _, part = task.key.partition(":")
         catalogue, now = await self._catalogues.get(), task.now()
         today = now.astimezone(self._zone).date()
         async with self._db.transaction() as tx:
-            channel = await channel_records.CHANNELS.get(tx, task.key)
-            listings = await listings_of(tx, task.key)
+            channel = await channel_records.CHANNELS.get(tx, code)
+            listings = await listings_of(tx, code)
         days = listed_days(catalogue, listings, partner_id=channel.partner_id, today=today, now=now)
         await self._db.in_transaction(lambda tx: run(tx, levels.note_from(notice_levels(days))))
 
@@ -102,11 +110,17 @@ class Pusher:
             )
             if VENDORS[channel.vendor_code].capabilities & {Capability.STATIC, Capability.FEED}:
                 values += static_values(catalogue, listings)
-            await run(tx, outgoing.want(task.key, values, now=now))
-            await run(tx, outgoing.end_unlisted(task.key, today=today, now=now))
+            due, others = _divided(values, part, listings)
+            await run(tx, outgoing.want(code, due, now=now))
+            await run(tx, outgoing.want(code, others, now=now, if_new=True))
+            await run(tx, outgoing.end_unlisted(code, today=today, now=now))
+            if part == SyncPart.EVERYTHING:
+                await run(tx, differences.note(code, today=today, now=now))
+                await run(tx, outgoing.send_again(code, today=today, now=now))
+            await run(tx, syncs.note_done(code, part, now=now) if part in {*SyncPart} else None)
             await task.done(tx)
             if VENDORS[channel.vendor_code].codec:  # else it fetches
-                await run(tx, enqueue(*ask(PUSH, push_keys(task.key), now), now=now))
+                await run(tx, enqueue(*ask(PUSH, push_keys(code), now), now=now))
 
         await self._db.in_transaction(work)
 
@@ -195,6 +209,17 @@ class Pusher:
                 day=value.day.isoformat(),
                 why=why,
             )
+
+
+def _divided(
+    values: list[WantedValue], part: str, listings: list[ChannelListing]
+) -> tuple[list[WantedValue], list[WantedValue]]:
+    """The values that a part is about, and all others."""
+    paces = {each.item_id: each.price_pace for each in listings}
+    due, others = list[WantedValue](), list[WantedValue]()
+    for each in values:
+        (due if is_due(part, each.what, paces[each.item_id]) else others).append(each)
+    return due, others
 
 
 def _requests(

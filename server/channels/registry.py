@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from server.channels import booking_com, ctrip, ctrip_ttd, expedia, ttd_wire
 from server.channels.booking_com import BookingComCodec
+from server.channels.cadence_rules import PricePace
 from server.channels.ctrip import CtripCodec
 from server.channels.ctrip_ttd import CtripTtdCodec
 from server.channels.expedia import ExpediaCodec
@@ -24,6 +25,7 @@ class Vendor:
         batch: most entries of a push in one request.
         one_item_a_push: whether a request is of one item's entries alone.
         calls_per_minute: as long as nobody has agreed on another limit.
+        price_pace: of a new listing, unless it says otherwise.
     """
 
     vendor_code: str
@@ -37,6 +39,7 @@ class Vendor:
     batch: int = 500
     one_item_a_push: bool = False
     calls_per_minute: int = 60
+    price_pace: PricePace = PricePace.HOURLY
 
 
 _FEED = frozenset({Capability.FEED})
@@ -53,6 +56,7 @@ VENDORS: dict[str, Vendor] = {
             base_url=ctrip.BASE_URL,
             credentials=ctrip.CREDENTIALS,
             words=DOCUMENTED["ctrip"],
+            price_pace=PricePace.DAILY,
         ),
         Vendor(
             "booking_com",
@@ -73,6 +77,7 @@ VENDORS: dict[str, Vendor] = {
             base_url=expedia.BASE_URL,
             credentials=expedia.CREDENTIALS,
             words=DOCUMENTED["expedia"],
+            price_pace=PricePace.FOUR_HOURLY,
         ),
         Vendor(
             "ctrip_ttd",
@@ -84,6 +89,7 @@ VENDORS: dict[str, Vendor] = {
             credentials=ttd_wire.CREDENTIALS,
             batch=ctrip_ttd.MOST_DAYS,
             one_item_a_push=True,
+            price_pace=PricePace.DAILY,
         ),
         Vendor("kayak", "Kayak", "Kayak 客涯", None, _FEED),
         Vendor("zuzuche", "Zuzuche", "租租车", None, _FEED),

@@ -1,22 +1,19 @@
-"""What is done for channels by the clock: the cadences of seed 003.
-
-All values are worked out half-hourly, the seed's cadence of peak times, and everything is sent once
-more each night. What is at a threshold is seen at once, by `watching.py`. New bookings are fetched
-every quarter of an hour, what became of others every four hours.
+"""What is done for channels by the clock: each part when it is due, see `cadence_rules.py`. What is
+at a threshold is seen at once, by `watching.py`, and so is a change of the catalogue, by
+`catalogue_watch.py`.
 """
 
 from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.channels import bookings, call_log, outgoing, ttd_notices
+from server.channels import bookings, call_log, differences, outgoing, syncs, ttd_notices
 from server.channels.booking_handler import BookingHandler
-from server.channels.channel_records import codes_of_active
+from server.channels.cadence_rules import SyncPart
 from server.channels.due import ALL, BOOK, FETCH, NEW, WORK_OUT, ask, fetch_key
-from server.channels.facts import Capability
 from server.channels.fetching import BookingFetcher
 from server.platform.config import Settings
-from server.platform.outbox import enqueue
+from server.platform.outbox import NewTask, enqueue
 from server.platform.schedule import About, Job, Progress, in_chunks
 from server.platform.statements import run
 from server.platform.task_worker import TaskKind
@@ -30,7 +27,7 @@ UNSOLD_AT_ONCE = 100
 def jobs(settings: Settings) -> list[Job]:
     """What is done by the clock."""
     of_ttd = ttd_notices.jobs(settings.zone) if settings.ctrip_ttd else []
-    return [*_sending(settings), *_fetching(), *_forgetting(settings), *of_ttd]
+    return [*_keeping(settings), *_forgetting(settings), *of_ttd]
 
 
 def kinds(fetcher: BookingFetcher, handler: BookingHandler) -> dict[str, TaskKind]:
@@ -57,54 +54,15 @@ def kinds(fetcher: BookingFetcher, handler: BookingHandler) -> dict[str, TaskKin
     }
 
 
-def _sending(settings: Settings) -> list[Job]:
-    async def work_out(tx: AsyncConnection, now: datetime) -> Progress:
-        codes = await codes_of_active(tx)
-        await run(tx, enqueue(*ask(WORK_OUT, codes, now), now=now))
-        return Progress(more=False, items=len(codes))
-
-    async def send_again(tx: AsyncConnection, now: datetime) -> Progress:
-        codes = await codes_of_active(tx)
-        today, count = now.astimezone(settings.zone).date(), 0
-        for code in codes:
-            count += len(await run(tx, outgoing.send_again(code, today=today, now=now)))
-        await run(tx, enqueue(*ask(WORK_OUT, codes, now), now=now))
-        return Progress(more=False, items=count)
-
-    return [
-        Job(
-            "work-out-channel-values",
-            timedelta(minutes=30),
-            work_out,
-            about=About(
-                "Compares what channels know with prices and stock, and sends what differs.",
-                "比对各渠道的价格与库存，并发送差异。",
-            ),
-        ),
-        Job(
-            "send-channels-everything",
-            timedelta(days=1),
-            send_again,
-            about=About(
-                "Sends each channel all prices and quantities once more.",
-                "每日向各渠道全量重发价格与库存。",
-            ),
-        ),
-    ]
-
-
-def _fetching() -> list[Job]:
-    async def ask_for(tx: AsyncConnection, which: str, now: datetime) -> Progress:
-        codes = await codes_of_active(tx, Capability.BOOKINGS, Capability.CONFIRM)
-        keys = [fetch_key(code, which) for code in codes]
-        await run(tx, enqueue(*ask(FETCH, keys, now), now=now))
-        return Progress(more=False, items=len(keys))
-
-    async def new(tx: AsyncConnection, now: datetime) -> Progress:
-        return await ask_for(tx, NEW, now)
-
-    async def every(tx: AsyncConnection, now: datetime) -> Progress:
-        return await ask_for(tx, ALL, now)
+def _keeping(settings: Settings) -> list[Job]:
+    async def keep(tx: AsyncConnection, now: datetime) -> Progress:
+        found = await syncs.active(tx, now, settings.zone, settings.channel_peak)
+        due = [each for each in found if each.due_time <= now]
+        # a full sync begins in the first night
+        begun = [each for each in found if each.asked_time is None]
+        await run(tx, syncs.note_asked({*due, *begun}, now=now))
+        await run(tx, enqueue(*(_task(each, now) for each in due), now=now))
+        return Progress(more=False, items=len(due))
 
     async def cancel_unsold(tx: AsyncConnection, now: datetime) -> Progress:
         keys = await run(tx, bookings.cancel_without_order(limit=UNSOLD_AT_ONCE, now=now))
@@ -113,21 +71,14 @@ def _fetching() -> list[Job]:
 
     return [
         Job(
-            "fetch-channel-bookings",
-            timedelta(minutes=15),
-            new,
+            "keep-channels-in-step",
+            timedelta(minutes=1),
+            keep,
+            quiet=True,
             about=About(
-                "Fetches new bookings of outside channels.",
-                "拉取各外部渠道的新预订。",
-            ),
-        ),
-        Job(
-            "fetch-channel-changes",
-            timedelta(hours=4),
-            every,
-            about=About(
-                "Fetches what became of all bookings of outside channels that are not over.",
-                "拉取各外部渠道未完结预订的状态更新。",
+                "Has outside channels compared, sent what differs and asked for bookings, each part"
+                " when it is due.",
+                "按各类数据的周期比对并推送外部渠道，拉取其预订。",
             ),
         ),
         Job(
@@ -143,6 +94,13 @@ def _fetching() -> list[Job]:
     ]
 
 
+def _task(sync: syncs.ChannelSync, now: datetime) -> NewTask:
+    fetched = {SyncPart.BOOKINGS: NEW, SyncPart.STATUS: ALL}
+    if sync.part in fetched:
+        return NewTask(FETCH, fetch_key(sync.channel_code, fetched[sync.part]), {}, now)
+    return NewTask(WORK_OUT, f"{sync.channel_code}:{sync.part}", {}, now)
+
+
 def _forgetting(settings: Settings) -> list[Job]:
     keep = timedelta(days=settings.channel_call_days)
 
@@ -151,7 +109,9 @@ def _forgetting(settings: Settings) -> list[Job]:
 
     async def values(tx: AsyncConnection, now: datetime, limit: int) -> int:
         before = (now - VALUES_KEPT).date()
-        return len(await run(tx, outgoing.purge(before=before, limit=limit)))
+        gone = len(await run(tx, outgoing.purge(before=before, limit=limit)))
+        reports = differences.purge(before=now - differences.KEPT, limit=limit - gone)
+        return gone + len(await run(tx, reports))
 
     return [
         Job(
@@ -168,8 +128,8 @@ def _forgetting(settings: Settings) -> list[Job]:
             timedelta(hours=1),
             in_chunks(values),
             about=About(
-                "Forgets what channels knew of days that are over.",
-                "清除已过日期的渠道价格与库存。",
+                "Forgets what channels knew of days that are over, and old reports of full syncs.",
+                "清除已过日期的渠道价格与库存，以及过期的全量同步差异报告。",
             ),
         ),
     ]

@@ -33,8 +33,8 @@ def app(
     )
     runner = Runner(settings, with_database, actor)
     for add in (
-        *(_add_connecting, _add_words, _add_listings, _add_sync, _add_views, _add_bookings),
-        *(_add_test, _add_demo),
+        *(_add_connecting, _add_words, _add_listings, _add_sync, _add_cadences, _add_differences),
+        *(_add_views, _add_bookings, _add_test, _add_demo),
     ):
         add(made, runner)
     return made
@@ -203,6 +203,9 @@ def _add_listings(made: typer.Typer, runner: Runner) -> None:
         rental_location: Annotated[
             int | None, typer.Option(help="Number of the location where the product's cars are.")
         ] = None,
+        price_pace: Annotated[
+            str, typer.Option(help="DAILY, FOUR_HOURLY, HOURLY or AT_ONCE; the vendor's if empty.")
+        ] = "",
     ) -> None:
         """List a package, rented cars, or a class of a timetable's departures, at a price plan."""
         from server.channels.listings import ChannelListing, add_listing
@@ -211,6 +214,7 @@ def _add_listings(made: typer.Typer, runner: Runner) -> None:
             *(code, item, location, currency, product, timetable, seat_class, origin),
             *(destination, customer_type, rate_millionths, markup_basis_points, threshold, days),
             rental_location_id=rental_location,
+            price_pace=price_pace.upper(),
         )
 
         async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
@@ -218,6 +222,23 @@ def _add_listings(made: typer.Typer, runner: Runner) -> None:
 
         runner.run(work)
         typer.echo(f"{code}: {item} is listed")
+
+    @made.command()
+    def listings(code: Code, limit: Limit = 50) -> None:
+        """Show what is listed at a channel, and by which price plan."""
+        from server.channels import listings
+
+        async def work(tx: "AsyncConnection", _key: bytes, _by: By) -> Any:
+            return await listings.page(tx, code, after=None, limit=limit)
+
+        for each in runner.run(work, reads=True):
+            of = f"timetable {each.timetable_id}" if each.timetable_id else each.product_id
+            typer.echo(
+                f"{each.item_id:24} {each.location:16} {of} {each.customer_type}"
+                f" {each.currency_code} x {each.rate_millionths / 1e6:g}"
+                f" {each.markup_basis_points / 100:+g} % {each.price_pace}, threshold"
+                f" {each.threshold}, {each.days_ahead} days"
+            )
 
     @made.command("unlist-item")
     def unlist_item(code: Code, item: str) -> None:
@@ -239,15 +260,90 @@ def _add_sync(made: typer.Typer, runner: Runner) -> None:
             bool, typer.Option("--all", help="Also what the channel was sent already.")
         ] = False,
     ) -> None:
-        """Have a running server compare and send now."""
+        """Have a running server compare and send now; of all, see `channels differences` then."""
         from server.channels.asking import sync_channel
 
         async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
-            today = by["now"].astimezone(runner.settings().zone).date()
-            await sync_channel(tx, code, everything=everything, today=today, **by)
+            await sync_channel(tx, code, everything=everything, **by)
 
         runner.run(work)
         typer.echo(f"{code} is compared and sent what differs, by a server that runs")
+
+
+def _add_cadences(made: typer.Typer, runner: Runner) -> None:
+    @made.command("list")
+    def list_channels(limit: Limit = 50) -> None:
+        """Show the channels that there are."""
+        from server.channels.channel_records import CHANNELS
+
+        async def work(tx: "AsyncConnection", _key: bytes, _by: By) -> Any:
+            return await CHANNELS.page(tx, after=None, limit=limit)
+
+        for each in runner.run(work, reads=True):
+            typer.echo(
+                f"{each.channel_code:32} {each.vendor_code:12} {each.state:8}"
+                f" {each.currency_code} {each.partner_code or 'DIRECT':12} {each.base_url}"
+            )
+
+    @made.command()
+    def cadences(
+        code: Annotated[str, typer.Argument(help="A channel; all that are active if empty.")] = "",
+    ) -> None:
+        """Show how often channels are compared, sent and asked: last time and next."""
+        from server.channels import syncs
+        from server.channels.cadence_rules import IN_WORDS
+        from server.channels.channel_records import CHANNELS
+
+        settings = runner.settings()
+
+        async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
+            if code:
+                await CHANNELS.get(tx, code)
+            return await syncs.active(tx, by["now"], settings.zone, settings.channel_peak, code)
+
+        found = runner.run(work, reads=True)
+        if not found:
+            typer.echo(f"{code or 'no channel'} is {'paused' if code else 'active'}", err=True)
+        for each in found:
+            last = each.done_time and f"{each.done_time.astimezone(settings.zone):%m-%d %H:%M}"
+            due = f"{each.due_time.astimezone(settings.zone):%m-%d %H:%M}"
+            typer.echo(
+                f"{each.channel_code:24} {each.part:18} last {last or 'never':11} next {due}"
+                f"  {IN_WORDS[each.part]}"
+            )
+
+
+def _add_differences(made: typer.Typer, runner: Runner) -> None:
+    @made.command()
+    def differences(
+        code: Code,
+        uncorrected: Annotated[
+            bool, typer.Option("--uncorrected", help="Only what the channel was not sent since.")
+        ] = False,
+        csv: Annotated[bool, typer.Option("--csv", help="All, as a CSV file.")] = False,
+        limit: Limit = 50,
+    ) -> None:
+        """Show what full syncs found that a channel had been sent otherwise."""
+        from server.channels import differences
+        from server.channels.channel_records import CHANNELS
+        from server.platform.statements import run
+        from server.reports.report_csv import csv_pieces
+
+        async def work(tx: "AsyncConnection", _key: bytes, _by: By) -> Any:
+            await CHANNELS.get(tx, code)
+            return await run(tx, differences.every(code, uncorrected=uncorrected))
+
+        cells = [each.cells() for each in runner.run(work, reads=True)]
+        if csv:
+            for piece in csv_pieces(differences.COLUMNS, cells, names=differences.CHOSEN):
+                typer.echo(piece, nl=False)
+            return
+        for row in cells[:limit]:
+            when, what, item, day, sent, sent_in, true, true_in, corrected, fault = row
+            typer.echo(
+                f"{when} {what} {item} {day}: sent {sent or 'nothing'} {sent_in}, true {true}"
+                f" {true_in}; corrected: {corrected} {fault}"
+            )
 
 
 def _add_views(made: typer.Typer, runner: Runner) -> None:

@@ -279,6 +279,6 @@ def test_every_stream_of_the_contract_is_tried_here() -> None:
     at_once = {
         *("DownloadStatement", "DownloadPartnerStatement", "ExportCatalogue", "ExportGtfs"),
         *("DownloadCalendarEntry", "DownloadRedemptionReport", "DownloadSalesReport"),
-        "DownloadDisruption",
+        *("DownloadDisruption", "DownloadChannelDifferences"),
     }
     assert streaming == slow | slow_for_administrators | slow_for_terminals | at_once

@@ -3,13 +3,20 @@ against a simulated vendor.
 """
 
 from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from deeptravel.admin.v1 import channel_booking_pb2, channel_listing_pb2, channel_pb2
-from sqlalchemy import select
+from deeptravel.admin.v1 import (
+    channel_booking_pb2,
+    channel_difference_pb2,
+    channel_listing_pb2,
+    channel_pb2,
+)
+from sqlalchemy import insert, select
 
-from server.channels.models import channels
+from server.channels.models import channel_differences, channels
+from server.channels.static_values import NO_DAY
 from server.platform.errors import Reason
 from server.platform.outbox import outbox_tasks
 from tests.support import channel_calls, timetable
@@ -188,6 +195,36 @@ async def test_what_cannot_be_connected(
 async def test_a_channel_that_fetches_is_not_called(client: AdminClient) -> None:
     refused = await client.refused("TestChannel", channel_code="KAYAK")
     assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("channel_code",))
+
+
+async def test_cadences_and_what_full_syncs_found_are_seen(client: AdminClient) -> None:
+    found = (await client.do("GetChannelCadences", channel_code="EXP")).syncs
+    parts = [channel_difference_pb2.ChannelSyncPart.Name(each.part) for each in found]
+    assert parts[0] == "CHANNEL_SYNC_PART_STATIC"
+    assert parts[-1] == "CHANNEL_SYNC_PART_EVERYTHING"
+    assert not any(each.HasField("done_time") for each in found)
+    assert not (await client.do("GetChannelCadences", channel_code="KAYAK")).syncs  # paused
+    now = datetime(2026, 11, 29, 19, tzinfo=UTC)
+    row = {"channel_code": "EXP", "sync_time": now, "item_id": "=P", "version": 3}
+    days = [date(2026, 12, each) for each in (1, 2)]
+    async with client.node.db.transaction() as tx:
+        for day in days:
+            price = {"what": "PRICES", "day": day, "sent": 38400, "sent_currency_code": "USD"}
+            price |= {"wanted": 40000, "currency_code": "JPY"}
+            await tx.execute(insert(channel_differences).values(row | price))
+        car = {"what": "STATIC", "day": NO_DAY, "wanted": 0, "content": {"make": "Toyota"}}
+        await tx.execute(insert(channel_differences).values(row | car))
+    asked = {"channel_code": "EXP", "page_size": 2}
+    first = await client.do("ListChannelDifferences", **asked)
+    rest = await client.do("ListChannelDifferences", **asked, page_token=first.next_page_token)
+    seen = [*first.differences, *rest.differences]
+    assert [each.day for each in seen] == [*map(str, days), ""]
+    assert (seen[0].sent, seen[0].wanted, seen[0].corrected) == (38400, 40000, False)
+    assert (seen[2].HasField("sent"), seen[2].content) == (False, '{"make":"Toyota"}')
+    (piece,) = await client.do("DownloadChannelDifferences", channel_code="EXP")
+    lines = piece.body.data.decode().splitlines()
+    assert lines[1] == "2026-11-29T19:00:00+00:00,PRICES,'=P,2026-12-01,384.00,USD,40000,JPY,no,"
+    assert await client.reason("DownloadChannelDifferences", channel_code="X") == Reason.NOT_FOUND
 
 
 async def test_a_channel_that_calls_us_is_not_tested(client: AdminClient) -> None:

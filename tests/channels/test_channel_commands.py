@@ -49,6 +49,14 @@ async def done(*words: str, given: str = "") -> str:
     return str(result.output)
 
 
+async def see_what_is_kept() -> None:
+    assert "FOUR_HOURLY" in await done("listings", "EXP")
+    assert "expedia" in await done("list")
+    assert (await done("cadences", "EXP")).count("last never") == 8
+    assert await done("differences", "EXP") == ""
+    assert "sync_time,what" in await done("differences", "EXP", "--csv")
+
+
 async def test_a_channel_from_its_connection_on(
     vendors: SimulatedChannels, timetable_url: str
 ) -> None:
@@ -81,6 +89,7 @@ async def test_a_channel_from_its_connection_on(
     await done("unmap", "EXP", "STATUS", "Confirmed")
     item = ["list-item", "EXP", "106", "--product", "106", "--location", "HKG"]
     await done(*item, "--currency", "HKD")
+    await see_what_is_kept()
     await done("sync", "EXP", "--all")
     await done("unlist-item", "EXP", "106")
     assert "PAUSED" in await done("pause", "EXP")
@@ -98,7 +107,7 @@ async def test_a_channel_from_its_connection_on(
     await done("drift", "EXP")
     async with timetable.database(timetable_url) as db, db.transaction() as tx:
         tasks = select(outbox_tasks.c.key).where(outbox_tasks.c.kind == WORK_OUT)
-        assert list(await tx.scalars(tasks)) == ["EXP"]
+        assert sorted(await tx.scalars(tasks)) == ["EXP", "EXP:EVERYTHING"]
         names = await tx.scalars(
             select(audit_events.c.action).where(audit_events.c.resource.startswith("channel"))
         )

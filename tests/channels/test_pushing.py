@@ -9,18 +9,29 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.channels import call_log, channel_records, outgoing, pushing
+from server.catalog.catalogue import Catalogues
+from server.catalog.promotions import PromotionRecord, create_promotion
+from server.channels import call_log, channel_records, differences, outgoing, pushing, syncs
+from server.channels.cadence_rules import PRICES_AT_ONCE, SyncPart
+from server.channels.catalogue_watch import CatalogueWatch
 from server.channels.channel_records import connect_channel, set_paused
 from server.channels.due import PUSH
 from server.channels.facts import ChannelCallError, FailureKind, MappingKind
 from server.channels.listed_values import wanted_values
-from server.channels.listings import ChannelListing, add_listing, remove_listing
-from server.channels.models import channel_values, channels
+from server.channels.listings import (
+    ChannelListing,
+    add_listing,
+    remove_listing,
+    update_listing,
+)
+from server.channels.models import channel_syncs, channel_values, channels
 from server.channels.words import WordPair
+from server.platform.change_feed import ChangeFeed
 from server.platform.errors import DomainError, Reason
+from server.platform.loops import Loops
 from server.platform.outbox import Postpone, outbox_tasks
 from server.platform.schedule import Progress
 from server.platform.statements import run
@@ -93,9 +104,115 @@ async def test_what_has_not_changed_is_not_sent_again(process: PushingProcess) -
     await process.work_out("expedia")
     await process.push("expedia")
     assert process.vendors.count("expedia", "prices") == before
-    await process.job("send-channels-everything")
+    await process.work_out("expedia:EVERYTHING")
     await process.push("expedia")
     assert process.vendors.count("expedia", "prices") == before + 1
+
+
+async def test_a_full_sync_reports_what_the_channel_had_been_sent(
+    process: PushingProcess,
+) -> None:
+    await process.connect("ctrip")
+    await process.work_out("ctrip")
+    await process.push("ctrip")
+    await process.work_out("ctrip:EVERYTHING")
+    assert await differences_of(process) == []
+    await process.push("ctrip")
+    await process.left(PACKAGE_STOCK, 7)
+    plan = {"currency_code": "USD", "rate_millionths": 1_000}
+    await process.change(update_listing, "ctrip", "P", plan)
+    await process.work_out("ctrip:EVERYTHING")
+    found = await differences_of(process)
+    assert len(found) == 2 * DAYS
+    assert {(d.sent, d.wanted) for d in found if d.what == "AVAILABILITY"} == {(50, 7)}
+    prices = {(d.sent_currency_code, d.currency_code) for d in found if d.what == "PRICES"}
+    assert prices == {("HKD", "USD")}
+    assert {d.is_corrected for d in found} == {False}
+    await process.push("ctrip")
+    assert {d.is_corrected for d in await differences_of(process)} == {True}
+    later = datetime.now(UTC) + differences.KEPT
+    async with process.db.transaction() as tx:
+        assert len(await run(tx, differences.purge(before=later, limit=3))) == 3
+
+
+async def differences_of(process: PushingProcess) -> list[differences.Difference]:
+    async with process.db.transaction() as tx:
+        return await run(tx, differences.every("ctrip", uncorrected=False))
+
+
+async def test_each_part_is_compared_by_itself(process: PushingProcess) -> None:
+    """P's prices follow the catalogue, T's are fixed; a price that the channel never had comes with
+    whatever is compared.
+    """
+    await process.connect("ctrip")
+    await process.change(update_listing, "ctrip", "P", {"price_pace": "AT_ONCE"})
+    await process.work_out("ctrip:AVAILABILITY")
+    await process.push("ctrip")
+    known = (await process.drift("ctrip"))["PRICES"].known
+    assert len(process.known("ctrip", "prices")) == known > DAYS
+    await process.left(PACKAGE_STOCK, 7)
+    async with process.db.transaction() as tx:
+        await tx.execute(update(channel_values).values(wanted=1, sent=1))
+
+    async def waiting(part: str) -> set[tuple[str, str]]:
+        await process.work_out(f"ctrip:{part}")
+        async with process.db.transaction() as tx:
+            v = channel_values.c
+            changed = select(v.what, v.item_id).where(v.sent_version < v.wanted_version)
+            return {(what, item) for what, item in await tx.execute(changed)}
+
+    assert await waiting(SyncPart.PRICES_FOUR_HOURLY) == set()
+    assert await waiting(PRICES_AT_ONCE) == {("PRICES", "P")}
+    of_prices = {("PRICES", "P"), ("PRICES", "T")}
+    assert await waiting(SyncPart.PRICES_DAILY) == of_prices
+    of_both = {("AVAILABILITY", "P"), ("AVAILABILITY", "T")}
+    assert await waiting(SyncPart.AVAILABILITY) == of_prices | of_both
+
+
+async def test_the_clock_asks_for_each_part_when_it_is_due(process: PushingProcess) -> None:
+    await process.connect("expedia")
+    assert (await process.job("keep-channels-in-step")) == Progress(more=False, items=7)
+    assert (await process.job("keep-channels-in-step")) == Progress(more=False, items=0)
+    async with process.db.transaction() as tx:
+        await tx.execute(
+            update(channel_syncs).values(asked_time=datetime.now(UTC) - timedelta(hours=1))
+        )
+        await tx.execute(delete(outbox_tasks))
+    await process.job("keep-channels-in-step")
+    async with process.db.transaction() as tx:
+        asked = set(await tx.scalars(select(outbox_tasks.c.key)))
+    # unless it is three at night now
+    parts = {"expedia:PRICES_HOURLY", "expedia:AVAILABILITY", "expedia:NEW"}
+    assert asked - {"expedia:EVERYTHING"} == parts
+    await process.work_out("expedia:AVAILABILITY")
+    async with process.db.transaction() as tx:
+        found = await syncs.active(tx, datetime.now(UTC), timetable.ZONE, (), "expedia")
+    assert [each.part for each in found if each.done_time] == ["AVAILABILITY"]
+
+
+async def test_a_change_of_the_catalogue_is_asked_for_at_once(process: PushingProcess) -> None:
+    await process.connect("expedia")
+    watch = CatalogueWatch(process.db, process.pusher._catalogues, Loops())
+
+    async def asked() -> set[str]:
+        async with process.db.transaction() as tx:
+            await tx.execute(delete(outbox_tasks))
+        await watch.look()
+        async with process.db.transaction() as tx:
+            return set(await tx.scalars(select(outbox_tasks.c.key)))
+
+    of_catalogue = {"expedia:STATIC", "expedia:PRICES_AT_ONCE"}
+    assert await asked() == {*of_catalogue, "expedia:PRICES"}  # nobody saw what was before
+    assert await asked() == set()
+    now = datetime.now(UTC)
+    spring = PromotionRecord(
+        *(9, None, "Spring", "春", 1_000, 0, now, now + timedelta(days=1), 1, [], False, False)
+    )
+    await process.change(create_promotion, spring)
+    watch._catalogues = Catalogues(ChangeFeed(process.db), process.db)
+    assert await asked() == {*of_catalogue, "expedia:PRICES"}
+    await process.work_out("expedia")
+    assert await asked() == set()
 
 
 @all_vendors

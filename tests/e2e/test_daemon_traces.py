@@ -17,13 +17,13 @@ ONLY_SUMS = {
 """Jobs whose runs have done nothing: they count or sum up what others did."""
 AUDITED = {
     *("audit-checkpoint", "cancel-unsold-channel-bookings", "expire-holds", "expire-reservations"),
-    *("expire-tickets", "fetch-channel-bookings", "fetch-channel-changes", "index-orders"),
+    *("expire-tickets", "keep-channels-in-step", "index-orders"),
     *("make-departures", "make-rental-days", "purge-answers", "purge-changes"),
     *("purge-channel-calls", "purge-channel-values", "purge-job-runs", "purge-logins"),
     *("purge-notifications", "purge-partner-events", "purge-tasks", "purge-webhook-log"),
     *("reconcile", "release-allotments", "remind-tickets", "remind-travellers"),
-    *("seal-statements", "send-channels-everything", "settle-tickets", "sweep-stuck"),
-    *("watch-refunds", "work-out-channel-values"),
+    *("seal-statements", "settle-tickets", "sweep-stuck"),
+    *("watch-refunds"),
 }
 QUEUES = {
     "task.channel.book": "channel_bookings",

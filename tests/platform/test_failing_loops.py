@@ -187,9 +187,8 @@ JOBS = [
     "job expire-holds",
     "job expire-reservations",
     "job expire-tickets",
-    "job fetch-channel-bookings",
-    "job fetch-channel-changes",
     "job index-orders",
+    "job keep-channels-in-step",
     "job make-departures",
     "job make-rental-days",
     "job purge-answers",
@@ -206,12 +205,10 @@ JOBS = [
     "job remind-tickets",
     "job remind-travellers",
     "job seal-statements",
-    "job send-channels-everything",
     "job settle-tickets",
     "job sum-redemptions",
     "job sum-sales",
     "job sweep-stuck",
-    "job work-out-channel-values",
 ]
 
 

@@ -90,6 +90,7 @@ def admin_service(channels: Callable[[Node], ChannelClients]) -> Offer:
                 {job.name: job for job in jobs(node.settings)}, aftersales_tasks.kinds(node.db)
             ),
             channels=channels(node),
+            channel_peak=node.settings.channel_peak,
         ),
     )
 

@@ -56,6 +56,7 @@ VALID: dict[str, dict[str, Any]] = {
     "SyncChannel": EXP,
     "FetchChannelBookings": EXP,
     "GetChannelDrift": EXP,
+    "GetChannelCadences": EXP,
     "SetChannelWord": {**WORD, "ours": "HKG", "theirs": "L-78"},
     "RemoveChannelWord": {**WORD, "word": "HKG"},
     "CreateChannelListing": {

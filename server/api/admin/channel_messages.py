@@ -7,7 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 import orjson
-from deeptravel.admin.v1 import channel_booking_pb2, channel_listing_pb2, channel_pb2
+from deeptravel.admin.v1 import (
+    channel_booking_pb2,
+    channel_difference_pb2,
+    channel_listing_pb2,
+    channel_pb2,
+)
 
 from server.api.admin.product_messages import CUSTOMER_TYPE, CUSTOMER_TYPE_NAME
 from server.api.convert import enum_names, enum_numbers, timestamp
@@ -16,12 +21,14 @@ from server.channels.booking_seals import StoredBooking
 from server.channels.call_log import LoggedCall
 from server.channels.channel_records import ChannelRecord, NewChannel
 from server.channels.channel_words import KeptWord
+from server.channels.differences import Difference
 from server.channels.kept_values import KeptValue
 from server.channels.listings import ChannelListing
 from server.channels.outgoing import Drift
 from server.channels.plan_rules import MILLION
 from server.channels.registry import VENDORS
 from server.channels.static_values import NO_DAY
+from server.channels.syncs import ChannelSync
 from server.orders.orders import order_code
 from server.platform.errors import invalid
 
@@ -29,8 +36,11 @@ STATE = enum_numbers(channel_pb2.ChannelState)
 OUTCOME = enum_numbers(channel_pb2.ChannelCallOutcome)
 VALUE_KIND = enum_numbers(channel_pb2.ChannelValueKind)
 VALUE_KIND_NAME = enum_names(channel_pb2.ChannelValueKind)
+SYNC_PART = enum_numbers(channel_difference_pb2.ChannelSyncPart)
 WORD_KIND = enum_numbers(channel_listing_pb2.ChannelWordKind)
 WORD_KIND_NAME = enum_names(channel_listing_pb2.ChannelWordKind)
+PRICE_PACE = enum_numbers(channel_listing_pb2.ChannelPricePace)
+PRICE_PACE_NAME = enum_names(channel_listing_pb2.ChannelPricePace)
 BOOKING_STATE = enum_numbers(channel_booking_pb2.ChannelBookingState)
 BOOKING_STATE_NAME = enum_names(channel_booking_pb2.ChannelBookingState)
 
@@ -106,6 +116,34 @@ def value(kept: KeptValue) -> channel_pb2.ChannelValue:
     )
 
 
+def difference(found: Difference) -> channel_difference_pb2.ChannelDifference:
+    """A value of which a channel had been sent another."""
+    return channel_difference_pb2.ChannelDifference(
+        sync_time=timestamp(found.sync_time),
+        what=VALUE_KIND[found.what],
+        item_id=found.item_id,
+        day="" if found.day == NO_DAY else found.day.isoformat(),
+        sent=found.sent,
+        sent_currency_code=found.sent_currency_code or "",
+        sent_content=_json(found.sent_content),
+        wanted=found.wanted,
+        currency_code=found.currency_code or "",
+        content=_json(found.content),
+        corrected=found.is_corrected,
+        fault=found.fault,
+    )
+
+
+def sync(kept: ChannelSync) -> channel_difference_pb2.ChannelSync:
+    """When a part of a channel was done, and is next."""
+    return channel_difference_pb2.ChannelSync(
+        channel_code=kept.channel_code,
+        part=SYNC_PART[kept.part],
+        done_time=timestamp(kept.done_time),
+        due_time=timestamp(kept.due_time),
+    )
+
+
 def _json(content: Mapping[str, Any] | None) -> str:
     return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode() if content else ""
 
@@ -143,6 +181,7 @@ def listing(kept: ChannelListing) -> channel_listing_pb2.ChannelListing:
     content = {name: each for name, each in asdict(kept).items() if each is not None}
     content |= {
         "customer_type": CUSTOMER_TYPE[kept.customer_type],
+        "price_pace": PRICE_PACE[kept.price_pace],
         "create_time": timestamp(kept.create_time),
         "update_time": timestamp(kept.update_time),
     }
@@ -168,6 +207,7 @@ def new_listing(request: channel_listing_pb2.CreateChannelListingRequest) -> Cha
         threshold=optional(request, "threshold", 5),
         days_ahead=request.days_ahead or 90,
         rental_location_id=request.rental_location_id or None,
+        price_pace=PRICE_PACE_NAME[request.price_pace],
     )
 
 

@@ -25,6 +25,7 @@ from server.api.admin.servicer_audit import AuditMethods
 from server.api.admin.servicer_catalogue import CatalogueMethods
 from server.api.admin.servicer_catalogue_files import CatalogueFileMethods
 from server.api.admin.servicer_channel_listings import ChannelListingMethods
+from server.api.admin.servicer_channel_syncs import ChannelSyncMethods
 from server.api.admin.servicer_channels import ChannelMethods
 from server.api.admin.servicer_config_versions import ConfigVersionMethods
 from server.api.admin.servicer_departures import DepartureMethods
@@ -68,6 +69,7 @@ class AdminServicer(
     CatalogueMethods,
     ChannelMethods,
     ChannelListingMethods,
+    ChannelSyncMethods,
     ConfigVersionMethods,
     DisruptionMethods,
     FareMethods,
@@ -98,6 +100,7 @@ class AdminServicer(
         wechat: WechatClient | None = None,
         jobs: JobTable,
         channels: ChannelClients,
+        channel_peak: frozenset[int],
     ) -> None:
         self._db = db
         self._identity = identity
@@ -109,7 +112,7 @@ class AdminServicer(
         self._wechat = wechat
         self._dashboards = Recent(DASHBOARD_SECONDS)
         self._jobs = jobs
-        self._channels = channels
+        self._channels, self._channel_peak = channels, channel_peak
 
     async def AdminLogin(
         self,

@@ -120,7 +120,6 @@ class ChannelMethods(AdminMethods):
             call.tx,
             request.channel_code,
             everything=request.everything,
-            today=call.now.astimezone(self._zone).date(),
             **by(call),
         )
         return channel_pb2.SyncChannelResponse()

@@ -10,6 +10,7 @@ from deeptravel.admin.v1 import car_category_pb2 as deeptravel_dot_admin_dot_v1_
 from deeptravel.admin.v1 import catalog_pb2 as deeptravel_dot_admin_dot_v1_dot_catalog__pb2
 from deeptravel.admin.v1 import catalogue_file_pb2 as deeptravel_dot_admin_dot_v1_dot_catalogue__file__pb2
 from deeptravel.admin.v1 import channel_booking_pb2 as deeptravel_dot_admin_dot_v1_dot_channel__booking__pb2
+from deeptravel.admin.v1 import channel_difference_pb2 as deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2
 from deeptravel.admin.v1 import channel_listing_pb2 as deeptravel_dot_admin_dot_v1_dot_channel__listing__pb2
 from deeptravel.admin.v1 import channel_pb2 as deeptravel_dot_admin_dot_v1_dot_channel__pb2
 from deeptravel.admin.v1 import city_pb2 as deeptravel_dot_admin_dot_v1_dot_city__pb2
@@ -1213,6 +1214,21 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/ListChannelValues',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesResponse.FromString,
+                _registered_method=True)
+        self.ListChannelDifferences = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListChannelDifferences',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDifferencesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDifferencesResponse.FromString,
+                _registered_method=True)
+        self.DownloadChannelDifferences = channel.unary_stream(
+                '/deeptravel.admin.v1.AdminService/DownloadChannelDifferences',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.DownloadChannelDifferencesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.DownloadChannelDifferencesResponse.FromString,
+                _registered_method=True)
+        self.GetChannelCadences = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetChannelCadences',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.GetChannelCadencesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.GetChannelCadencesResponse.FromString,
                 _registered_method=True)
         self.ListChannelCalls = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListChannelCalls',
@@ -3182,6 +3198,28 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListChannelDifferences(self, request, context):
+        """Lists of which values full syncs of the last seven days found that a channel had been sent
+        others, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadChannelDifferences(self, request, context):
+        """Downloads the same as CSV, all its rows. Reasons: NOT_FOUND, SERVER_BUSY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChannelCadences(self, request, context):
+        """Reads when each part of what a channel is to know was compared, and is next. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListChannelCalls(self, request, context):
         """Lists calls to a channel, the newest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
         """
@@ -4418,6 +4456,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListChannelValues,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesResponse.SerializeToString,
+            ),
+            'ListChannelDifferences': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChannelDifferences,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDifferencesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDifferencesResponse.SerializeToString,
+            ),
+            'DownloadChannelDifferences': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadChannelDifferences,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.DownloadChannelDifferencesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.DownloadChannelDifferencesResponse.SerializeToString,
+            ),
+            'GetChannelCadences': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChannelCadences,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.GetChannelCadencesRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.GetChannelCadencesResponse.SerializeToString,
             ),
             'ListChannelCalls': grpc.unary_unary_rpc_method_handler(
                     servicer.ListChannelCalls,
@@ -10624,6 +10677,87 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ListChannelValues',
             deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChannelDifferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListChannelDifferences',
+            deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDifferencesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDifferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadChannelDifferences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/DownloadChannelDifferences',
+            deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.DownloadChannelDifferencesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.DownloadChannelDifferencesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChannelCadences(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetChannelCadences',
+            deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.GetChannelCadencesRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.GetChannelCadencesResponse.FromString,
             options,
             channel_credentials,
             insecure,

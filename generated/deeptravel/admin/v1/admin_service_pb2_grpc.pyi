@@ -11,6 +11,7 @@ from deeptravel.admin.v1 import car_category_pb2 as _car_category_pb2
 from deeptravel.admin.v1 import catalog_pb2 as _catalog_pb2
 from deeptravel.admin.v1 import catalogue_file_pb2 as _catalogue_file_pb2
 from deeptravel.admin.v1 import channel_booking_pb2 as _channel_booking_pb2
+from deeptravel.admin.v1 import channel_difference_pb2 as _channel_difference_pb2
 from deeptravel.admin.v1 import channel_listing_pb2 as _channel_listing_pb2
 from deeptravel.admin.v1 import channel_pb2 as _channel_pb2
 from deeptravel.admin.v1 import city_pb2 as _city_pb2
@@ -996,6 +997,14 @@ class AdminServiceStub:
     """Lists what a channel is to know and what it was sent, by page. Reasons: NOT_FOUND,
     PAGE_TOKEN_INVALID.
     """
+    ListChannelDifferences: _grpc.UnaryUnaryMultiCallable[_channel_difference_pb2.ListChannelDifferencesRequest, _channel_difference_pb2.ListChannelDifferencesResponse]
+    """Lists of which values full syncs of the last seven days found that a channel had been sent
+    others, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    DownloadChannelDifferences: _grpc.UnaryStreamMultiCallable[_channel_difference_pb2.DownloadChannelDifferencesRequest, _channel_difference_pb2.DownloadChannelDifferencesResponse]
+    """Downloads the same as CSV, all its rows. Reasons: NOT_FOUND, SERVER_BUSY."""
+    GetChannelCadences: _grpc.UnaryUnaryMultiCallable[_channel_difference_pb2.GetChannelCadencesRequest, _channel_difference_pb2.GetChannelCadencesResponse]
+    """Reads when each part of what a channel is to know was compared, and is next. Reasons: NOT_FOUND."""
     ListChannelCalls: _grpc.UnaryUnaryMultiCallable[_channel_pb2.ListChannelCallsRequest, _channel_pb2.ListChannelCallsResponse]
     """Lists calls to a channel, the newest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     ListChannelWords: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.ListChannelWordsRequest, _channel_listing_pb2.ListChannelWordsResponse]
@@ -1972,6 +1981,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists what a channel is to know and what it was sent, by page. Reasons: NOT_FOUND,
     PAGE_TOKEN_INVALID.
     """
+    ListChannelDifferences: _aio.UnaryUnaryMultiCallable[_channel_difference_pb2.ListChannelDifferencesRequest, _channel_difference_pb2.ListChannelDifferencesResponse]  # type: ignore[assignment]
+    """Lists of which values full syncs of the last seven days found that a channel had been sent
+    others, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
+    DownloadChannelDifferences: _aio.UnaryStreamMultiCallable[_channel_difference_pb2.DownloadChannelDifferencesRequest, _channel_difference_pb2.DownloadChannelDifferencesResponse]  # type: ignore[assignment]
+    """Downloads the same as CSV, all its rows. Reasons: NOT_FOUND, SERVER_BUSY."""
+    GetChannelCadences: _aio.UnaryUnaryMultiCallable[_channel_difference_pb2.GetChannelCadencesRequest, _channel_difference_pb2.GetChannelCadencesResponse]  # type: ignore[assignment]
+    """Reads when each part of what a channel is to know was compared, and is next. Reasons: NOT_FOUND."""
     ListChannelCalls: _aio.UnaryUnaryMultiCallable[_channel_pb2.ListChannelCallsRequest, _channel_pb2.ListChannelCallsResponse]  # type: ignore[assignment]
     """Lists calls to a channel, the newest first, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     ListChannelWords: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.ListChannelWordsRequest, _channel_listing_pb2.ListChannelWordsResponse]  # type: ignore[assignment]
@@ -4307,6 +4324,32 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists what a channel is to know and what it was sent, by page. Reasons: NOT_FOUND,
         PAGE_TOKEN_INVALID.
         """
+
+    @_abc_1.abstractmethod
+    def ListChannelDifferences(
+        self,
+        request: _channel_difference_pb2.ListChannelDifferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_difference_pb2.ListChannelDifferencesResponse, _abc.Awaitable[_channel_difference_pb2.ListChannelDifferencesResponse]]:
+        """Lists of which values full syncs of the last seven days found that a channel had been sent
+        others, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadChannelDifferences(
+        self,
+        request: _channel_difference_pb2.DownloadChannelDifferencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_channel_difference_pb2.DownloadChannelDifferencesResponse], _abc.AsyncIterator[_channel_difference_pb2.DownloadChannelDifferencesResponse]]:
+        """Downloads the same as CSV, all its rows. Reasons: NOT_FOUND, SERVER_BUSY."""
+
+    @_abc_1.abstractmethod
+    def GetChannelCadences(
+        self,
+        request: _channel_difference_pb2.GetChannelCadencesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_difference_pb2.GetChannelCadencesResponse, _abc.Awaitable[_channel_difference_pb2.GetChannelCadencesResponse]]:
+        """Reads when each part of what a channel is to know was compared, and is next. Reasons: NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListChannelCalls(

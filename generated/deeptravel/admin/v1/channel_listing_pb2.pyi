@@ -78,6 +78,38 @@ AUTHENTICATION, REFUSED or UNREADABLE.
 """
 Global___ChannelWordKind: _TypeAlias = ChannelWordKind  # noqa: Y015
 
+class _ChannelPricePace:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ChannelPricePaceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChannelPricePace.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CHANNEL_PRICE_PACE_UNSPECIFIED: _ChannelPricePace.ValueType  # 0
+    """Not given."""
+    CHANNEL_PRICE_PACE_DAILY: _ChannelPricePace.ValueType  # 1
+    """Daily: fixed prices."""
+    CHANNEL_PRICE_PACE_FOUR_HOURLY: _ChannelPricePace.ValueType  # 2
+    """Every four hours: dynamic prices."""
+    CHANNEL_PRICE_PACE_HOURLY: _ChannelPricePace.ValueType  # 3
+    """Hourly."""
+    CHANNEL_PRICE_PACE_AT_ONCE: _ChannelPricePace.ValueType  # 4
+    """Whenever the catalogue changes, and hourly."""
+
+class ChannelPricePace(_ChannelPricePace, metaclass=_ChannelPricePaceEnumTypeWrapper):
+    """How often the prices of a listing are compared with what its channel was sent."""
+
+CHANNEL_PRICE_PACE_UNSPECIFIED: ChannelPricePace.ValueType  # 0
+"""Not given."""
+CHANNEL_PRICE_PACE_DAILY: ChannelPricePace.ValueType  # 1
+"""Daily: fixed prices."""
+CHANNEL_PRICE_PACE_FOUR_HOURLY: ChannelPricePace.ValueType  # 2
+"""Every four hours: dynamic prices."""
+CHANNEL_PRICE_PACE_HOURLY: ChannelPricePace.ValueType  # 3
+"""Hourly."""
+CHANNEL_PRICE_PACE_AT_ONCE: ChannelPricePace.ValueType  # 4
+"""Whenever the catalogue changes, and hourly."""
+Global___ChannelPricePace: _TypeAlias = ChannelPricePace  # noqa: Y015
+
 @_typing.final
 class ChannelWord(_message.Message):
     """A word of the vendor beside ours."""
@@ -335,6 +367,7 @@ class ChannelListing(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    PRICE_PACE_FIELD_NUMBER: _builtins.int
     channel_code: _builtins.str
     """The channel."""
     item_id: _builtins.str
@@ -367,6 +400,8 @@ class ChannelListing(_message.Message):
     """How many days from today on are sold, 1 to 365."""
     version: _builtins.int
     """Counts its changes from 1 on."""
+    price_pace: Global___ChannelPricePace.ValueType
+    """How often its prices are compared; what a promotion changes is sent at once."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was listed."""
@@ -396,10 +431,11 @@ class ChannelListing(_message.Message):
         version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        price_pace: Global___ChannelPricePace.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_code", b"channel_code", "class_index", b"class_index", "create_time", b"create_time", "currency_code", b"currency_code", "customer_type", b"customer_type", "days_ahead", b"days_ahead", "destination_index", b"destination_index", "item_id", b"item_id", "location", b"location", "markup_basis_points", b"markup_basis_points", "origin_index", b"origin_index", "product_id", b"product_id", "rate_millionths", b"rate_millionths", "rental_location_id", b"rental_location_id", "threshold", b"threshold", "timetable_id", b"timetable_id", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_code", b"channel_code", "class_index", b"class_index", "create_time", b"create_time", "currency_code", b"currency_code", "customer_type", b"customer_type", "days_ahead", b"days_ahead", "destination_index", b"destination_index", "item_id", b"item_id", "location", b"location", "markup_basis_points", b"markup_basis_points", "origin_index", b"origin_index", "price_pace", b"price_pace", "product_id", b"product_id", "rate_millionths", b"rate_millionths", "rental_location_id", b"rental_location_id", "threshold", b"threshold", "timetable_id", b"timetable_id", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -427,6 +463,7 @@ class CreateChannelListingRequest(_message.Message):
     THRESHOLD_FIELD_NUMBER: _builtins.int
     DAYS_AHEAD_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PRICE_PACE_FIELD_NUMBER: _builtins.int
     channel_code: _builtins.str
     """The channel, 1 to 32 letters, digits, `-` and `_`."""
     item_id: _builtins.str
@@ -461,6 +498,10 @@ class CreateChannelListingRequest(_message.Message):
     """How many days from today on are sold, 1 to 365; 90 if 0."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    price_pace: Global___ChannelPricePace.ValueType
+    """How often its prices are compared; the vendor’s usual if not given: DAILY of Ctrip, FOUR_HOURLY
+    of Expedia, HOURLY of the others.
+    """
     def __init__(
         self,
         *,
@@ -480,10 +521,11 @@ class CreateChannelListingRequest(_message.Message):
         threshold: _builtins.int | None = ...,
         days_ahead: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        price_pace: Global___ChannelPricePace.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_markup_basis_points", b"_markup_basis_points", "_threshold", b"_threshold", "markup_basis_points", b"markup_basis_points", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_markup_basis_points", b"_markup_basis_points", "_threshold", b"_threshold", "channel_code", b"channel_code", "class_index", b"class_index", "currency_code", b"currency_code", "customer_type", b"customer_type", "days_ahead", b"days_ahead", "destination_index", b"destination_index", "item_id", b"item_id", "location", b"location", "markup_basis_points", b"markup_basis_points", "origin_index", b"origin_index", "product_id", b"product_id", "rate_millionths", b"rate_millionths", "rental_location_id", b"rental_location_id", "request_id", b"request_id", "threshold", b"threshold", "timetable_id", b"timetable_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_markup_basis_points", b"_markup_basis_points", "_threshold", b"_threshold", "channel_code", b"channel_code", "class_index", b"class_index", "currency_code", b"currency_code", "customer_type", b"customer_type", "days_ahead", b"days_ahead", "destination_index", b"destination_index", "item_id", b"item_id", "location", b"location", "markup_basis_points", b"markup_basis_points", "origin_index", b"origin_index", "price_pace", b"price_pace", "product_id", b"product_id", "rate_millionths", b"rate_millionths", "rental_location_id", b"rental_location_id", "request_id", b"request_id", "threshold", b"threshold", "timetable_id", b"timetable_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__markup_basis_points: _TypeAlias = _typing.Literal["markup_basis_points"]  # noqa: Y015
     _WhichOneofArgType__markup_basis_points: _TypeAlias = _typing.Literal["_markup_basis_points", b"_markup_basis_points"]  # noqa: Y015
@@ -645,6 +687,7 @@ class UpdateChannelListingRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PRICE_PACE_FIELD_NUMBER: _builtins.int
     channel_code: _builtins.str
     """The channel, 1 to 32 letters, digits, `-` and `_`."""
     item_id: _builtins.str
@@ -665,6 +708,8 @@ class UpdateChannelListingRequest(_message.Message):
     """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    price_pace: Global___ChannelPricePace.ValueType
+    """How often its prices are compared."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Names of the fields of this request to change; the others stay as they are."""
@@ -683,10 +728,11 @@ class UpdateChannelListingRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         version: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        price_pace: Global___ChannelPricePace.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_markup_basis_points", b"_markup_basis_points", "_threshold", b"_threshold", "markup_basis_points", b"markup_basis_points", "threshold", b"threshold", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_markup_basis_points", b"_markup_basis_points", "_threshold", b"_threshold", "channel_code", b"channel_code", "currency_code", b"currency_code", "customer_type", b"customer_type", "days_ahead", b"days_ahead", "item_id", b"item_id", "markup_basis_points", b"markup_basis_points", "rate_millionths", b"rate_millionths", "request_id", b"request_id", "threshold", b"threshold", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_markup_basis_points", b"_markup_basis_points", "_threshold", b"_threshold", "channel_code", b"channel_code", "currency_code", b"currency_code", "customer_type", b"customer_type", "days_ahead", b"days_ahead", "item_id", b"item_id", "markup_basis_points", b"markup_basis_points", "price_pace", b"price_pace", "rate_millionths", b"rate_millionths", "request_id", b"request_id", "threshold", b"threshold", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__markup_basis_points: _TypeAlias = _typing.Literal["markup_basis_points"]  # noqa: Y015
     _WhichOneofArgType__markup_basis_points: _TypeAlias = _typing.Literal["_markup_basis_points", b"_markup_basis_points"]  # noqa: Y015

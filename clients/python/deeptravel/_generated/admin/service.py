@@ -1422,6 +1422,25 @@ _LIST_CHANNEL_VALUES = Method(
     safe=True,
     items="values",
 )
+_LIST_CHANNEL_DIFFERENCES = Method(
+    "/deeptravel.admin.v1.AdminService/ListChannelDifferences",
+    admin.ListChannelDifferencesRequest,
+    admin.ListChannelDifferencesResponse,
+    safe=True,
+    items="differences",
+)
+_DOWNLOAD_CHANNEL_DIFFERENCES = Method(
+    "/deeptravel.admin.v1.AdminService/DownloadChannelDifferences",
+    admin.DownloadChannelDifferencesRequest,
+    admin.DownloadChannelDifferencesResponse,
+    safe=True,
+)
+_GET_CHANNEL_CADENCES = Method(
+    "/deeptravel.admin.v1.AdminService/GetChannelCadences",
+    admin.GetChannelCadencesRequest,
+    admin.GetChannelCadencesResponse,
+    safe=True,
+)
 _LIST_CHANNEL_CALLS = Method(
     "/deeptravel.admin.v1.AdminService/ListChannelCalls",
     admin.ListChannelCallsRequest,
@@ -5473,6 +5492,56 @@ class AdminService:
         """All `values` of list_channel_values, page after page."""
         return self._calls.pages(_LIST_CHANNEL_VALUES, admin.ListChannelValuesRequest(channel_code=channel_code, what=what, item_id=item_id, waiting=waiting, faulty=faulty, page_size=page_size), timeout)
 
+    def list_channel_differences(
+        self,
+        *,
+        channel_code: str,
+        what: admin.ChannelValueKind.ValueType = admin.CHANNEL_VALUE_KIND_UNSPECIFIED,
+        item_id: str = "",
+        uncorrected: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelDifferencesResponse:
+        """Lists of which values full syncs of the last seven days found that a channel had been sent
+        others, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_CHANNEL_DIFFERENCES, admin.ListChannelDifferencesRequest(channel_code=channel_code, what=what, item_id=item_id, uncorrected=uncorrected, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_differences(
+        self,
+        *,
+        channel_code: str,
+        what: admin.ChannelValueKind.ValueType = admin.CHANNEL_VALUE_KIND_UNSPECIFIED,
+        item_id: str = "",
+        uncorrected: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.ChannelDifference]:
+        """All `differences` of list_channel_differences, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_DIFFERENCES, admin.ListChannelDifferencesRequest(channel_code=channel_code, what=what, item_id=item_id, uncorrected=uncorrected, page_size=page_size), timeout)
+
+    def download_channel_differences(
+        self,
+        *,
+        channel_code: str,
+        uncorrected: bool = False,
+        timeout: float | None = None,
+    ) -> Iterator[admin.DownloadChannelDifferencesResponse]:
+        """Downloads the same as CSV, all its rows. Reasons: NOT_FOUND, SERVER_BUSY."""
+        return self._calls.stream(_DOWNLOAD_CHANNEL_DIFFERENCES, admin.DownloadChannelDifferencesRequest(channel_code=channel_code, uncorrected=uncorrected), timeout)
+
+    def get_channel_cadences(
+        self,
+        *,
+        channel_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetChannelCadencesResponse:
+        """Reads when each part of what a channel is to know was compared, and is next. Reasons:
+        NOT_FOUND.
+        """
+        return self._calls.unary(_GET_CHANNEL_CADENCES, admin.GetChannelCadencesRequest(channel_code=channel_code), timeout)
+
     def list_channel_calls(
         self,
         *,
@@ -5568,12 +5637,13 @@ class AdminService:
         threshold: int | None = None,
         days_ahead: int = 0,
         request_id: str = "",
+        price_pace: admin.ChannelPricePace.ValueType = admin.CHANNEL_PRICE_PACE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.CreateChannelListingResponse:
         """Lists something at a channel; its prices and quantities are worked out and sent at once.
         Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, ARCHIVED, ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_CREATE_CHANNEL_LISTING, admin.CreateChannelListingRequest(channel_code=channel_code, item_id=item_id, location=location, currency_code=currency_code, product_id=product_id, rental_location_id=rental_location_id, timetable_id=timetable_id, class_index=class_index, origin_index=origin_index, destination_index=destination_index, customer_type=customer_type, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, request_id=request_id), timeout)
+        return self._calls.unary(_CREATE_CHANNEL_LISTING, admin.CreateChannelListingRequest(channel_code=channel_code, item_id=item_id, location=location, currency_code=currency_code, product_id=product_id, rental_location_id=rental_location_id, timetable_id=timetable_id, class_index=class_index, origin_index=origin_index, destination_index=destination_index, customer_type=customer_type, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, request_id=request_id, price_pace=price_pace), timeout)
 
     def get_channel_listing(
         self,
@@ -5620,12 +5690,13 @@ class AdminService:
         days_ahead: int = 0,
         version: int = 0,
         request_id: str = "",
+        price_pace: admin.ChannelPricePace.ValueType = admin.CHANNEL_PRICE_PACE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.UpdateChannelListingResponse:
         """Changes the price plan or pace of a listing; what differs is sent at once. Reasons:
         INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_CHANNEL_LISTING, admin.UpdateChannelListingRequest(channel_code=channel_code, item_id=item_id, update_mask=update_mask, customer_type=customer_type, currency_code=currency_code, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, version=version, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_CHANNEL_LISTING, admin.UpdateChannelListingRequest(channel_code=channel_code, item_id=item_id, update_mask=update_mask, customer_type=customer_type, currency_code=currency_code, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, version=version, request_id=request_id, price_pace=price_pace), timeout)
 
     def end_channel_listing(
         self,
@@ -9674,6 +9745,56 @@ class AsyncAdminService:
         """All `values` of list_channel_values, page after page."""
         return self._calls.pages(_LIST_CHANNEL_VALUES, admin.ListChannelValuesRequest(channel_code=channel_code, what=what, item_id=item_id, waiting=waiting, faulty=faulty, page_size=page_size), timeout)
 
+    async def list_channel_differences(
+        self,
+        *,
+        channel_code: str,
+        what: admin.ChannelValueKind.ValueType = admin.CHANNEL_VALUE_KIND_UNSPECIFIED,
+        item_id: str = "",
+        uncorrected: bool = False,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelDifferencesResponse:
+        """Lists of which values full syncs of the last seven days found that a channel had been sent
+        others, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_CHANNEL_DIFFERENCES, admin.ListChannelDifferencesRequest(channel_code=channel_code, what=what, item_id=item_id, uncorrected=uncorrected, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_differences(
+        self,
+        *,
+        channel_code: str,
+        what: admin.ChannelValueKind.ValueType = admin.CHANNEL_VALUE_KIND_UNSPECIFIED,
+        item_id: str = "",
+        uncorrected: bool = False,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ChannelDifference]:
+        """All `differences` of list_channel_differences, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_DIFFERENCES, admin.ListChannelDifferencesRequest(channel_code=channel_code, what=what, item_id=item_id, uncorrected=uncorrected, page_size=page_size), timeout)
+
+    def download_channel_differences(
+        self,
+        *,
+        channel_code: str,
+        uncorrected: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.DownloadChannelDifferencesResponse]:
+        """Downloads the same as CSV, all its rows. Reasons: NOT_FOUND, SERVER_BUSY."""
+        return self._calls.stream(_DOWNLOAD_CHANNEL_DIFFERENCES, admin.DownloadChannelDifferencesRequest(channel_code=channel_code, uncorrected=uncorrected), timeout)
+
+    async def get_channel_cadences(
+        self,
+        *,
+        channel_code: str,
+        timeout: float | None = None,
+    ) -> admin.GetChannelCadencesResponse:
+        """Reads when each part of what a channel is to know was compared, and is next. Reasons:
+        NOT_FOUND.
+        """
+        return await self._calls.unary(_GET_CHANNEL_CADENCES, admin.GetChannelCadencesRequest(channel_code=channel_code), timeout)
+
     async def list_channel_calls(
         self,
         *,
@@ -9769,12 +9890,13 @@ class AsyncAdminService:
         threshold: int | None = None,
         days_ahead: int = 0,
         request_id: str = "",
+        price_pace: admin.ChannelPricePace.ValueType = admin.CHANNEL_PRICE_PACE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.CreateChannelListingResponse:
         """Lists something at a channel; its prices and quantities are worked out and sent at once.
         Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, ARCHIVED, ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_CREATE_CHANNEL_LISTING, admin.CreateChannelListingRequest(channel_code=channel_code, item_id=item_id, location=location, currency_code=currency_code, product_id=product_id, rental_location_id=rental_location_id, timetable_id=timetable_id, class_index=class_index, origin_index=origin_index, destination_index=destination_index, customer_type=customer_type, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, request_id=request_id), timeout)
+        return await self._calls.unary(_CREATE_CHANNEL_LISTING, admin.CreateChannelListingRequest(channel_code=channel_code, item_id=item_id, location=location, currency_code=currency_code, product_id=product_id, rental_location_id=rental_location_id, timetable_id=timetable_id, class_index=class_index, origin_index=origin_index, destination_index=destination_index, customer_type=customer_type, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, request_id=request_id, price_pace=price_pace), timeout)
 
     async def get_channel_listing(
         self,
@@ -9821,12 +9943,13 @@ class AsyncAdminService:
         days_ahead: int = 0,
         version: int = 0,
         request_id: str = "",
+        price_pace: admin.ChannelPricePace.ValueType = admin.CHANNEL_PRICE_PACE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.UpdateChannelListingResponse:
         """Changes the price plan or pace of a listing; what differs is sent at once. Reasons:
         INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_CHANNEL_LISTING, admin.UpdateChannelListingRequest(channel_code=channel_code, item_id=item_id, update_mask=update_mask, customer_type=customer_type, currency_code=currency_code, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, version=version, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_CHANNEL_LISTING, admin.UpdateChannelListingRequest(channel_code=channel_code, item_id=item_id, update_mask=update_mask, customer_type=customer_type, currency_code=currency_code, rate_millionths=rate_millionths, markup_basis_points=markup_basis_points, threshold=threshold, days_ahead=days_ahead, version=version, request_id=request_id, price_pace=price_pace), timeout)
 
     async def end_channel_listing(
         self,
