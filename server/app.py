@@ -26,6 +26,7 @@ from server.api.grpc_server import age_options, server_options, trace_ids, traci
 from server.api.health import Health
 from server.api.http import ctrip_ttd
 from server.api.http.application import Door, gateway
+from server.api.http.channel_feed import ChannelFeedDoor
 from server.api.http.serving import HttpServer
 from server.api.octo.application import Octo, OctoDomain
 from server.api.ota.servicer import OtaDomain, OtaServicer
@@ -296,16 +297,17 @@ class App:
         return Platform(self._settings, db, limiter, feed, secret_key, self.loops, table)
 
     def _opened_doors(self, channels: Channels) -> list[Door]:
-        """Of protocols of others, those that the settings open."""
+        """The feed's, and of protocols of others those that the settings open."""
+        feed = ChannelFeedDoor(channels.feed.answer)
         if not self._settings.ctrip_ttd:
-            return []
+            return [feed]
         log.warning(
             "channels.unverified",
             vendor="ctrip_ttd",
             path=ctrip_ttd.PREFIX,
             remedy="try it with the vendor's test account before anybody sells by it",
         )
-        return [ctrip_ttd.CtripTtdDoor(channels.ttd.answer)]
+        return [feed, ctrip_ttd.CtripTtdDoor(channels.ttd.answer)]
 
     def _services(
         self, platform: Platform, domain: Domain, channels: ChannelClients

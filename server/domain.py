@@ -22,6 +22,7 @@ from server.channels.booking_seals import BookingSeals
 from server.channels.call_log import CallJournal
 from server.channels.catalogue_watch import CatalogueWatch
 from server.channels.connecting import ChannelClients
+from server.channels.feed_service import FeedService
 from server.channels.fetching import BookingFetcher
 from server.channels.pushing import Pusher
 from server.channels.tokens import ChannelTokens
@@ -261,13 +262,14 @@ def reservation_terms(settings: Settings) -> ReservationTerms:
 
 
 class Channels(NamedTuple):
-    """What works for outside channels: who calls them, its tasks, and who answers
-    Ctrip's attractions channel.
+    """What works for outside channels: who calls them, its tasks, and who answers Ctrip's
+    attractions channel and those that fetch.
     """
 
     clients: ChannelClients
     kinds: dict[str, TaskKind]
     ttd: TtdService
+    feed: FeedService
 
 
 def start_channels(
@@ -300,6 +302,9 @@ def start_channels(
     journal = CallJournal(db, platform.loops)
     start_part(stack, "channel call log", journal)
     return Channels(clients, kinds, TtdService(clients, sales, cancels, notices, journal))
+    ttd = TtdService(db, clients, sales, cancels, notices)
+    feed = FeedService(db, clients.seals, platform.limiter, platform.settings.zone)
+    return Channels(clients, kinds, ttd, feed)
 
 
 def _start_webhooks(stack: AsyncExitStack, platform: Platform) -> Webhooks:

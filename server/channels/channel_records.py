@@ -25,7 +25,7 @@ from server.channels.channel_credentials import (
 from server.channels.due import WORK_OUT, ask_for
 from server.channels.facts import Capability
 from server.channels.models import channel_words, channels
-from server.channels.registry import VENDORS
+from server.channels.registry import FEED_KEY, VENDORS
 from server.channels.words import word_row
 from server.parties.models import partners
 from server.parties.partners import PARTNERS
@@ -37,6 +37,9 @@ from server.stock.ids import DIRECT
 PAUSED = "PAUSED"
 CODE = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 CURRENCY = re.compile("[A-Z]{3}")
+LEAST_KEY = 32
+FEED_KEY_FORM = re.compile(f"[A-Za-z0-9._~+/=-]{{{LEAST_KEY},1024}}")
+"""A token as `Authorization: Bearer` takes it (RFC 6750)."""
 MOST_CALLS = 60_000
 """A minute."""
 
@@ -235,6 +238,12 @@ def _check_credentials(vendor_code: str, credentials: Mapping[str, str]) -> None
     if set(credentials) != set(vendor.credentials) or not all(credentials.values()):
         needed = ", ".join(vendor.credentials) or "none"
         raise invalid("credentials", f"{vendor.display_name_en} needs just these: {needed}")
+    if not FEED_KEY_FORM.fullmatch(credentials.get(FEED_KEY, "-" * LEAST_KEY)):
+        raise invalid(
+            "credentials",
+            f"{FEED_KEY} has less than {LEAST_KEY} characters, or some that are no letters, digits"
+            " or any of -._~+/=; send what `openssl rand -hex 32` gives",
+        )
 
 
 def _checked_url(url: str) -> str:

@@ -1,56 +1,69 @@
-"""The generic feed, for channels that fetch: JSON lines and CSV of the same rows. Pure.
+"""The generic feed, for channels that fetch, as JSON: what is listed, and its days. Pure.
 
-For Kayak and Zuzuche, which seed 003 names without a wire: nothing is invented for them. A row is
-an item at a location on a day, with price and quantity as they are to be sold; docs/guides/
-adding-a-channel.md has the columns. A fetch gives all rows; a row that is not there is not sold.
+For Kayak and Zuzuche, which seed 003 names without a wire: nothing is invented for them. Its schema
+is `server/api/http/channel_feed.schema.json`, its version stands in the path and in `schema`.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
 import orjson
 
-from server.channels.facts import AvailabilityUpdate, PriceUpdate
+from server.channels.facts import Money
 from server.channels.wire import amount
 
-COLUMNS = ("item_id", "name", "location", "date", "price", "currency", "quantity")
+SCHEMA = "deeptravel.channel-feed.v1"
+END = b"\n]}\n"
 
 
-class FeedRow(NamedTuple):
-    """What is sold of an item at a location on a day."""
+class FeedDay(NamedTuple):
+    """What is sold of an item on a day; no price where nothing is."""
 
-    name: str
-    price: PriceUpdate
-    availability: AvailabilityUpdate
-
-
-def json_lines(rows: Iterable[FeedRow]) -> Iterator[bytes]:
-    """A JSON object a line, its price a number with exactly the currency's decimals."""
-    for row in rows:
-        yield orjson.dumps(_values(row), option=orjson.OPT_APPEND_NEWLINE)
+    item_id: str
+    day: date
+    price_minor: int | None
+    currency_code: str | None
+    quantity: int
 
 
-def csv_lines(rows: Iterable[FeedRow]) -> Iterator[bytes]:
-    """CSV with a header; lines end with CR LF (RFC 4180)."""
-    yield _csv(COLUMNS)
-    for row in rows:
-        values = _values(row)
-        values["price"] = orjson.dumps(values["price"]).decode()
-        yield _csv([str(values[column]) for column in COLUMNS])
+class FeedItem(NamedTuple):
+    """What is listed; `content` as feed_items.py makes it."""
+
+    item_id: str
+    location: str
+    content: Mapping[str, Any]
 
 
-def _values(row: FeedRow) -> dict[str, object]:
-    price = row.price
-    values = (
-        *(price.item_id, row.name, price.location, price.day.isoformat()),
-        *(amount(price.price), price.price.currency_code, row.availability.quantity),
-    )
-    return dict(zip(COLUMNS, values, strict=True))
+def begin(channel_code: str, now: datetime) -> bytes:
+    """What stands before the items."""
+    said = {"schema": SCHEMA, "channel_code": channel_code, "generated_time": now.isoformat()}
+    return orjson.dumps(said)[:-1] + b',"items":['
 
 
-def _csv(values: Iterable[str]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text).writerow(values)
-    return text.getvalue().encode()
+def item(listed: FeedItem, days: Iterable[FeedDay], *, is_first: bool) -> bytes:
+    """An item with its days, on a line of its own."""
+    content = dict(listed.content)
+    content["extras"] = [_extra(each) for each in content["extras"]]
+    said = {
+        "item_id": listed.item_id,
+        "location": listed.location,
+        **content,
+        "days": [_day(each) for each in days],
+    }
+    return (b"\n" if is_first else b",\n") + orjson.dumps(said)
+
+
+def _day(sold: FeedDay) -> dict[str, Any]:
+    is_priced = sold.price_minor is not None and sold.currency_code is not None
+    return {
+        "date": sold.day.isoformat(),
+        "price": amount(Money(sold.price_minor, sold.currency_code)) if is_priced else None,  # type: ignore[arg-type]
+        "currency": sold.currency_code,
+        "quantity": sold.quantity if is_priced else 0,
+    }
+
+
+def _extra(kept: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in kept.items() if name != "price_minor"}
+    return {**rest, "price": amount(Money(kept["price_minor"], kept["currency"]))}

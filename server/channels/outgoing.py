@@ -176,7 +176,7 @@ _PURGE = Statement(
     """
 DELETE FROM channel_values WHERE (channel_code, what, item_id, day) IN (
   SELECT channel_code, what, item_id, day FROM channel_values v
-  WHERE day < $1::date OR what = 'STATIC' AND sent_version = wanted_version AND NOT EXISTS (
+  WHERE day < $1::date OR what = 'STATIC' AND sent_version IN (0, wanted_version) AND NOT EXISTS (
     SELECT FROM channel_listings l
     WHERE l.channel_code = v.channel_code AND l.item_id = v.item_id)
   LIMIT $2::int FOR UPDATE SKIP LOCKED)

@@ -27,6 +27,7 @@ from server.channels.facts import (
     PriceUpdate,
     UnmappedError,
 )
+from server.channels.feed_items import feed_values
 from server.channels.listed_values import (
     WantedValue,
     listed_days,
@@ -108,8 +109,11 @@ class Pusher:
             values = await wanted_values(
                 tx, catalogue, days, partner_id=channel.partner_id, now=now
             )
-            if VENDORS[channel.vendor_code].capabilities & {Capability.STATIC, Capability.FEED}:
+            able = VENDORS[channel.vendor_code].capabilities
+            if Capability.STATIC in able:
                 values += static_values(catalogue, listings)
+            if Capability.FEED in able:
+                values += feed_values(catalogue, listings, today=today)
             due, others = _divided(values, part, listings)
             await run(tx, outgoing.want(code, due, now=now))
             await run(tx, outgoing.want(code, others, now=now, if_new=True))
@@ -119,7 +123,7 @@ class Pusher:
                 await run(tx, outgoing.send_again(code, today=today, now=now))
             await run(tx, syncs.note_done(code, part, now=now) if part in {*SyncPart} else None)
             await task.done(tx)
-            if VENDORS[channel.vendor_code].codec:  # else it fetches
+            if Capability.FEED not in able:
                 await run(tx, enqueue(*ask(PUSH, push_keys(code), now), now=now))
 
         await self._db.in_transaction(work)

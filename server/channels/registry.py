@@ -43,6 +43,8 @@ class Vendor:
 
 
 _FEED = frozenset({Capability.FEED})
+FEED_KEY = "feed_key_secret"
+"""What we give to a vendor that fetches, instead of being given something."""
 
 VENDORS: dict[str, Vendor] = {
     each.vendor_code: each
@@ -91,7 +93,7 @@ VENDORS: dict[str, Vendor] = {
             one_item_a_push=True,
             price_pace=PricePace.DAILY,
         ),
-        Vendor("kayak", "Kayak", "Kayak 客涯", None, _FEED),
-        Vendor("zuzuche", "Zuzuche", "租租车", None, _FEED),
+        Vendor("kayak", "Kayak", "Kayak 客涯", None, _FEED, credentials=(FEED_KEY,)),
+        Vendor("zuzuche", "Zuzuche", "租租车", None, _FEED, credentials=(FEED_KEY,)),
     )
 }

@@ -24,7 +24,6 @@ from server.channels.facts import (
     StaticItem,
     UnmappedError,
 )
-from server.channels.feed import FeedRow, csv_lines, json_lines
 from server.channels.registry import VENDORS
 from server.channels.wire import (
     Cancellation,
@@ -468,19 +467,6 @@ def test_a_share_is_rounded_half_up(minor: int, share: int) -> None:
     found = share_of(Money(minor, "CNY"), share).minor
     assert abs(found * 10_000 - minor * share) * 2 <= 10_000
     assert Decimal(percent_text(share)) * 100 == share
-
-
-def test_the_feed_has_the_same_rows_in_both_forms() -> None:
-    row = FeedRow('Corolla, "new"', PRICE, AvailabilityUpdate("501", LOCATION, DAY, 3))
-    (line,) = json_lines([row])
-    assert line == (
-        b'{"item_id":"501","name":"Corolla, \\"new\\"","location":"HKG-AIRPORT",'
-        b'"date":"2026-12-20","price":123.10,"currency":"CNY","quantity":3}\n'
-    )
-    assert b"".join(csv_lines([row])) == (
-        b"item_id,name,location,date,price,currency,quantity\r\n"
-        b'501,"Corolla, ""new""",HKG-AIRPORT,2026-12-20,123.10,CNY,3\r\n'
-    )
 
 
 def test_locations_are_theirs() -> None:

@@ -462,7 +462,7 @@ async def test_a_vendor_that_fetches_is_never_called(process: PushingProcess) ->
         "currency_code": "HKD",
         "calls_per_minute": 0,
     }
-    await process.change(connect_channel, process.clients.seals, new, {})
+    await process.change(connect_channel, process.clients.seals, new, {"feed_key_secret": "k" * 32})
     listing = ChannelListing("K", "P", LOCATION, "HKD", timetable.PACKAGE, days_ahead=DAYS)
     await process.change(add_listing, listing)
     await process.work_out("K")

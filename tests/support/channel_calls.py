@@ -25,6 +25,7 @@ from tests.support import timetable
 
 NOWHERE = "http://127.0.0.1:9/v1"
 KEYS = {"api_key": "key", "api_secret": "secret", "supplier_id": "4711"}
+FEED_KEYS = {"feed_key_secret": "f" * 32}
 
 
 def credentials(**changed: str) -> list[channel_pb2.ChannelCredential]:
@@ -108,12 +109,12 @@ async def open_clients(
 async def seed_channels(tx: AsyncConnection, secret_key: bytes, by: By) -> None:
     """Sets up what VALID names, beside product 106."""
     seals = ChannelSeals(secret_key)
-    for code, vendor, keys in (("EXP", "expedia", KEYS), ("KAYAK", "kayak", {})):
+    for code, vendor, keys in (("EXP", "expedia", KEYS), ("KAYAK", "kayak", FEED_KEYS)):
         new = NewChannel(
             channel_code=code,
             vendor_code=vendor,
             partner_code="",
-            base_url=NOWHERE if keys else "",
+            base_url=NOWHERE if vendor == "expedia" else "",
             currency_code="USD",
             calls_per_minute=0,
         )
