@@ -156,6 +156,7 @@ LOOPS = [
     "change-feed",
     "change-listener",
     "channel-call-log",
+    "channel-catalogue",
     "channel-comparisons",
     "channel-thresholds",
     "database-probe",
