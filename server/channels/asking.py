@@ -14,6 +14,8 @@ from server.channels.booking_seals import StoredBooking
 from server.channels.cadence_rules import SyncPart
 from server.channels.channel_records import CHANNELS
 from server.channels.due import ALL, BOOK, FETCH, WORK_OUT, ask_for, fetch_key
+from server.channels.facts import Capability
+from server.channels.registry import VENDORS
 from server.platform.errors import invalid, not_found
 from server.platform.statements import run
 
@@ -31,8 +33,13 @@ async def sync_channel(
 
 
 async def fetch_bookings(tx: AsyncConnection, channel_code: str, **by: Unpack[By]) -> None:
-    """Has all bookings of a channel fetched that are not over. Raises NOT_FOUND, REVOKED."""
-    await CHANNELS.lock_active(tx, channel_code)
+    """Has all bookings of a channel fetched that are not over. Raises NOT_FOUND, REVOKED,
+    INVALID_FIELD for a channel that lists none.
+    """
+    channel = await CHANNELS.lock_active(tx, channel_code)
+    vendor = VENDORS[channel.vendor_code]
+    if Capability.BOOKINGS not in vendor.capabilities:
+        raise invalid("channel_code", f"is of {vendor.display_name_en}, which lists no bookings")
     await ask_for(tx, FETCH, fetch_key(channel_code, ALL), now=by["now"])
     await _trace(tx, "fetch", "channel", channel_code, {}, **by)
 

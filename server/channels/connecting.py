@@ -18,7 +18,7 @@ from server.channels.channel_records import (
 from server.channels.channel_words import words_of
 from server.channels.facts import Capability, UntestableError
 from server.channels.http_pool import HttpPool
-from server.channels.registry import VENDORS, Vendor
+from server.channels.registry import FEED_PATH, VENDORS, Vendor
 from server.channels.tokens import ChannelTokens
 from server.channels.words import WordPair, Words
 from server.platform.database import Database
@@ -92,19 +92,22 @@ class ChannelClients:
         """Calls a channel to prove that it knows us. Raises as `get`, ChannelCallError,
         UnmappedError, UntestableError.
         """
-        opened = await self.get(channel_code)
-        if Capability.BOOKINGS in opened.vendor.capabilities:
-            await opened.client.test()
-            return
         async with self._db.transaction() as tx:
+            channel = await CHANNELS.get(tx, channel_code)
             calls = await run(tx, call_log.newest(channel_code, before=None, limit=1))
-        said = "it was never called: list an item, and look at its calls then"
+        vendor = VENDORS[channel.vendor_code]
+        if Capability.BOOKINGS in vendor.capabilities:
+            await (await self.get(channel_code)).client.test()
+            return
+        said = "there was none yet: list an item, and look at the channel's calls then"
         if calls:
             last = calls[0]
             when = f"{last.create_time:%Y-%m-%d %H:%M:%S} UTC"
-            said = f"its last call, {last.endpoint} at {when}, was {last.outcome}"
-        name = opened.vendor.display_name_en
-        raise UntestableError(f"{name} has no call that proves us and changes nothing; {said}")
+            said = f"the last call, {last.endpoint} at {when}, was {last.outcome}"
+        why = "has no call that proves us and changes nothing"
+        if Capability.FEED in vendor.capabilities:
+            why = f"is never called, and fetches {FEED_PATH}{channel_code}"
+        raise UntestableError(f"{vendor.display_name_en} {why}; {said}")
 
     async def close(self) -> None:
         """Closes connections and tokens."""

@@ -45,6 +45,8 @@ class Vendor:
 _FEED = frozenset({Capability.FEED})
 FEED_KEY = "feed_key_secret"
 """What we give to a vendor that fetches, instead of being given something."""
+FEED_PATH = "/channel-feed/v1/"
+"""Where it fetches, with the channel's code behind."""
 
 VENDORS: dict[str, Vendor] = {
     each.vendor_code: each

@@ -304,6 +304,8 @@ def _add_cadences(made: typer.Typer, runner: Runner) -> None:
         found = runner.run(work, reads=True)
         if not found:
             typer.echo(f"{code or 'no channel'} is {'paused' if code else 'active'}", err=True)
+        if found:
+            typer.echo(f"times are of {settings.zone}")
         for each in found:
             last = each.done_time and f"{each.done_time.astimezone(settings.zone):%m-%d %H:%M}"
             due = f"{each.due_time.astimezone(settings.zone):%m-%d %H:%M}"
@@ -351,9 +353,11 @@ def _add_views(made: typer.Typer, runner: Runner) -> None:
     def log(code: Code, limit: Limit = 50) -> None:
         """Show the last calls, the newest first."""
         from server.channels import call_log
+        from server.channels.channel_records import CHANNELS
         from server.platform.statements import run
 
         async def work(tx: "AsyncConnection", _key: bytes, _by: By) -> Any:
+            await CHANNELS.get(tx, code)
             return await run(tx, call_log.newest(code, before=None, limit=limit))
 
         for each in runner.run(work, reads=True):
@@ -412,16 +416,19 @@ def _add_bookings(made: typer.Typer, runner: Runner) -> None:
     ) -> None:
         """Show a channel's bookings, the newest first, without who booked."""
         from server.channels import bookings
+        from server.channels.booking_rules import STATES
         from server.channels.channel_records import CHANNELS
         from server.platform.statements import run
 
         async def work(tx: "AsyncConnection", _key: bytes, _by: By) -> Any:
             await CHANNELS.get(tx, code)
-            wanted = state.upper()
             return await run(
                 tx, bookings.page(code, state=wanted, faulty=faulty, before=None, limit=limit)
             )
 
+        wanted = state.upper()
+        if wanted and wanted not in STATES:
+            raise ConfigError(f"{state} is none of {', '.join(STATES)}")
         for each in runner.run(work, reads=True):
             typer.echo(
                 f"{each.create_time:%Y-%m-%d %H:%M:%S} {each.booking_id:24} {each.state:15}"

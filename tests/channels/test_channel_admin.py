@@ -193,7 +193,10 @@ async def test_what_cannot_be_connected(
 
 
 async def test_a_channel_that_fetches_is_not_called(client: AdminClient) -> None:
-    refused = await client.refused("TestChannel", channel_code="KAYAK")
+    said = await client.do("TestChannel", channel_code="KAYAK")
+    assert said.outcome == channel_pb2.CHANNEL_CALL_OUTCOME_UNTESTABLE
+    assert "/channel-feed/v1/KAYAK" in said.error
+    refused = await client.refused("FetchChannelBookings", channel_code="KAYAK")
     assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("channel_code",))
 
 
@@ -244,7 +247,7 @@ async def test_a_channel_that_calls_us_is_not_tested(client: AdminClient) -> Non
     )
     said = await client.do("TestChannel", channel_code="TTD")
     assert said.outcome == channel_pb2.CHANNEL_CALL_OUTCOME_UNTESTABLE
-    assert "never called" in said.error
+    assert "none yet" in said.error
 
 
 async def test_bookings_are_seen_retried_and_cancelled(client: AdminClient) -> None:

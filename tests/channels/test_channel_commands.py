@@ -120,6 +120,9 @@ async def test_a_channel_from_its_connection_on(
     ("words", "said"),
     [
         (["test", "NONE"], "there is no channel"),
+        (["log", "NONE"], "there is no channel"),
+        (["cadences", "NONE"], "there is no channel"),
+        (["bookings", "NONE", "--state", "SOLD"], "is none of UNREADABLE"),
         (["map", "NONE", "COLOUR", "a", "b"], "is none of"),
         (["connect", "X", "--vendor", "nobody", "--currency", "CNY"], "vendor_code"),
         (["connect", "X", "--vendor", "ctrip", "--currency", "CNY"], "app_key"),

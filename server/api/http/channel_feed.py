@@ -16,7 +16,7 @@ from server.platform.errors import DomainError
 
 PREFIX = "/channel-feed/"
 VERSION = "v1/"
-SCHEMA_FILE = Path(__file__).with_name("channel_feed.schema.json")
+SCHEMA = Path(__file__).with_name("channel_feed.schema.json").read_bytes()
 MOST_AT_ONCE = 8
 """Feeds written at once in a process; others are asked to come again."""
 BEARER = re.compile(r"[Bb]earer +([!-~]{1,1024})")
@@ -53,7 +53,7 @@ class ChannelFeedDoor:
         if not path.startswith(VERSION) or "/" in (code := path.removeprefix(VERSION)) or not code:
             return _refused(404, f"the feed is at {PREFIX}{VERSION}CHANNEL", {})
         if code == "schema.json":
-            return Response(SCHEMA_FILE.read_bytes(), media_type="application/schema+json")
+            return Response(SCHEMA, media_type="application/schema+json")
         given = BEARER.fullmatch(request.headers.get("authorization", "").strip())
         asked = FeedRequest(
             code,
