@@ -3161,7 +3161,8 @@ class AdminServiceServicer:
 
     def TestChannel(self, request, context):
         """Calls a channel with the credentials that it has, and says what became of it; nothing is
-        changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+        changed there. One that fetches a feed, or calls us, is not called: UNTESTABLE. Reasons:
+        NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -3177,7 +3178,7 @@ class AdminServiceServicer:
 
     def FetchChannelBookings(self, request, context):
         """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        INVALID_FIELD (a vendor that lists none), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -981,7 +981,8 @@ class AdminServiceStub:
     """
     TestChannel: _grpc.UnaryUnaryMultiCallable[_channel_pb2.TestChannelRequest, _channel_pb2.TestChannelResponse]
     """Calls a channel with the credentials that it has, and says what became of it; nothing is
-    changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+    changed there. One that fetches a feed, or calls us, is not called: UNTESTABLE. Reasons:
+    NOT_FOUND.
     """
     SyncChannel: _grpc.UnaryUnaryMultiCallable[_channel_pb2.SyncChannelRequest, _channel_pb2.SyncChannelResponse]
     """Has a channel compared with catalogue and stock now, and sent what differs, by the processes
@@ -989,7 +990,7 @@ class AdminServiceStub:
     """
     FetchChannelBookings: _grpc.UnaryUnaryMultiCallable[_channel_pb2.FetchChannelBookingsRequest, _channel_pb2.FetchChannelBookingsResponse]
     """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
-    IDEMPOTENCY_MISMATCH.
+    INVALID_FIELD (a vendor that lists none), IDEMPOTENCY_MISMATCH.
     """
     GetChannelDrift: _grpc.UnaryUnaryMultiCallable[_channel_pb2.GetChannelDriftRequest, _channel_pb2.GetChannelDriftResponse]
     """Says how far a channel is behind. Reasons: NOT_FOUND."""
@@ -1965,7 +1966,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     TestChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.TestChannelRequest, _channel_pb2.TestChannelResponse]  # type: ignore[assignment]
     """Calls a channel with the credentials that it has, and says what became of it; nothing is
-    changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+    changed there. One that fetches a feed, or calls us, is not called: UNTESTABLE. Reasons:
+    NOT_FOUND.
     """
     SyncChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.SyncChannelRequest, _channel_pb2.SyncChannelResponse]  # type: ignore[assignment]
     """Has a channel compared with catalogue and stock now, and sent what differs, by the processes
@@ -1973,7 +1975,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     FetchChannelBookings: _aio.UnaryUnaryMultiCallable[_channel_pb2.FetchChannelBookingsRequest, _channel_pb2.FetchChannelBookingsResponse]  # type: ignore[assignment]
     """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
-    IDEMPOTENCY_MISMATCH.
+    INVALID_FIELD (a vendor that lists none), IDEMPOTENCY_MISMATCH.
     """
     GetChannelDrift: _aio.UnaryUnaryMultiCallable[_channel_pb2.GetChannelDriftRequest, _channel_pb2.GetChannelDriftResponse]  # type: ignore[assignment]
     """Says how far a channel is behind. Reasons: NOT_FOUND."""
@@ -4284,7 +4286,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_channel_pb2.TestChannelResponse, _abc.Awaitable[_channel_pb2.TestChannelResponse]]:
         """Calls a channel with the credentials that it has, and says what became of it; nothing is
-        changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+        changed there. One that fetches a feed, or calls us, is not called: UNTESTABLE. Reasons:
+        NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -4304,7 +4307,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_channel_pb2.FetchChannelBookingsResponse, _abc.Awaitable[_channel_pb2.FetchChannelBookingsResponse]]:
         """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        INVALID_FIELD (a vendor that lists none), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

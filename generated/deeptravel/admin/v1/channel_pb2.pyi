@@ -74,7 +74,7 @@ class _ChannelCallOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ch
     CHANNEL_CALL_OUTCOME_UNMAPPED: _ChannelCallOutcome.ValueType  # 8
     """Not sent: a word of it is mapped to nothing."""
     CHANNEL_CALL_OUTCOME_UNTESTABLE: _ChannelCallOutcome.ValueType  # 9
-    """Not called: the vendor has no call that proves us and changes nothing."""
+    """Not called: the vendor has no call that proves us and changes nothing, or fetches a feed."""
 
 class ChannelCallOutcome(_ChannelCallOutcome, metaclass=_ChannelCallOutcomeEnumTypeWrapper):
     """What became of a call to a vendor."""
@@ -98,7 +98,7 @@ CHANNEL_CALL_OUTCOME_UNREADABLE: ChannelCallOutcome.ValueType  # 7
 CHANNEL_CALL_OUTCOME_UNMAPPED: ChannelCallOutcome.ValueType  # 8
 """Not sent: a word of it is mapped to nothing."""
 CHANNEL_CALL_OUTCOME_UNTESTABLE: ChannelCallOutcome.ValueType  # 9
-"""Not called: the vendor has no call that proves us and changes nothing."""
+"""Not called: the vendor has no call that proves us and changes nothing, or fetches a feed."""
 Global___ChannelCallOutcome: _TypeAlias = ChannelCallOutcome  # noqa: Y015
 
 class _ChannelValueKind:
@@ -214,7 +214,8 @@ class ChannelCredential(_message.Message):
     credential_code: _builtins.str
     """What it is: app_key, app_secret and partner_id of Ctrip; client_id, client_secret and hotel_id
     of Booking.com; api_key, api_secret and supplier_id of Expedia; account_id,
-    sign_key_secret, aes_key_secret and aes_iv_secret of Ctrip's attractions channel.
+    sign_key_secret, aes_key_secret and aes_iv_secret of Ctrip's attractions channel;
+    feed_key_secret of Kayak and Zuzuche, which is ours: 32 characters or more.
     """
     secret: _builtins.str
     """The secret, or name of ours. It is kept encrypted and never shown."""
@@ -262,7 +263,7 @@ class ConnectChannelRequest(_message.Message):
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     @_builtins.property
     def credentials(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelCredential]:
-        """What the vendor gave us, each name once; none of one that fetches."""
+        """What the vendor gave us, each name once; of one that fetches, our key."""
 
     def __init__(
         self,
@@ -506,7 +507,7 @@ class RotateChannelCredentialsRequest(_message.Message):
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     @_builtins.property
     def credentials(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelCredential]:
-        """What the vendor gave us, each name once; none of one that fetches."""
+        """What the vendor gave us, each name once; of one that fetches, our key."""
 
     def __init__(
         self,

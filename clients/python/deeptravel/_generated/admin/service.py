@@ -5423,7 +5423,8 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.TestChannelResponse:
         """Calls a channel with the credentials that it has, and says what became of it; nothing is
-        changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+        changed there. One that fetches a feed, or calls us, is not called: UNTESTABLE. Reasons:
+        NOT_FOUND.
         """
         return self._calls.unary(_TEST_CHANNEL, admin.TestChannelRequest(channel_code=channel_code), timeout)
 
@@ -5448,7 +5449,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.FetchChannelBookingsResponse:
         """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        INVALID_FIELD (a vendor that lists none), IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_FETCH_CHANNEL_BOOKINGS, admin.FetchChannelBookingsRequest(channel_code=channel_code, request_id=request_id), timeout)
 
@@ -9676,7 +9677,8 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.TestChannelResponse:
         """Calls a channel with the credentials that it has, and says what became of it; nothing is
-        changed there. Reasons: NOT_FOUND, INVALID_FIELD (a vendor that fetches is never called).
+        changed there. One that fetches a feed, or calls us, is not called: UNTESTABLE. Reasons:
+        NOT_FOUND.
         """
         return await self._calls.unary(_TEST_CHANNEL, admin.TestChannelRequest(channel_code=channel_code), timeout)
 
@@ -9701,7 +9703,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.FetchChannelBookingsResponse:
         """Has all bookings of a channel fetched now that are not over. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        INVALID_FIELD (a vendor that lists none), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_FETCH_CHANNEL_BOOKINGS, admin.FetchChannelBookingsRequest(channel_code=channel_code, request_id=request_id), timeout)
 
