@@ -342,10 +342,9 @@ def _add_differences(made: typer.Typer, runner: Runner) -> None:
             return
         for row in cells[:limit]:
             when, what, item, day, sent, sent_in, true, true_in, corrected, fault = row
-            typer.echo(
-                f"{when} {what} {item} {day}: sent {sent or 'nothing'} {sent_in}, true {true}"
-                f" {true_in}; corrected: {corrected} {fault}"
-            )
+            was, now = f"{sent or 'nothing'} {sent_in}".strip(), f"{true} {true_in}".strip()
+            said = f"{when} {what} {item} {day}: sent {was}, true {now}; corrected: {corrected}"
+            typer.echo(f"{said} {fault}".strip())
 
 
 def _add_views(made: typer.Typer, runner: Runner) -> None:

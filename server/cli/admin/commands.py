@@ -352,7 +352,7 @@ def _verbs_text(verbs: list[AdminCommand]) -> str:
     lines = [f"usage: {PROGRAM} {noun} VERB … (each with --help)", ""]
     for each in verbs:
         said = grammar.summary(each.method.full_name)
-        lines += textwrap.wrap(f"  {each.verb:16}{said}", 98, subsequent_indent=" " * 18)
+        lines += textwrap.wrap(f"  {each.verb:15} {said}", 98, subsequent_indent=" " * 18)
     return "\n".join(lines)
 
 
