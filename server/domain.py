@@ -301,8 +301,7 @@ def start_channels(
     kinds = pusher.kinds() | channel_tasks.kinds(fetcher, handler) | notices.kinds()
     journal = CallJournal(db, platform.loops)
     start_part(stack, "channel call log", journal)
-    return Channels(clients, kinds, TtdService(clients, sales, cancels, notices, journal))
-    ttd = TtdService(db, clients, sales, cancels, notices)
+    ttd = TtdService(clients, sales, cancels, notices, journal)
     feed = FeedService(db, clients.seals, platform.limiter, platform.settings.zone)
     return Channels(clients, kinds, ttd, feed)
 
