@@ -24,7 +24,7 @@ KEPT = timedelta(days=7)
 """As long as values are kept after their day, so that each is there to say whether it was sent."""
 
 
-class Difference(NamedTuple):
+class ValueDifference(NamedTuple):
     """A value of which a channel had been sent `sent`, None if nothing; true was `wanted`. See
     models.channel_differences.
     """
@@ -79,7 +79,7 @@ WHERE d.channel_code = $1 AND ($2 = '' OR d.what = $2) AND ($3 = '' OR d.item_id
     OR d.sync_time = $5 AND (d.what, d.item_id, d.day) > ($6, $7, $8::date))
 ORDER BY d.sync_time DESC, d.what, d.item_id, d.day LIMIT $9::int
 """,
-    Difference,
+    ValueDifference,
 )
 _PURGE = Statement(
     """
@@ -105,7 +105,7 @@ def page(
     uncorrected: bool,
     after: tuple[datetime, str, str, date] | None,
     limit: int,
-) -> Command[Difference]:
+) -> Command[ValueDifference]:
     """Up to `limit` differences after one, of the newest sync first, by kind, item and day; empty
     filters do not count.
     """
@@ -113,7 +113,7 @@ def page(
     return _PAGE(channel_code, what, item_id, uncorrected, *place, limit)
 
 
-def every(channel_code: str, *, uncorrected: bool) -> Command[Difference]:
+def every(channel_code: str, *, uncorrected: bool) -> Command[ValueDifference]:
     """The same of all kinds and items, up to MOST_ROWS."""
     return page(
         channel_code, what="", item_id="", uncorrected=uncorrected, after=None, limit=MOST_ROWS

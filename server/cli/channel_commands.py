@@ -33,7 +33,16 @@ def app(
     )
     runner = Runner(settings, with_database, actor)
     for add in (
-        *(_add_connecting, _add_words, _add_listings, _add_sync, _add_cadences, _add_differences),
+        *(
+            _add_connecting,
+            _add_words,
+            _add_listings,
+            _add_listed,
+            _add_unlisting,
+            _add_sync,
+            _add_cadences,
+            _add_differences,
+        ),
         *(_add_views, _add_bookings, _add_test, _add_demo),
     ):
         add(made, runner)
@@ -223,6 +232,8 @@ def _add_listings(made: typer.Typer, runner: Runner) -> None:
         runner.run(work)
         typer.echo(f"{code}: {item} is listed")
 
+
+def _add_listed(made: typer.Typer, runner: Runner) -> None:
     @made.command()
     def listings(code: Code, limit: Limit = 50) -> None:
         """Show what is listed at a channel, and by which price plan."""
@@ -240,6 +251,8 @@ def _add_listings(made: typer.Typer, runner: Runner) -> None:
                 f" {each.threshold}, {each.days_ahead} days"
             )
 
+
+def _add_unlisting(made: typer.Typer, runner: Runner) -> None:
     @made.command("unlist-item")
     def unlist_item(code: Code, item: str) -> None:
         """End a listing: the channel is sent that nothing is left of it."""

@@ -135,7 +135,7 @@ async def test_a_full_sync_reports_what_the_channel_had_been_sent(
         assert len(await run(tx, differences.purge(before=later, limit=3))) == 3
 
 
-async def differences_of(process: PushingProcess) -> list[differences.Difference]:
+async def differences_of(process: PushingProcess) -> list[differences.ValueDifference]:
     async with process.db.transaction() as tx:
         return await run(tx, differences.every("ctrip", uncorrected=False))
 

@@ -21,7 +21,7 @@ from server.channels.booking_seals import StoredBooking
 from server.channels.call_log import LoggedCall
 from server.channels.channel_records import ChannelRecord, NewChannel
 from server.channels.channel_words import KeptWord
-from server.channels.differences import Difference
+from server.channels.differences import ValueDifference
 from server.channels.kept_values import KeptValue
 from server.channels.listings import ChannelListing
 from server.channels.outgoing import Drift
@@ -116,7 +116,7 @@ def value(kept: KeptValue) -> channel_pb2.ChannelValue:
     )
 
 
-def difference(found: Difference) -> channel_difference_pb2.ChannelDifference:
+def difference(found: ValueDifference) -> channel_difference_pb2.ChannelDifference:
     """A value of which a channel had been sent another."""
     return channel_difference_pb2.ChannelDifference(
         sync_time=timestamp(found.sync_time),

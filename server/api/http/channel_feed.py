@@ -1,5 +1,5 @@
-"""The feed of channels that fetch: `GET /channel-feed/v1/{channel_code}` with the channel's key, and
-its schema at `GET /channel-feed/v1/schema.json`, which needs none.
+"""The feed of channels that fetch: `GET /channel-feed/v1/{channel_code}` with the channel's key,
+and its schema at `GET /channel-feed/v1/schema.json`, which needs none.
 """
 
 import asyncio
