@@ -43,6 +43,15 @@ def expressions() -> Iterator[tuple[str, str]]:
             yield panel["title"], target["expr"]
 
 
+def test_no_panel_shows_the_same_twice() -> None:
+    """Nor has two series under one letter. Seen red with a queue that two changes had added."""
+    dashboard = json.loads((MONITORING / "grafana-dashboard.json").read_text())
+    for panel in dashboard["panels"]:
+        for field in ("expr", "refId"):
+            found = [target[field] for target in panel["targets"]]
+            assert len(set(found)) == len(found), (panel["title"], field)
+
+
 def own(name: str) -> Gauge | None:
     """The metric whose series has this name; the name of a gauge, counter or histogram."""
     plain = name
