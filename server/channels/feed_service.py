@@ -5,7 +5,6 @@ as sent, in the versions that were read. A value that changes meanwhile may be n
 ETag says, never older.
 """
 
-import hmac
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, date, datetime, time
 from email.utils import format_datetime, parsedate_to_datetime
@@ -21,7 +20,7 @@ from server.channels.feed import FeedDay, FeedItem
 from server.channels.outgoing import PendingValue
 from server.channels.registry import FEED_KEY, VENDORS
 from server.platform import clock
-from server.platform.crypto import fingerprint
+from server.platform.crypto import fingerprint, same
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.ratelimit import RateLimiter
@@ -146,7 +145,7 @@ class FeedService:
         if Capability.FEED not in VENDORS[channel.vendor_code].capabilities:
             return None
         key = self._seals.open(channel.channel_code, stored.sealed).get(FEED_KEY, "")
-        is_it = hmac.compare_digest(key.encode(), request.key.encode())
+        is_it = same(key.encode(), request.key.encode())
         return channel if key and is_it else None
 
     async def _state(self, code: str, now: datetime) -> tuple[str, datetime]:

@@ -4,13 +4,13 @@ Whether it is admitted is decided by `rules.decide`, as online, at the time of t
 what the answer means for somebody who has been let in already (DOMAIN, Redemption 10).
 """
 
-import hashlib
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from server.platform.crypto import digest
 from server.redemption.rules import ScannedTicket
 
 CLOCK_TOLERANCE = timedelta(minutes=2)
@@ -51,15 +51,12 @@ class OfflineScan:
 
     def hash(self) -> str:
         """SHA-256 of it, in hexadecimal digits, as the contract's UploadedScan has it."""
-        hashed = hashlib.sha256(HASH_PREFIX)
         texts = self.scan_id, self.qr_token, self.function_code, self.ticket_code
-        for text in (self.previous_hash, *texts):
-            part = text.encode()
-            hashed.update(len(part).to_bytes(4, "big") + part)
+        parts = [text.encode() for text in (self.previous_hash, *texts)]
         at = (self.scanned_time - _EPOCH) // _MILLISECOND if self.scanned_time else 0
         numbers = self.counter, at, self.pack_version, self.quantity, self.admitted
-        hashed.update(_NUMBERS.pack(*numbers))
-        return hashed.hexdigest()
+        framed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        return digest(HASH_PREFIX + framed + _NUMBERS.pack(*numbers)).hex()
 
 
 class BelievedTime(NamedTuple):

@@ -41,6 +41,7 @@ TRACES = {
     "Redeem": "redemption_events",
     "RedeemMany": "redemption_events",
     "ScanStream": "redemption_events",
+    "UploadScans": "offline_scans",
     "RedeemByCode": AUDIT,
     "ReverseRedemption": AUDIT,
     # partners' configuration, and what they do in bulk

@@ -276,7 +276,7 @@ async def test_pages_and_stretches_are_the_whole(
     whole = await look(db, made)
     assert whole.is_complete
     assert whole.following is None
-    assert whole.counts.offers > len(whole.changes) > 8
+    assert whole.counts.offers > len(whole.changes) > 3  # fewer, the later in the day
     monkeypatch.setattr(preview, "OFFERS_AT_ONCE", at_once)
     found = await pages(db, made, limit=limit)
     assert [change for page in found for change in page.changes] == whole.changes

@@ -57,6 +57,7 @@ OTHERWISE = {
     "deeptravel.admin.v1.OrderSearch.contact_phone": "its last digits are enough",
     "deeptravel.admin.v1.OrderSearch.code": "of an order or a ticket",
     "deeptravel.admin.v1.ImportGtfsRequest.feed_name": "a code, of letters and digits",
+    "deeptravel.redemption.v1.OfflineScan.ticket_code": "as it was hashed by the terminal",
 }
 
 

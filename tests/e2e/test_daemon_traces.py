@@ -23,7 +23,7 @@ AUDITED = {
     *("purge-notifications", "purge-partner-events", "purge-tasks", "purge-webhook-log"),
     *("reconcile", "release-allotments", "remind-tickets", "remind-travellers"),
     *("seal-statements", "settle-tickets", "sweep-stuck"),
-    *("watch-refunds"),
+    "watch-refunds",
 }
 QUEUES = {
     "task.channel.book": "channel_bookings",

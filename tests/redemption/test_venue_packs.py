@@ -56,7 +56,7 @@ async def terminal(world: World, server: GateServer) -> Terminal:
 async def verify_key(world: World, server: GateServer) -> bytes:
     """What a terminal keeps from its first log-in."""
     request = access_pb2.OperatorLoginRequest(
-        username="olga", password=PASSWORD, terminal_device_id="T-1"
+        username="olga", password=PASSWORD, terminal_device_id="T-1", with_offline_key=True
     )
     stub = (await world.log_in(server.channel)).stub
     return (await stub.OperatorLogin(request)).offline_verify_key

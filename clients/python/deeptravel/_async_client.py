@@ -93,7 +93,10 @@ class AsyncClient:
         When the access token is over, the next call gets a new one by the refresh token.
         """
         answer = await self.redemption.operator_login(
-            username=username, password=password, terminal_device_id=terminal_device_id
+            username=username,
+            password=password,
+            terminal_device_id=terminal_device_id,
+            with_offline_key=True,
         )
         tokens = Tokens(answer.access_token, answer.refresh_token)
         mine = Credentials(

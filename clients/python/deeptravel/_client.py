@@ -91,7 +91,10 @@ class Client:
         When the access token is over, the next call gets a new one by the refresh token.
         """
         answer = self.redemption.operator_login(
-            username=username, password=password, terminal_device_id=terminal_device_id
+            username=username,
+            password=password,
+            terminal_device_id=terminal_device_id,
+            with_offline_key=True,
         )
         tokens = Tokens(answer.access_token, answer.refresh_token)
         mine = Credentials(bearer(tokens.access_token), tokens.refresh_token, renew=self._renew)

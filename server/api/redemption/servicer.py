@@ -100,7 +100,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token,
             expires_in=tokens.expires_in_seconds,
-            offline_verify_key=self._offline_keys.verify_key,
+            offline_verify_key=self._offline_keys.verify_key if request.with_offline_key else None,
         )
 
     async def RefreshToken(

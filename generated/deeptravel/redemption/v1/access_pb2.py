@@ -27,7 +27,7 @@ from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%deeptravel/redemption/v1/access.proto\x12\x18\x64\x65\x65ptravel.redemption.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x01\n\x14OperatorLoginRequest\x12 \n\x08username\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12$\n\x08password\x18\x02 \x01(\tB\x12\x80\x01\x01\xbaH\x0cr\x07\x18\x80\x02\xba\x01\x01\x00\xc8\x01\x01\x12*\n\x12terminal_device_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"~\n\x15OperatorLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\x12\x1a\n\x12offline_verify_key\x18\x04 \x01(\x0c\"@\n\x13RefreshTokenRequest\x12)\n\rrefresh_token\x18\x01 \x01(\tB\x12\x80\x01\x01\xbaH\x0cr\x07\x18\x80\x02\xba\x01\x01\x00\xc8\x01\x01\"a\n\x14RefreshTokenResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\x89\x01\n\x10SessionDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\t\x12\x16\n\x0eservice_number\x18\x02 \x01(\t\x12\x13\n\x0btravel_date\x18\x03 \x01(\t\x12\x32\n\x0e\x64\x65parture_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe3\x01\n\x1bOpenValidatorSessionRequest\x12*\n\x12terminal_device_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x32\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x14\x32\x12^[1-9][0-9]{0,17}$\xd8\x01\x01\x12\'\n\x0eservice_number\x18\x03 \x01(\tB\x0f\xbaH\x08r\x06\x18 \xba\x01\x01\x00\xa0\xb5\x18\x03\x12;\n\x0btravel_date\x18\x04 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\"s\n\x1cOpenValidatorSessionResponse\x12\x14\n\x0csession_code\x18\x01 \x01(\t\x12=\n\tdeparture\x18\x02 \x01(\x0b\x32*.deeptravel.redemption.v1.SessionDeparture\"D\n\x1c\x43loseValidatorSessionRequest\x12$\n\x0csession_code\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\x1f\n\x1d\x43loseValidatorSessionResponseB \n\x1c\x63om.deeptravel.redemption.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%deeptravel/redemption/v1/access.proto\x12\x18\x64\x65\x65ptravel.redemption.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa4\x01\n\x14OperatorLoginRequest\x12 \n\x08username\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12$\n\x08password\x18\x02 \x01(\tB\x12\x80\x01\x01\xbaH\x0cr\x07\x18\x80\x02\xba\x01\x01\x00\xc8\x01\x01\x12*\n\x12terminal_device_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x18\n\x10with_offline_key\x18\x04 \x01(\x08\"\x9a\x01\n\x15OperatorLoginResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\x12\x1f\n\x12offline_verify_key\x18\x04 \x01(\x0cH\x00\x88\x01\x01\x42\x15\n\x13_offline_verify_key\"@\n\x13RefreshTokenRequest\x12)\n\rrefresh_token\x18\x01 \x01(\tB\x12\x80\x01\x01\xbaH\x0cr\x07\x18\x80\x02\xba\x01\x01\x00\xc8\x01\x01\"a\n\x14RefreshTokenResponse\x12\x19\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x1a\n\rrefresh_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\"\x0f\n\rLogoutRequest\"\x10\n\x0eLogoutResponse\"\x89\x01\n\x10SessionDeparture\x12\x14\n\x0c\x64\x65parture_id\x18\x01 \x01(\t\x12\x16\n\x0eservice_number\x18\x02 \x01(\t\x12\x13\n\x0btravel_date\x18\x03 \x01(\t\x12\x32\n\x0e\x64\x65parture_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe3\x01\n\x1bOpenValidatorSessionRequest\x12*\n\x12terminal_device_id\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x32\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x14\x32\x12^[1-9][0-9]{0,17}$\xd8\x01\x01\x12\'\n\x0eservice_number\x18\x03 \x01(\tB\x0f\xbaH\x08r\x06\x18 \xba\x01\x01\x00\xa0\xb5\x18\x03\x12;\n\x0btravel_date\x18\x04 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\"s\n\x1cOpenValidatorSessionResponse\x12\x14\n\x0csession_code\x18\x01 \x01(\t\x12=\n\tdeparture\x18\x02 \x01(\x0b\x32*.deeptravel.redemption.v1.SessionDeparture\"D\n\x1c\x43loseValidatorSessionRequest\x12$\n\x0csession_code\x18\x01 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\x1f\n\x1d\x43loseValidatorSessionResponseB \n\x1c\x63om.deeptravel.redemption.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,25 +62,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLOSEVALIDATORSESSIONREQUEST'].fields_by_name['session_code']._loaded_options = None
   _globals['_CLOSEVALIDATORSESSIONREQUEST'].fields_by_name['session_code']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_OPERATORLOGINREQUEST']._serialized_start=166
-  _globals['_OPERATORLOGINREQUEST']._serialized_end=304
-  _globals['_OPERATORLOGINRESPONSE']._serialized_start=306
-  _globals['_OPERATORLOGINRESPONSE']._serialized_end=432
-  _globals['_REFRESHTOKENREQUEST']._serialized_start=434
-  _globals['_REFRESHTOKENREQUEST']._serialized_end=498
-  _globals['_REFRESHTOKENRESPONSE']._serialized_start=500
-  _globals['_REFRESHTOKENRESPONSE']._serialized_end=597
-  _globals['_LOGOUTREQUEST']._serialized_start=599
-  _globals['_LOGOUTREQUEST']._serialized_end=614
-  _globals['_LOGOUTRESPONSE']._serialized_start=616
-  _globals['_LOGOUTRESPONSE']._serialized_end=632
-  _globals['_SESSIONDEPARTURE']._serialized_start=635
-  _globals['_SESSIONDEPARTURE']._serialized_end=772
-  _globals['_OPENVALIDATORSESSIONREQUEST']._serialized_start=775
-  _globals['_OPENVALIDATORSESSIONREQUEST']._serialized_end=1002
-  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_start=1004
-  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_end=1119
-  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_start=1121
-  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_end=1189
-  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_start=1191
-  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_end=1222
+  _globals['_OPERATORLOGINREQUEST']._serialized_end=330
+  _globals['_OPERATORLOGINRESPONSE']._serialized_start=333
+  _globals['_OPERATORLOGINRESPONSE']._serialized_end=487
+  _globals['_REFRESHTOKENREQUEST']._serialized_start=489
+  _globals['_REFRESHTOKENREQUEST']._serialized_end=553
+  _globals['_REFRESHTOKENRESPONSE']._serialized_start=555
+  _globals['_REFRESHTOKENRESPONSE']._serialized_end=652
+  _globals['_LOGOUTREQUEST']._serialized_start=654
+  _globals['_LOGOUTREQUEST']._serialized_end=669
+  _globals['_LOGOUTRESPONSE']._serialized_start=671
+  _globals['_LOGOUTRESPONSE']._serialized_end=687
+  _globals['_SESSIONDEPARTURE']._serialized_start=690
+  _globals['_SESSIONDEPARTURE']._serialized_end=827
+  _globals['_OPENVALIDATORSESSIONREQUEST']._serialized_start=830
+  _globals['_OPENVALIDATORSESSIONREQUEST']._serialized_end=1057
+  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_start=1059
+  _globals['_OPENVALIDATORSESSIONRESPONSE']._serialized_end=1174
+  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_start=1176
+  _globals['_CLOSEVALIDATORSESSIONREQUEST']._serialized_end=1244
+  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_start=1246
+  _globals['_CLOSEVALIDATORSESSIONRESPONSE']._serialized_end=1277
 # @@protoc_insertion_point(module_scope)

@@ -127,6 +127,7 @@ class RedemptionService:
         username: str,
         password: str,
         terminal_device_id: str,
+        with_offline_key: bool = False,
         timeout: float | None = None,
     ) -> redemption.OperatorLoginResponse:
         """Logs an operator in at a terminal and binds the access token to it. Failures are counted by
@@ -135,7 +136,7 @@ class RedemptionService:
         has logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16
         wait from one place, or too many in all).
         """
-        return self._calls.unary(_OPERATOR_LOGIN, redemption.OperatorLoginRequest(username=username, password=password, terminal_device_id=terminal_device_id), timeout)
+        return self._calls.unary(_OPERATOR_LOGIN, redemption.OperatorLoginRequest(username=username, password=password, terminal_device_id=terminal_device_id, with_offline_key=with_offline_key), timeout)
 
     def refresh_token(
         self,
@@ -401,6 +402,7 @@ class AsyncRedemptionService:
         username: str,
         password: str,
         terminal_device_id: str,
+        with_offline_key: bool = False,
         timeout: float | None = None,
     ) -> redemption.OperatorLoginResponse:
         """Logs an operator in at a terminal and binds the access token to it. Failures are counted by
@@ -409,7 +411,7 @@ class AsyncRedemptionService:
         has logged in before first. Reasons: LOGIN_FAILED, LOGIN_LOCKED, SERVER_BUSY (more than 16
         wait from one place, or too many in all).
         """
-        return await self._calls.unary(_OPERATOR_LOGIN, redemption.OperatorLoginRequest(username=username, password=password, terminal_device_id=terminal_device_id), timeout)
+        return await self._calls.unary(_OPERATOR_LOGIN, redemption.OperatorLoginRequest(username=username, password=password, terminal_device_id=terminal_device_id, with_offline_key=with_offline_key), timeout)
 
     async def refresh_token(
         self,

@@ -26,22 +26,26 @@ class OperatorLoginRequest(_message.Message):
     USERNAME_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     TERMINAL_DEVICE_ID_FIELD_NUMBER: _builtins.int
+    WITH_OFFLINE_KEY_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """User name."""
     password: _builtins.str
     """Password."""
     terminal_device_id: _builtins.str
     """The terminal the operator stands at; the tokens are bound to it."""
+    with_offline_key: _builtins.bool
+    """Whether the terminal is to work without network too: the answer then has `offline_verify_key`."""
     def __init__(
         self,
         *,
         username: _builtins.str = ...,
         password: _builtins.str = ...,
         terminal_device_id: _builtins.str = ...,
+        with_offline_key: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["password", b"password", "terminal_device_id", b"terminal_device_id", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["password", b"password", "terminal_device_id", b"terminal_device_id", "username", b"username", "with_offline_key", b"with_offline_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -66,7 +70,7 @@ class OperatorLoginResponse(_message.Message):
     offline_verify_key: _builtins.bytes
     """Ed25519 public key, 32 bytes, of what the server signs for terminals without network, see
     GetVenuePack. A terminal keeps the first one that it gets; it changes with the server's secret
-    key alone.
+    key alone. Absent unless `with_offline_key` asked for it.
     """
     def __init__(
         self,
@@ -74,13 +78,15 @@ class OperatorLoginResponse(_message.Message):
         access_token: _builtins.str = ...,
         refresh_token: _builtins.str = ...,
         expires_in: _builtins.int = ...,
-        offline_verify_key: _builtins.bytes = ...,
+        offline_verify_key: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_offline_verify_key", b"_offline_verify_key", "offline_verify_key", b"offline_verify_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_token", b"access_token", "expires_in", b"expires_in", "offline_verify_key", b"offline_verify_key", "refresh_token", b"refresh_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_offline_verify_key", b"_offline_verify_key", "access_token", b"access_token", "expires_in", b"expires_in", "offline_verify_key", b"offline_verify_key", "refresh_token", b"refresh_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__offline_verify_key: _TypeAlias = _typing.Literal["offline_verify_key"]  # noqa: Y015
+    _WhichOneofArgType__offline_verify_key: _TypeAlias = _typing.Literal["_offline_verify_key", b"_offline_verify_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_verify_key) -> _WhichOneofReturnType__offline_verify_key | None: ...
 
 Global___OperatorLoginResponse: _TypeAlias = OperatorLoginResponse  # noqa: Y015
 
