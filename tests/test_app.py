@@ -141,7 +141,11 @@ async def test_traces_are_exported(world: World, database_url: str, redis_url: s
             ) as http,
         ):
             stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
-            given = {"username": "olga", "password": PASSWORD, "terminal_device_id": "T-1"}
+            given: dict[str, Any] = {
+                "username": "olga",
+                "password": PASSWORD,
+                "terminal_device_id": "T-1",
+            }
             parent = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
             traced = (("traceparent", parent),)
             login = await stub.OperatorLogin(

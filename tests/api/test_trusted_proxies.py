@@ -110,7 +110,7 @@ async def test_failed_log_ins_count_by_whom_the_proxy_tells(
     """A guesser behind the same proxy locks out nobody else. Seen red with the proxy's own
     address.
     """
-    given = {"username": "olga", "terminal_device_id": "T-1"}
+    given: dict[str, Any] = {"username": "olga", "terminal_device_id": "T-1"}
     async with (
         running(database_url, redis_url, trusted_proxies=PROXY) as app,
         channel_to(app) as channel,
