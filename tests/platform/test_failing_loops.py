@@ -118,6 +118,8 @@ async def prompt(app: App, loop: str) -> None:
         owner._used["none"] = time.time()
     elif loop == "channel-call-log":
         owner.note(CallRecord("none", "", "IN", 200, "OK", 0, 0, 0, "", clock.now()))
+    elif loop == "channel-catalogue":
+        owner._edition = "another"
     elif loop == "order-watcher":
         if not owner._watches:
             owner._begin(watch._Watch(1, 0))
