@@ -8,7 +8,7 @@ error that was no DomainError, and calls got INTERNAL while the database took no
 import ast
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -105,33 +105,39 @@ def open_stream(rights: streams.StreamRights) -> None:
         held.add_done_callback(HELD.discard)
 
 
+def watch_order(watcher: Any) -> None:
+    """Watches one, unless one is watched."""
+    if not watcher._watches:
+        watcher._begin(watch._Watch(1, 0))
+
+
+def change_health(owner: Any) -> None:
+    """So that there is something to report."""
+    owner._changed.set()
+    owner._reported = health_pb2.HealthCheckResponse.UNKNOWN
+
+
+PROMPTS: dict[str, Callable[[Any], object]] = {
+    "channel-call-log": lambda log: log.note(
+        CallRecord("none", "", "IN", 200, "OK", 0, 0, 0, "", clock.now())
+    ),
+    "channel-catalogue": lambda watched: setattr(watched, "_edition", "another"),
+    "health": change_health,
+    "key-uses": lambda keys: keys._used.update(none=time.time()),
+    "order-watcher": watch_order,
+    "outbox": lambda worker: worker._loop.wake(),
+    "stream-rights": open_stream,
+}
+"""What gives a loop something to do that has nothing to do without."""
+
+
 async def prompt(app: App, loop: str) -> None:
-    """Gives a loop something to do that has nothing to do without."""
-    if loop.startswith("job "):
-        return
+    """Gives a loop something to do."""
     if loop.startswith("accept "):
         _, writer = await asyncio.open_connection("127.0.0.1", app.ports[f"{loop.split()[1]}_port"])
         writer.close()
-        return
-    owner = owner_of(app, loop)
-    if loop == "key-uses":
-        owner._used["none"] = time.time()
-    elif loop == "channel-call-log":
-        owner.note(CallRecord("none", "", "IN", 200, "OK", 0, 0, 0, "", clock.now()))
-    elif loop == "channel-catalogue":
-        owner._edition = "another"
-    elif loop == "order-watcher":
-        if not owner._watches:
-            owner._begin(watch._Watch(1, 0))
-    elif loop == "stream-rights":
-        open_stream(owner)
-    elif loop == "outbox":
-        owner._loop.wake()
-    elif loop == "health":
-        owner._changed.set()
-        owner._reported = (
-            health_pb2.HealthCheckResponse.UNKNOWN
-        )  # so that there is something to report
+    elif loop in PROMPTS:
+        PROMPTS[loop](owner_of(app, loop))
 
 
 @pytest.fixture(autouse=True)
