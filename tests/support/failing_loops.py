@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from server.api import health as health_module
 from server.api import streams
-from server.channels import call_log, catalogue_watch
+from server.channels import call_log, catalogue_watch, watching
 from server.identity import keys
 from server.orders import hold_expiry, watch
 from server.partners import ledger, reservation_expiry, sandbox_clock
@@ -139,6 +139,8 @@ async def quick_server(database_url: str, redis_url: str) -> AsyncIterator[GateS
             (state_counts, "JITTER_SECONDS"),
             (ledger, "POLL_SECONDS"),
             (catalogue_watch, "LOOK_SECONDS"),
+            (watching, "COMPARE_SECONDS"),
+            (watching, "LOOK_SECONDS"),
             (call_log, "POLL_SECONDS"),
             (call_log, "SPACING_SECONDS"),
             (sequencing, "POLL_SECONDS"),
