@@ -79,24 +79,24 @@ def data_dir(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def locked(database_url: str) -> Iterator[psycopg.Connection[Any]]:
-    """While it lasts, opening a validator session waits."""
+    """While it lasts, opening a validator session waits; recognising callers only reads."""
     plain = make_url(database_url).set(drivername="postgresql")
     with psycopg.connect(plain.render_as_string(hide_password=False)) as connection:
-        connection.execute("LOCK TABLE validator_sessions")
+        connection.execute("LOCK TABLE validator_sessions IN SHARE MODE")
         yield connection
 
 
 def wait_for_waiters(connection: psycopg.Connection[Any], count: int) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            " AND relation = 'validator_sessions'::regclass"
-        ).fetchone()
-        if row == (count,):
+        waiting = connection.execute(
+            "SELECT activity.query FROM pg_locks JOIN pg_stat_activity activity USING (pid)"
+            " WHERE NOT granted AND relation = 'validator_sessions'::regclass"
+        ).fetchall()
+        if len(waiting) == count:
             return
         time.sleep(0.02)
-    raise AssertionError(f"{count} calls never waited")
+    raise AssertionError(f"of {count} calls there wait: {waiting}")
 
 
 def open_session(server: ServerProcess) -> Any:

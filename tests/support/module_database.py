@@ -93,9 +93,13 @@ class ModuleDatabase:
                     pg.execute(put_back)
                 except psycopg.errors.AdminShutdown:
                     continue  # a test has ended all connections
-                except psycopg.errors.DeadlockDetected:
-                    # the servers' jobs may hold rows meanwhile, in another order
+                except (psycopg.errors.DeadlockDetected, psycopg.errors.UniqueViolation):
+                    # the servers' jobs may hold rows meanwhile, in another order, or have written
+                    # one that nobody saw before it was put back
                     pg.execute("ROLLBACK")
+                except psycopg.Error:
+                    pg.execute("ROLLBACK")  # the connection is kept: other tests need it
+                    raise
                 else:
                     return
         raise TimeoutError("the servers of the module never rest")
