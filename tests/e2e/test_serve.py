@@ -88,15 +88,15 @@ def locked(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 def wait_for_waiters(connection: psycopg.Connection[Any], count: int) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
+    while True:
         waiting = connection.execute(
             "SELECT activity.query FROM pg_locks JOIN pg_stat_activity activity USING (pid)"
             " WHERE NOT granted AND relation = 'validator_sessions'::regclass"
         ).fetchall()
         if len(waiting) == count:
             return
+        assert time.monotonic() < deadline, f"of {count} calls there wait: {waiting}"
         time.sleep(0.02)
-    raise AssertionError(f"of {count} calls there wait: {waiting}")
 
 
 def open_session(server: ServerProcess) -> Any:
