@@ -35,9 +35,9 @@ from server.platform.statements import (
 from server.tickets import partner_events, tickets
 from server.tickets.rules import FINAL_STATES, is_direct
 
-PAGE_TICKETS = 150
+PAGE_TICKETS = 100
 """Moved in one transaction, whose locks others wait for, and whose statements have a core for some
-3 ms each: a gate may have to wait for one.
+2 ms each: a gate may have to wait for one.
 """
 ACTOR = "system"
 OPEN = ("ACTIVE", "PARTIALLY_REDEEMED")
