@@ -11,6 +11,7 @@ from server.audit.records import By, Records, refuse
 from server.audit.rules import Fault
 from server.catalog import changes
 from server.catalog.changes import ACTIVE, create, refuse_archived
+from server.catalog.limits import MOST_SURCHARGE_MINOR, code_faults, number_faults
 from server.catalog.models import car_categories
 from server.catalog.products import PRODUCTS
 from server.catalog.products import refuse_archived as refuse_archived_product
@@ -20,6 +21,26 @@ from server.platform.errors import invalid
 
 RENTAL = "RENTAL"
 DEFAULT_MAX_DAYS = 30
+LIMITS = {
+    "model_year": (1950, 2100),
+    "seats": (1, 60),
+    "doors": (1, 9),
+    "large_bags": (0, 20),
+    "small_bags": (0, 20),
+    "min_driver_age": (16, 99),
+    "young_driver_age": (0, 99),
+    "young_driver_minor": (0, MOST_SURCHARGE_MINOR),
+    "grace_minutes": (0, 720),
+    "min_days": (1, MOST_DAYS),
+}
+"""Least and most of each number."""
+WORDS = {
+    "transmission": ("AUTOMATIC", "MANUAL"),
+    "fuel_type": ("GASOLINE", "DIESEL", "HYBRID", "ELECTRIC"),
+}
+CATEGORY_CODE, FEATURE_CODE = "[A-Z][A-Z0-9_]{1,31}", "[a-z][a-z0-9_]{0,31}"
+IMAGE_URL = "https://[!-~]{1,492}"
+MOST_FEATURES, MOST_IMAGES = 30, 10
 
 
 @dataclass(frozen=True)
@@ -101,9 +122,11 @@ async def unarchive_category(tx: AsyncConnection, product_id: int, **by: Unpack[
 
 
 def _faults(category: CarCategory) -> Iterator[Fault]:
-    for name in ("transmission", "fuel_type"):
-        if not getattr(category, name):
-            yield name, "is unspecified; name one"
+    for name, known in WORDS.items():
+        if getattr(category, name) not in known:
+            yield name, f"is {getattr(category, name)!r}; name one of {', '.join(known)}"
+    yield from number_faults(vars(category), LIMITS)
+    yield from code_faults("category_code", category.category_code, CATEGORY_CODE)
     if not category.min_days <= category.max_days <= MOST_DAYS:
         yield "max_days", f"is not within min_days, {category.min_days}, to {MOST_DAYS}"
     young, surcharge = category.young_driver_age, category.young_driver_minor
@@ -111,7 +134,14 @@ def _faults(category: CarCategory) -> Iterator[Fault]:
         yield "young_driver_age", f"is not above min_driver_age, {category.min_driver_age}; or 0"
     if bool(young) != bool(surcharge):
         yield "young_driver_minor", "goes with young_driver_age; send both, or 0 for both"
-    for name in ("feature_codes", "image_urls"):
-        each = getattr(category, name)
-        if len(set(each)) < len(each):
+    for name, pattern, most in (
+        ("feature_codes", FEATURE_CODE, MOST_FEATURES),
+        ("image_urls", IMAGE_URL, MOST_IMAGES),
+    ):
+        named = getattr(category, name)
+        if len(named) > most:
+            yield name, f"are {len(named)}; at most {most}"
+        if len(set(named)) < len(named):
             yield name, "names one twice; send each once"
+        for index, each in enumerate(named):
+            yield from code_faults(f"{name}[{index}]", each, pattern)

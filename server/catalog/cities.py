@@ -1,6 +1,5 @@
 """Cities, and the stations and piers there."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Unpack
@@ -13,6 +12,7 @@ from server.audit.records import By, Records, refuse, with_names
 from server.audit.rules import Fault
 from server.catalog import changes
 from server.catalog.changes import ACTIVE, create, in_use, refuse_archived
+from server.catalog.limits import code_faults
 from server.catalog.models import cities, products, rental_locations, routes, stops
 from server.platform.change_feed import ChangeKind
 
@@ -128,7 +128,7 @@ async def unarchive_city(tx: AsyncConnection, city_code: str, **by: Unpack[By]) 
 async def create_stops(tx: AsyncConnection, new: Sequence[Stop], **by: Unpack[By]) -> None:
     """New stops. Raises INVALID_FIELD, NOT_FOUND and ARCHIVED (city), ALREADY_EXISTS."""
     for stop in new:
-        refuse([*_code("stop_code", stop.stop_code, STOP_CODE), *place_faults(*stop.place)])
+        refuse([*code_faults("stop_code", stop.stop_code, STOP_CODE), *place_faults(*stop.place)])
     for city_code in sorted({stop.city_code for stop in new}):
         await CITIES.rely_on(tx, city_code)
     await create(tx, stops, "stop", [with_names(stop) for stop in new], **by)
@@ -205,7 +205,7 @@ def _given(record: object, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _city_faults(city: City) -> list[Fault]:
-    faults = [*_code("city_code", city.city_code, CITY_CODE)]
+    faults = [*code_faults("city_code", city.city_code, CITY_CODE)]
     faults += rules.faults({"time_zone": city.time_zone})
     if city.hot_rank is not None and not 1 <= city.hot_rank <= MOST_HOT_RANK:
         faults.append(
@@ -222,8 +222,3 @@ def place_faults(*place: int | None) -> Iterator[Fault]:
     for name, value, limit in zip(("latitude", "longitude"), place, (90, 180), strict=True):
         if value is not None and abs(value) > limit * 1_000_000:
             yield f"{name}_microdegrees", f"is {value}, not within {limit} degrees"
-
-
-def _code(field: str, code: str, pattern: str) -> Iterator[Fault]:
-    if not re.fullmatch(pattern, code):
-        yield field, f"{code!r} does not match {pattern}"

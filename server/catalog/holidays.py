@@ -20,8 +20,8 @@ from server.audit.rules import Fault
 from server.audit.trail import AuditedChange, audit
 from server.catalog import changes
 from server.catalog.changes import ACTIVE, create, trace
+from server.catalog.limits import DAY_TYPES
 from server.catalog.models import holiday_calendars, holiday_years, holidays
-from server.catalog.routes import DAY_TYPES
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import invalid, not_found

@@ -8,10 +8,11 @@ from typing import Any, NotRequired, TypedDict, Unpack
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, Records, checked
+from server.audit.records import By, Records, checked, refuse
 from server.audit.rules import AgeLimit, ProductEntitlement, ProductFare
 from server.catalog import config_versions, pricing
 from server.catalog.config_versions import ConfigContent, ConfigSubject
+from server.catalog.limits import fare_faults
 from server.catalog.models import cities, holiday_calendars, products
 from server.catalog.policy import Policy
 from server.catalog.templates import entitlements_of
@@ -191,6 +192,7 @@ async def stored_values(tx: AsyncConnection, values: Mapping[str, Any]) -> dict[
         if len(columns["entitlements"]) > MOST_ENTITLEMENTS:
             raise invalid("entitlement_template_codes", f"make more than {MOST_ENTITLEMENTS}")
     checked(columns)
+    refuse(list(fare_faults(columns.get("fares", ()))))
     if "blackout_dates" in columns:
         columns["blackout_dates"] = sorted(map(date.fromisoformat, columns["blackout_dates"]))
     for field, normal in (("tiers", _tiers), ("policy", _policy)):

@@ -15,9 +15,9 @@ from server.audit.rules import Fault
 from server.catalog import changes, config_versions
 from server.catalog.changes import ACTIVE, create, refuse_archived, trace
 from server.catalog.config_versions import ConfigContent, ConfigSubject, moment_text
+from server.catalog.limits import MOST_MINOR
 from server.catalog.models import products, promotions
 from server.catalog.pricing import BASIS_POINTS
-from server.catalog.routes import MOST_MINOR
 from server.catalog.rules import MOST_TOTAL
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason, invalid

@@ -11,8 +11,20 @@ from server.audit.records import By, Records, already_exists, refuse, with_names
 from server.audit.rules import Fault
 from server.catalog import changes
 from server.catalog.changes import ACTIVE, create, refuse_archived
+from server.catalog.limits import MOST_SURCHARGE_MINOR, code_faults, number_faults
 from server.catalog.models import products, rental_extras
+from server.catalog.rental_rules import PER_DAY, PER_RENTAL
 from server.platform.change_feed import ChangeKind
+
+EXTRA_CODE = "[a-z][a-z0-9_]{0,31}"
+LIMITS = {
+    "extra_id": (1, 99),
+    "amount_minor": (0, MOST_SURCHARGE_MINOR),
+    "max_quantity": (1, 9),
+    "max_amount_minor": (0, MOST_SURCHARGE_MINOR),
+}
+"""Least and most of each number."""
+MOST_PRODUCTS = 200
 
 
 @dataclass(frozen=True)
@@ -101,8 +113,13 @@ async def _check(tx: AsyncConnection, extra: RentalExtra) -> None:
 
 
 def _faults(extra: RentalExtra) -> Iterator[Fault]:
-    if not extra.charge_basis:
-        yield "charge_basis", "is unspecified; name one"
+    if extra.charge_basis not in (PER_DAY, PER_RENTAL):
+        yield "charge_basis", f"is {extra.charge_basis!r}; name {PER_DAY} or {PER_RENTAL}"
+    yield from number_faults(vars(extra), LIMITS)
+    yield from code_faults("extra_code", extra.extra_code, EXTRA_CODE)
+    yield from code_faults("currency_code", extra.currency_code, "[A-Z]{3}")
+    if len(extra.product_ids) > MOST_PRODUCTS:
+        yield "product_ids", f"are {len(extra.product_ids)}; at most {MOST_PRODUCTS}"
     if extra.max_amount_minor and extra.max_amount_minor < extra.amount_minor:
         yield "max_amount_minor", f"is below amount_minor, {extra.amount_minor}; or 0 for none"
     if len(set(extra.product_ids)) < len(extra.product_ids):

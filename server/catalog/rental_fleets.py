@@ -18,9 +18,11 @@ from server.catalog import changes
 from server.catalog.allotments import channel_id
 from server.catalog.car_categories import CAR_CATEGORIES
 from server.catalog.changes import ACTIVE, create, refuse_archived
+from server.catalog.limits import MOST_SURCHARGE_MINOR, fare_faults, number_faults
 from server.catalog.models import cities, rental_fleets, rental_locations
 from server.catalog.rental_locations import LOCATIONS
 from server.catalog.rental_rules import MOST_DAYS
+from server.catalog.rules import MOST_TOTAL
 from server.platform.change_feed import ChangeKind
 from server.platform.errors import DomainError, Reason, invalid
 from server.stock import fleet_days
@@ -30,6 +32,14 @@ from server.stock.ids import EPOCH, LAST_DAY
 MARGIN_DAYS = 2
 """Days are made so many before they are sold: a day without the job is no day without them."""
 MOST_DAYS_SET = 366
+LIMITS = {
+    "fleet_id": (1, (1 << 26) - 1),
+    "cars": (0, MOST_TOTAL),
+    "sale_days": (1, 365),
+    "closing_minutes": (0, 43_200),
+}
+"""Least and most of each number."""
+MOST_FARES, MOST_ONE_WAY = 100, 200
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,13 @@ async def create_fleet(tx: AsyncConnection, fleet: RentalFleet, **by: Unpack[By]
     """A new fleet, and its days as far as they are sold. Raises INVALID_FIELD, NOT_FOUND and
     ARCHIVED (category, location), ALREADY_EXISTS (number, or category at the location).
     """
+    await add_fleet(tx, fleet, **by)
+    await make_days(tx, by["now"])
+    return await FLEETS.get(tx, fleet.fleet_id)
+
+
+async def add_fleet(tx: AsyncConnection, fleet: RentalFleet, **by: Unpack[By]) -> None:
+    """As `create_fleet`, of many: whoever adds the last one calls `make_days`."""
     await _rely(tx, fleet)
     await _check(tx, fleet)
     there = select(rental_fleets.c.fleet_id).where(
@@ -88,8 +105,6 @@ async def create_fleet(tx: AsyncConnection, fleet: RentalFleet, **by: Unpack[By]
     if await tx.scalar(there) is not None:
         raise already_exists("rental_fleet", f"{fleet.product_id} at {fleet.location_id}")
     await create(tx, rental_fleets, "rental_fleet", [fleet], **by)
-    await make_days(tx, by["now"])
-    return await FLEETS.get(tx, fleet.fleet_id)
 
 
 async def update_fleet(
@@ -98,12 +113,19 @@ async def update_fleet(
     """Changes the given fields for what is sold from now on; days that are made keep their stock.
     Raises INVALID_FIELD, NOT_FOUND, ARCHIVED.
     """
+    after = await change_fleet(tx, fleet_id, values, **by)
+    await make_days(tx, by["now"])
+    return after
+
+
+async def change_fleet(
+    tx: AsyncConnection, fleet_id: int, values: Mapping[str, Any], **by: Unpack[By]
+) -> RentalFleet:
+    """As `update_fleet`, of many: whoever changes the last one calls `make_days`."""
     before = await FLEETS.lock(tx, fleet_id)
     refuse_archived("rental_fleet", fleet_id, before)
     await _check(tx, replace(before, **values))
-    after = await changes.change(tx, FLEETS, before, values, **by)
-    await make_days(tx, by["now"])
-    return after
+    return await changes.change(tx, FLEETS, before, values, **by)
 
 
 async def archive_fleet(tx: AsyncConnection, fleet_id: int, **by: Unpack[By]) -> RentalFleet:
@@ -241,8 +263,17 @@ async def _check(tx: AsyncConnection, fleet: RentalFleet) -> None:
 
 
 def _faults(fleet: RentalFleet) -> Iterator[Fault]:
+    yield from number_faults(vars(fleet), LIMITS)
     if fleet.fares:
         yield from rules.faults({"fares": fleet.fares})
+        yield from fare_faults(fleet.fares)
+    for name, most in (("fares", MOST_FARES), ("one_way", MOST_ONE_WAY)):
+        if len(getattr(fleet, name)) > most:
+            yield name, f"are {len(getattr(fleet, name))}; at most {most}"
+    for index, each in enumerate(fleet.one_way):
+        yield from number_faults(
+            each, {"fee_minor": (0, MOST_SURCHARGE_MINOR)}, f"one_way[{index}]."
+        )
     if not EPOCH <= fleet.first_date <= LAST_DAY:
         yield "first_date", f"is not within {EPOCH} to {LAST_DAY}"
     if not fleet.first_date <= fleet.last_date <= LAST_DAY:

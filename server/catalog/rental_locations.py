@@ -13,10 +13,14 @@ from server.audit.rules import Fault
 from server.catalog import changes
 from server.catalog.changes import ACTIVE, create, in_use, refuse_archived
 from server.catalog.cities import CITIES, place_faults
+from server.catalog.limits import number_faults
 from server.catalog.models import rental_fleets, rental_locations
 from server.catalog.rental_rules import hours_faults
 from server.parties.venues import VENUES
 from server.platform.change_feed import ChangeKind
+
+MOST_LOCATION_ID = 9_999
+MOST_CLOSED_DATES = 400
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,11 @@ async def _check(tx: AsyncConnection, location: RentalLocation) -> None:
 
 
 def _faults(location: RentalLocation) -> Iterator[Fault]:
+    yield from number_faults(vars(location), {"location_id": (1, MOST_LOCATION_ID)})
     yield from hours_faults(location.opening_hours)
     yield from place_faults(location.latitude_microdegrees, location.longitude_microdegrees)
+    if len(location.closed_dates) > MOST_CLOSED_DATES:
+        yield "closed_dates", f"are {len(location.closed_dates)}; at most {MOST_CLOSED_DATES}"
     if len(set(location.closed_dates)) < len(location.closed_dates):
         yield "closed_dates", "names a day twice; send each once"
     if not (location.pick_up or location.drop_off):

@@ -19,6 +19,7 @@ MOST_EXTRAS = 5
 """Different extras with one car: the id of an offer has room for so many."""
 DEFAULT_GRACE_MINUTES = 59
 END_OF_DAY = "24:00"
+MOST_OPENING_HOURS = 42
 
 
 class OpeningHours(NamedTuple):
@@ -137,9 +138,11 @@ def is_open(hours: Iterable[OpeningHours], closed_dates: Iterable[date], moment:
 def hours_faults(stored: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """What is wrong with a list of {weekday, opens, closes}, by field."""
     hours = [OpeningHours.parse(each) for each in stored]
-    if not hours:
-        yield "opening_hours", "needs at least one"
+    if not 1 <= len(hours) <= MOST_OPENING_HOURS:
+        yield "opening_hours", f"needs 1 to {MOST_OPENING_HOURS}"
     for index, each in enumerate(hours):
+        if not 1 <= each.weekday <= 7:
+            yield f"opening_hours[{index}].weekday", "is not within 1, Monday, to 7, Sunday"
         if each.opens >= each.closes:
             yield f"opening_hours[{index}].closes", "is not after opens; 24:00 ends a day"
         for other in hours[:index]:

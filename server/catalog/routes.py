@@ -1,6 +1,5 @@
 """Routes: where something goes, in classes, and for how much."""
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -13,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, Records, refuse, with_names
 from server.audit.rules import Fault
-from server.catalog import changes, config_versions, pricing
+from server.catalog import changes, config_versions
 from server.catalog.changes import ACTIVE, create
 from server.catalog.changes import refuse_archived as refuse_archived_record
 from server.catalog.config_versions import ConfigContent, ConfigSubject
+from server.catalog.limits import code_faults, fare_faults
 from server.catalog.models import departures, routes, stops, timetables
 from server.catalog.products import PRODUCTS, Product, refuse_archived
 from server.catalog.rules import MOST_TOTAL
@@ -25,15 +25,12 @@ from server.platform.errors import DomainError, Reason, invalid
 from server.stock.models import stocks
 from server.stock.seating import SeatMap
 
-CUSTOMER_TYPES = frozenset({"ADULT", "CHILD", "SENIOR", "STUDENT", "PET"})
-DAY_TYPES = frozenset({pricing.WEEKDAY, pricing.WEEKEND, pricing.HOLIDAY})
 VEHICLES = ("TRAIN", "FERRY", "BUS")
 FARE_KEYS = ("class_code", "origin", "destination", "customer_type", "day_type")
 MOST_MINUTES = 24 * 60
 """On the way from the first stop to any other."""
 MOST_CLASSES = 16
 MOST_FARES = 5000
-MOST_MINOR = 100_000_000_000
 CLASS_CODE = "[A-Z][A-Z0-9_]{0,15}"
 
 Json = dict[str, Any]
@@ -284,11 +281,6 @@ def seats_limit(fare_class: Mapping[str, Any]) -> int:
     return SeatMap.parse(numbered).size if numbered else MOST_TOTAL
 
 
-def _code(field: str, code: str, pattern: str) -> Iterator[Fault]:
-    if not re.fullmatch(pattern, code):
-        yield field, f"{code!r} does not match {pattern}"
-
-
 def _repeated(field: str, names: Sequence[object]) -> Iterator[Fault]:
     for name, times in Counter(names).items():
         if times > 1:
@@ -328,7 +320,7 @@ def _class_faults(classes: Sequence[Mapping[str, Any]]) -> Iterator[Fault]:
         yield from _repeated("fare_classes", [each[key] for each in classes])
     for index, each in enumerate(classes):
         path = f"fare_classes[{index}]"
-        yield from _code(f"{path}.class_code", each["class_code"], CLASS_CODE)
+        yield from code_faults(f"{path}.class_code", each["class_code"], CLASS_CODE)
         if not 0 <= each["class_index"] < MOST_CLASSES:
             yield f"{path}.class_index", f"is not within 0 to {MOST_CLASSES - 1}"
         if each["seat_map"] is not None:
@@ -353,9 +345,4 @@ def _fare_faults(route: Route, fares: Sequence[Mapping[str, Any]]) -> Iterator[F
             yield f"{path}.origin", f"{fare['origin']} is no stop of the route"
         elif end is None or end <= begin:
             yield f"{path}.destination", f"{fare['destination']} is no stop behind the origin"
-        if fare["customer_type"] not in CUSTOMER_TYPES:
-            yield f"{path}.customer_type", f"is not in {sorted(CUSTOMER_TYPES)}"
-        if fare["day_type"] not in DAY_TYPES:
-            yield f"{path}.day_type", f"is not in {sorted(DAY_TYPES)}"
-        if not 0 <= fare["amount_minor"] <= MOST_MINOR:
-            yield f"{path}.amount_minor", f"is not within 0 to {MOST_MINOR}"
+    yield from fare_faults(fares)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Unpack
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
-from server.catalog import timetables
+from server.catalog import rental_fleets, timetables
 from server.catalog.changes import ARCHIVED
 from server.configuration.catalogue_files import (
     MOST_LIST,
@@ -97,6 +97,8 @@ async def _bring(work: "_Work", file: CatalogueFile) -> None:
             await work.bring([_read(record, seen) for record in part])
         if name == "timetables" and records:
             await timetables.make_departures(work.tx, work.by["now"])
+        if name == "rental_fleets" and records:
+            await rental_fleets.make_days(work.tx, work.by["now"])
     # what is archived goes last and from the end, since others could not be made of it
     for record, keeper, key in reversed(work.archived):
         assert keeper.archive is not None

@@ -13,6 +13,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from server.catalog.car_categories import DEFAULT_MAX_DAYS
+from server.catalog.rental_rules import DEFAULT_GRACE_MINUTES
+from server.platform.phones import read_phone_number
+from server.platform.texts import read_name
+
 MOST_JSON = 20_000
 """Characters of a cell with JSON."""
 
@@ -62,6 +67,28 @@ def code(written: str) -> str:
     return unicodedata.normalize("NFKC", written).strip()
 
 
+def code_or_none(written: str) -> str | None:
+    """A code; None for an empty text."""
+    return code(written) or None
+
+
+def name_of(most: int) -> Callable[[str], str]:
+    """A name of so many characters at the most, as it is kept (`texts.read_name`)."""
+
+    def read(written: str) -> str:
+        made = read_name(written)
+        if len(made) > most:
+            raise ValueError(f"has {len(made)} characters; at most {most}")
+        return made
+
+    return read
+
+
+def phone(written: str) -> str:
+    """A telephone number in the form E.164, or none. Raises ValueError."""
+    return written and read_phone_number(written)
+
+
 def number(written: str) -> int:
     """A whole number, also with leading zeros or full-width digits. Raises ValueError."""
     plain = code(written)
@@ -103,6 +130,11 @@ def clock(written: str) -> time:
     return time(int(found[1]), int(found[2]))
 
 
+def clock_text(written: str) -> str:
+    """A time of day as text, 24:00 among them. Raises ValueError."""
+    return "24:00" if code(written) == "24:00" else clock(written).isoformat("minutes")
+
+
 def moment(written: str) -> datetime:
     """A moment with its offset. Raises ValueError."""
     fault = f"{written!r} is no moment; write e.g. 2027-01-31T23:59:00+08:00"
@@ -122,6 +154,11 @@ def several(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
         return [read(part) for part in re.split(r"[\s,，、]+", written.strip()) if part]
 
     return read_all
+
+
+def addresses(written: str) -> list[str]:
+    """Addresses of pages, apart by spaces alone: they may have commas."""
+    return written.split()
 
 
 def json_value(written: str) -> Any:
@@ -280,6 +317,102 @@ NOUNS = (
             Column("removed_dates", several(day), []),
             Column("headway_seconds", number, None),
             STATE,
+        ),
+    ),
+    FileNoun(
+        "car_categories",
+        ("product_id",),
+        (
+            Column("product_id", number),
+            Column("category_code", code),
+            Column("make", name_of(50)),
+            Column("model", name_of(50)),
+            Column("model_year", number),
+            Column("seats", number),
+            Column("doors", number),
+            Column("large_bags", number, 0),
+            Column("small_bags", number, 0),
+            Column("transmission", code),
+            Column("fuel_type", code),
+            Column("air_conditioning", flag, False),
+            Column("feature_codes", several(code), []),
+            Column("image_urls", addresses, []),
+            Column("min_driver_age", number),
+            Column("young_driver_age", number, 0),
+            Column("young_driver_minor", number, 0),
+            Column("grace_minutes", number, DEFAULT_GRACE_MINUTES),
+            Column("min_days", number, 1),
+            Column("max_days", number, DEFAULT_MAX_DAYS),
+            STATE,
+        ),
+    ),
+    FileNoun(
+        "rental_locations",
+        ("location_id",),
+        (
+            Column("location_id", number),
+            Column("city_code", code),
+            *NAMES,
+            Column("address_en", name_of(200)),
+            Column("address_zh", name_of(200)),
+            Column("phone", phone, ""),
+            Column("latitude_microdegrees", number, None),
+            Column("longitude_microdegrees", number, None),
+            Column("pick_up", flag, True),
+            Column("drop_off", flag, True),
+            Column("closed_dates", several(day), []),
+            Column("venue_code", code_or_none, None),
+            STATE,
+        ),
+        (
+            ListField(
+                "opening_hours",
+                "rental_opening_hours",
+                (
+                    Column("weekday", number),
+                    Column("opens", clock_text),
+                    Column("closes", clock_text),
+                ),
+            ),
+        ),
+    ),
+    FileNoun(
+        "rental_extras",
+        ("extra_id",),
+        (
+            Column("extra_id", number),
+            Column("extra_code", code),
+            *NAMES,
+            Column("charge_basis", code),
+            Column("amount_minor", number),
+            Column("currency_code", code),
+            Column("max_quantity", number),
+            Column("max_amount_minor", number, 0),
+            Column("product_ids", several(number), []),
+            STATE,
+        ),
+    ),
+    FileNoun(
+        "rental_fleets",
+        ("fleet_id",),
+        (
+            Column("fleet_id", number),
+            Column("product_id", number),
+            Column("location_id", number),
+            Column("cars", number),
+            Column("first_date", day),
+            Column("last_date", day),
+            Column("sale_days", number),
+            Column("closing_minutes", number),
+            STATE,
+        ),
+        (
+            ListField("fares", "rental_fares", FARE),
+            ListField(
+                "one_way",
+                "rental_one_way",
+                (Column("location_id", number), Column("fee_minor", number)),
+            ),
         ),
     ),
     FileNoun(

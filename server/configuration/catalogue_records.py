@@ -14,14 +14,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
 from server.audit.rules import DIRECT_CHANNEL
-from server.catalog import cities, holidays, products, promotions, routes, templates, timetables
+from server.catalog import (
+    car_categories,
+    cities,
+    holidays,
+    products,
+    promotions,
+    rental_extras,
+    rental_fleets,
+    rental_locations,
+    routes,
+    templates,
+    timetables,
+)
 from server.catalog.allotments import create_allotment, update_allotment
+from server.catalog.car_categories import CarCategory
 from server.catalog.cities import City, Stop
 from server.catalog.holidays import OPERATOR, Holiday, HolidayCalendar, HolidayYear
 from server.catalog.models import holiday_years
 from server.catalog.models import holidays as holidays_table
 from server.catalog.models import products as products_table
 from server.catalog.promotions import PromotionRecord
+from server.catalog.rental_extras import RentalExtra
+from server.catalog.rental_fleets import RentalFleet
+from server.catalog.rental_locations import RentalLocation
 from server.catalog.routes import Route
 from server.catalog.rules import MOST_TOTAL
 from server.catalog.templates import EntitlementTemplate
@@ -337,6 +353,41 @@ KEEPERS: Mapping[str, Keeper] = {
             *(timetables.archive_timetable, timetables.unarchive_timetable),
         ),
         fixed=frozenset({"route_id"}),
+    ),
+    "car_categories": _kept(
+        car_categories.CAR_CATEGORIES,
+        CarCategory,
+        (
+            *(_each(car_categories.create_category), car_categories.update_category),
+            *(car_categories.archive_category, car_categories.unarchive_category),
+        ),
+    ),
+    "rental_locations": _kept(
+        rental_locations.LOCATIONS,
+        RentalLocation,
+        (
+            *(_each(rental_locations.create_location), rental_locations.update_location),
+            *(rental_locations.archive_location, rental_locations.unarchive_location),
+        ),
+        fixed=frozenset({"city_code"}),
+    ),
+    "rental_extras": _kept(
+        rental_extras.EXTRAS,
+        RentalExtra,
+        (
+            *(_each(rental_extras.create_extra), rental_extras.update_extra),
+            *(rental_extras.archive_extra, rental_extras.unarchive_extra),
+        ),
+        fixed=frozenset({"extra_code", "currency_code"}),
+    ),
+    "rental_fleets": _kept(
+        rental_fleets.FLEETS,
+        RentalFleet,
+        (
+            *(_each(rental_fleets.add_fleet), rental_fleets.change_fleet),
+            *(rental_fleets.archive_fleet, rental_fleets.unarchive_fleet),
+        ),
+        fixed=frozenset({"product_id", "location_id"}),
     ),
     "promotions": Keeper(
         *_of_records(promotions.PROMOTIONS, _promotion_values),

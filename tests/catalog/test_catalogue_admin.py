@@ -14,7 +14,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 from sqlalchemy import func, select, update
 
 from server.audit.models import audit_events
-from server.catalog import allotments, products, promotions, routes, transport
+from server.catalog import allotments, limits, products, promotions, transport
 from server.catalog.catalogue import Catalogue, Catalogues
 from server.catalog.cities import City, Stop, create_cities, create_stops
 from server.catalog.departures import set_departure_state
@@ -525,7 +525,7 @@ async def test_administrators_see_and_change_departures(admin_client: AdminClien
 def test_customer_types_are_those_of_the_contract() -> None:
     # no mapping
     names = {name.removeprefix("CUSTOMER_TYPE_") for name in ticket_pb2.CustomerType.keys()}  # noqa: SIM118
-    assert names - {"UNSPECIFIED"} == routes.CUSTOMER_TYPES
+    assert names - {"UNSPECIFIED"} == limits.CUSTOMER_TYPES
 
 
 async def test_the_demo_catalogue_is_whole(database_url: str) -> None:
