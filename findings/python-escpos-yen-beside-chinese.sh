@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # python-escpos 3.1 (Python 3.11): a receipt's line with a price in yuan, in Chinese and in English.
 #
-# `text()` is told to pick the printer's code page for every character, and to put "?" where there is
+# The documentation says that `text()` picks the printer's code page for every character, and puts "?" where there is
 # none. Receipt printers sold for Chinese have GBK, two bytes a character; "¥" (U+00A5) is in the code
 # page 437 of nearly every printer, and in no place of GBK, whose own is the wide "￥".
 #
