@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # python-escpos 3.1 (Python 3.11): a receipt's line with a price in yuan, in Chinese and in English.
 #
-# The documentation says that `text()` picks the printer's code page for every character, and puts "?" where there is
-# none. Receipt printers sold for Chinese have GBK, two bytes a character; "¥" (U+00A5) is in the code
-# page 437 of nearly every printer, and in no place of GBK, whose own is the wide "￥".
+# The documentation says that `text()` picks the printer's code page for every character, and puts
+# "?" where there is none. Receipt printers sold for Chinese have GBK, two bytes a character; "¥"
+# (U+00A5) is in the code page 437 of nearly every printer, and in no place of GBK, whose own is the
+# wide "￥".
 #
-# Guess: the Chinese characters are sent as GBK, and for "¥" the code page is changed, or "?" is sent.
+# Guess: the Chinese characters are sent as GBK, and for "¥" the code page is changed, or "?" sent.
 # Seen:  a text with a common Chinese character is sent as GB18030 as a whole, with no change of code
 #        page: "¥" becomes the four bytes 81 30 84 36, the second and fourth of which are the digits 0
 #        and 6, so that a printer of GBK prints a 0 and a 6 in front of ¥150. Sent by itself, "¥150" is
