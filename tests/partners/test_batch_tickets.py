@@ -14,16 +14,12 @@ from deeptravel.ota.v1 import ota_service_pb2 as ota
 from server.platform.errors import Reason
 from server.tickets import tickets
 from server.tickets.qr import QrKind
+from tests.support.databases import NONE_OPEN
 from tests.support.gate_server import GateServer
 from tests.support.partner_client import CP, HK, Market, PartnerClient
 from tests.support.rpc_server import refusal
 
 BATCH = 410
-NONE_OPEN = """
-SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database()
-  AND xact_start IS NOT NULL
-AND pid <> pg_backend_pid()
-"""
 
 
 async def pages(client: PartnerClient, batch_id: str, **fields: Any) -> list[Any]:

@@ -15,16 +15,12 @@ from deeptravel.tickets.v1 import ticket_pb2
 from server.platform.errors import Reason
 from server.tickets import exports, listing
 from tests.api.test_stream_rights import LOST, revoke
+from tests.support.databases import NONE_OPEN
 from tests.support.gate_server import GateServer
 from tests.support.partner_client import CP, HK, Market, PartnerClient, customer, payment
 from tests.support.rpc_server import refusal
 
 COLUMNS = [*exports.COLUMNS]
-NONE_OPEN = """
-SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database()
-  AND xact_start IS NOT NULL
-AND pid <> pg_backend_pid()
-"""
 CSV, JSONL = export_pb2.EXPORT_FORMAT_CSV, export_pb2.EXPORT_FORMAT_JSONL
 
 

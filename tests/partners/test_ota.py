@@ -15,6 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from server.api import convert
 from server.platform.errors import Reason
 from server.tickets import listing
+from tests.support.databases import NONE_OPEN
 from tests.support.gate_server import GateServer
 from tests.support.partner_client import (
     STATE_NAME,
@@ -31,11 +32,6 @@ ZONE = ZoneInfo("Asia/Hong_Kong")
 NOTHING = dict.fromkeys(TABLES, 0)
 NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
 """A channel with these options reads no further ahead than it must."""
-NONE_OPEN = """
-SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = current_database()
-  AND xact_start IS NOT NULL
-AND pid <> pg_backend_pid()
-"""
 
 
 def timestamp(moment: datetime) -> Timestamp:

@@ -182,7 +182,10 @@ async def test_nothing_is_begun_and_nothing_waits_when_all_is_read(
         assert len(began) == 2, "two transactions"
     async with db.transaction() as tx:
         idle = await tx.execute(
-            text("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'")
+            text(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE state LIKE 'idle in transaction%' AND datname = current_database()"
+            )
         )
         assert idle.scalar_one() == 0
     labels = {"kind": "own transactions"}

@@ -19,6 +19,11 @@ _numbers = itertools.count(1)
 _copies: dict[str, psycopg.Connection[TupleRow] | None] = {}
 """By URL, with the connection that is kept to each."""
 _PARTS = re.compile(r"(postgresql://[^/?]*)(?:/[^?]*)?(\?.*)?", re.DOTALL)
+NONE_OPEN = """
+SELECT count(*) = 0 FROM pg_stat_activity
+WHERE datname = current_database() AND xact_start IS NOT NULL AND pid <> pg_backend_pid()
+"""
+"""Whether the database has no transaction but one's own."""
 _WAITS = text(
     "SELECT EXISTS (SELECT FROM pg_stat_activity"
     " WHERE wait_event_type = 'Lock' AND datname = current_database())"
