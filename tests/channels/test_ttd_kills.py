@@ -4,30 +4,20 @@ that it was at: a repeat at the next server goes on, and nothing is made or canc
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import psycopg
 import pytest
-from sqlalchemy.engine import make_url
 
 from tests.support.channel_vendors import SimulatedChannels
 from tests.support.gate_server import gate_process
 from tests.support.invariants import assert_invariants
+from tests.support.killed_servers import LONG_LOCKS, locked
 from tests.support.ttd_process import CODE, Said, TtdProcess, item, ttd_process
 
-LONG_LOCKS = {
-    "DEEPTRAVEL_CTRIP_TTD": "true",
-    "DEEPTRAVEL_BATCH_LOCK_TIMEOUT_MS": "30000",
-    "DEEPTRAVEL_LOCK_TIMEOUT_MS": "30000",
-}
-"""It waits for what the test has locked until it is killed."""
-WAITS = (
-    "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    " AND datname = current_database()"
-)
+SETTINGS = {"DEEPTRAVEL_CTRIP_TTD": "true", **LONG_LOCKS}
 OWN_ROW = f"SELECT FROM ttd_orders WHERE channel_code = '{CODE}' FOR UPDATE"
 STEPS = (
     ("CreatePreOrder", "LOCK TABLE orders IN EXCLUSIVE MODE"),
@@ -63,13 +53,13 @@ async def test_killed_at_each_step_of_an_order(
     answers: dict[str, Said] = {}
     for number, (service, lock) in enumerate(STEPS):
         server = gate_process(
-            timetable_url, redis_url, tmp_path / f"server-{number}", settings=LONG_LOCKS
+            timetable_url, redis_url, tmp_path / f"server-{number}", settings=SETTINGS
         )
         with server:
             url = f"{server.url}/ctrip-ttd/{CODE}"
-            async with _locked(timetable_url, lock) as waits:
+            async with locked(timetable_url, lock) as waits:
                 call = asyncio.create_task(_call(ctrip, url, service, calls[service]))
-                await waits()
+                await waits(1)
                 await asyncio.to_thread(server.kill)
                 await call
         if number % 2:  # the repeat, in this process, as at any other server
@@ -86,22 +76,3 @@ async def _call(ctrip: TtdProcess, url: str, service: str, content: dict[str, An
     with suppress(httpx2.HTTPError):
         await ctrip.ttd.call(url, service, content)
         raise AssertionError(f"{service} was answered before it was killed")
-
-
-@asynccontextmanager
-async def _locked(database_url: str, lock: str) -> AsyncIterator[Any]:
-    """Holds a lock; gives what waits until somebody waits for it."""
-    plain = make_url(database_url).set(drivername="postgresql")
-    url = plain.render_as_string(hide_password=False)
-    async with (
-        await psycopg.AsyncConnection.connect(url) as holder,
-        await psycopg.AsyncConnection.connect(url, autocommit=True) as looker,
-    ):
-        await holder.execute(lock.encode())
-
-        async def waits() -> None:
-            while (await (await looker.execute(WAITS)).fetchone()) != (True,):  # noqa: ASYNC110
-                await asyncio.sleep(0.02)
-
-        yield waits
-        await holder.rollback()
