@@ -21,7 +21,8 @@ class OpenBookings(NamedTuple):
 
 _COLUMNS = ", ".join(StoredBooking._fields)
 _FINAL = ", ".join(f"'{each}'" for each in sorted(booking_rules.FINAL))
-# what is final stays; a list that was made before a confirmation says NEW once more
+# what is final stays; a list that was asked for before a booking was last moved says what was so
+# before: taken over, it would have a confirmation or cancellation sent once more
 _SEEN = Statement(
     f"""
 INSERT INTO channel_bookings AS b
@@ -31,8 +32,8 @@ INSERT INTO channel_bookings AS b
 SELECT $1, v.booking_id, 'RECEIVED', v.vendor_state, v.sealed_content, v.content_hash, v.item_id,
   v.pickup_day, v.return_day, v.total_minor, v.currency_code, $3::date, $4::date,
   $2::timestamptz, $2::timestamptz
-FROM unnest($5::text[], $6::text[], $7::bytea[], $8::bytea[], $9::text[], $10::date[],
-    $11::date[], $12::bigint[], $13::text[])
+FROM unnest($6::text[], $7::text[], $8::bytea[], $9::bytea[], $10::text[], $11::date[],
+    $12::date[], $13::bigint[], $14::text[])
   AS v (booking_id, vendor_state, sealed_content, content_hash, item_id, pickup_day, return_day,
     total_minor, currency_code)
 ORDER BY v.booking_id
@@ -43,11 +44,21 @@ ON CONFLICT (channel_code, booking_id) DO UPDATE SET
   pickup_day = excluded.pickup_day, return_day = excluded.return_day,
   total_minor = excluded.total_minor, currency_code = excluded.currency_code, fault = '',
   update_time = excluded.update_time
-WHERE b.state NOT IN ({_FINAL})
+WHERE b.state NOT IN ({_FINAL}) AND b.update_time <= $5::timestamptz
   AND (b.vendor_state, b.content_hash) IS DISTINCT FROM
     (excluded.vendor_state, excluded.content_hash)
   AND NOT (b.confirm_time IS NOT NULL AND excluded.vendor_state = 'NEW')
 RETURNING b.booking_id
+""",  # noqa: S608 - states of ours
+    str,
+)
+_OVERTAKEN = Statement(
+    f"""
+SELECT b.booking_id FROM channel_bookings b
+JOIN unnest($3::text[], $4::text[], $5::bytea[]) AS v (booking_id, vendor_state, content_hash)
+  USING (booking_id)
+WHERE b.channel_code = $1 AND b.state NOT IN ({_FINAL}) AND b.update_time > $2::timestamptz
+  AND (b.vendor_state, b.content_hash) IS DISTINCT FROM (v.vendor_state, v.content_hash)
 """,  # noqa: S608 - states of ours
     str,
 )
@@ -138,10 +149,28 @@ WHERE channel_code = $1 AND what = 'PRICES' AND item_id = $2 AND day = ANY($3::d
 
 
 def seen(
-    channel_code: str, found: Iterable[SeenBooking], *, first: date, last: date, now: datetime
+    channel_code: str,
+    found: Iterable[SeenBooking],
+    *,
+    first: date,
+    last: date,
+    listed: datetime,
+    now: datetime,
 ) -> Command[str] | None:
-    """Keeps what was on the list of these days; the ids of what is new or has changed."""
-    return _SEEN.of_rows(list(found), channel_code, now, first, last)
+    """Keeps what was on the list of these days, which was asked for at `listed`; the ids of what is
+    new or has changed. What was moved since then stays as it is: see `overtaken`.
+    """
+    return _SEEN.of_rows(list(found), channel_code, now, first, last, listed)
+
+
+def overtaken(
+    channel_code: str, found: Iterable[SeenBooking], *, listed: datetime
+) -> Command[str] | None:
+    """The ids of what was on a list otherwise than it is here, and was moved since the list was
+    asked for, by this process's clock: only another list says which of both is so.
+    """
+    rows = [(each.booking_id, each.vendor_state, each.content_hash) for each in found]
+    return _OVERTAKEN.of_rows(rows, channel_code, listed)
 
 
 def unreadable(

@@ -34,6 +34,8 @@ OVER = timedelta(days=2)
 """So long after its return a booking may still change."""
 DAYS_AT_ONCE = 31
 """Of one list."""
+AGAIN = timedelta(seconds=5)
+"""So soon a list that was overtaken by what we did meanwhile is fetched once more."""
 
 log = structlog.get_logger()
 
@@ -54,7 +56,9 @@ class BookingFetcher:
             await self._db.in_transaction(task.done)
             return None
         state = BookingState.NEW if which == NEW else None
+        overtaken = False
         for first, last in _pieces(await self._first_day(code, which, now), _last_day(now)):
+            listed = task.now()
             try:
                 found = await channel.client.bookings(first, last, state)
             except ChannelCallError as error:
@@ -62,12 +66,14 @@ class BookingFetcher:
             except UnmappedError as error:
                 _report(code, "", str(error))
                 break
-            await self._keep(channel, found, first, last, task)
+            overtaken |= await self._keep(channel, found, first, last, listed=listed, task=task)
         else:
             async with self._db.transaction() as tx:
                 await run(tx, bookings.note_fetch(code, now))
                 part = SyncPart.BOOKINGS if which == NEW else SyncPart.STATUS
                 await run(tx, syncs.note_done(code, part, now=now))
+        if overtaken:
+            return Postpone(task.now() + AGAIN)
         await self._finish(code, task)
         return None
 
@@ -85,25 +91,36 @@ class BookingFetcher:
         return min(since, oldest[0].first_day)
 
     async def _keep(
-        self, channel: OpenedChannel, found: BookingsRead, first: date, last: date, task: Task
-    ) -> None:
+        self,
+        channel: OpenedChannel,
+        found: BookingsRead,
+        first: date,
+        last: date,
+        *,
+        listed: datetime,
+        task: Task,
+    ) -> bool:
+        """Whether something on the list was overtaken since it was asked for."""
         code = channel.record.channel_code
         rows = [self._seals.seen(code, each) for each in found.bookings]
 
-        async def work(tx: AsyncConnection) -> list[str]:
+        async def work(tx: AsyncConnection) -> tuple[list[str], list[str]]:
             now = task.now()
-            days = {"first": first, "last": last, "now": now}
-            changed = await run(tx, bookings.seen(code, rows, **days))  # type: ignore[arg-type]
+            seen = bookings.seen(code, rows, first=first, last=last, listed=listed, now=now)
+            changed = await run(tx, seen)
+            faults = found.faults.items()
             faulty = await run(
-                tx,
-                bookings.unreadable(code, found.faults.items(), **days),  # type: ignore[arg-type]
+                tx, bookings.unreadable(code, faults, first=first, last=last, now=now)
             )
+            overtaken = await run(tx, bookings.overtaken(code, rows, listed=listed))
             keys = [booking_key(code, each) for each in changed]
             await run(tx, enqueue(*ask(BOOK, keys, now), now=now))
-            return faulty
+            return faulty, overtaken
 
-        for booking_id in await self._db.in_transaction(work):
+        faulty, overtaken = await self._db.in_transaction(work)
+        for booking_id in faulty:
             _report(code, booking_id, found.faults[booking_id])
+        return bool(overtaken)
 
     async def _finish(self, code: str, task: Task) -> None:
         """Asks for what was left undone, as while a word was mapped to nothing."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from server.catalog.car_categories import update_category
+from server.channels.calling import ChannelClient
 from server.channels.due import ALL, BOOK, NEW, PUSH
 from server.channels.facts import MappingKind
 from server.channels.listings import ChannelListing, add_listing
@@ -296,6 +297,36 @@ async def test_a_change_of_the_day_changes_the_ticket(process: BookingProcess, v
     process.vendors.simulator.books.cancel(vendor, "B-1", {})
     await process.settle(vendor, "B-1", ALL)
     assert (await process.row(vendor, "B-1")).state == "CANCELLED"
+
+
+@all_vendors
+async def test_a_list_that_we_have_overtaken_has_nothing_confirmed_again(
+    process: BookingProcess, vendor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a list is on its way a change is confirmed. Seen red without the time of the list: it
+    was confirmed twice.
+    """
+    await process.sell_at(vendor)
+    process.buy(vendor, "B-1")
+    await process.settle(vendor, "B-1", ALL)
+    process.vendors.simulator.books.change(vendor, "B-1", {"driver_age": 40})
+    await process.fetch(vendor, ALL)
+    listed = ChannelClient.bookings
+
+    async def overtaken(*arguments: Any) -> Any:
+        found = await listed(*arguments)
+        assert await process.book(vendor, "B-1") is None
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ChannelClient, "bookings", overtaken)
+        is_fetched_again = await process.fetch(vendor, ALL)
+    await process.book(vendor, "B-1")
+    assert process.theirs(vendor, "B-1")["confirms"] == 2
+    assert is_fetched_again
+    await process.settle(vendor, "B-1", ALL)
+    row = await process.row(vendor, "B-1")
+    assert (row.state, row.vendor_state, row.fault) == ("CONFIRMED", "CONFIRMED", "")
 
 
 async def test_a_change_that_the_policy_does_not_allow_is_reported(process: BookingProcess) -> None:
