@@ -32,6 +32,7 @@ class JobTable:
 
     def __init__(self, jobs: Mapping[str, Job], kinds: Mapping[str, TaskKind]) -> None:
         queues = {queue_code(name): _NamedKind(name, kind) for name, kind in kinds.items()}
+        self.kinds = kinds
         self.work: dict[str, Job | _NamedKind] = {**jobs, **queues}
 
     def require(self, code: str) -> Job | _NamedKind:

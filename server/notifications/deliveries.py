@@ -16,6 +16,7 @@ from server.notifications.sending import AttemptResult, SendResult
 from server.platform import outbox
 from server.platform.outbox import NewTask
 from server.platform.statements import Command, Statement, Transaction, run_all
+from server.platform.task_worker import MAX_COUNTED, WaitingWork
 
 KIND = "notification"
 """Kind of the dead letters of messages that were given up."""
@@ -217,6 +218,17 @@ ORDER BY d.number DESC, d.channel DESC LIMIT $5::int
 """,
     ListedDelivery,
 )
+_WAITING = Statement(
+    """
+SELECT coalesce(sum(v.waiting), 0)::bigint,
+  greatest(0, extract(epoch FROM $1::timestamptz - min(v.oldest)))::float8
+FROM unnest($2::text[]) AS c (channel) CROSS JOIN LATERAL (
+  SELECT count(*) AS waiting, min(due_time) AS oldest FROM (
+    SELECT d.due_time FROM notification_deliveries d
+    WHERE d.channel = c.channel AND d.state = 'PENDING' ORDER BY d.due_time LIMIT $3::int) d) v
+""",
+    WaitingWork,
+)
 # A traveller's messages are found by his id, and are few: those of an order need no index.
 _OF_ORDER = Statement(
     """
@@ -338,6 +350,13 @@ async def settle(tx: Transaction, outcomes: Sequence[DeliveryOutcome], *, now: d
         if each.returns_consent or each.result is AttemptResult.NO_CONSENT
     ]
     await run_all(tx, [outbox.bury(letters, now=now), *consents])
+
+
+def waiting(now: datetime) -> Command[WaitingWork]:
+    """What waits to be sent, up to MAX_COUNTED a channel. What waits for the morning, or for its
+    next attempt, is not due.
+    """
+    return _WAITING(now, [each for each in rules.CHANNELS if each != rules.INBOX], MAX_COUNTED)
 
 
 def letter_key(delivery: DueMessage) -> str:

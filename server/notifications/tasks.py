@@ -49,4 +49,4 @@ def kinds(db: Database) -> dict[str, TaskKind]:
         "Sends a message to a traveller again whose dead letter was replayed.",
         "重新发送已重放的旅客消息死信。",
     )
-    return {deliveries.KIND: TaskKind(replay, about=about)}
+    return {deliveries.KIND: TaskKind(replay, waiting=deliveries.waiting, about=about)}

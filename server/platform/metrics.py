@@ -177,13 +177,13 @@ RATE_LIMIT_FAILURES = Counter(
 OUTBOX_TASKS = Counter("deeptravel_outbox_tasks", "Tries of tasks", ["kind", "result"])
 OUTBOX_DEPTH = Gauge(
     "deeptravel_outbox_depth",
-    "Tasks open and dead",
+    "Tasks open and dead; of notification and webhook OPEN is what waits to be sent",
     ["kind", "state"],
     multiprocess_mode="livemostrecent",
 )
 OUTBOX_OLDEST = Gauge(
     "deeptravel_outbox_oldest_due_seconds",
-    "How long the oldest due task waits",
+    "How long the oldest due task, message or delivery waits",
     ["kind"],
     multiprocess_mode="livemostrecent",
 )

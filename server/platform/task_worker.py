@@ -32,7 +32,7 @@ from server.platform.outbox import (
     Task,
 )
 from server.platform.schedule import NO_TEXTS, About
-from server.platform.statements import Statement, commit_with
+from server.platform.statements import Command, Statement, commit_with, run_all
 from server.platform.task_queues import queue_code
 
 POLL_SECONDS = 0.5
@@ -44,7 +44,7 @@ SPACING_SECONDS = 0.03
 
 
 SAMPLE_SECONDS = 15.0
-"""How often a process counts open tasks and dead letters."""
+"""How often a process counts what waits, and dead letters."""
 
 
 STOP_SECONDS = 10.0
@@ -65,6 +65,10 @@ BACK_OFF_BASE_SECONDS = 1.0
 
 
 BACK_OFF_MOST_SECONDS = 600.0
+
+
+MAX_COUNTED = 100_000
+"""Of what waits and is no task so many are counted, of each channel or endpoint."""
 
 
 LONGEST_ERROR = 500
@@ -117,8 +121,17 @@ SELECT kind, state, count(*), NULL FROM outbox_tasks WHERE state = 'DEAD' GROUP 
 """)
 
 
+class WaitingWork(NamedTuple):
+    """What waits of a kind and is no task, as messages to be sent do; for how long the oldest that
+    is due waits.
+    """
+
+    open_count: int
+    oldest_due_seconds: float
+
+
 class QueueDepth(NamedTuple):
-    """Open tasks and dead letters of a kind, and for how long the oldest that is due waits."""
+    """What waits of a kind and dead letters, and for how long the oldest that is due waits."""
 
     kind: str
     open_count: int = 0
@@ -126,8 +139,12 @@ class QueueDepth(NamedTuple):
     oldest_due_seconds: float = 0.0
 
 
-async def queue_depths(tx: AsyncConnection, now: datetime) -> list[QueueDepth]:
-    """How much work waits, and how much was given up, by kind; kinds with neither are not there."""
+async def queue_depths(
+    tx: AsyncConnection, kinds: Mapping[str, "TaskKind"], now: datetime
+) -> list[QueueDepth]:
+    """How much work waits, and how much was given up, by kind, of tasks and of what else `kinds`
+    count; kinds with neither are not there.
+    """
     found: dict[str, QueueDepth] = {}
     for row in await tx.execute(_SAMPLE):
         depth = found.get(row.kind, QueueDepth(row.kind))
@@ -136,6 +153,15 @@ async def queue_depths(tx: AsyncConnection, now: datetime) -> list[QueueDepth]:
         else:
             waits = max(0.0, (now - row.oldest).total_seconds())
             found[row.kind] = depth._replace(open_count=row.tasks, oldest_due_seconds=waits)
+    counting = {name: kind.waiting(now) for name, kind in kinds.items() if kind.waiting}
+    counted = await run_all(tx, list(counting.values()))
+    for name, (waiting,) in zip(counting, counted, strict=True):
+        if waiting.open_count:
+            depth = found.get(name, QueueDepth(name))
+            found[name] = depth._replace(
+                open_count=depth.open_count + waiting.open_count,
+                oldest_due_seconds=max(depth.oldest_due_seconds, waiting.oldest_due_seconds),
+            )
     return [found[kind] for kind in sorted(found)]
 
 
@@ -161,6 +187,8 @@ class TaskKind:
         most_seconds: after them the handler is cancelled, which is a failure.
         on_give_up: what follows when a task is given up, in the transaction that makes it a
             dead letter, with its last error; what waits for the task is then somebody's to see to.
+        waiting: counts what waits besides tasks, where those are only the dead letters that are
+            replayed.
         about: what it does, for ListJobs.
     """
 
@@ -169,6 +197,7 @@ class TaskKind:
     max_at_once: int = 4
     most_seconds: float = 30.0
     on_give_up: GiveUp | None = None
+    waiting: Callable[[datetime], Command[WaitingWork]] | None = None
     about: About = NO_TEXTS
 
 
@@ -262,9 +291,9 @@ class TaskWorker:
         return count
 
     async def sample(self) -> None:
-        """Counts open tasks and dead letters for the metrics. Raises DATABASE_UNAVAILABLE."""
+        """Counts what waits and dead letters for the metrics. Raises DATABASE_UNAVAILABLE."""
         async with self._db.transaction() as tx:
-            depths = await queue_depths(tx, self._clock())
+            depths = await queue_depths(tx, self._kinds, self._clock())
         found = {kind: QueueDepth(kind) for kind in (*self._sampled, *self._kinds)}
         found |= {depth.kind: depth for depth in depths}
         self._sampled = set(found)

@@ -1,7 +1,7 @@
 """How things stand: what the shift leader and the administrator look at."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.job_runs import job_runs
-from server.platform.task_worker import QueueDepth, queue_depths
+from server.platform.task_worker import QueueDepth, TaskKind, queue_depths
 from server.reports import redemption_counts, sales_sums, state_counts
 from server.reports.figures import OrderFigures, RedemptionFigures, Revenue, SalesFigures, by_piece
 from server.reports.redemption_counts import RedemptionCount
@@ -73,10 +73,16 @@ class Dashboard:
 
 
 async def dashboard(
-    tx: AsyncConnection, time: ReportTime, *, merchant_code: str, of_house: bool, now: datetime
+    tx: AsyncConnection,
+    time: ReportTime,
+    *,
+    merchant_code: str,
+    of_house: bool,
+    kinds: Mapping[str, TaskKind],
+    now: datetime,
 ) -> Dashboard:
     """The figures of a time; `merchant_code` is whose redemptions alone count, empty for all;
-    `of_house` has orders, money, queues and jobs in it.
+    `of_house` has orders, money, jobs and the queues of `kinds` in it.
     """
     codes = await redemption_counts.merchants(tx, merchant_code)
     counts, uncounted = await redemption_counts.read(tx, codes, time)
@@ -95,12 +101,14 @@ async def dashboard(
         redemptions=total,
         merchants=merchants,
         refusals=sorted(refusals.items(), key=lambda each: (-each[1], each[0])),
-        house=None if sold is None else await _house(tx, sold, now),
+        house=None if sold is None else await _house(tx, sold, kinds, now),
         uncounted=all_uncounted(uncounted, uncounted_sales),
     )
 
 
-async def _house(tx: AsyncConnection, sold: Sequence[SalesRow], now: datetime) -> HouseFigures:
+async def _house(
+    tx: AsyncConnection, sold: Sequence[SalesRow], kinds: Mapping[str, TaskKind], now: datetime
+) -> HouseFigures:
     total = SalesFigures()
     for row in sold:
         total.add(row)
@@ -112,7 +120,7 @@ async def _house(tx: AsyncConnection, sold: Sequence[SalesRow], now: datetime) -
     return HouseFigures(
         sales=total,
         states=await state_counts.read(tx),
-        queues=await queue_depths(tx, now),
+        queues=await queue_depths(tx, kinds, now),
         jobs=[JobRun(*run) for run in runs],
     )
 

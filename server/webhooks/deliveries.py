@@ -20,6 +20,7 @@ from server.platform import outbox
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.outbox import NewTask
 from server.platform.statements import Command, Statement, Transaction, run, run_all
+from server.platform.task_worker import MAX_COUNTED, WaitingWork
 from server.webhooks import endpoints, events
 from server.webhooks.rules import ENDPOINT_TEST, TEST_DATA
 
@@ -179,6 +180,23 @@ SELECT event_id FROM settled WHERE state = 'DEAD'
 """,
     UUID,
 )
+# Of an endpoint at which something is tried, what is due waits for the partner, not for us: so its
+# time begins with the last attempt. One that is disabled is sent nothing.
+_WAITING = Statement(
+    """
+SELECT coalesce(sum(v.waiting), 0)::bigint, greatest(0, max(
+    extract(epoch FROM $1::timestamptz - greatest(v.oldest, v.tried)))
+  FILTER (WHERE p.state = 'ENABLED' AND v.oldest IS NOT NULL))::float8
+FROM webhook_endpoints p CROSS JOIN LATERAL (
+  SELECT count(*) AS waiting, min(due_time) FILTER (WHERE due_time <= $1::timestamptz) AS oldest,
+    greatest(max(update_time) FILTER (WHERE attempts > 0), max(lease_time)) AS tried
+  FROM (
+    SELECT d.due_time, d.update_time, d.attempts, d.lease_time FROM webhook_deliveries d
+    WHERE d.partner_id = p.partner_id AND d.endpoint_id = p.endpoint_id AND d.state = 'PENDING'
+    ORDER BY d.due_time LIMIT $2::int) d) v
+""",
+    WaitingWork,
+)
 _NOTE = Statement("""
 INSERT INTO webhook_attempts (partner_id, endpoint_id, event_id, attempt_time, http_status,
   duration_ms, error, answer)
@@ -323,6 +341,13 @@ def take(
         key = endpoint.partner_id, endpoint.endpoint_id
         taking.append(_TAKE(*key, now, now + lease, many) if many else None)
     return taking
+
+
+def waiting(now: datetime) -> Command[WaitingWork]:
+    """What waits to be delivered, up to MAX_COUNTED an endpoint; since when something is due at an
+    endpoint and nothing was tried there.
+    """
+    return _WAITING(now, MAX_COUNTED)
 
 
 async def add_test(

@@ -61,6 +61,7 @@ def kinds(db: Database) -> dict[str, TaskKind]:
     return {
         deliveries.KIND: TaskKind(
             replay,
+            waiting=deliveries.waiting,
             about=About(
                 "Delivers a webhook again whose dead letter was replayed.",
                 "重新投递已重放的 Webhook 死信。",

@@ -17,7 +17,7 @@ from server.platform.job_runs import job_history, job_runs
 from server.platform.outbox import outbox_tasks, task_id
 from server.platform.schedule import Jobs
 from server.platform.task_queues import queue_code
-from tests.support.admin_client import AdminClient
+from tests.support.admin_client import AdminClient, kinds
 from tests.support.waiting import WAIT_SECONDS
 
 JOB = "purge-answers"
@@ -40,7 +40,7 @@ async def listed(client: AdminClient, name: str = JOB) -> Any:
 async def test_every_job_is_listed_with_how_it_stands(admin_client: AdminClient) -> None:
     await fresh(admin_client)
     found = (await admin_client.do("ListJobs", page_size=200)).jobs
-    queues = map(queue_code, (FOLLOW_CANCELLATION, FOLLOW_MOVE))
+    queues = map(queue_code, kinds(admin_client.node))
     assert [job.job_code for job in found] == sorted(
         (*(job.name for job in jobs(admin_client.node.settings)), *queues)
     )

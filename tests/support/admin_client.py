@@ -34,8 +34,11 @@ from server.catalog.timetables import create_timetables
 from server.channels.connecting import ChannelClients
 from server.identity.models import accounts
 from server.identity.one_time_codes import STEP_SECONDS, totp_of
+from server.notifications import tasks as notification_tasks
 from server.platform import clock
 from server.platform.errors import Reason
+from server.platform.task_worker import TaskKind
+from server.webhooks import tasks as webhook_tasks
 from tests.support import (
     cached,
     catalogue_calls,
@@ -77,6 +80,12 @@ CHANGING = [
 ]
 
 
+def kinds(node: Node) -> dict[str, TaskKind]:
+    """The queues that administrators see here: some of a server's."""
+    rooms = (aftersales_tasks, notification_tasks, webhook_tasks)
+    return {name: kind for room in rooms for name, kind in room.kinds(node.db).items()}
+
+
 def admin_service(channels: Callable[[Node], ChannelClients]) -> Offer:
     """The service, which calls channels with these."""
     return Offer(
@@ -86,9 +95,7 @@ def admin_service(channels: Callable[[Node], ChannelClients]) -> Offer:
             *(node.db, node.identity, node.repeats, node.pages),
             zone=node.settings.zone,
             changes=disruption_calls.ticket_changes(node),
-            jobs=JobTable(
-                {job.name: job for job in jobs(node.settings)}, aftersales_tasks.kinds(node.db)
-            ),
+            jobs=JobTable({job.name: job for job in jobs(node.settings)}, kinds(node)),
             channels=channels(node),
             channel_peak=node.settings.channel_peak,
         ),

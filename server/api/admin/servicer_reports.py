@@ -13,6 +13,7 @@ from server.api.admin import report_messages as messages
 from server.api.admin.table import AdminMethods
 from server.api.calls import Context
 from server.api.paging import Page, paged
+from server.audit.job_control import JobTable
 from server.identity.callers import Admin, Operator
 from server.platform import clock
 from server.platform.errors import invalid
@@ -40,6 +41,7 @@ class ReportMethods(AdminMethods):
 
     _zone: ZoneInfo
     _dashboards: Recent[Dashboard]
+    _jobs: JobTable
 
     async def GetDashboard(
         self,
@@ -52,7 +54,14 @@ class ReportMethods(AdminMethods):
 
         async def make() -> Dashboard:
             async with self._db.report(f"dashboard of {merchant}") as tx:
-                return await dashboard(tx, time, merchant_code=merchant, of_house=of_house, now=now)
+                return await dashboard(
+                    tx,
+                    time,
+                    merchant_code=merchant,
+                    of_house=of_house,
+                    kinds=self._jobs.kinds,
+                    now=now,
+                )
 
         # until now: the same for all who ask within these seconds
         key = time.zone, time.bounds, merchant, of_house

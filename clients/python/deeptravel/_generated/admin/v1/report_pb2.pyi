@@ -330,11 +330,16 @@ class QueueFigure(_message.Message):
     kind: _builtins.str
     """What kind of work, see DeadTask."""
     open_count: _builtins.int
-    """Tasks that wait, or are being worked on."""
+    """Tasks that wait, or are being worked on; of `notification` also messages to travellers, of
+    `webhook` deliveries to partners, that wait to be sent: up to 100,000 of a channel or endpoint.
+    """
     dead_count: _builtins.int
     """Tasks that were given up, see ListDeadTasks."""
     oldest_wait_seconds: _builtins.int
-    """How long the oldest that is due has waited, in seconds; 0 if none is."""
+    """How long the oldest that is due has waited, in seconds; 0 if none is. What waits for the morning
+    or for its next attempt is not due; at an endpoint that fails, or is slow, the time begins with
+    the last attempt, and one that is disabled does not count.
+    """
     def __init__(
         self,
         *,
