@@ -77,16 +77,15 @@ async def dashboard(
     time: ReportTime,
     *,
     merchant_code: str,
-    of_house: bool,
-    kinds: Mapping[str, TaskKind],
+    kinds: Mapping[str, TaskKind] | None,
     now: datetime,
 ) -> Dashboard:
     """The figures of a time; `merchant_code` is whose redemptions alone count, empty for all;
-    `of_house` has orders, money, jobs and the queues of `kinds` in it.
+    orders, money, jobs and the queues of `kinds` are in it unless `kinds` is None.
     """
     codes = await redemption_counts.merchants(tx, merchant_code)
     counts, uncounted = await redemption_counts.read(tx, codes, time)
-    sold, uncounted_sales = await sales_sums.read(tx, time) if of_house else (None, None)
+    sold, uncounted_sales = await sales_sums.read(tx, time) if kinds is not None else (None, None)
     merchants = {code: RedemptionFigures() for code in codes}
     total, refusals = RedemptionFigures(), Counter[str]()
     for count in counts:
@@ -101,7 +100,7 @@ async def dashboard(
         redemptions=total,
         merchants=merchants,
         refusals=sorted(refusals.items(), key=lambda each: (-each[1], each[0])),
-        house=None if sold is None else await _house(tx, sold, kinds, now),
+        house=None if sold is None or kinds is None else await _house(tx, sold, kinds, now),
         uncounted=all_uncounted(uncounted, uncounted_sales),
     )
 

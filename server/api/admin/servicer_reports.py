@@ -50,21 +50,15 @@ class ReportMethods(AdminMethods):
     ) -> report_pb2.GetDashboardResponse:
         now, caller = clock.now(), calls.caller(Admin, Operator)
         time = self._time(request, now, hourly=None)
-        merchant, of_house = _merchant(request.merchant_code), isinstance(caller, Admin)
+        merchant = _merchant(request.merchant_code)
+        kinds = self._jobs.kinds if isinstance(caller, Admin) else None
 
         async def make() -> Dashboard:
             async with self._db.report(f"dashboard of {merchant}") as tx:
-                return await dashboard(
-                    tx,
-                    time,
-                    merchant_code=merchant,
-                    of_house=of_house,
-                    kinds=self._jobs.kinds,
-                    now=now,
-                )
+                return await dashboard(tx, time, merchant_code=merchant, kinds=kinds, now=now)
 
         # until now: the same for all who ask within these seconds
-        key = time.zone, time.bounds, merchant, of_house
+        key = time.zone, time.bounds, merchant, kinds is None
         return messages.dashboard(await self._dashboards.get(key, make))
 
     @paged
