@@ -9,6 +9,7 @@ from server.aftersales.quotes import Quotes
 from server.aftersales.refund_requests import RefundHandler
 from server.aftersales.ticket_changes import ChangeHandler
 from server.api.ota.servicer_webhooks import Webhooks
+from server.api.redemption.packs import signed_push
 from server.api.redemption.servicer import RedemptionDomain
 from server.api.ticketing.offers import encoded_offer, encoded_price
 from server.api.ticketing.servicer import TicketingDomain
@@ -73,6 +74,7 @@ from server.platform.schedule import Jobs
 from server.platform.task_worker import TaskKind
 from server.redemption.lookup import QrLooks
 from server.redemption.offline_keys import OfflineKeys
+from server.redemption.pack_pushes import PackPushes
 from server.redemption.redeem import Redeemer
 from server.redemption.uploads import Uploads
 from server.redemption.venue_packs import VenuePacks
@@ -170,7 +172,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
             token_cache=SIMULATED_TOKENS,
             queue=SIMULATED_SCAN_QUEUE,
         ),
-        redemption=_redemption(platform, readers, key_rings, identity),
+        redemption=_redemption(stack, platform, readers, key_rings, identity),
         ticketing=TicketingDomain(
             order_holds=orders.order_holds,
             reader=orders.reader,
@@ -211,6 +213,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
 
 
 def _redemption(
+    stack: AsyncExitStack,
     platform: Platform,
     readers: Readers,
     key_rings: Remembered[str, KeyRing],
@@ -224,13 +227,17 @@ def _redemption(
         workers=settings.redeem_workers,
         token_cache=settings.token_cache,
     )
+    keys = OfflineKeys(platform.secret_key)
+    pushes = PackPushes(db, platform.feed, platform.loops, encode=partial(signed_push, keys))
+    at_stop(stack, "pack pushes", pushes.close)
     return RedemptionDomain(
         identity,
         redeemer,
         QrLooks(readers, redeemer),
         VenuePacks(db, key_rings, platform.secret_key),
+        pushes,
         Uploads(db, redeemer),
-        OfflineKeys(platform.secret_key),
+        keys,
         settings.zone,
     )
 

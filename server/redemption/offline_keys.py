@@ -8,6 +8,8 @@ from server.platform.crypto import derive
 
 PACK = b"deeptravel venue pack v1\x00"
 """Before a chunk of a venue's pack; keeps its signature from passing as that of anything else."""
+PUSH = b"deeptravel venue push v1\x00"
+"""Likewise, before tickets that are pushed."""
 SIGNATURE_BYTES = 64
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from server.parties.rules import SANDBOX_BIT
-from server.platform.statements import Statement
+from server.platform.statements import Command, Statement
 from server.redemption.statements import LocationVenue
 
 UNSOLD = "'PRE_GENERATED', 'VOIDED'"
@@ -32,6 +32,15 @@ class Beginning(NamedTuple):
 
     server: datetime
     oldest: int
+
+
+class Visible(NamedTuple):
+    """When the database server was started, and which of its transactions are visible: a
+    `pg_snapshot`.
+    """
+
+    server: datetime
+    snapshot: str
 
 
 class Columns(NamedTuple):
@@ -78,6 +87,20 @@ WHERE c.ticket_id > $2::bigint ORDER BY c.ticket_id LIMIT $3::int
 """,
     int,
 )
+VISIBLE = Statement("SELECT pg_postmaster_start_time(), pg_current_snapshot()::text", Visible)
+# what is sold is in no push: whoever bought it comes later than the next pack
+_CHANGED_SINCE = Statement(
+    """
+SELECT DISTINCT c.ticket_id FROM (
+  SELECT ticket_id, transaction_id FROM redemption_events
+    WHERE transaction_id >= $2::bigint AND transaction_id IS NOT NULL AND result <> 'REJECT'
+  UNION ALL SELECT ticket_id, transaction_id FROM ticket_events
+    WHERE transaction_id >= $2::bigint AND transaction_id IS NOT NULL AND action <> 'expired') c
+WHERE NOT pg_visible_in_snapshot(c.transaction_id::text::xid8, $1::pg_snapshot)
+ORDER BY c.ticket_id LIMIT $3::int
+""",
+    int,
+)
 # what is over leaves the index soon after; who has been admitted by it does not come again
 _TICKETS = """
 SELECT t.ticket_id, t.ticket_code, t.jti, t.state, t.blocked, t.product_id, t.snapshot_id,
@@ -93,6 +116,12 @@ _NAMED = f"""
 {_TICKETS} WHERE t.ticket_id = ANY($2::bigint[]) AND t.partner_id < {SANDBOX_BIT}
   AND t.state NOT IN ({UNSOLD})
 """
+
+
+def changed_since(before: Visible, limit: int) -> Command[int]:
+    """Tickets, by number, up to so many, whose changes were not visible then and are now."""
+    oldest = int(before.snapshot.split(":")[0])
+    return _CHANGED_SINCE(before.snapshot, oldest, limit)
 
 
 def _milliseconds(moment: str) -> str:

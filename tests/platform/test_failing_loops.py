@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import structlog
@@ -21,10 +22,12 @@ import server
 from server.api import streams
 from server.app import App, jobs
 from server.channels.calling import CallRecord
+from server.identity.callers import Operator
 from server.orders import watch
 from server.platform import clock
 from server.platform.config import load_settings
 from server.platform.job_runs import JobState
+from server.redemption.pack_pushes import PackPushes
 from tests.support import databases
 from tests.support.failing_loops import (
     ERRORS,
@@ -105,6 +108,22 @@ def open_stream(rights: streams.StreamRights) -> None:
         held.add_done_callback(HELD.discard)
 
 
+async def hold_pushes(pushes: PackPushes[Any]) -> None:
+    """A terminal that is pushed to for a moment."""
+    place = "M", "PIER", "T-1", "Asia/Hong_Kong"
+    operator = Operator("OPERATOR", uuid4(), "olga", *place, frozenset({"ferry"}), 60)
+    with pushes.follow(operator, lambda _: None):
+        await asyncio.sleep(0.3)
+
+
+def follow_pack(pushes: PackPushes[Any]) -> None:
+    """Has a terminal pushed to, unless one is."""
+    if not pushes._followers:
+        held = asyncio.create_task(hold_pushes(pushes))
+        HELD.add(held)
+        held.add_done_callback(HELD.discard)
+
+
 def watch_order(watcher: Any) -> None:
     """Watches one, unless one is watched."""
     if not watcher._watches:
@@ -126,6 +145,7 @@ PROMPTS: dict[str, Callable[[Any], object]] = {
     "key-uses": lambda keys: keys._used.update(none=time.time()),
     "order-watcher": watch_order,
     "outbox": lambda worker: worker._loop.wake(),
+    "pack-pushes": follow_pack,
     "stream-rights": open_stream,
 }
 """What gives a loop something to do that has nothing to do without."""
@@ -178,6 +198,7 @@ LOOPS = [
     "order-watcher",
     "outbox",
     "outbox-sample",
+    "pack-pushes",
     "partner-events",
     "redis-probe",
     "reservation-expiry",

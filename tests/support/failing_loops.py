@@ -23,6 +23,7 @@ from server.platform import change_feed, dispatch, job_runs, leadership, schedul
 from server.platform import loops as loops_module
 from server.platform.connection import DriverConnection
 from server.platform.round_trips import RoundTrips
+from server.redemption import pack_pushes
 from server.reports import state_counts
 from server.webhooks import sequencing
 from tests.support.gate_server import GateServer
@@ -130,6 +131,7 @@ async def quick_server(database_url: str, redis_url: str) -> AsyncIterator[GateS
             (keys, "NOTE_SECONDS"),
             (watch, "POLL_SECONDS"),
             (streams, "RECHECK_SECONDS"),
+            (pack_pushes, "LOOK_SECONDS"),
             (schedule, "LOOK_SECONDS"),
             (schedule, "RETRY_SECONDS"),
             (leadership, "LOOK_SECONDS"),

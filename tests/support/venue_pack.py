@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from deeptravel.redemption.v1 import offline_pb2
+from deeptravel.redemption.v1 import offline_pb2, redemption_pb2
 from nacl.signing import VerifyKey
 
 from tests.support.gate import STATE, Terminal
 
 PREFIX = b"deeptravel venue pack v1\x00"
+PUSH_PREFIX = b"deeptravel venue push v1\x00"
 
 
 class PackTicket(NamedTuple):
@@ -75,6 +76,14 @@ class KeptPack:
             self.tickets, self.coming = self.coming, {}
         self.cursor, self.version = chunk.cursor, chunk.pack_version
         return chunk
+
+    def push(self, push: redemption_pb2.PackPush) -> offline_pb2.PushedTickets:
+        """Stores what is pushed, until the next pack. Raises BadSignatureError."""
+        VerifyKey(self.verify_key).verify(PUSH_PREFIX + push.packed_tickets, push.signature)
+        pushed = offline_pb2.PushedTickets.FromString(zlib.decompress(push.packed_tickets))
+        if pushed.push_version >= self.version:
+            self.tickets.update((ticket.ticket_id, ticket) for ticket in unpacked(pushed.tickets))
+        return pushed
 
 
 def unpacked(tickets: offline_pb2.PackTickets) -> Iterator[PackTicket]:

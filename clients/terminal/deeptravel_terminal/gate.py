@@ -238,8 +238,8 @@ class Gate:
         except CallError:
             await self.log_out()
             raise
-        self.line = ScanLine(caller, self._open_session, self._changed)
-        tasks = [self.line.run()]
+        line = self.line = ScanLine(caller, self._open_session, self._changed)
+        tasks = [line.run()]
         if offline := self.offline:
             try:
                 offline.store.trust(caller.offline_verify_key)
@@ -248,7 +248,9 @@ class Gate:
             except StoreError as error:
                 self._say(str(error))
             else:
-                tasks.append(Sync(caller, offline, self._is_online, self._say).run())
+                sync = Sync(caller, offline, self._is_online, self._say)
+                line.pushed = sync.pushed
+                tasks += [sync.run(), sync.run_pushes()]
         for each in tasks:
             task = asyncio.create_task(each)
             task.add_done_callback(self._ended)

@@ -149,7 +149,9 @@ class Offline:
         except TokenError:
             return  # of a key that is newer than the pack, by which it is refused offline
         now = self.clock.now(pack.clock_offset)
-        self.store.note_online(claims.number, LocalUse(function, quantity, claims.jti, now))
+        left = {each.function_code: each.remaining_uses for each in answer.entitlements}
+        use = LocalUse(function, quantity, claims.jti, now)
+        self.store.note_online(claims.number, use, left.get(function, 0))
 
     def _decided(self, scanned: Scanned, function: str, quantity: int) -> Outcome:
         judged = self._judged(scanned, function, quantity)

@@ -7,19 +7,22 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from deeptravel import redemption
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from deeptravel_terminal.tokens import keys_of
 
 PREFIX = b"deeptravel venue pack v1\x00"
+PUSH_PREFIX = b"deeptravel venue push v1\x00"
 MOST_BYTES = 4 * 1024 * 1024
 JTI_BYTES = 8
 BLOCKED = 128
+M = TypeVar("M", bound=Message)
 _FIXED = struct.Struct(">8sBqq")
 _USE = struct.Struct(">Iq")
 
@@ -84,24 +87,41 @@ def verified(
     response: redemption.GetVenuePackResponse, verify_key: bytes, device: str
 ) -> redemption.PackChunk:
     """The chunk of a response. Raises PackError."""
-    signed = PREFIX + response.packed_chunk
-    try:
-        Ed25519PublicKey.from_public_bytes(verify_key).verify(response.signature, signed)
-    except (InvalidSignature, ValueError):
-        raise PackError("the pack is not signed by the server of the first log-in") from None
-    try:
-        inflating = zlib.decompressobj()
-        content = inflating.decompress(response.packed_chunk, MOST_BYTES)
-        chunk = redemption.PackChunk.FromString(content)
-    except (zlib.error, DecodeError):
-        raise PackError("the pack cannot be read") from None
-    if inflating.unconsumed_tail or not inflating.eof:
-        raise PackError(f"the pack is longer than {MOST_BYTES} bytes, or was cut")
+    content = _inflated(PREFIX, response.packed_chunk, response.signature, verify_key)
+    chunk = _read(redemption.PackChunk, content)
     if chunk.terminal_device_id != device:
         raise PackError(f"the pack is for terminal {chunk.terminal_device_id}")
     if chunk.is_last:
         _usable(chunk.configuration)
     return chunk
+
+
+def verified_push(push: redemption.PackPush, verify_key: bytes) -> redemption.PushedTickets:
+    """The tickets of a push. Raises PackError."""
+    content = _inflated(PUSH_PREFIX, push.packed_tickets, push.signature, verify_key)
+    return _read(redemption.PushedTickets, content)
+
+
+def _inflated(prefix: bytes, packed: bytes, signature: bytes, verify_key: bytes) -> bytes:
+    try:
+        Ed25519PublicKey.from_public_bytes(verify_key).verify(signature, prefix + packed)
+    except (InvalidSignature, ValueError):
+        raise PackError("the pack is not signed by the server of the first log-in") from None
+    try:
+        inflating = zlib.decompressobj()
+        content = inflating.decompress(packed, MOST_BYTES)
+    except zlib.error:
+        raise PackError("the pack cannot be read") from None
+    if inflating.unconsumed_tail or not inflating.eof:
+        raise PackError(f"the pack is longer than {MOST_BYTES} bytes, or was cut")
+    return content
+
+
+def _read(kind: type[M], content: bytes) -> M:
+    try:
+        return kind.FromString(content)
+    except DecodeError:
+        raise PackError("the pack cannot be read") from None
 
 
 def _usable(configuration: redemption.PackConfiguration) -> None:

@@ -1,4 +1,4 @@
-"""Scans over one ScanStream that is opened again whenever it breaks.
+"""Scans over one ScanStream that is opened again whenever it breaks, and what is pushed there.
 
 Each scan has a request id from its beginning to its answer. What had none when the stream broke is
 sent again with the same id, so that it is redeemed once however often the network fails.
@@ -73,11 +73,13 @@ class ScanLine:
         prepare: called before each stream is opened; raises CallError. It renews a log-in that is
             over, and opens the session.
         changed: called with each new state, and what the server said.
+        pushed: called with what changes of the pack; without it the server pushes nothing.
     """
 
     client: AsyncClient
     prepare: Callable[[], Awaitable[None]]
     changed: Callable[[LinkState, str], None]
+    pushed: Callable[[redemption.PackPush], None] | None = None
     state: LinkState = LinkState.CONNECTING
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
     _due: asyncio.Event = field(default_factory=asyncio.Event)
@@ -147,12 +149,16 @@ class ScanLine:
             async for response in self.client.redemption.scan_stream(self._requests()):
                 for answer in response.answers:
                     self._take(answer)
+                if self.pushed and response.HasField("push"):
+                    self.pushed(response.push)
         finally:
             self._broken += 1  # gRPC leaves the requests of a stream that broke waiting for more
             self._due.set()
 
     async def _requests(self) -> AsyncIterator[redemption.ScanStreamRequest]:
         mine = self._broken
+        if self.pushed:
+            yield redemption.ScanStreamRequest(with_pack_pushes=True)
         while mine == self._broken:
             self._due.clear()
             for scan_id, each in list(self._waiting.items()):

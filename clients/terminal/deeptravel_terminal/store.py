@@ -20,7 +20,13 @@ from typing import Any, NamedTuple
 from deeptravel import redemption
 
 from deeptravel_terminal.offline_rules import Known, LocalUse
-from deeptravel_terminal.packs import PackError, PackTicket, tickets_of, verified
+from deeptravel_terminal.packs import (
+    PackError,
+    PackTicket,
+    tickets_of,
+    verified,
+    verified_push,
+)
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -37,11 +43,15 @@ CREATE TABLE IF NOT EXISTS scans (
 CREATE INDEX IF NOT EXISTS unsent ON scans (counter) WHERE verdict IS NULL;
 CREATE TABLE IF NOT EXISTS uses (
   id INTEGER PRIMARY KEY, counter INTEGER, number INTEGER, function_code TEXT, quantity INTEGER,
-  jti BLOB, at INTEGER, settled INTEGER);
+  jti BLOB, at INTEGER, settled INTEGER, left_after INTEGER);
 CREATE INDEX IF NOT EXISTS uses_of ON uses (number);
+CREATE TABLE IF NOT EXISTS pushed (
+  number INTEGER PRIMARY KEY, version INTEGER, packed BLOB, terms BLOB, departure BLOB);
 """
 """`generation` is that of a full pack: one in use, and one that is coming. `uses` are what this
-terminal redeemed, online too, until a pack that was asked for later has it."""
+terminal redeemed, online too, until a pack that was asked for later has it, or a push; of an answer
+that came online `left_after` is what that said is left. `pushed` are tickets that take the place of
+the pack's until there is a later one."""
 VERDICTS_KEPT = 200
 HASH_PREFIX = b"deeptravel offline scan v1\x00"
 _NUMBERS = struct.Struct(">qqqiB")
@@ -134,6 +144,9 @@ class Store:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.executescript(SCHEMA)
+            columns = [row[1] for row in self._db.execute("PRAGMA table_info(uses)")]
+            if "left_after" not in columns:  # a file of before there were pushes
+                self._db.execute("ALTER TABLE uses ADD COLUMN left_after INTEGER")
         with self._transaction():
             known = self._get("device", "")
             if known not in {"", device}:
@@ -233,16 +246,38 @@ class Store:
                 self._pack = None
         return chunk.is_last
 
+    def push(self, push: redemption.PackPush) -> None:
+        """Stores tickets that are pushed; those of before the pack are dropped.
+
+        Raises:
+            PackError: they are not of the server or for this venue.
+        """
+        with self._transaction():
+            pushed = verified_push(push, self._get("verify_key", b""))
+            version = int(self._get("complete_version", 0))
+            if not version or pushed.push_version < version:
+                return
+            if pushed.venue_code != self._get("venue_code", ""):
+                raise PackError(f"what is pushed is of venue {pushed.venue_code}")
+            for ticket in tickets_of(pushed.tickets):
+                self._put_pushed(ticket, pushed)
+
     def known(self, number: int) -> Known | None:
         """A ticket of the pack; None if it has none of that number."""
         with self._transaction():
             row = self._db.execute(
-                "SELECT t.packed, e.content, d.content FROM tickets t"
-                " JOIN terms e ON e.id = t.terms_id LEFT JOIN departures d ON d.id = t.departure_id"
-                " WHERE t.generation = (SELECT value FROM kept WHERE name = 'generation')"
-                " AND t.number = ?",
-                (_signed(number),),
+                "SELECT packed, terms, departure FROM pushed WHERE number = ?", (_signed(number),)
             ).fetchone()
+            row = (
+                row
+                or self._db.execute(
+                    "SELECT t.packed, e.content, d.content FROM tickets t"
+                    " JOIN terms e ON e.id = t.terms_id LEFT JOIN departures d ON d.id = t.departure_id"
+                    " WHERE t.generation = (SELECT value FROM kept WHERE name = 'generation')"
+                    " AND t.number = ?",
+                    (_signed(number),),
+                ).fetchone()
+            )
             if row is None:
                 return None
             uses = self._db.execute(
@@ -284,10 +319,18 @@ class Store:
             self._put("last_time", max(use.at, int(self._get("last_time", 0))))
             return written
 
-    def note_online(self, number: int, use: LocalUse) -> None:
-        """Notes what was redeemed online, which the pack does not know yet."""
+    def note_online(self, number: int, use: LocalUse, left: int) -> None:
+        """Notes what was redeemed online, after which so many uses were left, unless what was
+        pushed has it.
+        """
         with self._transaction():
-            self._use(None, number, use, settled=True)
+            self._use(None, number, use, settled=True, left_after=left)
+            known = self._db.execute(
+                "SELECT packed, terms FROM pushed WHERE number = ?", (_signed(number),)
+            ).fetchone()
+            if known:
+                terms = redemption.PackTerms.FromString(known[1])
+                self._drop_uses(PackTicket.unpacked(number, known[0]), terms)
 
     def unsent(self, limit: int) -> list[StoredScan]:
         """Scans without a verdict, the oldest first."""
@@ -382,12 +425,40 @@ class Store:
     def _one(self, statement: str) -> Any:
         return self._db.execute(statement).fetchone()[0]
 
-    def _use(self, counter: int | None, number: int, use: LocalUse, *, settled: bool) -> None:
+    def _use(
+        self,
+        counter: int | None,
+        number: int,
+        use: LocalUse,
+        *,
+        settled: bool,
+        left_after: int | None = None,
+    ) -> None:
         self._db.execute(
-            "INSERT INTO uses (counter, number, function_code, quantity, jti, at, settled)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (counter, _signed(number), *use, int(settled)),
+            "INSERT INTO uses (counter, number, function_code, quantity, jti, at, settled,"
+            " left_after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (counter, _signed(number), *use, int(settled), left_after),
         )
+
+    def _put_pushed(self, ticket: PackTicket, pushed: redemption.PushedTickets) -> None:
+        terms = pushed.tickets.terms[ticket.terms_index]
+        departure = b""
+        if ticket.departure_index:
+            departure = pushed.tickets.departures[ticket.departure_index - 1].SerializeToString()
+        number = _signed(ticket.number)
+        self._db.execute(
+            "INSERT OR REPLACE INTO pushed VALUES (?, ?, ?, ?, ?)",
+            (number, pushed.push_version, ticket.packed(), terms.SerializeToString(), departure),
+        )
+        self._drop_uses(ticket, terms)
+
+    def _drop_uses(self, ticket: PackTicket, terms: redemption.PackTerms) -> None:
+        """Those that what is pushed has: no more is left than was after them."""
+        for function, uses in zip(terms.functions, ticket.uses, strict=True):
+            self._db.execute(
+                "DELETE FROM uses WHERE number = ? AND function_code = ? AND left_after >= ?",
+                (_signed(ticket.number), function.function_code, uses.left),
+            )
 
     def _write(self, tickets: redemption.PackTickets, generation: int) -> None:
         terms = [self._shared("terms", generation, each) for each in tickets.terms]
@@ -431,6 +502,7 @@ class Store:
         self._put("clock_offset", server - now)
         self._put("last_time", server)
         self._db.execute("DELETE FROM uses WHERE settled AND id <= ?", (settled,))
+        self._db.execute("DELETE FROM pushed WHERE version < ?", (chunk.pack_version,))
 
     def _drop_all_but(self, generation: int) -> None:
         for table in ("tickets", "terms", "departures"):

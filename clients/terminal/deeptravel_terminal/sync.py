@@ -1,8 +1,10 @@
-"""Keeps the terminal's file up with the server: scans up, the pack down."""
+"""Keeps the terminal's file up with the server: scans up, the pack down, and what is pushed."""
 
 import asyncio
+import contextlib
+import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from deeptravel import AsyncClient, CallError, redemption
 
@@ -11,6 +13,9 @@ from deeptravel_terminal.packs import PackError
 from deeptravel_terminal.store import StoredScan, StoreError
 
 PAUSE_SECONDS = 5.0
+SPACING_SECONDS = 0.5
+"""From one pack to the next at the least, however often the server has the terminal ask; up to as
+much longer by chance, so that the terminals of a venue do not all ask at once."""
 UPLOAD, UPLOAD_SECONDS = 500, 30.0
 QUIET = {
     redemption.OFFLINE_VERDICT_ACCEPTED,
@@ -38,17 +43,40 @@ class Sync:
     offline: Offline
     is_online: Callable[[], bool]
     said: Callable[[str], None]
+    _pushes: "asyncio.Queue[redemption.PackPush]" = field(default_factory=asyncio.Queue)
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def pushed(self, push: redemption.PackPush) -> None:
+        """Takes what the stream pushes."""
+        if push.ask_for_pack:
+            self._asked.set()
+        if push.packed_tickets:
+            self._pushes.put_nowait(push)
+
+    async def run_pushes(self) -> None:
+        """Stores what is pushed, in its order, until it is cancelled. What cannot be stored comes
+        with the next pack.
+        """
+        while True:
+            push = await self._pushes.get()
+            try:
+                await asyncio.to_thread(self.offline.store.push, push)
+            except (PackError, StoreError) as error:
+                self.said(str(error))
 
     async def run(self) -> None:
         """Until it is cancelled; what fails is tried again."""
         while True:
+            self._asked.clear()
             if self.is_online():
                 try:
                     await self.once()
                     self.said("")
                 except (CallError, PackError, StoreError) as error:
                     self.said(str(error))
-            await asyncio.sleep(PAUSE_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), PAUSE_SECONDS)
+                await asyncio.sleep(SPACING_SECONDS * random.uniform(0.1, 1.0))  # noqa: S311
 
     async def once(self) -> None:
         """Sends the scans, then brings the pack up to date, which so has them. Raises CallError,

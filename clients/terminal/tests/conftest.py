@@ -28,6 +28,8 @@ class FakeServer(grpc.GenericRpcHandler):
         silent: whether scans get no answer.
         failures: of scans, each used once.
         answers: of other calls, by method; of a stream the one that it has.
+        pushes: sent to whoever asks for them on a stream, the first when it asks, each other after
+            an answer.
         lost_uploads: how many uploads get no answer.
         revoked: whether nobody is logged in any more; streams end.
     """
@@ -42,6 +44,7 @@ class FakeServer(grpc.GenericRpcHandler):
         self.uses = 1
         self.revoked = False
         self.lost_uploads = 0
+        self.pushes: list[redemption.PackPush] = []
 
     def service(self, handler_call_details: Any) -> Any:
         method = METHODS[handler_call_details.method]
@@ -83,8 +86,14 @@ class FakeServer(grpc.GenericRpcHandler):
 
     async def _scan(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
         self._end_when_revoked(context)
+        is_pushed_to = False
         async for each in requests:
             self.asked.append(each)
+            if each.with_pack_pushes:
+                is_pushed_to = True
+                if self.pushes:
+                    yield redemption.ScanStreamResponse(push=self.pushes.pop(0))
+                continue
             if self.silent:
                 continue
             answer = redemption.ScanAnswer(scan_id=each.scan_id)
@@ -97,6 +106,8 @@ class FakeServer(grpc.GenericRpcHandler):
                     self.breaks_before_answer -= 1
                     await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
             yield redemption.ScanStreamResponse(answers=[answer])
+            if is_pushed_to and self.pushes:
+                yield redemption.ScanStreamResponse(push=self.pushes.pop(0))
 
     def _end_when_revoked(self, context: Any) -> None:
         async def ends() -> None:
@@ -117,7 +128,11 @@ class FakeServer(grpc.GenericRpcHandler):
     @property
     def scans(self) -> list[Any]:
         """The scans that came."""
-        return [each for each in self.asked if isinstance(each, redemption.ScanStreamRequest)]
+        return [
+            each
+            for each in self.asked
+            if isinstance(each, redemption.ScanStreamRequest) and each.HasField("scan")
+        ]
 
 
 def a_verdict(scan: redemption.OfflineScan) -> redemption.UploadedScan:

@@ -72,6 +72,14 @@ class Sealer:
         signature = self.packs.sign(b"deeptravel venue pack v1\x00" + content)
         return redemption.GetVenuePackResponse(packed_chunk=content, signature=signature)
 
+    def push(
+        self, made: redemption.PackTickets, version: int, venue_code: str = "PIER"
+    ) -> redemption.PackPush:
+        pushed = redemption.PushedTickets(venue_code=venue_code, push_version=version, tickets=made)
+        content = zlib.compress(pushed.SerializeToString())
+        signature = self.packs.sign(b"deeptravel venue push v1\x00" + content)
+        return redemption.PackPush(packed_tickets=content, signature=signature)
+
     def chunk(
         self,
         made: redemption.PackTickets,

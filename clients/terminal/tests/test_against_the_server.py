@@ -145,6 +145,43 @@ def test_without_network(real: Real, tmp_path: Path, monkeypatch: pytest.MonkeyP
     asyncio.run(main())
 
 
+def test_what_is_redeemed_elsewhere_is_pushed(
+    real: Real, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into the pack, which nobody asks for again by the clock."""
+    monkeypatch.setattr(sync, "PAUSE_SECONDS", 3600)
+    address, known = real
+
+    async def main() -> None:
+        async with (
+            AsyncClient(address, api_key=known["partner_api_key"], plaintext=True) as partner,
+            AsyncClient(address, plaintext=True, channel_options=KEEPALIVE) as client,
+        ):
+            _, (scanned,) = await sold_together(partner, 1)
+            device, operator = known["terminal_device_id"], known["operator"]
+            store = Store(tmp_path / "terminal.db", device)
+            gate = Gate(client, device, lambda *_: None, Offline(store))
+            await gate.log_in(operator["username"], operator["password"], Departure())
+            await until(store.pack, 30)
+            assert gate.offline
+            offline = gate.offline
+            await until(lambda: not reason_of(offline.look(scanned, "ferry", 1).answer), 30)
+            supervisor = known["supervisor"]
+            other = await client.logged_in_operator(
+                supervisor["username"], supervisor["password"], device
+            )
+            await other.redemption.redeem(qr_token=scanned.text, function_code="ferry")
+            await until(
+                lambda: reason_of(offline.look(scanned, "ferry", 1).answer) == "ALREADY_REDEEMED",
+                30,
+            )
+            assert gate.fault == ""
+            await gate.close()
+            store.close()
+
+    asyncio.run(main())
+
+
 def test_the_scans_of_the_demo(real: Real) -> None:
     address, known = real
 

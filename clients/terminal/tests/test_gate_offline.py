@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from deeptravel import AsyncClient, CallError, RetryPolicy, redemption
+from deeptravel import AsyncClient, CallError, RetryPolicy, redemption, tickets
 from deeptravel_terminal import gate as gate_module
 from deeptravel_terminal import scan_line, sync, views
 from deeptravel_terminal.gate import Departure, Gate
@@ -16,7 +16,7 @@ from deeptravel_terminal.store import Store
 from deeptravel_terminal.views import Tone
 
 from tests.conftest import DEVICE, FakeServer, serving, until
-from tests.sealing import T0, Sealer, pack_tickets
+from tests.sealing import NUMBER, T0, Sealer, pack_tickets
 
 CONFLICT = redemption.OFFLINE_VERDICT_CONFLICT
 RECORDED = redemption.OFFLINE_VERDICT_RECORDED
@@ -73,6 +73,43 @@ def versions(gate: Gate) -> int:
     assert gate.offline
     pack = gate.offline.store.pack()
     return pack.version if pack else 0
+
+
+def test_what_is_pushed_is_decided_by_without_network(
+    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pack is asked for when the server says so, not only by the clock."""
+    monkeypatch.setattr(sync, "PAUSE_SECONDS", 3600)
+    monkeypatch.setattr(sync, "SPACING_SECONDS", 0.0)
+    venue = Venue(fake)
+    blocked = pack_tickets(state=tickets.TICKET_STATE_ACTIVE + 128)
+    fake.pushes = [
+        redemption.PackPush(ask_for_pack=True),
+        venue.sealer.push(blocked, T0 + 10),
+    ]
+
+    async def main() -> None:
+        async with venue.open(), a_gate(venue, tmp_path) as (gate, states):
+            await gate.log_in("operator", "right", Departure())
+            await until(lambda: versions(gate))
+            first = versions(gate)
+            other = venue.sealer.token(jti=b"k" * 16)
+            assert gate.offline
+            gate.offline.store.note_session(0)
+            await gate.redeem(other, "ferry", 1)
+            store = gate.offline.store
+
+            def is_blocked() -> bool:
+                known = store.known(NUMBER)
+                return known is not None and known.ticket.is_blocked
+
+            await until(is_blocked)
+            decided = gate.offline.decide(venue.sealer.token(), "ferry", 1)
+            assert views.reason_of(decided.answer) == "TICKET_BLOCKED"
+            assert versions(gate) == first
+            assert states[-1] is LinkState.ONLINE
+
+    asyncio.run(main())
 
 
 def test_the_network_goes_and_comes(fake: FakeServer, tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """The terminal's file: packs in parts, whatever moment the power fails at, a full disk, a wipe."""
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from deeptravel import tickets
+from deeptravel import redemption, tickets
 from deeptravel_terminal.offline_rules import LocalUse
 from deeptravel_terminal.packs import PackError
 from deeptravel_terminal.store import OtherServerError, Store, StoredScan, StoreError
@@ -219,3 +220,83 @@ def test_uses_that_a_pack_has_are_dropped(store: Store) -> None:
     assert local() == 1
     take(store, version=T0 + 2 * HOUR)
     assert local() == 0
+
+
+def test_what_is_pushed_stands_until_a_later_pack(store: Store) -> None:
+    """One that was read before the pack is dropped, as is what is not of the server or venue; a
+    part of an earlier pack that comes later does not undo it.
+    """
+
+    def state() -> int:
+        known = store.known(NUMBER)
+        return known.ticket.state if known else 0
+
+    def pushed(state: int, version: int, sealer: Sealer = SEALER, venue_code: str = "PIER") -> None:
+        store.push(sealer.push(pack_tickets(state=state), version, venue_code))
+
+    def took(state: int, version: int, *, is_last: bool = True) -> None:
+        made = pack_tickets(state=state)
+        built = SEALER.chunk(made, version, is_full=False, is_last=is_last)
+        store.take(SEALER.response(built), version, 0)
+
+    pushed(tickets.TICKET_STATE_USED, T0)
+    assert not state()  # there is no pack yet
+    take(store)
+    pushed(tickets.TICKET_STATE_REFUNDED, T0 - 1)
+    assert state() == tickets.TICKET_STATE_ACTIVE
+    pushed(tickets.TICKET_STATE_REFUNDED, T0 + 5)
+    assert state() == tickets.TICKET_STATE_REFUNDED
+    took(tickets.TICKET_STATE_ACTIVE, T0 + 4)
+    assert state() == tickets.TICKET_STATE_REFUNDED
+    took(tickets.TICKET_STATE_CHANGED, T0 + 6, is_last=False)
+    assert state() == tickets.TICKET_STATE_REFUNDED
+    took(tickets.TICKET_STATE_CHANGED, T0 + 6)
+    assert state() == tickets.TICKET_STATE_CHANGED
+    with pytest.raises(PackError, match="not signed"):
+        pushed(tickets.TICKET_STATE_USED, T0 + 9, Sealer())
+    with pytest.raises(PackError, match="venue SHOP"):
+        pushed(tickets.TICKET_STATE_USED, T0 + 9, venue_code="SHOP")
+    pack_as_push = SEALER.response(SEALER.chunk(pack_tickets()))
+    with pytest.raises(PackError, match="not signed"):
+        store.push(
+            redemption.PackPush(
+                packed_tickets=pack_as_push.packed_chunk, signature=pack_as_push.signature
+            )
+        )
+    assert state() == tickets.TICKET_STATE_CHANGED
+
+
+def test_what_was_redeemed_online_is_counted_once(store: Store) -> None:
+    """Whether what is pushed comes before the answer or after it, and whether it has the use.
+
+    Seen red without the uses being dropped: 1 left of 3 after one use.
+    """
+    take(store)
+
+    def left() -> int:
+        known = store.known(NUMBER)
+        assert known is not None
+        return known.uses()["tokens"].left
+
+    store.note_online(NUMBER, USE, 2)
+    assert left() == 2
+    store.push(SEALER.push(pack_tickets(left=(1, 3, 1)), T0 + 1))  # read before it
+    assert left() == 2
+    store.push(SEALER.push(pack_tickets(left=(1, 2, 1)), T0 + 2))
+    assert left() == 2
+    store.push(SEALER.push(pack_tickets(left=(1, 1, 1)), T0 + 3))
+    store.note_online(NUMBER, USE, 1)  # the answer comes after it
+    assert left() == 1
+    store.write_scan(a_scan("a"), NUMBER, USE)
+    assert left() == 0
+
+
+def test_a_file_of_before_there_were_pushes(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    store.close()
+    with sqlite3.connect(tmp_path / "terminal.db") as old:
+        old.execute("ALTER TABLE uses DROP COLUMN left_after")
+        old.execute("DROP TABLE pushed")
+    store = opened(tmp_path)
+    store.note_online(NUMBER, USE, 1)
+    store.close()

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from deeptravel.redemption.v1 import offline_pb2
+from deeptravel.redemption.v1 import offline_pb2, redemption_pb2
 
 from server.api import convert
 from server.identity.callers import Operator
 from server.redemption import offline_keys, rules
 from server.redemption.offline_keys import OfflineKeys
+from server.redemption.pack_pushes import PushedChange
 from server.redemption.pack_statements import Columns
 from server.redemption.statements import parse_snapshot
 from server.redemption.venue_packs import PackConfiguration, PackPart
@@ -33,13 +34,28 @@ async def signed_chunk(
         chunk.configuration.CopyFrom(_configuration(part.configuration))
     if part.columns:
         chunk.tickets.CopyFrom(_tickets(part.columns, operator, part.rental_venues))
-    return await asyncio.to_thread(_signed, keys, chunk)
-
-
-def _signed(keys: OfflineKeys, chunk: offline_pb2.PackChunk) -> offline_pb2.GetVenuePackResponse:
-    content = zlib.compress(chunk.SerializeToString())
-    signature = keys.sign(offline_keys.PACK, content)
+    content, signature = await asyncio.to_thread(_signed, keys, offline_keys.PACK, chunk)
     return offline_pb2.GetVenuePackResponse(packed_chunk=content, signature=signature)
+
+
+async def signed_push(
+    keys: OfflineKeys, operator: Operator, change: PushedChange
+) -> redemption_pb2.PackPush:
+    """Tickets that have changed as they are pushed to the terminals of the operator's venue."""
+    pushed = offline_pb2.PushedTickets(
+        venue_code=operator.venue_code,
+        push_version=change.version,
+        tickets=_tickets(change.columns, operator, change.rental_venues),
+    )
+    content, signature = await asyncio.to_thread(_signed, keys, offline_keys.PUSH, pushed)
+    return redemption_pb2.PackPush(packed_tickets=content, signature=signature)
+
+
+def _signed(
+    keys: OfflineKeys, purpose: bytes, message: offline_pb2.PackChunk | offline_pb2.PushedTickets
+) -> tuple[bytes, bytes]:
+    content = zlib.compress(message.SerializeToString())
+    return content, keys.sign(purpose, content)
 
 
 def _configuration(now: PackConfiguration) -> offline_pb2.PackConfiguration:

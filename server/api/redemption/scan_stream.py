@@ -1,7 +1,11 @@
-"""One ScanStream: reads scans, answers them as they are decided, several in one message."""
+"""One ScanStream: reads scans, answers them as they are decided, several in one message; and pushes
+what changes of the venue's pack, to a terminal that asks for it.
+"""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, ExitStack
 
 import grpc
 from deeptravel.redemption.v1 import redemption_pb2
@@ -9,19 +13,23 @@ from deeptravel.redemption.v1 import redemption_pb2
 from server.api import interceptor
 from server.api.calls import Context
 from server.api.fields import Checker
-from server.platform.errors import STATUS_BY_REASON, DomainError, Reason
+from server.platform.errors import STATUS_BY_REASON, DomainError, Reason, invalid
 from server.redemption.answers import Answer
 
 MAX_SCANS_IN_FLIGHT = 256
 """Of one stream; at this many the server reads no further, so that flow control holds the
 terminal back.
 """
+MAX_PUSHES_WAITING = 8
+"""To a terminal that does not read; at this many they are dropped, and it is to ask for the pack."""
 RETRY_SECONDS = 1.0
 _END: object = grpc.aio.EOF
 
 _check = Checker.of(redemption_pb2.ScanStreamRequest.DESCRIPTOR).check
 
 Submit = Callable[[redemption_pb2.RedeemRequest], Awaitable[asyncio.Future[list[Answer]]]]
+Receive = Callable[[redemption_pb2.PackPush | None], None]
+"""Takes a push; None has the terminal ask for the pack."""
 
 
 class ScanStream:
@@ -35,11 +43,15 @@ class ScanStream:
         submit: Submit,
         answer_message: Callable[[Answer], redemption_pb2.RedeemResponse],
         stopping: asyncio.Event,
+        follow: Callable[[Receive], AbstractContextManager[None]],
     ) -> None:
         self._context = context
         self._submit = submit
         self._answer_message = answer_message
         self._stopping = stopping
+        self._follow = follow
+        self._following: ExitStack | None = None
+        self._pushes: deque[redemption_pb2.PackPush] = deque()
         self._in_flight: set[asyncio.Future[list[Answer]]] = set()
         self._room = asyncio.Semaphore(MAX_SCANS_IN_FLIGHT)
         self._decided: list[redemption_pb2.ScanAnswer] = []
@@ -69,6 +81,8 @@ class ScanStream:
             writer.result()
             await reader
         finally:
+            if self._following:
+                self._following.close()
             for task in tasks:
                 task.cancel()
             for scan in self._in_flight:
@@ -86,8 +100,15 @@ class ScanStream:
 
     async def _take(self, request: redemption_pb2.ScanStreamRequest) -> None:
         scan_id: str = request.scan_id
+        if request.with_pack_pushes:
+            self._begin_pushes()
+            if not scan_id and not request.HasField("scan"):
+                self._room.release()
+                return
         try:
             _check(request)
+            if not scan_id or not request.HasField("scan"):
+                raise invalid("scan" if scan_id else "scan_id", "is missing")
             future = await self._submit(request.scan)
         except DomainError as error:
             self._put(_failure(scan_id, error))
@@ -113,6 +134,18 @@ class ScanStream:
         self._decided.append(answer)
         self._news.set()
 
+    def _begin_pushes(self) -> None:
+        if self._following is None:
+            self._following = ExitStack()
+            self._following.enter_context(self._follow(self._receive))
+
+    def _receive(self, push: redemption_pb2.PackPush | None) -> None:
+        if push is None or len(self._pushes) == MAX_PUSHES_WAITING:
+            self._pushes.clear()
+            push = redemption_pb2.PackPush(ask_for_pack=True)
+        self._pushes.append(push)
+        self._news.set()
+
     async def _write(self) -> None:
         while True:
             if self._decided:
@@ -122,6 +155,9 @@ class ScanStream:
                     self._room.release()
             elif self._read_all and not self._in_flight:
                 return
+            elif self._pushes:
+                push = self._pushes.popleft()
+                await self._context.write(redemption_pb2.ScanStreamResponse(push=push))
             else:
                 self._news.clear()
                 await self._news.wait()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple, TypedDict, Unpack
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -30,6 +31,7 @@ from server.platform.errors import invalid
 from server.redemption import lookup, reversals, sessions
 from server.redemption.answers import Answer
 from server.redemption.offline_keys import OfflineKeys
+from server.redemption.pack_pushes import PackPushes
 from server.redemption.redeem import Redeemer, ScanItem
 from server.redemption.statements import SnapshotCache
 from server.redemption.uploads import Uploads
@@ -60,6 +62,7 @@ class RedemptionDomain(NamedTuple):
     redeemer: Redeemer
     looks: lookup.QrLooks
     packs: VenuePacks
+    pushes: PackPushes[redemption_pb2.PackPush]
     uploads: Uploads
     offline_keys: OfflineKeys
     zone: ZoneInfo
@@ -80,7 +83,8 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         self._repeats = repeats
         self._pages = pages
         self._identity, self._redeemer, self._looks = domain[:3]
-        self._packs, self._uploads, self._offline_keys, self._zone = domain[3:]
+        self._packs, self._pushes = domain.packs, domain.pushes
+        self._uploads, self._offline_keys, self._zone = domain[5:]
         self._stopping = stopping
         self._snapshots = SnapshotCache()
 
@@ -261,6 +265,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             submit=lambda scan: self._queue(scan, [_item(scan)]),
             answer_message=answer_message,
             stopping=self._stopping,
+            follow=partial(self._pushes.follow, calls.caller(Operator)),
         )
         await stream.run()
 

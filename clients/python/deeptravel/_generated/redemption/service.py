@@ -283,7 +283,8 @@ class RedemptionService:
         decided, matched by `scan_id`, several in one message where they were decided together. When
         256 scans of a stream are in flight the server reads no further until some are answered. The
         stream ends with UNAUTHENTICATED within a second of the operator's or the terminal's
-        revocation.
+        revocation. To a terminal that asks for it what changes of its venue's pack is pushed
+        between the answers.
         """
         return self._calls.scan(_SCAN_STREAM, requests, timeout)
 
@@ -558,7 +559,8 @@ class AsyncRedemptionService:
         decided, matched by `scan_id`, several in one message where they were decided together. When
         256 scans of a stream are in flight the server reads no further until some are answered. The
         stream ends with UNAUTHENTICATED within a second of the operator's or the terminal's
-        revocation.
+        revocation. To a terminal that asks for it what changes of its venue's pack is pushed
+        between the answers.
         """
         return self._calls.scan(_SCAN_STREAM, requests, timeout)
 

@@ -284,6 +284,43 @@ class PackConfiguration(_message.Message):
 Global___PackConfiguration: _TypeAlias = PackConfiguration  # noqa: Y015
 
 @_typing.final
+class PushedTickets(_message.Message):
+    """Tickets that have changed, as they are now: redeemed, reversed, blocked, refunded, changed or with
+    another QR. Pushed to each terminal of a venue that asked for it, see ScanStreamRequest.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VENUE_CODE_FIELD_NUMBER: _builtins.int
+    PUSH_VERSION_FIELD_NUMBER: _builtins.int
+    TICKETS_FIELD_NUMBER: _builtins.int
+    venue_code: _builtins.str
+    """The venue whose pack it is of; any other's terminal refuses it."""
+    push_version: _builtins.int
+    """Milliseconds of Unix time at which the server began to read them: what had been committed before
+    is in it. A terminal drops it if its pack is of a later `pack_version`. Else these take the
+    place of what the pack has, until there is a complete one of a later version.
+    """
+    @_builtins.property
+    def tickets(self) -> Global___PackTickets:
+        """The tickets."""
+
+    def __init__(
+        self,
+        *,
+        venue_code: _builtins.str = ...,
+        push_version: _builtins.int = ...,
+        tickets: Global___PackTickets | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tickets", b"tickets"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["push_version", b"push_version", "tickets", b"tickets", "venue_code", b"venue_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PushedTickets: _TypeAlias = PushedTickets  # noqa: Y015
+
+@_typing.final
 class PackQrKey(_message.Message):
     """A key of QR tokens, as a terminal has it: it opens them, and cannot make one."""
 

@@ -971,8 +971,15 @@ class ScanStreamRequest(_message.Message):
 
     SCAN_ID_FIELD_NUMBER: _builtins.int
     SCAN_FIELD_NUMBER: _builtins.int
+    WITH_PACK_PUSHES_FIELD_NUMBER: _builtins.int
     scan_id: _builtins.str
-    """Chosen by the terminal, unique among the stream's scans in flight."""
+    """Chosen by the terminal, unique among the stream's scans in flight. Has to be there, with `scan`,
+    unless `with_pack_pushes` is all that is asked.
+    """
+    with_pack_pushes: _builtins.bool
+    """Asks, once for the rest of the stream, for `push` in the answers: what changes of the pack of the
+    terminal's venue (see GetVenuePack), as soon as it is committed.
+    """
     @_builtins.property
     def scan(self) -> Global___RedeemRequest:
         """The scan."""
@@ -982,10 +989,11 @@ class ScanStreamRequest(_message.Message):
         *,
         scan_id: _builtins.str = ...,
         scan: Global___RedeemRequest | None = ...,
+        with_pack_pushes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scan", b"scan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["scan", b"scan", "scan_id", b"scan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scan", b"scan", "scan_id", b"scan_id", "with_pack_pushes", b"with_pack_pushes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1059,27 +1067,71 @@ Global___ScanAnswer: _TypeAlias = ScanAnswer  # noqa: Y015
 
 @_typing.final
 class ScanStreamResponse(_message.Message):
-    """Answers that were decided together."""
+    """Answers that were decided together, or a push."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ANSWERS_FIELD_NUMBER: _builtins.int
+    PUSH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScanAnswer]:
-        """At least one."""
+        """At least one, unless there is a push."""
+
+    @_builtins.property
+    def push(self) -> Global___PackPush:
+        """Only to a terminal that asked by `with_pack_pushes`."""
 
     def __init__(
         self,
         *,
         answers: _abc.Iterable[Global___ScanAnswer] | None = ...,
+        push: Global___PackPush | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["push", b"push"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "push", b"push"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScanStreamResponse: _TypeAlias = ScanStreamResponse  # noqa: Y015
+
+@_typing.final
+class PackPush(_message.Message):
+    """What has changed of the pack of the terminal's venue. One that is lost does no harm: the next
+    GetVenuePack since the terminal's cursor has what was in it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKED_TICKETS_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    ASK_FOR_PACK_FIELD_NUMBER: _builtins.int
+    packed_tickets: _builtins.bytes
+    """A PushedTickets, serialised and compressed by zlib (RFC 1950), at most 4 MB, also when it is
+    inflated; empty if there is none.
+    """
+    signature: _builtins.bytes
+    """Ed25519, 64 bytes, over the text `deeptravel venue push v1`, a byte 0 and `packed_tickets`, by
+    the key of GetVenuePackResponse. Tickets with another signature are not used.
+    """
+    ask_for_pack: _builtins.bool
+    """Whether more has changed than what is in here, e.g. configuration, or may have, since pushing
+    begins with this: the terminal calls GetVenuePack with its cursor now.
+    """
+    def __init__(
+        self,
+        *,
+        packed_tickets: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        ask_for_pack: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask_for_pack", b"ask_for_pack", "packed_tickets", b"packed_tickets", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackPush: _TypeAlias = PackPush  # noqa: Y015
 
 @_typing.final
 class ReverseRedemptionRequest(_message.Message):
