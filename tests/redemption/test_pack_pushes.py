@@ -140,13 +140,17 @@ async def test_who_does_not_ask_sees_answers_alone(
     """And the server looks at nothing unless somebody asks; it ends looking with the last."""
     loop = server.app.loops._loops["pack-pushes"]
     await until_ended(loop)  # the streams of before are gone
+
+    def is_looking() -> bool:
+        return loop.is_running
+
     first, second, third = await world.tickets(3)
     silent: Any = (await world.log_in(server.channel, device="T-2")).stream()
     await silent.write(scan_message("1", first.qr))
     assert (await silent.read()).answers[0].scan_id == "1"
-    assert not loop.is_running
+    assert not is_looking()
     async with connected(await world.log_in(server.channel), verify_key) as one:
-        assert loop.is_running
+        assert is_looking()
         await silent.write(scan_message("2", second.qr))
         await one.until(lambda: one.pack.tickets[second.ticket_id].uses["ferry"][0] == 0)
         await silent.write(scan_message("3", third.qr))
@@ -288,7 +292,8 @@ async def test_where_too_much_changes_the_terminals_ask(
 async def test_to_a_terminal_that_does_not_read_pushes_are_dropped(
     world: World, server: GateServer
 ) -> None:
-    stream = scan_stream.ScanStream(*[None] * 3, stopping=asyncio.Event(), follow=None)  # type: ignore[arg-type]
+    nobody: Any = None
+    stream = scan_stream.ScanStream(nobody, nobody, nobody, stopping=asyncio.Event(), follow=nobody)
     for _ in range(scan_stream.MAX_PUSHES_WAITING + 1):
         stream._receive(redemption_pb2.PackPush(packed_tickets=b"tickets"))
     assert [*stream._pushes] == [redemption_pb2.PackPush(ask_for_pack=True)]

@@ -265,19 +265,7 @@ class Store:
     def known(self, number: int) -> Known | None:
         """A ticket of the pack; None if it has none of that number."""
         with self._transaction():
-            row = self._db.execute(
-                "SELECT packed, terms, departure FROM pushed WHERE number = ?", (_signed(number),)
-            ).fetchone()
-            row = (
-                row
-                or self._db.execute(
-                    "SELECT t.packed, e.content, d.content FROM tickets t"
-                    " JOIN terms e ON e.id = t.terms_id LEFT JOIN departures d ON d.id = t.departure_id"
-                    " WHERE t.generation = (SELECT value FROM kept WHERE name = 'generation')"
-                    " AND t.number = ?",
-                    (_signed(number),),
-                ).fetchone()
-            )
+            row = self._known(_signed(number))
             if row is None:
                 return None
             uses = self._db.execute(
@@ -439,6 +427,21 @@ class Store:
             " left_after) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (counter, _signed(number), *use, int(settled), left_after),
         )
+
+    def _known(self, number: int) -> Any:
+        """Ticket, terms and departure, as they are kept; None if there is none."""
+        row = self._db.execute(
+            "SELECT packed, terms, departure FROM pushed WHERE number = ?", (number,)
+        ).fetchone()
+        if row:
+            return row
+        return self._db.execute(
+            "SELECT t.packed, e.content, d.content FROM tickets t"
+            " JOIN terms e ON e.id = t.terms_id LEFT JOIN departures d ON d.id = t.departure_id"
+            " WHERE t.generation = (SELECT value FROM kept WHERE name = 'generation')"
+            " AND t.number = ?",
+            (number,),
+        ).fetchone()
 
     def _put_pushed(self, ticket: PackTicket, pushed: redemption.PushedTickets) -> None:
         terms = pushed.tickets.terms[ticket.terms_index]

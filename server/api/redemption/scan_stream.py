@@ -21,7 +21,7 @@ MAX_SCANS_IN_FLIGHT = 256
 terminal back.
 """
 MAX_PUSHES_WAITING = 8
-"""To a terminal that does not read; at this many they are dropped, and it is to ask for the pack."""
+"""To a terminal that does not read; at this many they are dropped, and it asks for the pack."""
 RETRY_SECONDS = 1.0
 _END: object = grpc.aio.EOF
 
