@@ -162,4 +162,5 @@ def new_order(found: BookedOffer, booking: Booking, quoted_minor: int) -> NewOrd
         (Passenger(name_of(booking.customer), found.listing.customer_type),),
         quoted_minor=quoted_minor,
         contact_phone=phone,
+        documents_known=False,
     )

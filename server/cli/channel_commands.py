@@ -484,11 +484,18 @@ def _add_test(made: typer.Typer, runner: Runner) -> None:
 
 def _add_demo(made: typer.Typer, runner: Runner) -> None:
     @made.command()
-    def demo(
+    def demo(  # noqa: PLR0917 - options
         product: Annotated[int, typer.Option(help="A package that is on sale.")] = 106,
-        currency: Annotated[str, typer.Option(help="In which it is sold.")] = "CNY",
+        timetable: Annotated[int, typer.Option(help="A timetable on sale.")] = 202_100,
+        destination: Annotated[int, typer.Option(help="Position of the stop.")] = 1,
+        car: Annotated[int, typer.Option(help="A car that is rented out.")] = 301,
+        rental_location: Annotated[int, typer.Option(help="Where.")] = 1,
+        currency: Annotated[str, typer.Option(help="In which all is sold.")] = "CNY",
+        partner: Annotated[str, typer.Option(help="Whose allotments are sold, too.")] = "CP",
     ) -> None:
-        """Book a package at each simulated channel of `serve --channels`."""
+        """Book a package, a departure and a car at each simulated channel of `serve --channels`,
+        and the former two of a partner's allotment at one more.
+        """
         from server.cli import channel_demo
         from server.operations import data_folder
 
@@ -506,7 +513,10 @@ def _add_demo(made: typer.Typer, runner: Runner) -> None:
 
         port = data_folder.read_running(runner.settings()).get("http_port")
         url = f"http://127.0.0.1:{port}" if port else ""
-        for line in channel_demo.walk(folder, product, currency, command, server_url=url):
+        sold = channel_demo.DemoSale(
+            product, timetable, destination, car, rental_location, currency, partner
+        )
+        for line in channel_demo.walk(folder, sold, command, server_url=url):
             typer.echo(line)
 
 

@@ -26,6 +26,7 @@ PICK = """pick() { grep -o "\\"$1\\": *\\"[^\\"]*\\"" | head -n 1 | cut -d '"' -
 PASSWORD = """PASSWORD=$(grep -A 2 '"operator": {' "$FILE" | pick password)"""  # noqa: S105
 OTA_STEPS = "batch, QR, look, redeem, refused double scan, with"
 TRAVELLER_STEPS = "search, order, pay as a phone does, ticket, QR, refund, with"
+RENTAL_STEPS = "rent a car, keep it a day longer, give it back, with"
 TRAVEL_DAYS = timedelta(days=3)
 """So far ahead that there are trains, and that tickets are given back."""
 
@@ -72,6 +73,8 @@ def show(
             grpcurl = traveller_grpcurl_commands(settings, target, day)
             _show_commands(console, f"{TRAVELLER_STEPS} curl", curl)
             _show_commands(console, f"{TRAVELLER_STEPS} grpcurl", grpcurl)
+            rental = rental_curl_commands(settings, url, day)
+            _show_commands(console, f"{RENTAL_STEPS} curl", rental)
     console.print(Text("Ctrl-C stops the server.", "dim"))
     console.file.flush()
 
@@ -210,6 +213,43 @@ QUOTE=$(call '{{"order_id": "'$ORDER'"}}' QuoteRefund | pick 'refund_*[Qq]uote')
 call '{{"order_id": "'$ORDER'", "refund_quote": "'$QUOTE'", "request_id": \
 "grpcurl-'$(date +%s)'"}}' RequestRefund
 sleep 2; call '{{"order_id": "'$ORDER'"}}' ListTickets | pick status
+"""
+
+
+def rental_curl_commands(settings: Settings, url: str, day: date) -> str:
+    """What a traveller does with a car: held, paid, changed to a longer rental, given back."""
+    options = f"{_curl_options(settings)} -H 'Content-Type: application/json'"
+    until = day + timedelta(days=2)
+    return f"""\
+URL={url} WECHAT={settings.wechat_pay_url}
+{PICK}
+post() {{ curl {options} -H "Authorization: Bearer $ME" "$@"; }}
+get() {{ curl {_curl_options(settings)} -H "Authorization: Bearer $ME" "$@"; }}
+pay() {{ NUMBER=$(post $URL/orders/$1/payments -d '{{}}' | pick out_trade_no)
+post $WECHAT/simulator/pay/$NUMBER -d '{{}}'; echo; sleep 2; get $URL/orders/$1/payment; echo; }}
+car() {{ post $URL/rentals:search -d '{{"city_code": "HKG", "pick_up_location_id": 1, \
+"category_codes": ["ECONOMY"], "driver_age": 30, "pick_up_clock": "{day}T10:00", \
+"return_clock": "'$1'T10:00", "extras": [{{"extra_code": "child_seats", "quantity": 1}}], \
+"available_only": true}}' | pick offer_id; }}
+ME=$(post $URL/travellers/login -d '{{"code": "driver"}}' | pick access_token); echo "$ME"
+get "$URL/rental-locations?city_code=HKG"; echo
+OFFER=$(car {until}); echo "$OFFER"
+ORDER=$(post $URL/orders -d '{{"request_id": "car-'$(date +%s)'", "items": [{{"offer_id": \
+"'$OFFER'"}}], "passengers": [{{"name": "王五", \
+"document_type": "PASSPORT", "document_number": "C'$(date +%s | cut -c 3-10)'"}}]}}' \
+| pick order_id); echo "$ORDER"
+pay $ORDER
+TICKET=$(get "$URL/tickets?order_id=$ORDER" | pick ticket_code); echo "$TICKET"
+LONGER=$(car {until + timedelta(days=1)}); echo "$LONGER"
+QUOTE=$(post $URL/tickets/$TICKET/changes:quote -d '{{"offer_id": "'$LONGER'"}}' \
+| pick change_quote); echo "$QUOTE"
+ORDER=$(post $URL/tickets/$TICKET/changes -d '{{"change_quote": "'$QUOTE'", "request_id": \
+"longer-'$(date +%s)'"}}' | pick order_id); echo "$ORDER"
+pay $ORDER
+QUOTE=$(post $URL/orders/$ORDER/refunds:quote -d '{{}}' | pick refund_quote)
+post $URL/orders/$ORDER/refunds -d '{{"refund_quote": "'$QUOTE'", "request_id": \
+"back-'$(date +%s)'"}}'; echo
+sleep 2; get "$URL/tickets?order_id=$ORDER" | pick status
 """
 
 

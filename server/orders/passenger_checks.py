@@ -36,7 +36,7 @@ def check_passengers(
     needed: set[int] = set()
     for item in items:
         travelling.update(item.passengers)
-        if item.offer.documents_required:
+        if item.offer.documents_required and new.documents_known:
             needed.update(item.passengers)
     for position, passenger in enumerate(new.passengers):
         _check_document(position, passenger, needed=position in needed, today=today)

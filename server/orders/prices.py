@@ -31,7 +31,8 @@ class Wish(NamedTuple):
 
 class NewOrder(NamedTuple):
     """All that an order is asked with; `quoted_minor` None is not compared, `contact_phone` is
-    E.164 or empty.
+    E.164 or empty. An outside seller names nobody's documents (`documents_known` false): then none
+    are needed.
     """
 
     wishes: tuple[Wish, ...]
@@ -39,6 +40,7 @@ class NewOrder(NamedTuple):
     promotion_codes: tuple[str, ...] = ()
     quoted_minor: int | None = None
     contact_phone: str = ""
+    documents_known: bool = True
 
     @property
     def party(self) -> list[str]:

@@ -22,6 +22,7 @@ from server.catalog.holidays import Holiday, remove_holiday, set_holidays
 from server.catalog.models import departures, holidays
 from server.catalog.policy import Policy
 from server.catalog.products import PRODUCTS
+from server.catalog.rental_rules import RentalKey
 from server.catalog.routes import Route, create_route, set_fares
 from server.catalog.timetables import MARGIN_DAYS, create_timetables, make_departures
 from server.platform.change_feed import ChangeFeed, ChangeKind, change_feed, publish
@@ -34,7 +35,7 @@ from tests.support.admin_client import ROUTE_FARE, VALID, AdminClient
 from tests.support.admin_rows import DEPARTURE
 from tests.support.rpc_server import refusal
 from tests.support.timetable import by, call, fare, fare_class, timetable
-from tools.dev import demo_catalog
+from tools.dev import demo_catalog, demo_rentals
 
 
 @pytest.fixture
@@ -558,9 +559,30 @@ async def test_the_demo_catalogue_is_whole(database_url: str) -> None:
             assert all(offer and offer.fares for offer in found)
             assert len({offer.currency_code for offer in found if offer and offer.journey}) == 1
         async with db.transaction() as tx:
-            for product_id in (*demo_catalog.PACKAGES, 201, 202, 203, 204, 205):
+            for product_id in (
+                *demo_catalog.PACKAGES,
+                201,
+                202,
+                203,
+                204,
+                205,
+                *demo_rentals.NAMES,
+            ):
                 product = await PRODUCTS.get(tx, product_id)
                 assert Policy.parse(product.policy).refund_tiers
+        for fleet_id, (product_id, location_id, cars, one_way) in demo_rentals.FLEETS.items():
+            fleet = catalogue.rentals.fleets[product_id, location_id]
+            assert fleet.fleet_id == fleet_id
+            for back in (location_id, *one_way):
+                start = datetime.combine(day, time(10))
+                places = location_id, back
+                offer = catalogue.rental(RentalKey(product_id, start, *places, 2880, 30))
+                assert offer
+                assert not offer.unavailable(datetime.now(UTC))
+            left = select(stocks.c.total).where(
+                stocks.c.fleet_id == fleet_id, stocks.c.use_date == day
+            )
+            assert await scalar(db, left) == cars
         working = await scalar(
             db, select(func.count()).select_from(holidays).where(holidays.c.day_type == "weekday")
         )

@@ -15,7 +15,7 @@ from server.channels.listings import ChannelListing, add_listing
 from server.channels.words import WordPair
 from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
 from tests.support import rentals, timetable
-from tests.support.booking_process import ALLOTTED, BookingProcess, booking_process
+from tests.support.booking_process import ALLOTTED, BookingProcess, allot, booking_process
 from tests.support.channel_process import DAYS, PACKAGE_STOCK, price, quantity
 from tests.support.channel_vendors import SimulatedChannels
 from tests.support.channels import CONNECTED, LOCATION
@@ -388,7 +388,7 @@ async def test_a_partners_channel_sells_its_allotment(process: BookingProcess) -
     """Of its stock and of nobody else's, under an order of its own: sold, changed, cancelled by the
     policy, and by us, when all goes back.
     """
-    await process.allot()
+    await allot(process.db)
     await process.sell_at("expedia", partner_code="CP")
     left = process.known("expedia", "availability")
     assert {quantity(c) for (_, day), c in left.items() if day >= day_of(1)} == {ALLOTTED}
@@ -424,9 +424,24 @@ async def test_a_partners_channel_sells_its_allotment(process: BookingProcess) -
     assert (await process.count(OF_PARTNER), await process.count(OURS)) == (0, 0)
 
 
+@all_vendors
+async def test_a_departure_is_booked_without_anybodys_document(
+    process: BookingProcess, vendor: str
+) -> None:
+    """Though travellers send theirs: no vendor names any. Seen red: all were rejected with
+    INVALID_FIELD.
+    """
+    await process.sell_at(vendor)
+    process.buy(vendor, "T-1", car_id="T", total_price=4290, currency="JPY")
+    await process.settle(vendor, "T-1")
+    (order,) = await process.orders(vendor, "T-1")
+    assert order[1:3] == ("PAID", ("ACTIVE",))
+    assert process.theirs(vendor, "T-1")["confirms"] == 1
+
+
 async def test_a_partner_without_any_left_sells_nothing_of_ours(process: BookingProcess) -> None:
     """Seen red with the order of our own channel: it was sold."""
-    await process.allot()
+    await allot(process.db)
     await process.sell_at("expedia", partner_code="CP")
     await process.sql("UPDATE stocks SET total = 0 WHERE partner_id > 0")
     process.buy("expedia", "P-1")

@@ -21,7 +21,8 @@ from server.platform import clock, logs
 from server.platform.outbox import enqueue
 from server.platform.statements import run
 from server.tickets import keys
-from tests.support import timetable
+from tests.support import rentals, timetable
+from tests.support.booking_process import ALLOTTED, allot
 from tests.support.channel_process import (
     DAYS,
     PACKAGE_STOCK,
@@ -34,6 +35,10 @@ from tests.support.channels import CONNECTED
 from tests.support.gate_server import gate_server
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.waiting import until
+
+SOLD = channel_demo.DemoSale(
+    *(timetable.PACKAGE, timetable.EARLY, 2, rentals.ECONOMY, rentals.AIRPORT, "HKD", "CP")
+)
 
 
 @pytest.fixture
@@ -86,6 +91,8 @@ async def test_the_demo_books_at_each_channel(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    await allot(process.db)
+    await process.change(rentals.seed_rentals)
     simulator = process.vendors.simulator
     ttd = {"base_url": f"{simulator.url}/ttd/api", "credentials": simulator.ttd.keys}
     content = {"url": simulator.url, "channels": simulator.announced(), "ttd": ttd}
@@ -102,13 +109,14 @@ async def test_the_demo_books_at_each_channel(
         assert result.exit_code == 0, result.output
 
     lines = await asyncio.to_thread(
-        lambda: list(
-            channel_demo.walk(
-                tmp_path, timetable.PACKAGE, "HKD", command, server_url=process.server_url
-            )
-        )
+        lambda: list(channel_demo.walk(tmp_path, SOLD, command, server_url=process.server_url))
     )
     assert lines[-1].endswith("1 of 3 are cancelled, and no more")
-    assert sum("is an order of ours, and confirmed" in line for line in lines) == len(CONNECTED)
+    booked = [line for line in lines if "is an order of ours, and confirmed" in line]
+    assert len(booked) == 3 * len(CONNECTED) + 2
+    assert sum("-CP-" in line for line in booked) == 2
+    of_partner = [line for line in lines if "-CP-" in line and "is listed" in line]
+    assert all(f"; {ALLOTTED} are left" in line for line in of_partner)
     for vendor in CONNECTED:
-        assert [each["confirms"] for each in simulator.books.all_bookings(vendor)] == [1]
+        confirms = [each["confirms"] for each in simulator.books.all_bookings(vendor)]
+        assert confirms == [1] * (5 if vendor == channel_demo.PARTNERS_VENDOR else 3)

@@ -52,6 +52,21 @@ ALLOTTED = 12
 """Of each stock, to the partner."""
 
 
+async def allot(db: Database) -> None:
+    """The partner CP has an allotment of all that we have: packages for all days, departures."""
+    async with db.transaction() as tx:
+        await tx.execute(text(PARTNERS))
+        await tx.execute(
+            text(f"""
+            INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, fleet_id,
+              use_date, total, update_time)
+            SELECT stock_id | p.partner_id, product_id, p.partner_id, departure_id, fare_class,
+              fleet_id, use_date, {ALLOTTED}, now()
+            FROM stocks s JOIN partners p ON p.partner_code = 'CP'
+            WHERE s.partner_id = 0 AND promotion_id IS NULL""")
+        )
+
+
 class BookedOrder(NamedTuple):
     """An order of a booking, as tests look at it."""
 
@@ -96,17 +111,6 @@ class BookingProcess(PushingProcess):
 
     def kinds(self) -> dict[str, Any]:
         return {**self.pusher.kinds(), **tasks.kinds(self.fetcher, self.handler)}
-
-    async def allot(self) -> None:
-        """The partner CP has an allotment of the package for all days, and of the trains."""
-        await self.sql(PARTNERS)
-        await self.sql(f"""
-            INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, total,
-              update_time)
-            SELECT stock_id | p.partner_id, product_id, p.partner_id, departure_id, fare_class,
-              {ALLOTTED}, now()
-            FROM stocks s JOIN partners p ON p.partner_code = 'CP'
-            WHERE s.partner_id = 0 AND promotion_id IS NULL""")
 
     async def sell_at(self, vendor: str, *, statuses: bool = True, partner_code: str = "") -> None:
         """A channel with a package and a train, whose words for states are mapped, and which knows

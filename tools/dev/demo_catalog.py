@@ -1,5 +1,5 @@
-"""What the demo data sell: cities, trains, ferries and buses with their timetables, packages,
-holidays and promotions.
+"""What the demo data sell: cities, trains, ferries and buses with their timetables, packages, cars
+(demo_rentals), holidays and promotions.
 
 Names, numbers, times and fares are like the real ones, but not them. Days are counted from the day
 of loading. What is there stays; what is missing, say in the database of an older release, is made.
@@ -23,6 +23,7 @@ from server.catalog.products import PRODUCTS, NewProduct
 from server.catalog.promotions import PromotionRecord
 from server.catalog.routes import Route, create_route
 from server.catalog.timetables import Timetable, create_timetables
+from tools.dev import demo_rentals
 
 ZONE = ZoneInfo("Asia/Hong_Kong")
 TIMETABLE_DAYS = 365
@@ -327,6 +328,7 @@ async def load(tx: AsyncConnection, **by: Unpack[By]) -> None:
     new = await _missing(tx, models.timetables.c.timetable_id, timetables)
     if new:
         await create_timetables(tx, new, **by)
+    await demo_rentals.load(tx, today, **by)
     await load_shipped(tx)
     for promotion in await _missing(tx, models.promotions.c.promotion_id, _promotions(today)):
         await promotions.create_promotion(tx, promotion, cap=WELCOME_CAP, **by)

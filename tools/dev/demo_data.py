@@ -12,7 +12,7 @@ import os
 import secrets
 import tempfile
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -37,6 +37,7 @@ from server.platform.crypto import same
 from server.platform.database import Database, set_statement_timeout
 from server.platform.errors import DomainError, Reason
 from server.platform.statements import run
+from server.stock.ids import departure_id
 from tools.dev import demo_catalog
 
 ACTOR = "system:demo-data"
@@ -50,7 +51,7 @@ PARTNERS = {"CP": "Central Pier Travel 中环码头旅行社", "HK": "Harbour Ki
 TESTER = "CP"
 """The partner that has a sandbox."""
 MERCHANT = "HARBOUR"
-FUNCTION_CODES = ("boarding", "ferry", "gift", "locker", "tokens")
+FUNCTION_CODES = ("boarding", "ferry", "gift", "locker", "pickup", "return", "tokens")
 VENUES = {
     "CENTRAL-PIER": ("Central Pier 中环码头", ()),
     "FERRY-PIER": ("Ferry Pier 渡轮码头", ("ferry",)),
@@ -83,6 +84,8 @@ ALLOTMENTS = {
     DIRECT_CHANNEL: {106: 200, 107: 200, 108: 200, 109: 200},
 }
 VALIDITY_DAYS = 180
+ALLOTTED_TIMETABLE, ALLOTTED_SEATS, ALLOTTED_DAYS = 202_100, 20, 14
+"""Of the ferries of that timetable CP has seats of its own, so many days ahead."""
 
 log = structlog.get_logger()
 
@@ -172,6 +175,7 @@ async def load_once(db: Database, path: Path, *, replace_lost: bool) -> DemoCred
             if await _is_live(tx, "CP", before.partner_api_key):
                 by = By(actor=ACTOR, now=datetime.now(UTC))
                 await demo_catalog.load(tx, **by)
+                await _load_seats(tx, by)
                 test_key = await _test_key(tx, before.partner_test_api_key, by)
                 if test_key == before.partner_test_api_key:
                     return before
@@ -199,6 +203,7 @@ async def _load(tx: AsyncConnection, before: DemoCredentials | None) -> DemoCred
         await _load_products(tx, by)
         await _load_partners(tx, by)
         await demo_catalog.load(tx, **by)
+        await _load_seats(tx, by)
         await _load_venues(tx, by)
         return DemoCredentials(
             partner_api_key=await _api_key(tx, "CP", given.get("partner_api_key", ""), by),
@@ -240,6 +245,30 @@ async def _load_partners(tx: AsyncConnection, by: By) -> None:
                 await allotments.create_allotment(
                     tx, product_id=product_id, channel=channel, total=total, **by
                 )
+
+
+async def _load_seats(tx: AsyncConnection, by: By) -> None:
+    """Moves seats to the partner, of departures on whose days it has none yet; where too few are
+    left of ours, or the departure does not run, it gets none.
+    """
+    today = by["now"].astimezone(demo_catalog.ZONE).date()
+    for ahead in range(1, ALLOTTED_DAYS + 1):
+        number = departure_id(ALLOTTED_TIMETABLE, today + timedelta(days=ahead))
+        subject = allotments.AllotmentSubject(202, number, "ECONOMY")
+        with contextlib.suppress(DomainError):
+            if await _is_missing(allotments.get_allotment(tx, subject, TESTER)):
+                async with tx.begin_nested():
+                    await allotments.move_allotment(
+                        tx,
+                        subject,
+                        from_channel=DIRECT_CHANNEL,
+                        to_channel=TESTER,
+                        quantity=ALLOTTED_SEATS,
+                        zone=demo_catalog.ZONE,
+                        comment="demo data",
+                        creates=True,
+                        **by,
+                    )
 
 
 async def _load_venues(tx: AsyncConnection, by: By) -> None:
