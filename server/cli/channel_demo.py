@@ -1,4 +1,4 @@
-"""A booking of each kind at each simulated channel, from its connection to our confirmation: for those who try
+"""Bookings at each simulated channel, from its connection to our confirmations: for those who try
 it with `serve --channels`.
 """
 
@@ -107,9 +107,8 @@ def _items(code: str, sold: DemoSale, partner: str) -> list[DemoItem]:
         ),
     ]
     if not partner:
-        options = ("--product", str(sold.car_id))
-        options += ("--rental-location", str(sold.rental_location_id))
-        found.append(DemoItem(f"{code}-C", CAR, options))
+        place = ("--rental-location", str(sold.rental_location_id))
+        found.append(DemoItem(f"{code}-C", CAR, ("--product", str(sold.car_id), *place)))
     return found
 
 

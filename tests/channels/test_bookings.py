@@ -15,7 +15,7 @@ from server.channels.listings import ChannelListing, add_listing
 from server.channels.words import WordPair
 from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
 from tests.support import rentals, timetable
-from tests.support.booking_process import ALLOTTED, BookingProcess, allot, booking_process
+from tests.support.booking_process import BookingProcess, booking_process
 from tests.support.channel_process import DAYS, PACKAGE_STOCK, price, quantity
 from tests.support.channel_vendors import SimulatedChannels
 from tests.support.channels import CONNECTED, LOCATION
@@ -377,53 +377,6 @@ async def test_a_paused_channel_is_not_fetched(process: BookingProcess) -> None:
     assert await process.row("ctrip", "B-1") is None
 
 
-def of_allotment(where: str) -> str:
-    return f"SELECT sum(held + sold) FROM stocks WHERE {where}"
-
-
-OF_PARTNER, OURS = of_allotment("partner_id > 0"), of_allotment("partner_id = 0")
-
-
-async def test_a_partners_channel_sells_its_allotment(process: BookingProcess) -> None:
-    """Of its stock and of nobody else's, under an order of its own: sold, changed, cancelled by the
-    policy, and by us, when all goes back.
-    """
-    await allot(process.db)
-    await process.sell_at("expedia", partner_code="CP")
-    left = process.known("expedia", "availability")
-    assert {quantity(c) for (_, day), c in left.items() if day >= day_of(1)} == {ALLOTTED}
-    process.buy("expedia", "P-1", pickup_date=day_of(3), return_date=day_of(3))
-    process.buy("expedia", "T-1", car_id="T", total_price=4290, currency="JPY")
-    for booking_id in ("P-1", "T-1"):
-        await process.settle("expedia", booking_id)
-        row = await process.row("expedia", booking_id)
-        assert (row.state, row.fault) == ("CONFIRMED", "")
-        assert process.theirs("expedia", booking_id)["status"] == "confirmed"
-    owned = "SELECT count(*) FROM orders WHERE partner_id > 0 AND state = 'PAID'"
-    assert await process.count(owned) == await process.count("SELECT count(*) FROM orders") == 2
-    assert (await process.count(OF_PARTNER), await process.count(OURS)) == (2, 0)
-
-    process.vendors.simulator.books.change(
-        "expedia", "P-1", {"pickup_date": day_of(4), "return_date": day_of(4)}
-    )
-    await process.settle("expedia", "P-1", ALL)
-    row = await process.row("expedia", "P-1")
-    assert (row.state, row.fault, row.attempt) == ("CONFIRMED", "", 2)
-    assert await process.count(owned) == 2
-    assert await process.count(OF_PARTNER) == 2
-
-    process.vendors.simulator.books.cancel("expedia", "P-1", {})
-    await process.settle("expedia", "P-1", ALL)
-    row = await process.row("expedia", "P-1")
-    assert (row.state, row.fee_minor) == ("CANCELLED", 6_000)  # 80 % until a day before
-    await process.cancel("expedia", "T-1")
-    await process.settle("expedia", "T-1")
-    row = await process.row("expedia", "T-1")
-    assert (row.state, row.fee_minor) == ("CANCELLED", 0)
-    assert await process.count("SELECT count(*) FROM orders WHERE state <> 'CANCELLED'") == 0
-    assert (await process.count(OF_PARTNER), await process.count(OURS)) == (0, 0)
-
-
 @all_vendors
 async def test_a_departure_is_booked_without_anybodys_document(
     process: BookingProcess, vendor: str
@@ -437,21 +390,6 @@ async def test_a_departure_is_booked_without_anybodys_document(
     (order,) = await process.orders(vendor, "T-1")
     assert order[1:3] == ("PAID", ("ACTIVE",))
     assert process.theirs(vendor, "T-1")["confirms"] == 1
-
-
-async def test_a_partner_without_any_left_sells_nothing_of_ours(process: BookingProcess) -> None:
-    """Seen red with the order of our own channel: it was sold."""
-    await allot(process.db)
-    await process.sell_at("expedia", partner_code="CP")
-    await process.sql("UPDATE stocks SET total = 0 WHERE partner_id > 0")
-    process.buy("expedia", "P-1")
-    await process.settle("expedia", "P-1")
-    assert (await process.row("expedia", "P-1")).state == "REJECTED"
-    assert await process.count("SELECT count(*) FROM orders") == 0
-
-
-def day_of(ahead: int) -> str:
-    return (timetable.today() + timedelta(days=ahead)).isoformat()
 
 
 async def test_the_sale_of_the_last_stops_the_sale_at_every_channel(

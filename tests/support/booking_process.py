@@ -58,8 +58,8 @@ async def allot(db: Database) -> None:
         await tx.execute(text(PARTNERS))
         await tx.execute(
             text(f"""
-            INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class, fleet_id,
-              use_date, total, update_time)
+            INSERT INTO stocks (stock_id, product_id, partner_id, departure_id, fare_class,
+              fleet_id, use_date, total, update_time)
             SELECT stock_id | p.partner_id, product_id, p.partner_id, departure_id, fare_class,
               fleet_id, use_date, {ALLOTTED}, now()
             FROM stocks s JOIN partners p ON p.partner_code = 'CP'
