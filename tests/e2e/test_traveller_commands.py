@@ -38,7 +38,7 @@ def as_printed(served: ServerProcess, tmp_path: Path, title: str) -> str:
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    return str(done.stdout)
 
 
 @pytest.mark.parametrize("tool", ["curl", "grpcurl"])
