@@ -73,6 +73,7 @@ from server.platform import tasks as platform_tasks
 from server.platform.change_feed import ChangeFeed, ChangeListener
 from server.platform.config import ConfigError, Settings
 from server.platform.database import Database
+from server.platform.due_check import DueCheck
 from server.platform.errors import StartError
 from server.platform.lifecycle import at_stop, start_part
 from server.platform.loops import Loops
@@ -285,6 +286,7 @@ class App:
         at_stop(stack, "limits", limiter.close)
         self._health = Health(db, limiter.answers)
         at_stop(stack, "health", self._health.stop)
+        start_part(stack, "due check", DueCheck(db, self.loops))
         table = Jobs(db, jobs(self._settings), self.loops, note_run)
         start_part(stack, "jobs", table)
         keys = ChainKeys(secret_key)

@@ -25,7 +25,7 @@ from server.audit.trail import RECORDED
 from server.platform import clock
 from server.platform.database import Database
 from server.platform.loops import Loops, Polling
-from server.platform.statements import TRY_LOCK, Statement, run
+from server.platform.statements import TRY_LOCK, Command, Statement, run
 
 POLL_SECONDS = 1.0
 """How often a process looks for events that others have recorded."""
@@ -98,6 +98,16 @@ _UNCHAINED = Statement(
     " ORDER BY occurred_time, audit_id LIMIT $1::int",
     RecordedEvent,
 )
+# of the head all, as it is compared with its seal: it is soon seen that somebody changed it
+_IS_DUE = Statement(
+    """
+SELECT EXISTS (SELECT FROM audit_events WHERE position IS NULL) OR NOT EXISTS (
+  SELECT FROM audit_heads WHERE head_id = 1
+    AND (position, chain_hash, checkpoints, begin_time, seal)
+      = ($1::bigint, $2::bytea, $3::bigint, $4::timestamptz, $5::bytea))
+""",
+    bool,
+)
 _CHAIN = Statement("""
 UPDATE audit_events e SET position = v.position, chain_hash = decode(v.chain_hash, 'hex'),
   chain_seal = decode(v.chain_seal, 'hex'), seal = coalesce(decode(v.seal, 'hex'), e.seal)
@@ -125,6 +135,7 @@ class AuditSequencer:
         self._db = db
         self._keys = keys
         self._longest = 0
+        self._head: Head | None = None
         self._loop = (loops or Loops()).add(
             "audit-chain",
             Polling(
@@ -133,6 +144,7 @@ class AuditSequencer:
                 spacing_seconds=SPACING_SECONDS,
                 at_once=True,
                 tolerated=(Exception,),  # one look that fails must not be the last
+                due=self._due,
             ),
         )
 
@@ -146,11 +158,16 @@ class AuditSequencer:
         self._db.notifications.unlisten(RECORDED, self._loop.wake)
         await self._loop.end()
 
+    def _due(self) -> Command[bool] | bool:
+        """Whether an event is not in the chain, or the head is not the one it was."""
+        head = self._head
+        return head is None or _IS_DUE(*head, self._keys.seal_head(head))
+
     async def _look(self) -> None:
         found = await chain(self._db, self._keys)
         if found is None:
             return
-        head, events = found
+        self._head, events = head, _ = found
         if head.position < self._longest:
             log.error("audit.chain_shortened", position=head.position, was=self._longest)
         self._longest = max(self._longest, head.position)

@@ -47,7 +47,11 @@ class ThresholdWatch:
         self._zone = zone
         self._comparisons = 0
         look = Polling(
-            self._look, LOOK_SECONDS, spacing_seconds=SPACING_SECONDS, tolerated=(DomainError,)
+            self._look,
+            LOOK_SECONDS,
+            spacing_seconds=SPACING_SECONDS,
+            tolerated=(DomainError,),
+            due=levels.any_notices,
         )
         compare = Polling(self._compare, COMPARE_SECONDS, tolerated=(DomainError,))
         self._looking = loops.add("channel-thresholds", look)

@@ -31,7 +31,7 @@ from server.platform.clock import now
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid
 from server.platform.loops import Loops, Polling
-from server.platform.statements import run
+from server.platform.statements import Command, run
 
 MAX_AHEAD = timedelta(days=730)
 """A version is scheduled at most this long before its time."""
@@ -372,7 +372,7 @@ class ScheduledVersions:
         self._db = db
         self._loop = (loops or Loops()).add(
             "scheduled-versions",
-            Polling(self.look, POLL_SECONDS, tolerated=(DomainError, TimeoutError)),
+            Polling(self.look, POLL_SECONDS, tolerated=(DomainError, TimeoutError), due=self._due),
         )
 
     async def catch_up(self) -> None:
@@ -381,6 +381,9 @@ class ScheduledVersions:
         """
         while await apply_due(self._db, now()):
             pass
+
+    def _due(self) -> Command[bool]:
+        return config_versions.is_due(now())
 
     async def look(self) -> None:
         """Looks once. Raises DATABASE_UNAVAILABLE."""

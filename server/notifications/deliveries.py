@@ -7,7 +7,7 @@ the first message that is PENDING in a channel is taken: the next waits until it
 up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -128,6 +128,16 @@ RETURNING d.traveller_id, d.number, d.channel, d.order_id, d.kind, d.template_id
   due.reason, d.lease_time
 """,
     DueMessage,
+)
+_ANY_DUE = Statement(
+    """
+SELECT EXISTS (SELECT FROM notification_pauses) OR EXISTS (
+  SELECT FROM unnest($1::text[]) AS c (channel) CROSS JOIN LATERAL (
+    SELECT FROM notification_deliveries d
+    WHERE d.channel = c.channel AND d.state = 'PENDING' AND d.due_time <= $2::timestamptz
+      AND (d.lease_time IS NULL OR d.lease_time <= $2::timestamptz) LIMIT 1) d)
+""",
+    bool,
 )
 _CONTENTS = Statement(
     """
@@ -257,6 +267,11 @@ def take(
 ) -> Command[DueMessage]:
     """Takes what is due in a channel, but for the templates that are stopped."""
     return _TAKE(channel, now, now + lease, limit, list(stopped))
+
+
+def any_due(channels: Collection[str], *, now: datetime) -> Command[bool]:
+    """Whether anything is due in these channels, or anything is stopped."""
+    return _ANY_DUE(list(channels), now)
 
 
 def contents(taken: Sequence[DueMessage]) -> Command[MessageContent] | None:

@@ -32,13 +32,9 @@ from server.platform.faults import fault_text
 from server.platform.loops import Loops
 from server.platform.metrics import NOTIFICATION_PAUSES, NOTIFICATION_SECONDS, NOTIFICATIONS
 from server.platform.pipeline import PipelineConnection
-from server.platform.statements import commit_with, run, run_all
+from server.platform.statements import Command, commit_with, run, run_all
 from server.tickets.rules import DIRECT, Code
 
-SETTLE_SECONDS = 0.02
-"""Between two writings of outcomes: so long, at the most, a message that went out looks as if it
-had not.
-"""
 LEASE = timedelta(seconds=ATTEMPT_SECONDS + 18.0)
 
 log = structlog.get_logger()
@@ -72,8 +68,8 @@ class NotificationDispatcher:
             self._look,
             self._settle,
             outcomes="notification-outcomes",
+            due=self._due,
             channels=(writing.CREATED,),
-            settle_seconds=SETTLE_SECONDS,
             loops=loops,
         )
 
@@ -87,11 +83,20 @@ class NotificationDispatcher:
         for sender in self._senders.values():
             await sender.close()
 
+    def _rooms(self) -> dict[str, int]:
+        """How many more attempts each channel takes, if any."""
+        rooms = {name: each.at_once - self._busy[name] for name, each in self._senders.items()}
+        return {name: room for name, room in rooms.items() if room > 0}
+
+    def _due(self) -> Command[bool] | bool:
+        if not (rooms := self._rooms()):
+            return False
+        # of what is stopped it is seen, too, that it is so no more
+        return bool(self._paused) or deliveries.any_due(rooms, now=clock.now())
+
     async def _look(self) -> None:
-        for channel, sender in self._senders.items():
-            room = sender.at_once - self._busy[channel]
-            if room > 0:
-                await self._look_at(channel, sender, room)
+        for channel, room in self._rooms().items():
+            await self._look_at(channel, self._senders[channel], room)
 
     async def _look_at(self, channel: str, sender: ChannelSender, room: int) -> None:
         published = await self._templates.all()

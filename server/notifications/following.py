@@ -26,7 +26,7 @@ from server.platform.database import Database
 from server.platform.loops import Loops, Polling
 from server.platform.metrics import NOTIFICATIONS
 from server.platform.pipeline import PipelineConnection
-from server.platform.statements import commit_with, run, run_together
+from server.platform.statements import Command, commit_with, run, run_together
 from server.redemption import statements as scans
 
 POLL_SECONDS = 0.5
@@ -71,6 +71,7 @@ class Follower:
         self._seen_first: deque[str] = deque()
         self._rereading: _Rereading | None = None
         self._read: RedemptionPlace | None = None
+        self._known = 0
         self._reread_time = float("-inf")
         self._loop = (loops or Loops()).add(
             "notifications",
@@ -80,6 +81,7 @@ class Follower:
                 spacing_seconds=SPACING_SECONDS,
                 at_once=True,
                 tolerated=(Exception,),  # one look that fails must not be the last
+                due=self._due,
             ),
         )
 
@@ -96,6 +98,14 @@ class Follower:
         for channel in (event_feed.RECORDED, scans.RECORDED, sources.REQUESTED):
             self._db.notifications.unlisten(channel, self._loop.wake)
         await self._loop.end()
+
+    def _due(self) -> Command[bool] | bool:
+        if self._read is None or self._rereading is not None or self._is_to_reread():
+            return True
+        return sources.any_new(self._read, known=self._known)
+
+    def _is_to_reread(self) -> bool:
+        return time.monotonic() - self._reread_time >= REREAD_SECONDS
 
     async def _look(self) -> None:
         if await self.follow():
@@ -137,7 +147,7 @@ class Follower:
         by one is seen with it.
         """
         rereading = self._rereading
-        if rereading is None and time.monotonic() - self._reread_time >= REREAD_SECONDS:
+        if rereading is None and self._is_to_reread():
             rereading = _Rereading(RedemptionPlace(mark.redemptions_until), mark.safe_until)
         moves, requests, again, latest = await run_together(
             pipeline,
@@ -151,7 +161,7 @@ class Follower:
         read = self._read
         if rereading:
             if is_more := len(again) == REREAD_AT_ONCE:
-                last = RedemptionPlace(again[-1].occurred_time, again[-1].event_id)
+                last = again[-1].place
                 until = max(until, min(rereading.until, last.occurred_time))
                 rereading = rereading._replace(after=last)
             else:
@@ -161,15 +171,17 @@ class Follower:
                 rereading, has_reread = None, True
         if latest:
             is_full, last_time = len(latest) == AT_ONCE, latest[-1].occurred_time
-            behind = RedemptionPlace(last_time, latest[-1].event_id) if is_full else None
+            behind = latest[-1].place if is_full else None
             read = behind or max(
                 read or RedemptionPlace(last_time), RedemptionPlace(last_time - OVERLAP)
             )
             is_more = is_more or is_full
         fresh = {each.source: each for each in (*again, *latest) if each.source not in self._seen}
+        known = {each.source for each in (*again, *latest) if read and each.place > read}
         is_more = is_more or len(moves) >= AT_ONCE or len(requests) == AT_ONCE
         return _Found(
-            moves, requests, list(fresh.values()), until, rereading, read, has_reread, is_more
+            *(moves, requests, list(fresh.values()), until, rereading, read, len(known)),
+            *(has_reread, is_more),
         )
 
     def _have_read(self, found: "_Found") -> None:
@@ -177,6 +189,7 @@ class Follower:
         if found.has_reread:
             self._reread_time = time.monotonic()
         self._rereading, self._read = found.rereading, found.read
+        self._known = found.known
         for each in found.redemptions:
             self._seen.add(each.source)
             self._seen_first.append(each.source)
@@ -301,7 +314,9 @@ class _Rereading(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What one look has found; redemptions are known up to `until`."""
+    """What one look has found; redemptions are known up to `until`, and `known` of them lie after
+    `read`.
+    """
 
     moves: list[NewMove]
     requests: list[NotificationRequest]
@@ -309,6 +324,7 @@ class _Found(NamedTuple):
     until: datetime
     rereading: _Rereading | None
     read: RedemptionPlace | None
+    known: int
     has_reread: bool
     is_more: bool
 

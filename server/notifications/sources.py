@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from server.orders import event_feed
 from server.platform.statements import Command, Statement
 from server.tickets.rules import DAY_BITS, SEQUENCE_BITS
 
@@ -37,6 +38,11 @@ class Redemption(NamedTuple):
     quantity: int
     venue_code: str
     occurred_time: datetime
+
+    @property
+    def place(self) -> RedemptionPlace:
+        """Where it is among the redemptions."""
+        return RedemptionPlace(self.occurred_time, self.event_id)
 
     @property
     def source(self) -> str:
@@ -93,8 +99,7 @@ MOVE_MARK = Statement("""
 UPDATE notification_marks SET redemptions_until = $1::timestamptz, last_number = $2::bigint
 """)
 # partners' tickets have greater numbers; 0 is none of ours
-_REDEMPTIONS = Statement(
-    f"""
+_IN_ORDER = f"""
 SELECT e.ticket_id, e.event_id, e.function_code, e.quantity, e.venue_code, e.occurred_time
 FROM merchants m CROSS JOIN LATERAL (
   SELECT * FROM redemption_events r
@@ -103,8 +108,14 @@ FROM merchants m CROSS JOIN LATERAL (
     AND r.result = 'SUCCESS' AND r.ticket_id BETWEEN 1 AND {(1 << DAY_BITS + SEQUENCE_BITS) - 1}
   ORDER BY r.occurred_time, r.event_id LIMIT $3::int) e
 ORDER BY e.occurred_time, e.event_id LIMIT $3::int
-""",  # noqa: S608 - our own number
-    Redemption,
+"""  # noqa: S608 - our own number
+_REDEMPTIONS = Statement(_IN_ORDER, Redemption)
+_ANY_NEW = Statement(
+    f"""
+SELECT {event_feed.ANY_NEW} OR EXISTS (SELECT FROM notification_requests)
+  OR $3::int = (SELECT count(*) FROM ({_IN_ORDER}) r)
+""",  # noqa: S608 - our own
+    bool,
 )
 _REQUESTS = Statement(
     """
@@ -132,6 +143,13 @@ WHERE (r.order_id, r.kind, r.request_key) = (v.order_id, v.kind, v.request_key)
 def redemptions(after: RedemptionPlace, limit: int) -> Command[Redemption]:
     """Admitted scans of our own tickets after a place, in the order of their times."""
     return _REDEMPTIONS(*after, limit)
+
+
+def any_new(after: RedemptionPlace, *, known: int) -> Command[bool]:
+    """Whether there is anything to be notified of: more than the `known` redemptions after a place,
+    moves or requests.
+    """
+    return _ANY_NEW(*after, known + 1)
 
 
 def requests(limit: int) -> Command[NotificationRequest]:

@@ -27,6 +27,8 @@ class NewMove(NamedTuple):
     occurred_time: datetime
 
 
+ANY_NEW = "EXISTS (SELECT FROM order_events WHERE notify)"
+"""SQL: whether a move is new."""
 # the orders of the oldest moves, and of these all moves, however many: those of one are never torn
 _NEW = Statement(
     """

@@ -21,6 +21,7 @@ from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError
 from server.platform.loops import Loops, Polling
 from server.platform.schedule import Progress, Work
+from server.platform.statements import Command, run
 
 LOOK_SECONDS = 1.0
 CHUNK_ORDERS = 200
@@ -51,7 +52,8 @@ class Expiry:
         self._close_payments = close_payments
         self._is_paused = is_paused
         self._loop = (loops or Loops()).add(
-            "hold-expiry", Polling(self._look, LOOK_SECONDS, tolerated=(DomainError,))
+            "hold-expiry",
+            Polling(self._look, LOOK_SECONDS, tolerated=(DomainError,), due=self._due),
         )
 
     def start(self) -> None:
@@ -77,13 +79,17 @@ class Expiry:
                 break
         return cancelled
 
+    def _due(self) -> Command[bool] | bool:
+        return not self._is_paused() and orders.any_expired(clock.now())
+
     async def _look(self) -> None:
         if self._is_paused():
             return
         try:
             async with self._db.pipeline() as pipeline, pipeline.autocommit():
-                if not await orders.any_expired(pipeline, now=clock.now()):
-                    return
+                (is_any,) = await run(pipeline, orders.any_expired(clock.now()))
+            if not is_any:
+                return
             if cancelled := await self.run():
                 log.info("holds.expired", orders=cancelled)
         except DomainError:  # the database is away or a race is lost: next time

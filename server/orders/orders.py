@@ -54,14 +54,13 @@ _PENDING = and_(
     orders.c.state == "PENDING", orders.c.pay_time.is_(None), orders.c.cancel_reason.is_(None)
 )
 
-_EXPIRED = Statement(
+_ANY_EXPIRED = Statement(
     """
-SELECT order_id FROM orders
-WHERE state = 'PENDING' AND pay_time IS NULL AND cancel_reason IS NULL
-  AND hold_expire_time <= $1::timestamptz AND traveller_id IS NOT NULL
-LIMIT 1
+SELECT EXISTS (SELECT FROM orders
+  WHERE state = 'PENDING' AND pay_time IS NULL AND cancel_reason IS NULL
+    AND hold_expire_time <= $1::timestamptz AND traveller_id IS NOT NULL)
 """,
-    int,
+    bool,
 )
 
 
@@ -341,9 +340,9 @@ async def cancel_by_traveller(
     return (await read(tx, [order.order_id]))[order.order_id]
 
 
-async def any_expired(tx: Transaction, *, now: datetime) -> bool:
+def any_expired(now: datetime) -> Command[bool]:
     """Whether there is a PENDING order whose time is over, locked or not."""
-    return bool(await run(tx, _EXPIRED(now)))
+    return _ANY_EXPIRED(now)
 
 
 async def oldest_expired(tx: AsyncConnection, now: datetime) -> datetime | None:

@@ -71,6 +71,13 @@ WHERE f.last_sequence > coalesce(l.posted_sequence, f.purged_sequence) ORDER BY 
 """,
     int,
 )
+_ANY_BEHIND = Statement(
+    """
+SELECT EXISTS (SELECT FROM partner_feeds f LEFT JOIN ledgers l USING (partner_id)
+  WHERE f.last_sequence > coalesce(l.posted_sequence, f.purged_sequence))
+""",
+    bool,
+)
 # of a partner that has no ledger: it begins with the first event that is kept
 _BEGIN = Statement("""
 INSERT INTO ledgers (partner_id, posted_sequence, first_month, open_month)
@@ -192,6 +199,7 @@ class Bookkeeper:
                 spacing_seconds=SPACING_SECONDS,
                 at_once=True,
                 tolerated=(DomainError,),  # the database is away: next time
+                due=_ANY_BEHIND,
             ),
         )
 

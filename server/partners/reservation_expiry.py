@@ -26,7 +26,7 @@ from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError
 from server.platform.loops import Loops, Polling
 from server.platform.schedule import Progress
-from server.platform.statements import Statement, run
+from server.platform.statements import Command, Statement, run
 from server.webhooks import events
 from server.webhooks.rules import RESERVATION_EXPIRING
 
@@ -48,17 +48,16 @@ class _Due(NamedTuple):
     warnings: bool
 
 
-_ANY_DUE = Statement(
-    f"""
-SELECT
-  EXISTS (SELECT FROM reservations
-    WHERE state = 'OPEN' AND expire_time <= $1::timestamptz AND partner_id < {SANDBOX_BIT}),
-  EXISTS (SELECT FROM reservations WHERE voids_pending AND partner_id < {SANDBOX_BIT}),
-  EXISTS (SELECT FROM reservations
-    WHERE warn_time <= $1::timestamptz AND partner_id < {SANDBOX_BIT})
-""",  # noqa: S608 - our own number
-    _Due,
+_EXPIRED, _VOIDS, _WARNINGS = (
+    f"EXISTS (SELECT FROM reservations WHERE {condition} AND partner_id < {SANDBOX_BIT})"
+    for condition in (
+        "state = 'OPEN' AND expire_time <= $1::timestamptz",
+        "voids_pending",
+        "warn_time <= $1::timestamptz",
+    )
 )
+_WHAT_IS_DUE = Statement(f"SELECT {_EXPIRED}, {_VOIDS}, {_WARNINGS}", _Due)
+_ANY_DUE = Statement(f"SELECT {_EXPIRED} OR {_VOIDS} OR {_WARNINGS}", bool)
 _OLDEST_DUE = Statement(
     f"""
 SELECT expire_time FROM reservations
@@ -143,7 +142,8 @@ class ReservationExpiry:
         self._db = db
         self._is_paused = is_paused
         self._loop = (loops or Loops()).add(
-            "reservation-expiry", Polling(self.look, LOOK_SECONDS, tolerated=(DomainError,))
+            "reservation-expiry",
+            Polling(self.look, LOOK_SECONDS, tolerated=(DomainError,), due=self._due),
         )
 
     def start(self) -> None:
@@ -154,12 +154,15 @@ class ReservationExpiry:
         """Ends it, when the transaction under way is done."""
         await self._loop.end()
 
+    def _due(self) -> Command[bool] | bool:
+        return not self._is_paused() and _ANY_DUE(clock.now())
+
     async def look(self) -> None:
         """Does all that is due now. Raises DATABASE_UNAVAILABLE, CONFLICT."""
         if self._is_paused():
             return
         async with self._db.pipeline() as pipeline, pipeline.autocommit():
-            (due,) = await run(pipeline, _ANY_DUE(clock.now()))
+            (due,) = await run(pipeline, _WHAT_IS_DUE(clock.now()))
         if due.expired and (closed := await self._close_all()):
             log.info("reservations.expired", reservations=closed)
         if due.warnings:

@@ -65,6 +65,7 @@ class _State(NamedTuple):
 
 
 # of one sandbox, or of all
+_ANY_SANDBOX = Statement("SELECT EXISTS (SELECT FROM sandbox_clocks)", bool)
 _STATES = Statement(
     f"""
 SELECT c.partner_id, c.ahead_microseconds, c.standing_time,
@@ -289,6 +290,7 @@ class SandboxClocks:
                 LOOK_SECONDS,
                 jitter_seconds=LOOK_SECONDS / 5,
                 tolerated=(DomainError,),  # the database is away or a race is lost: next time
+                due=_ANY_SANDBOX,
             ),
         )
 

@@ -24,6 +24,8 @@ CANCEL_SECONDS = 1.0
 its connection.
 """
 CHECK_SECONDS = 0.1
+IDLE_CHECK_SECONDS = 1.0
+"""As CHECK_SECONDS, of a connection that waits for notifications only."""
 UNCONFIRMED_COMMIT = "01000"
 """SQLSTATE of the warning with which a COMMIT stops waiting for its standby: it has happened
 here only.
@@ -161,6 +163,8 @@ class DriverConnection(psycopg.AsyncConnection[Any]):
         """As the driver's, which waits for every answer here; raises NoAnswerError."""
         fileno = self.pgconn.socket
         bounded = self._bounded(gen, fileno)
+        if timeout is not None:  # for notifications, as long as none comes
+            interval = IDLE_CHECK_SECONDS
         try:
             return await waiting.wait_async(bounded, fileno, interval, timeout)
         except NoAnswerError:

@@ -13,10 +13,14 @@ import structlog
 
 from server.platform.database import Database
 from server.platform.faults import fault_text
-from server.platform.loops import Look, Loops, Polling
+from server.platform.loops import Due, Look, Loops, Polling
 
 POLL_SECONDS = 0.5
 SPACING_SECONDS = 0.02
+SETTLE_SECONDS = 0.03
+"""Between two writings of outcomes: so long, at the most, what was sent looks as if it had not
+been.
+"""
 STOP_SECONDS = 5.0
 """How long attempts under way may still take when the process stops."""
 
@@ -32,10 +36,9 @@ class Dispatch(Generic[O]):
         db: where the look and the writing happen.
         name: of the look's loop; `outcomes` is that of the other.
         look: takes what is due and calls `begin` for each.
+        due: whether a look would find something; see `Polling`.
         settle: writes outcomes, all or none.
         channels: whose notifications have it look at once.
-        settle_seconds: between two writings; so long, at the most, what was sent looks as if it had
-            not been.
         loops: those of the process.
     """
 
@@ -47,8 +50,8 @@ class Dispatch(Generic[O]):
         settle: Callable[[Sequence[O]], Awaitable[None]],
         *,
         outcomes: str,
+        due: Due,
         channels: Sequence[str],
-        settle_seconds: float,
         loops: Loops | None,
     ) -> None:
         self._db = db
@@ -66,6 +69,7 @@ class Dispatch(Generic[O]):
                 spacing_seconds=SPACING_SECONDS,
                 at_once=True,
                 tolerated=(Exception,),  # one look that fails must not be the last
+                due=due,
             ),
         )
         self._settling = loops.add(
@@ -73,7 +77,7 @@ class Dispatch(Generic[O]):
             Polling(
                 self._settle,
                 POLL_SECONDS,
-                spacing_seconds=settle_seconds,
+                spacing_seconds=SETTLE_SECONDS,
                 tolerated=(Exception,),  # what is not written is sent again
             ),
         )

@@ -201,7 +201,7 @@ WHERE job_name = $1
 """)
 
 
-async def states(tx: AsyncConnection) -> dict[str, JobState]:
+async def states(tx: Transaction) -> dict[str, JobState]:
     """How all jobs stand of which something is known, by name."""
     return {each.job_name: each for each in await run(tx, _STATES())}
 

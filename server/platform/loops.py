@@ -5,7 +5,8 @@ Until it has run for STEADY_SECONDS it counts as down, and the process is not he
 
 Most loops poll: they look at something again and again. Each of them is a `Polling`: its function,
 its interval and the errors after which the next look is enough, such as a database that is away;
-any other error ends the run, as above.
+any other error ends the run, as above. Whether most of them have anything to do is asked for all of
+them together (due_check.py).
 """
 
 import asyncio
@@ -19,6 +20,7 @@ import structlog
 
 from server.platform.errors import DomainError
 from server.platform.faults import fault_text
+from server.platform.statements import Command
 
 FIRST_RESTART_SECONDS = 0.1
 MAX_RESTART_SECONDS = 5.0
@@ -31,6 +33,9 @@ log = structlog.get_logger()
 
 Run = Callable[[], Awaitable[None]]
 Look = Callable[[], Awaitable[object]]
+
+
+Due = Callable[[], Command[bool] | bool]
 
 
 def _always() -> bool:
@@ -51,6 +56,8 @@ class Polling:
         tolerated: errors of a look that are logged, and followed by the next one; it is not woken
             before, since that mends nothing. Any other error ends the run, to be started again.
         wanted: whether there is something to look at; if not, the loop ends by itself.
+        due: whether a look would find something, or the command by which the database says so;
+            asked every interval instead of the look, in a process with a `DueCheck`.
     """
 
     look: Look
@@ -62,6 +69,7 @@ class Polling:
     timeout_seconds: float | None = None
     tolerated: tuple[type[Exception], ...] = ()
     wanted: Callable[[], bool] = _always
+    due: Due | None = None
 
 
 class Loop:
@@ -72,11 +80,12 @@ class Loop:
         is_down: whether it ended by an error and has not run steadily since.
     """
 
-    def __init__(self, name: str, run: Run | Polling, on_change: Callable[[], None]) -> None:
+    def __init__(self, name: str, run: Run | Polling, loops: "Loops") -> None:
         self.name = name
         self.is_down = False
         self._run = run
-        self._on_change = on_change
+        self._loops = loops
+        self._asks_at: float | None = None
         self._ending = asyncio.Event()
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -94,6 +103,16 @@ class Loop:
     def wake(self) -> None:
         """Has a polling loop look at once, unless its last look failed."""
         self._woken.set()
+
+    def is_due(self, now: float) -> Command[bool] | bool:
+        """Whether it is to look at this time (monotonic), or what the database is to be asked; no
+        while it does not wait for that, or was asked less than an interval ago.
+        """
+        polling = self._run
+        if self._asks_at is None or self._asks_at > now or not isinstance(polling, Polling):
+            return False
+        self._asks_at = now + polling.interval_seconds
+        return polling.due() if polling.due else False
 
     def start(self) -> None:
         """Runs it, unless it is running. It ends when its function returns."""
@@ -187,10 +206,13 @@ class Loop:
             await self._wait(polling, waits_for)
 
     async def _wait(self, polling: Polling, event: asyncio.Event) -> None:
-        jitter = random.uniform(0.0, polling.jitter_seconds)  # noqa: S311
+        seconds = polling.interval_seconds + random.uniform(0.0, polling.jitter_seconds)  # noqa: S311
+        is_asked = polling.due is not None and event is self._woken and self._loops.are_checked
+        self._asks_at = 0.0 if is_asked else None
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(polling.interval_seconds + jitter):
+            async with asyncio.timeout(None if is_asked else seconds):
                 await event.wait()
+                self._asks_at = None
                 await asyncio.sleep(polling.spacing_seconds)
 
     def _is_steady(self) -> None:
@@ -199,14 +221,20 @@ class Loop:
     def _set_down(self, *, is_down: bool) -> None:
         if is_down != self.is_down:
             self.is_down = is_down
-            self._on_change()
+            self._loops.on_change()
 
 
 class Loops:
-    """The loops of a process. `on_change` is called whenever one goes down or is up again."""
+    """The loops of a process.
+
+    Attributes:
+        on_change: called whenever one goes down or is up again.
+        are_checked: whether a `DueCheck` asks for those that poll.
+    """
 
     def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
-        self._on_change = on_change
+        self.on_change = on_change
+        self.are_checked = False
         self._loops: dict[str, Loop] = {}
 
     @property
@@ -219,11 +247,17 @@ class Loops:
         """The names of those that are down."""
         return sorted(loop.name for loop in self._loops.values() if loop.is_down)
 
+    def due(self, now: float) -> dict[Loop, Command[bool] | bool]:
+        """Which are to look at this time (monotonic), or what the database is to be asked for
+        them.
+        """
+        return {loop: is_due for loop in self._loops.values() if (is_due := loop.is_due(now))}
+
     def add(self, name: str, run: Run | Polling) -> Loop:
         """A loop that is not started yet, with its function or how it polls. Raises ValueError
         if there is one of this name.
         """
         if name in self._loops:
             raise ValueError(f"there is a loop {name} already")
-        loop = self._loops[name] = Loop(name, run, self._on_change)
+        loop = self._loops[name] = Loop(name, run, self)
         return loop

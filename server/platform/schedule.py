@@ -300,8 +300,8 @@ class Jobs:
         if not self.is_leader or self._stopping.is_set():
             return
         try:
-            async with self._db.transaction() as tx:
-                states = await job_runs.states(tx)
+            async with self._db.pipeline() as pipeline, pipeline.autocommit():
+                states = await job_runs.states(pipeline)
         except DomainError as error:
             log.warning("jobs.not_looked_at", error=error.message)
             return

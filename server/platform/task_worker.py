@@ -113,6 +113,17 @@ RETURNING task_id, kind, key, payload, attempts, create_time, lease_until
 )
 
 
+_ANY_DUE = Statement(
+    """
+SELECT EXISTS (SELECT FROM unnest($1::text[]) AS k (kind) CROSS JOIN LATERAL (
+  SELECT FROM outbox_tasks
+  WHERE kind = k.kind AND state = 'OPEN' AND due_time <= $2::timestamptz
+    AND (lease_until IS NULL OR lease_until <= $2::timestamptz) LIMIT 1) t)
+""",
+    bool,
+)
+
+
 _SAMPLE = text("""
 SELECT kind, state, count(*) AS tasks, min(due_time) AS oldest
 FROM outbox_tasks WHERE state = 'OPEN' GROUP BY kind, state
@@ -250,6 +261,7 @@ class TaskWorker:
                 spacing_seconds=SPACING_SECONDS,
                 at_once=True,
                 tolerated=(Exception,),  # one look that fails must not be the last
+                due=self._due,
             ),
         )
         self._sampling = loops.add(
@@ -305,14 +317,22 @@ class TaskWorker:
     async def _look(self) -> None:
         await self._take()
 
-    async def _take(self) -> int:
-        """Takes what is due and lets it run; how many."""
+    def _rooms(self) -> dict[str, int]:
+        """How many more tasks of each kind may run."""
         busy = Counter(task.kind for task in self._running.values())
-        rooms = {
+        return {
             name: kind.max_at_once - busy[name]
             for name, kind in self._kinds.items()
             if busy[name] < kind.max_at_once and not self._is_paused(queue_code(name))
         }
+
+    def _due(self) -> Command[bool] | bool:
+        rooms = self._rooms()
+        return bool(rooms) and _ANY_DUE(list(rooms), self._clock())
+
+    async def _take(self) -> int:
+        """Takes what is due and lets it run; how many."""
+        rooms = self._rooms()
         if not rooms:
             self._full = set(self._kinds)
             return 0

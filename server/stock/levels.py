@@ -89,12 +89,19 @@ RETURNING stock_id, version
     StockNotice,
 )
 
+_ANY = Statement("SELECT EXISTS (SELECT FROM stock_notices)", bool)
+
 
 def note_from(levels: Mapping[int, int]) -> Command[None] | None:
     """Has changes of these stocks noted when so many are left, or fewer, or were before; a level
     only rises. To be committed before what is left is read for whoever wants the notices.
     """
     return _LIST.of_rows(sorted(levels.items()))
+
+
+def any_notices() -> Command[bool]:
+    """Whether there are notices to take."""
+    return _ANY()
 
 
 def take_notices(*, limit: int) -> Command[StockNotice]:

@@ -105,16 +105,20 @@ class DeliveryAttempt(NamedTuple):
 #
 # Of the endpoints that are busy or failing, $2 and $3 say how many more they take; others take $4.
 # An endpoint that another process takes from at this moment is left to that.
-_FIND_DUE = Statement(
-    """
-SELECT p.partner_id, p.endpoint_id, coalesce(r.room, $4::int), p.url, p.encrypted_secret,
-  p.encrypted_previous_secret, p.previous_secret_expire_time
+_DUE_ENDPOINTS = """
 FROM webhook_endpoints p
 LEFT JOIN unnest($2::uuid[], $3::int[]) AS r (endpoint_id, room) ON r.endpoint_id = p.endpoint_id
 WHERE p.state = 'ENABLED' AND coalesce(r.room, $4::int) > 0 AND (
   SELECT true FROM webhook_deliveries d WHERE d.partner_id = p.partner_id
     AND d.endpoint_id = p.endpoint_id AND d.state = 'PENDING' AND d.due_time <= $1::timestamptz
   ORDER BY d.due_time LIMIT 1)
+"""
+_ANY_DUE = Statement(f"SELECT EXISTS (SELECT {_DUE_ENDPOINTS})", bool)
+_FIND_DUE = Statement(
+    f"""
+SELECT p.partner_id, p.endpoint_id, coalesce(r.room, $4::int), p.url, p.encrypted_secret,
+  p.encrypted_previous_secret, p.previous_secret_expire_time
+{_DUE_ENDPOINTS}
 FOR NO KEY UPDATE OF p SKIP LOCKED
 """,
     DueEndpoint,
@@ -321,6 +325,11 @@ async def settle(tx: Transaction, outcomes: Sequence[AttemptOutcome], *, now: da
             if each.event_id in dead
         ]
         await run(tx, outbox.bury(letters, now=now))
+
+
+def any_due(rooms: Mapping[UUID, int], *, room: int, now: datetime) -> Command[bool]:
+    """Whether `find_due` would find an endpoint, or does not only since another has it."""
+    return _ANY_DUE(now, list(rooms), list(rooms.values()), room)
 
 
 def find_due(rooms: Mapping[UUID, int], *, room: int, now: datetime) -> Command[DueEndpoint]:

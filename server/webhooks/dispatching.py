@@ -25,7 +25,7 @@ from server.platform.database import Database
 from server.platform.dispatch import Dispatch
 from server.platform.loops import Loops
 from server.platform.metrics import WEBHOOK_ATTEMPTS
-from server.platform.statements import commit_with, run
+from server.platform.statements import Command, commit_with, run
 from server.webhooks import deliveries, events
 from server.webhooks.deliveries import AttemptOutcome, DueDelivery, DueEndpoint
 from server.webhooks.rules import ATTEMPT_SECONDS, retry_seconds
@@ -35,8 +35,6 @@ from server.webhooks.webhook_secrets import StoredSecrets, WebhookSecrets
 if TYPE_CHECKING:  # loaded for the first endpoint that something is sent to
     from server.webhooks.sending import EndpointAnswer, Sender
 
-SETTLE_SECONDS = 0.03
-"""Between two writings of outcomes: under load one writes many."""
 AT_ONCE = 1024
 """Attempts under way in one process."""
 LEASE_SECONDS = ATTEMPT_SECONDS + 15.0
@@ -94,8 +92,8 @@ class Dispatcher:
             self._look,
             self._settle,
             outcomes="webhook-outcomes",
+            due=self._due,
             channels=(SEQUENCED, deliveries.REPLAYED),
-            settle_seconds=SETTLE_SECONDS,
             loops=loops,
         )
 
@@ -109,13 +107,21 @@ class Dispatcher:
         if self._sender is not None:
             await self._sender.close()
 
+    def _rooms(self) -> dict[UUID, int]:
+        """How many more attempts the endpoints take that were sent to lately."""
+        now = time.monotonic()
+        return {number: line.room(self._limit, now) for number, line in self._lines.items()}
+
+    def _due(self) -> Command[bool] | bool:
+        is_full = self._dispatch.under_way >= AT_ONCE
+        return not is_full and deliveries.any_due(self._rooms(), room=self._limit, now=clock.now())
+
     async def _look(self) -> None:
         self._forget_idle()
-        now = time.monotonic()
         total = AT_ONCE - self._dispatch.under_way
         if total <= 0:
             return
-        rooms = {number: line.room(self._limit, now) for number, line in self._lines.items()}
+        rooms = self._rooms()
         at = clock.now()
         async with self._db.pipeline() as pipeline, pipeline.transaction():
             found = await run(pipeline, deliveries.find_due(rooms, room=self._limit, now=at))

@@ -115,6 +115,9 @@ numbered AS (
     Sequenced,
     notifies=SEQUENCED,
 )
+_ANY_UNNUMBERED = Statement(
+    "SELECT EXISTS (SELECT FROM partner_events WHERE sequence IS NULL)", bool
+)
 # by key whatever the tables have when it is planned, as those of pipelines are (PLANS_BY_KEY)
 _TRY_LOCK = Statement(
     """
@@ -141,6 +144,7 @@ class Sequencer:
                 spacing_seconds=SPACING_SECONDS,
                 at_once=True,
                 tolerated=(Exception,),  # one look that fails must not be the last
+                due=_ANY_UNNUMBERED,
             ),
         )
 

@@ -84,9 +84,9 @@ async def db(sandbox_url: str) -> AsyncIterator[Database]:
     await opened.close()
 
 
-async def no_loop(self: Any) -> None:
-    """No process looks at clocks by itself."""
-    del self
+async def no_loop(self: Any, partner_id: int) -> None:
+    """No process does by itself what falls due by clocks."""
+    del self, partner_id
 
 
 def test_what_a_clock_shows() -> None:
@@ -286,7 +286,7 @@ async def test_the_jobs_of_others_leave_a_sandbox_alone(
     """By the real time everything of it is over, by its clock nothing is, and the reverse. Seen red
     without the bound of the partners' numbers in the statements of the jobs.
     """
-    monkeypatch.setattr(SandboxClocks, "look", no_loop)
+    monkeypatch.setattr(SandboxClocks, "_catch_up", no_loop)
     client = world.test
     made = await client.reserve(1, hold_seconds=60)
     codes = await client.codes(1)
@@ -444,7 +444,7 @@ async def test_a_move_that_was_broken_off_is_ended_by_its_repeat(
     world: SandboxWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its process fails in the middle of a step; the repeat goes on to the same target."""
-    monkeypatch.setattr(SandboxClocks, "look", no_loop)
+    monkeypatch.setattr(SandboxClocks, "_catch_up", no_loop)
     await lively(world.test, 4)
     do, calls = sandbox_clock._do, itertools.count()
 

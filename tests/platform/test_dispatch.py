@@ -28,7 +28,11 @@ async def test_an_attempt_under_way_while_others_are_written_is_written_too() ->
         """Nothing more is due."""
 
     dispatch: Dispatch[str] = Dispatch(
-        Mock(), "test", look, settle, outcomes="written", channels=(), settle_seconds=0, loops=None
+        *(Mock(), "test", look, settle),
+        outcomes="written",
+        due=lambda: False,
+        channels=(),
+        loops=None,
     )
     dispatch.start()
     for name in ("first", "later"):

@@ -144,7 +144,6 @@ PROMPTS: dict[str, Callable[[Any], object]] = {
     "health": change_health,
     "key-uses": lambda keys: keys._used.update(none=time.time()),
     "order-watcher": watch_order,
-    "outbox": lambda worker: worker._loop.wake(),
     "pack-pushes": follow_pack,
     "stream-rights": open_stream,
 }
@@ -158,6 +157,8 @@ async def prompt(app: App, loop: str) -> None:
         writer.close()
     elif loop in PROMPTS:
         PROMPTS[loop](owner_of(app, loop))
+    elif loop in app.loops.names:
+        app.loops._loops[loop].wake()  # those that look when the database says so
 
 
 @pytest.fixture(autouse=True)
@@ -188,6 +189,7 @@ LOOPS = [
     "channel-comparisons",
     "channel-thresholds",
     "database-probe",
+    "due-check",
     "health",
     "hold-expiry",
     "job-leader",

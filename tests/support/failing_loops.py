@@ -19,7 +19,15 @@ from server.channels import call_log, catalogue_watch, watching
 from server.identity import keys
 from server.orders import hold_expiry, watch
 from server.partners import ledger, reservation_expiry, sandbox_clock
-from server.platform import change_feed, dispatch, job_runs, leadership, schedule, task_worker
+from server.platform import (
+    change_feed,
+    dispatch,
+    due_check,
+    job_runs,
+    leadership,
+    schedule,
+    task_worker,
+)
 from server.platform import loops as loops_module
 from server.platform.connection import DriverConnection
 from server.platform.round_trips import RoundTrips
@@ -147,6 +155,7 @@ async def quick_server(database_url: str, redis_url: str) -> AsyncIterator[GateS
             (call_log, "SPACING_SECONDS"),
             (sequencing, "POLL_SECONDS"),
             (dispatch, "POLL_SECONDS"),
+            (due_check, "TICK_SECONDS"),
             (loops_module, "FIRST_RESTART_SECONDS"),
             (loops_module, "MAX_RESTART_SECONDS"),
             (loops_module, "STEADY_SECONDS"),
