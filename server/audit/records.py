@@ -20,6 +20,8 @@ from server.platform.statements import run
 from server.platform.texts import read_name
 
 ACTIVE, ARCHIVED, REVOKED = "ACTIVE", "ARCHIVED", "REVOKED"
+MOST_NAME = 100
+"""Characters of a name, as the contract says it of each."""
 
 
 class By(TypedDict):
@@ -237,6 +239,8 @@ def with_names(record: R, path: str = "") -> R:
                 read[name] = read_name(values[name])
             except ValueError as error:
                 faults.append((path + name, str(error)))
+            if len(values[name]) > MOST_NAME:
+                faults.append((path + name, f"has more than {MOST_NAME} characters"))
     refuse(faults)
     if isinstance(record, Mapping):
         return cast("R", {**record, **read})

@@ -6,7 +6,8 @@ never changes an operator's days. Beyond `known_until` a fare by day type is pro
 Price).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from typing import Any, Unpack
@@ -30,6 +31,7 @@ from server.platform.statements import run
 OPERATOR, SHIPPED = "OPERATOR", "SHIPPED"
 """Who says what a day is."""
 FIRST_YEAR, LAST_YEAR = 2020, 2063
+MOST_SOURCE = 300
 CALENDAR_CODE = "[A-Z]{2,8}"
 
 
@@ -83,6 +85,8 @@ async def create_calendar(
     tx: AsyncConnection, calendar: HolidayCalendar, **by: Unpack[By]
 ) -> HolidayCalendar:
     """A new calendar, of which no year is known yet. Raises INVALID_FIELD, ALREADY_EXISTS."""
+    if not re.fullmatch(CALENDAR_CODE, calendar.calendar_code):
+        raise invalid("calendar_code", "is not two to eight capitals, e.g. HK")
     await create(tx, holiday_calendars, "holiday_calendar", [with_names(calendar)], **by)
     return await CALENDARS.get(tx, calendar.calendar_code)
 
@@ -108,7 +112,7 @@ async def add_year(
     """
     before = await CALENDARS.lock(tx, year.calendar_code)
     known = await list_years(tx, year.calendar_code)
-    faults: list[Fault] = []
+    faults: list[Fault] = list(_year_faults(year))
     if known and not known[0].year <= year.year <= known[-1].year + 1:
         faults.append(
             ("year", f"{known[-1].year} is the last that is known; add {known[-1].year + 1} first")
@@ -137,6 +141,13 @@ async def add_year(
     was, after = {"known_until": before.known_until}, row | {"known_until": until}
     await trace(tx, "update", "holiday_year", name, before=was, after=after, **by)
     return await CALENDARS.get(tx, year.calendar_code)
+
+
+def _year_faults(year: HolidayYear) -> Iterator[Fault]:
+    if not FIRST_YEAR <= year.year <= LAST_YEAR:
+        yield "year", f"is not within {FIRST_YEAR} to {LAST_YEAR}"
+    if not 1 <= len(year.source) <= MOST_SOURCE:
+        yield "source", f"has not 1 to {MOST_SOURCE} characters; name the gazette or notice"
 
 
 async def list_years(tx: AsyncConnection, calendar_code: str) -> list[HolidayYear]:
@@ -171,7 +182,9 @@ async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack
     """Days of calendars, whatever they were before. Raises INVALID_FIELD, NOT_FOUND (calendar)."""
     for holiday in new:
         if holiday.day_type not in DAY_TYPES:
-            raise invalid("day_type", f"is {holiday.day_type!r}; send one of {sorted(DAY_TYPES)}")
+            raise invalid(
+                "day_type", f"is {holiday.day_type!r}; send one of {', '.join(sorted(DAY_TYPES))}"
+            )
     new = [with_names(holiday) for holiday in new]
     for calendar_code in sorted({holiday.calendar_code for holiday in new}):
         await CALENDARS.lock(tx, calendar_code)

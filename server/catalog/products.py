@@ -8,15 +8,16 @@ from typing import Any, NotRequired, TypedDict, Unpack
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, Records, checked, refuse
+from server.audit.records import By, Records, checked, refuse, with_names
 from server.audit.rules import AgeLimit, ProductEntitlement, ProductFare
 from server.catalog import config_versions, pricing
 from server.catalog.config_versions import ConfigContent, ConfigSubject
-from server.catalog.limits import fare_faults
+from server.catalog.limits import product_faults
 from server.catalog.models import cities, holiday_calendars, products
 from server.catalog.policy import Policy
 from server.catalog.templates import entitlements_of
 from server.platform.change_feed import ChangeKind
+from server.platform.currencies import currency_fault
 from server.platform.errors import DomainError, Reason, invalid
 
 DEFAULT_GUARD_SECONDS = 60
@@ -185,14 +186,21 @@ def refuse_archived(product: Product) -> None:
 
 async def stored_values(tx: AsyncConnection, values: Mapping[str, Any]) -> dict[str, Any]:
     """The fields as they are stored; blackout dates as YYYY-MM-DD. Raises INVALID_FIELD."""
-    columns = dict(values)
+    columns = dict(with_names(values))
     if template_codes := columns.pop("entitlement_template_codes", None):
         given = list(columns.get("entitlements", ()))
         columns["entitlements"] = [*given, *await entitlements_of(tx, template_codes)]
         if len(columns["entitlements"]) > MOST_ENTITLEMENTS:
             raise invalid("entitlement_template_codes", f"make more than {MOST_ENTITLEMENTS}")
+    if "entitlements" in columns:
+        columns["entitlements"] = [
+            with_names(each, f"entitlements[{index}].")
+            for index, each in enumerate(columns["entitlements"])
+        ]
     checked(columns)
-    refuse(list(fare_faults(columns.get("fares", ()))))
+    refuse(list(product_faults(columns)))
+    if fault := currency_fault(columns.get("currency_code", "CNY")):
+        raise invalid("currency_code", fault)
     if "blackout_dates" in columns:
         columns["blackout_dates"] = sorted(map(date.fromisoformat, columns["blackout_dates"]))
     for field, normal in (("tiers", _tiers), ("policy", _policy)):
@@ -201,6 +209,11 @@ async def stored_values(tx: AsyncConnection, values: Mapping[str, Any]) -> dict[
                 columns[field] = normal(columns[field])
             except ValueError as error:
                 raise invalid(field, str(error)) from None
+    await _refuse_unknown(tx, columns)
+    return columns
+
+
+async def _refuse_unknown(tx: AsyncConnection, columns: Mapping[str, Any]) -> None:
     city_code = columns.get("city_code")
     if city_code and not await tx.scalar(
         select(cities.c.city_code).where(
@@ -215,7 +228,6 @@ async def stored_values(tx: AsyncConnection, values: Mapping[str, Any]) -> dict[
             raise invalid(
                 "calendar_code", f"there is no calendar {calendar_code!r}; create it first"
             )
-    return columns
 
 
 def _tiers(content: Any) -> list[dict[str, int]]:

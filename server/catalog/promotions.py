@@ -1,6 +1,5 @@
 """Promotions: discounts in a window of time, by themselves or by a code that is typed in."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -15,11 +14,11 @@ from server.audit.rules import Fault
 from server.catalog import changes, config_versions
 from server.catalog.changes import ACTIVE, create, refuse_archived, trace
 from server.catalog.config_versions import ConfigContent, ConfigSubject, moment_text
-from server.catalog.limits import MOST_MINOR
 from server.catalog.models import products, promotions
 from server.catalog.pricing import BASIS_POINTS
 from server.catalog.rules import MOST_TOTAL
 from server.platform.change_feed import ChangeKind
+from server.platform.currencies import currency_fault
 from server.platform.errors import DomainError, Reason, invalid
 from server.platform.texts import read_code
 from server.stock import inventory
@@ -28,6 +27,8 @@ from server.stock.models import stocks
 
 MOST_CODE_LENGTH = 32
 MOST_PER_TRAVELLER = 1000
+MOST_PARTY = 100
+MOST_OFF_MINOR = 2_147_483_647
 
 
 @dataclass(frozen=True)
@@ -250,8 +251,8 @@ def _faults(promotion: PromotionRecord) -> Iterator[Fault]:
     yield from _discount_faults(promotion)
     if promotion.begin_time >= promotion.end_time:
         yield "end_time", "is not after begin_time"
-    if promotion.min_party < 1:
-        yield "min_party", f"is {promotion.min_party}; 1 is everybody"
+    if not 1 <= promotion.min_party <= MOST_PARTY:
+        yield "min_party", f"is {promotion.min_party}, not within 1 to {MOST_PARTY}; 1 is everybody"
     for product_id, times in Counter(promotion.product_ids).items():
         if times > 1:
             yield "product_ids", f"{product_id} stands there {times} times; send it once"
@@ -262,12 +263,12 @@ def _discount_faults(promotion: PromotionRecord) -> Iterator[Fault]:
         yield "basis_points_off", "is one of two ways, beside amount_off_minor; send exactly one"
     if not 0 <= promotion.basis_points_off <= BASIS_POINTS:
         yield "basis_points_off", f"is not within 0 to {BASIS_POINTS}"
-    if not 0 <= promotion.amount_off_minor <= MOST_MINOR:
-        yield "amount_off_minor", f"is not within 0 to {MOST_MINOR}"
+    if not 0 <= promotion.amount_off_minor <= MOST_OFF_MINOR:
+        yield "amount_off_minor", f"is not within 0 to {MOST_OFF_MINOR}"
     if (promotion.amount_off_minor > 0) != (promotion.currency_code is not None):
         yield "currency_code", "belongs to amount_off_minor: send both, or basis_points_off alone"
-    elif promotion.currency_code and not re.fullmatch("[A-Z]{3}", promotion.currency_code):
-        yield "currency_code", f"{promotion.currency_code!r} is no ISO 4217 code such as CNY"
+    elif promotion.currency_code and (fault := currency_fault(promotion.currency_code)):
+        yield "currency_code", fault
     if promotion.max_per_traveller is not None:
         if not 1 <= promotion.max_per_traveller <= MOST_PER_TRAVELLER:
             yield "max_per_traveller", f"is not within 1 to {MOST_PER_TRAVELLER}; None is no limit"

@@ -15,6 +15,7 @@ from server.catalog.limits import MOST_SURCHARGE_MINOR, code_faults, number_faul
 from server.catalog.models import products, rental_extras
 from server.catalog.rental_rules import PER_DAY, PER_RENTAL
 from server.platform.change_feed import ChangeKind
+from server.platform.currencies import currency_fault
 
 EXTRA_CODE = "[a-z][a-z0-9_]{0,31}"
 LIMITS = {
@@ -117,7 +118,8 @@ def _faults(extra: RentalExtra) -> Iterator[Fault]:
         yield "charge_basis", f"is {extra.charge_basis!r}; name {PER_DAY} or {PER_RENTAL}"
     yield from number_faults(vars(extra), LIMITS)
     yield from code_faults("extra_code", extra.extra_code, EXTRA_CODE)
-    yield from code_faults("currency_code", extra.currency_code, "[A-Z]{3}")
+    if fault := currency_fault(extra.currency_code):
+        yield "currency_code", fault
     if len(extra.product_ids) > MOST_PRODUCTS:
         yield "product_ids", f"are {len(extra.product_ids)}; at most {MOST_PRODUCTS}"
     if extra.max_amount_minor and extra.max_amount_minor < extra.amount_minor:

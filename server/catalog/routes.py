@@ -339,7 +339,10 @@ def _fare_faults(route: Route, fares: Sequence[Mapping[str, Any]]) -> Iterator[F
     for index, fare in enumerate(fares):
         path = f"fares[{index}]"
         if fare["class_code"] not in classes:
-            yield f"{path}.class_code", f"{fare['class_code']} is not in {sorted(classes)}"
+            yield (
+                f"{path}.class_code",
+                f"{fare['class_code']} is none of {', '.join(sorted(classes))}",
+            )
         begin, end = place.get(fare["origin"]), place.get(fare["destination"])
         if begin is None:
             yield f"{path}.origin", f"{fare['origin']} is no stop of the route"

@@ -1,6 +1,6 @@
 """Templates of entitlements, which packages and other products are made of."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Unpack
 
@@ -8,15 +8,14 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, Records, refuse, with_names
-from server.audit.rules import Fault, ProductEntitlement
+from server.audit.rules import ProductEntitlement
 from server.catalog import changes
 from server.catalog.changes import ACTIVE, create, refuse_archived
+from server.catalog.limits import code_faults, entitlement_faults
 from server.catalog.models import entitlement_templates
 from server.platform.change_feed import ChangeKind
 
-MOST_USES = 1000
-MOST_GUARD_SECONDS = 86_400
-USE_MODES = ("ONCE_PER_QR", "MULTI_USE")
+TEMPLATE_CODE = "[A-Z0-9_-]{1,32}"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,12 @@ async def create_template(
 ) -> EntitlementTemplate:
     """A new template. Raises INVALID_FIELD, ALREADY_EXISTS."""
     template = with_names(template)
-    refuse(list(_faults(template)))
+    refuse(
+        [
+            *code_faults("template_code", template.template_code, TEMPLATE_CODE),
+            *entitlement_faults(template.entitlement()),
+        ]
+    )
     await create(tx, entitlement_templates, "entitlement_template", [template], **by)
     return await TEMPLATES.get(tx, template.template_code)
 
@@ -77,7 +81,7 @@ async def update_template(
     before = await TEMPLATES.lock(tx, template_code)
     refuse_archived("entitlement_template", template_code, before)
     after = with_names(replace(before, **values))
-    refuse(list(_faults(after)))
+    refuse(list(entitlement_faults(after.entitlement())))
     given = {name: getattr(after, name) for name in values}
     return await changes.change(tx, TEMPLATES, before, given, **by)
 
@@ -105,12 +109,3 @@ async def entitlements_of(
         template = await TEMPLATES.rely_on(tx, template_code)
         found.append(template.entitlement())
     return found
-
-
-def _faults(template: EntitlementTemplate) -> Iterator[Fault]:
-    if not 1 <= template.total_uses <= MOST_USES:
-        yield "total_uses", f"is not within 1 to {MOST_USES}"
-    if template.use_mode not in USE_MODES:
-        yield "use_mode", f"is {template.use_mode!r}; send {' or '.join(USE_MODES)}"
-    if not 0 <= template.guard_seconds <= MOST_GUARD_SECONDS:
-        yield "guard_seconds", f"is not within 0 to {MOST_GUARD_SECONDS}"

@@ -353,12 +353,13 @@ def _exception_faults(timetable: Timetable) -> Iterator[Fault]:
 def _seats_faults(timetable: Timetable, route: Route) -> Iterator[Fault]:
     classes = {each["class_code"]: each for each in route.fare_classes}
     if not timetable.seats:
-        yield "seats", f"needs at least one class of {sorted(classes)}"
-    for code, total in timetable.seats.items():
+        yield "seats", f"needs at least one class of {', '.join(sorted(classes))}"
+    for index, (code, total) in enumerate(timetable.seats.items()):
         if code not in classes:
-            yield f"seats.{code}", f"is not in {sorted(classes)}"
+            known = ", ".join(sorted(classes))
+            yield f"seats[{index}].class_code", f"{code} is no class of the route; it has {known}"
         else:
-            yield from total_faults(f"seats.{code}", total, classes[code])
+            yield from total_faults(f"seats[{index}].total", total, classes[code])
 
 
 def total_faults(field: str, total: int, fare_class: Mapping[str, Any]) -> Iterator[Fault]:

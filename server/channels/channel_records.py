@@ -30,13 +30,13 @@ from server.channels.words import word_row
 from server.parties.models import partners
 from server.parties.partners import PARTNERS
 from server.platform.change_feed import ChangeKind
+from server.platform.currencies import currency_fault
 from server.platform.errors import invalid, not_found
 from server.platform.proxies import is_loopback
 from server.stock.ids import DIRECT
 
 PAUSED = "PAUSED"
 CODE = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-CURRENCY = re.compile("[A-Z]{3}")
 LEAST_KEY = 32
 FEED_KEY_FORM = re.compile(f"[A-Za-z0-9._~+/=-]{{{LEAST_KEY},1024}}")
 """A token as `Authorization: Bearer` takes it (RFC 6750)."""
@@ -225,8 +225,8 @@ async def _refuse_shared(tx: AsyncConnection, seals: ChannelSeals, channel: Chan
 
 
 def _check_values(values: Mapping[str, Any]) -> None:
-    if "currency_code" in values and not CURRENCY.fullmatch(values["currency_code"]):
-        raise invalid("currency_code", "is no currency; send three capitals of ISO 4217")
+    if "currency_code" in values and (fault := currency_fault(values["currency_code"])):
+        raise invalid("currency_code", fault)
     if not 0 <= values.get("calls_per_minute", 0) <= MOST_CALLS:
         raise invalid("calls_per_minute", f"send 1 to {MOST_CALLS}, or 0 for the vendor's usual")
 

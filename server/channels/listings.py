@@ -17,12 +17,13 @@ from server.catalog.rental_locations import LOCATIONS
 from server.catalog.routes import ROUTES
 from server.catalog.timetables import TIMETABLES
 from server.channels.cadence_rules import PricePace
-from server.channels.channel_records import CHANNELS, CURRENCY
+from server.channels.channel_records import CHANNELS
 from server.channels.channel_words import LONGEST_WORD
 from server.channels.due import WORK_OUT, ask_for
 from server.channels.models import channel_listings
 from server.channels.plan_rules import MILLION
 from server.channels.registry import VENDORS
+from server.platform.currencies import currency_fault
 from server.platform.errors import invalid, not_found
 from server.platform.statements import run
 
@@ -209,8 +210,8 @@ def _check_plan(values: Mapping[str, Any]) -> None:
     location = values.get("location", "-")
     if not location.strip() or len(location) > LONGEST_WORD or not location.isprintable():
         raise invalid("location", f"is no word; send 1 to {LONGEST_WORD} characters")
-    if "currency_code" in values and not CURRENCY.fullmatch(values["currency_code"]):
-        raise invalid("currency_code", "is no currency; send three capitals of ISO 4217")
+    if "currency_code" in values and (fault := currency_fault(values["currency_code"])):
+        raise invalid("currency_code", fault)
 
 
 async def _check_rate(tx: AsyncConnection, listing: ChannelListing) -> None:

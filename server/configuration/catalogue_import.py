@@ -20,7 +20,7 @@ from server.configuration.catalogue_files import (
     FileRefused,
     RefusedLine,
 )
-from server.configuration.catalogue_nouns import NOUNS, Column, json_value
+from server.configuration.catalogue_nouns import JSON_READERS, NOUNS, Column
 from server.configuration.catalogue_records import KEEPERS, Keeper, Values
 from server.platform.errors import DomainError, Reason
 
@@ -293,10 +293,8 @@ def _value(column: Column, written: Any) -> Any:
     """The value of a text, or of a list or mapping of YAML. Raises ValueError."""
     if written is None:
         return None if column.value_if_new is ... else column.value_if_new
-    if isinstance(written, str):
+    if isinstance(written, str) or column.read in JSON_READERS:
         return column.read(written)
-    if column.read is json_value:
-        return written
     if isinstance(written, list) and all(isinstance(each, str | int) for each in written):
         return column.read(" ".join(map(str, written)))
     raise ValueError("is a list or mapping; write a text")

@@ -161,14 +161,62 @@ def addresses(written: str) -> list[str]:
     return written.split()
 
 
-def json_value(written: str) -> Any:
-    """What a cell with JSON says. Raises ValueError."""
+def json_value(written: Any) -> Any:
+    """What a cell with JSON says, or what YAML has in its place. Raises ValueError."""
+    if not isinstance(written, str):
+        return written
     if len(written) > MOST_JSON:
         raise ValueError(f"has more than {MOST_JSON} characters")
     try:
         return json.loads(written)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"is no JSON: {error}") from None
+
+
+def json_object(written: Any) -> dict[str, Any]:
+    """A JSON object, or the mapping that YAML has. Raises ValueError."""
+    value = json_value(written)
+    if not isinstance(value, dict):
+        raise ValueError('is no JSON object, e.g. {"SECOND": 100}')
+    return value
+
+
+def json_numbers(written: Any) -> dict[str, int]:
+    """A JSON object of whole numbers. Raises ValueError."""
+    value = json_object(written)
+    if any(type(each) is not int for each in value.values()):
+        raise ValueError('is no JSON object of whole numbers, e.g. {"SECOND": 100}')
+    return value
+
+
+def age_limits(written: Any) -> list[dict[str, Any]]:
+    """Whom fares are for, as JSON. Raises ValueError."""
+    value = json_value(written)
+    for each in value if isinstance(value, list) else [value]:
+        if (
+            not isinstance(each, dict)
+            or each.keys() != {"customer_type", "min_age", "max_age"}
+            or type(each["customer_type"]) is not str
+            or type(each["min_age"]) is not int
+            or type(each["max_age"]) not in {int, type(None)}
+        ):
+            raise ValueError(
+                'is no list such as [{"customer_type": "CHILD", "min_age": 3, "max_age": 11}];'
+                " max_age may be null"
+            )
+    return list(value)
+
+
+JSON_READERS: tuple[Callable[[Any], Any], ...] = (json_value, json_object, json_numbers, age_limits)
+"""Those that take what YAML has as well as text."""
+
+
+def identifier(written: str) -> int:
+    """The number of a record. Raises ValueError."""
+    found = number(written)
+    if not 1 <= found < 1 << 31:
+        raise ValueError(f"{written!r} is not within 1 to 2147483647")
+    return found
 
 
 def weekdays(written: str) -> int:
@@ -240,7 +288,7 @@ NOUNS = (
         "products",
         ("product_id",),
         (
-            Column("product_id", number),
+            Column("product_id", identifier),
             Column("kind", code),
             *NAMES,
             Column("currency_code", code),
@@ -252,8 +300,8 @@ NOUNS = (
             Column("unaccompanied_types", several(code), []),
             Column("blackout_dates", several(day_text), []),
             Column("tiers", json_value, []),
-            Column("age_limits", json_value, []),
-            Column("policy", json_value, {}),
+            Column("age_limits", age_limits, []),
+            Column("policy", json_object, {}),
             Column("direct_total", number, None),
             STATE,
         ),
@@ -265,7 +313,12 @@ NOUNS = (
     FileNoun(
         "routes",
         ("route_id",),
-        (Column("route_id", number), Column("product_id", number), Column("vehicle", code), STATE),
+        (
+            Column("route_id", identifier),
+            Column("product_id", identifier),
+            Column("vehicle", code),
+            STATE,
+        ),
         (
             ListField(
                 "stops",
@@ -284,7 +337,7 @@ NOUNS = (
                     Column("class_code", code),
                     Column("class_index", number),
                     *NAMES,
-                    Column("seat_map", json_value, None),
+                    Column("seat_map", json_object, None),
                 ),
             ),
             ListField(
@@ -303,14 +356,14 @@ NOUNS = (
         "timetables",
         ("timetable_id",),
         (
-            Column("timetable_id", number),
-            Column("route_id", number),
+            Column("timetable_id", identifier),
+            Column("route_id", identifier),
             Column("service_number", code),
             Column("departure_clock", clock),
             Column("weekdays", weekdays),
             Column("first_date", day),
             Column("last_date", day),
-            Column("seats", json_value),
+            Column("seats", json_numbers),
             Column("sale_days", number),
             Column("closing_minutes", number),
             Column("added_dates", several(day), []),
@@ -323,7 +376,7 @@ NOUNS = (
         "car_categories",
         ("product_id",),
         (
-            Column("product_id", number),
+            Column("product_id", identifier),
             Column("category_code", code),
             Column("make", name_of(50)),
             Column("model", name_of(50)),
@@ -350,7 +403,7 @@ NOUNS = (
         "rental_locations",
         ("location_id",),
         (
-            Column("location_id", number),
+            Column("location_id", identifier),
             Column("city_code", code),
             *NAMES,
             Column("address_en", name_of(200)),
@@ -380,7 +433,7 @@ NOUNS = (
         "rental_extras",
         ("extra_id",),
         (
-            Column("extra_id", number),
+            Column("extra_id", identifier),
             Column("extra_code", code),
             *NAMES,
             Column("charge_basis", code),
@@ -388,7 +441,7 @@ NOUNS = (
             Column("currency_code", code),
             Column("max_quantity", number),
             Column("max_amount_minor", number, 0),
-            Column("product_ids", several(number), []),
+            Column("product_ids", several(identifier), []),
             STATE,
         ),
     ),
@@ -396,9 +449,9 @@ NOUNS = (
         "rental_fleets",
         ("fleet_id",),
         (
-            Column("fleet_id", number),
-            Column("product_id", number),
-            Column("location_id", number),
+            Column("fleet_id", identifier),
+            Column("product_id", identifier),
+            Column("location_id", identifier),
             Column("cars", number),
             Column("first_date", day),
             Column("last_date", day),
@@ -411,7 +464,7 @@ NOUNS = (
             ListField(
                 "one_way",
                 "rental_one_way",
-                (Column("location_id", number), Column("fee_minor", number)),
+                (Column("location_id", identifier), Column("fee_minor", number)),
             ),
         ),
     ),
@@ -419,7 +472,7 @@ NOUNS = (
         "promotions",
         ("promotion_id",),
         (
-            Column("promotion_id", number),
+            Column("promotion_id", identifier),
             Column("code", code, None),
             *NAMES,
             Column("basis_points_off", number, 0),
@@ -428,7 +481,7 @@ NOUNS = (
             Column("begin_time", moment),
             Column("end_time", moment),
             Column("min_party", number, 1),
-            Column("product_ids", several(number), []),
+            Column("product_ids", several(identifier), []),
             Column("stackable", flag, False),
             Column("max_per_traveller", number, None),
             Column("cap", number, None),

@@ -140,8 +140,8 @@ async def test_a_route_is_made_once_and_its_fares_change(db: Database) -> None:
         ({"sale_days": 366}, "sale_days"),
         ({"closing_minutes": -1}, "closing_minutes"),
         ({"seats": {}}, "seats"),
-        ({"seats": {"THIRD": 1}}, "seats.THIRD"),
-        ({"seats": {"SECOND": 101}}, "seats.SECOND"),
+        ({"seats": {"THIRD": 1}}, "seats[0].class_code"),
+        ({"seats": {"SECOND": 101}}, "seats[0].total"),
     ],
 )
 async def test_bad_timetables(db: Database, change: dict[str, Any], field: str) -> None:

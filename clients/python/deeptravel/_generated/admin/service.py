@@ -2321,8 +2321,8 @@ class AdminService:
         display_name_zh: str,
         currency_code: str,
         fares: Iterable[admin.Fare],
-        entitlements: Iterable[admin.ProductEntitlement],
         validity_days: int,
+        entitlements: Iterable[admin.ProductEntitlement] = (),
         blackout_dates: Iterable[str] = (),
         request_id: str = "",
         tiers: Iterable[admin.PartyTier] = (),
@@ -2339,7 +2339,7 @@ class AdminService:
         """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_CREATE_PRODUCT, admin.CreateProductRequest(product_id=product_id, kind=kind, display_name_en=display_name_en, display_name_zh=display_name_zh, currency_code=currency_code, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits, entitlement_template_codes=entitlement_template_codes), timeout)
+        return self._calls.unary(_CREATE_PRODUCT, admin.CreateProductRequest(product_id=product_id, kind=kind, display_name_en=display_name_en, display_name_zh=display_name_zh, currency_code=currency_code, fares=fares, validity_days=validity_days, entitlements=entitlements, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits, entitlement_template_codes=entitlement_template_codes), timeout)
 
     def get_product(
         self,
@@ -6575,8 +6575,8 @@ class AsyncAdminService:
         display_name_zh: str,
         currency_code: str,
         fares: Iterable[admin.Fare],
-        entitlements: Iterable[admin.ProductEntitlement],
         validity_days: int,
+        entitlements: Iterable[admin.ProductEntitlement] = (),
         blackout_dates: Iterable[str] = (),
         request_id: str = "",
         tiers: Iterable[admin.PartyTier] = (),
@@ -6593,7 +6593,7 @@ class AsyncAdminService:
         """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_CREATE_PRODUCT, admin.CreateProductRequest(product_id=product_id, kind=kind, display_name_en=display_name_en, display_name_zh=display_name_zh, currency_code=currency_code, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits, entitlement_template_codes=entitlement_template_codes), timeout)
+        return await self._calls.unary(_CREATE_PRODUCT, admin.CreateProductRequest(product_id=product_id, kind=kind, display_name_en=display_name_en, display_name_zh=display_name_zh, currency_code=currency_code, fares=fares, validity_days=validity_days, entitlements=entitlements, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits, entitlement_template_codes=entitlement_template_codes), timeout)
 
     async def get_product(
         self,

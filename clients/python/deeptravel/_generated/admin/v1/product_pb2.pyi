@@ -494,7 +494,7 @@ class CreateProductRequest(_message.Message):
     display_name_zh: _builtins.str
     """Name in Chinese, 1 to 100 characters."""
     currency_code: _builtins.str
-    """ISO 4217 code of its fares, e.g. HKD; for good."""
+    """ISO 4217 code of its fares, e.g. HKD, of a currency that people pay in; for good."""
     validity_days: _builtins.int
     """Days a ticket is valid after its first one, 1 to 3,650."""
     request_id: _builtins.str
@@ -515,7 +515,9 @@ class CreateProductRequest(_message.Message):
 
     @_builtins.property
     def entitlements(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProductEntitlement]:
-        """What every ticket of it allows, 1 to 20, each function code once."""
+        """What every ticket of it allows, each function code once; 1 to 20 together with what
+        `entitlement_template_codes` add.
+        """
 
     @_builtins.property
     def blackout_dates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
