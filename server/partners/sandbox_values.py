@@ -121,6 +121,7 @@ SCAN_REFUSALS: Mapping[str, str] = {
     "WRONG_DEPARTURE": "departure",
     "DEPARTURE_CANCELLED": "departure",
     "TEST_TICKET": "mode",
+    "LEASED_ELSEWHERE": "lease",
 }
 """Why a scan is refused, of deeptravel.redemption.v1.RefusalReason, and the check that decides."""
 SCAN_FACTS: Mapping[str, str | int] = {
@@ -143,6 +144,7 @@ SCAN_FACTS: Mapping[str, str | int] = {
     "state": "PRE_GENERATED",
     "terminal": "SANDBOX",
     "total": 1,
+    "until": "2026-01-01 08:15:00",
     "valid_from": "2026-01-02 00:00:00",
     "valid_until": "2026-01-01 08:00:00",
     "venue": "SANDBOX",

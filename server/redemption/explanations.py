@@ -156,6 +156,13 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         ),
         "同一批次（全部或全不）中各项请求的 {function} 次数之和超过剩余的 {remaining}/{total} 次，未扣减任何次数。请减少次数。",
     ),
+    ("LEASED_ELSEWHERE", "lease"): (
+        (
+            "Terminal {terminal} has leased {function} of this ticket until {until}. Redeem it"
+            " there, or after that; that terminal can give it back."
+        ),
+        "终端 {terminal} 已占用该票的 {function}，至 {until}。请到该终端核销，或届时再试；该终端可提前归还。",
+    ),
     ("NO_USES_LEFT", "uses"): (
         "{asked} uses of {function} asked for, {remaining} of {total} left.",
         "请求核销 {function} {asked} 次，仅剩 {remaining}/{total} 次。",

@@ -49,7 +49,7 @@ class Columns(NamedTuple):
     `found` counts those that were looked at, others than the venue's too; the last of these ends at
     `last_time` and is `last_id`. `terms` are JSON texts, each with product, beginning of the codes,
     functions with their uses, and what of the snapshot counts; `departures` have number, time and
-    whether shared.
+    whether shared; `leases` are JSON texts of number, function, terminal and time.
     """
 
     found: int
@@ -68,6 +68,7 @@ class Columns(NamedTuple):
     redeemed_times: bytes
     terms: list[str]
     departures: list[str]
+    leases: list[str]
 
 
 BEGIN = Statement(
@@ -149,14 +150,17 @@ entitled AS MATERIALIZED (
       COLLATE "C" AS uses,
     string_agg(int4send(e.remaining_uses), '' ORDER BY e.function_code) AS remaining,
     string_agg(int8send(coalesce({_milliseconds("g.redeemed_time")}, 0)), ''
-      ORDER BY e.function_code) AS redeemed
+      ORDER BY e.function_code) AS redeemed,
+    array_agg(json_build_array(e.ticket_id::text, e.function_code, e.leased_by,
+      {_milliseconds("e.leased_until")})::text)
+      FILTER (WHERE e.leased_until > now()) AS leases
   FROM page p JOIN entitlements e
     ON e.ticket_id = p.ticket_id AND e.function_code = ANY($1::text[])
   LEFT JOIN redemption_guards g ON g.ticket_id = p.ticket_id AND g.jti = p.jti
     AND g.function_code = e.function_code
   GROUP BY p.ticket_id),
 known AS MATERIALIZED (
-  SELECT p.*, e.uses, e.remaining, e.redeemed, s.content_place,
+  SELECT p.*, e.uses, e.remaining, e.redeemed, e.leases, s.content_place,
     split_part(p.ticket_code, '-', 1) || '-' || split_part(p.ticket_code, '-', 2) AS code_prefix,
     CASE WHEN s.travels THEN coalesce(
       o.departure_id || ' ' || {_milliseconds("o.reference_time")}
@@ -196,7 +200,8 @@ SELECT (SELECT count(*) FROM page)::int,
   coalesce(string_agg(p.remaining, ''), ''),
   coalesce(string_agg(p.redeemed, ''), ''),
   ARRAY(SELECT written FROM terms ORDER BY terms_index),
-  ARRAY(SELECT DISTINCT departure FROM placed WHERE departure IS NOT NULL ORDER BY departure)
+  ARRAY(SELECT DISTINCT departure FROM placed WHERE departure IS NOT NULL ORDER BY departure),
+  (SELECT coalesce(array_agg(l ORDER BY l), '{{{{}}}}') FROM placed p2, unnest(p2.leases) l)
 FROM (SELECT * FROM placed ORDER BY ticket_id) p
 """  # noqa: S608
 LIVE = Statement(_COLUMNS.format(page=_LIVE), Columns)

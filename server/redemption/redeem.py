@@ -391,6 +391,7 @@ def _scan(unit: ScanUnit, item: ScanItem, jti: UUID, local: datetime) -> rules.S
         sessions.admits(unit.operator),
         unit.operator.sandbox_id,
         unit.operator.venue_code,
+        unit.operator.terminal_device_id,
     )
 
 

@@ -120,12 +120,20 @@ class TicketDeparture(NamedTuple):
         return self.departure_time + timedelta(seconds=self.leg.travel_seconds)
 
 
+class Lease(NamedTuple):
+    """The terminal that alone redeems a function, and until before when."""
+
+    terminal_device_id: str
+    until: datetime
+
+
 @dataclass(slots=True)
 class Uses:
-    """The uses of one entitlement."""
+    """The uses of one entitlement, and its lease if it has one now."""
 
     total: int
     remaining: int
+    lease: Lease | None = None
 
 
 class Earlier(NamedTuple):
@@ -201,6 +209,7 @@ class Scan(NamedTuple):
     admits: "Admits | None" = None
     sandbox_id: int = 0
     venue_code: str = ""
+    terminal_device_id: str = ""
 
 
 class Admits(NamedTuple):
@@ -233,7 +242,18 @@ def decide(scan: Scan, ticket: ScannedTicket) -> Refusal | None:
         or _guard(scan, ticket)
         or validity(ticket, scan.now)
         or _uses(scan, ticket)
+        or _lease(scan, ticket)
     )
+
+
+def why_not_leased(scan: Scan, ticket: ScannedTicket) -> Refusal | None:
+    """Why a terminal does not get a lease: what would refuse the scan, but that it comes too early;
+    the terminal sees to that.
+    """
+    refusal = decide(scan, ticket)
+    if refusal and refusal.reason == "TICKET_NOT_YET_VALID":
+        return _uses(scan, ticket) or _lease(scan, ticket)
+    return refusal
 
 
 def apply(scan: Scan, ticket: ScannedTicket, earlier: Earlier) -> None:
@@ -388,6 +408,18 @@ def _uses(scan: Scan, ticket: ScannedTicket) -> Refusal | None:
         "total": uses.total,
     }
     return Refusal("NO_USES_LEFT", "uses", facts)
+
+
+def _lease(scan: Scan, ticket: ScannedTicket) -> Refusal | None:
+    lease = ticket.uses[scan.function_code].lease
+    if lease is None or lease.terminal_device_id == scan.terminal_device_id:
+        return None
+    facts: dict[str, str | int] = {
+        "function": scan.function_code,
+        "terminal": lease.terminal_device_id,
+        "until": _clock(lease.until, scan.now),
+    }
+    return Refusal("LEASED_ELSEWHERE", "lease", facts)
 
 
 def why_not_reversible(

@@ -66,6 +66,8 @@ class UsesRow(NamedTuple):
     function_code: str
     total_uses: int
     remaining_uses: int
+    leased_by: str | None
+    leased_until: datetime | None
 
 
 class FunctionRow(NamedTuple):
@@ -170,7 +172,8 @@ ORDER BY order_id FOR NO KEY UPDATE SKIP LOCKED
 # after the lock, in statements of their own: each sees what the lock's last holder committed
 READ_USES = Statement(
     """
-SELECT ticket_id, function_code, total_uses, remaining_uses
+SELECT ticket_id, function_code, total_uses, remaining_uses,
+       CASE WHEN leased_until > now() THEN leased_by END, leased_until
 FROM entitlements WHERE ticket_id = ANY($1::bigint[]) ORDER BY ticket_id, function_code
 """,
     UsesRow,
@@ -487,9 +490,10 @@ async def _tickets(
         )
         for row in rows
     }
-    for ticket_id, function_code, total, remaining in entitled:
+    for ticket_id, function_code, total, remaining, leased_by, until in entitled:
         if ticket_id in tickets:
-            tickets[ticket_id].uses[function_code] = rules.Uses(total, remaining)
+            lease = rules.Lease(leased_by, until) if leased_by and until else None
+            tickets[ticket_id].uses[function_code] = rules.Uses(total, remaining, lease)
     of_partners = [
         ticket_id
         for ticket_id, ticket in tickets.items()

@@ -201,9 +201,20 @@ entitlements = Table(
     Column("function_code", Text, primary_key=True),
     Column("total_uses", Integer, nullable=False),
     Column("remaining_uses", Integer, nullable=False),
+    # the terminal that alone redeems it until then; both stay when that is over
+    Column("leased_by", Text),
+    Column("leased_until", DateTime(timezone=True)),
     CheckConstraint("remaining_uses BETWEEN 0 AND total_uses", name="remaining_uses"),
     # as of tickets
     postgresql_with={"fillfactor": 50},
+)
+
+# how much a terminal has leased
+Index(
+    "ix_entitlements_leased",
+    entitlements.c.leased_by,
+    entitlements.c.leased_until,
+    postgresql_where=text("leased_by IS NOT NULL"),
 )
 
 ticket_events = Table(

@@ -44,6 +44,8 @@ TRACES = {
     "UploadScans": "offline_scans",
     "RedeemByCode": AUDIT,
     "ReverseRedemption": AUDIT,
+    "LeaseTickets": AUDIT,
+    "GiveBackLeases": AUDIT,
     # partners' configuration, and what they do in bulk
     "CreateDistributor": AUDIT,
     "UpdateDistributor": AUDIT,

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import grpc
 import orjson
 import psycopg
-from deeptravel.redemption.v1 import access_pb2, redemption_pb2
+from deeptravel.redemption.v1 import access_pb2, leases_pb2, redemption_pb2
 from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 from deeptravel.tickets.v1 import ticket_pb2
 from prometheus_client import REGISTRY
@@ -79,6 +79,9 @@ snapshot_id, order_id,
               customer_type, customer_name, valid_from_time, valid_until_time, create_time,
               update_time) FROM STDIN
 """
+INSERT_ENTITLEMENTS = (
+    "COPY entitlements (ticket_id, function_code, total_uses, remaining_uses) FROM STDIN"
+)
 TABLES = (
     "SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_schema = 'public'"
 )
@@ -192,7 +195,7 @@ class World:
                     customer = row["customer_type"], row["customer_name"]
                     times = row["valid_from_time"], row["valid_until_time"], now, now
                     await copy.write_row((*known, *sold, *customer, *times))
-            async with self.pg.cursor().copy("COPY entitlements FROM STDIN") as copy:
+            async with self.pg.cursor().copy(INSERT_ENTITLEMENTS) as copy:
                 for ticket in made:
                     for e in terms:
                         await copy.write_row((ticket.ticket_id, e.function_code, e.total, e.total))
@@ -470,6 +473,20 @@ class Terminal:
         return await self.stub.ReverseRedemption(
             request, metadata=self.metadata, timeout=deadline_seconds
         )
+
+    async def lease(
+        self, *codes: str, function_code: str = "ferry", **fields: Any
+    ) -> Sequence[leases_pb2.LeasedTicket]:
+        """LeaseTickets."""
+        request = leases_pb2.LeaseTicketsRequest(
+            ticket_codes=codes, function_code=function_code, request_id=uuid4().hex, **fields
+        )
+        return (await self.stub.LeaseTickets(request, metadata=self.metadata)).tickets
+
+    async def give_back(self, *codes: str) -> int:
+        """GiveBackLeases; how many."""
+        request = leases_pb2.GiveBackLeasesRequest(ticket_codes=codes, request_id=uuid4().hex)
+        return (await self.stub.GiveBackLeases(request, metadata=self.metadata)).lease_count
 
     async def open_session(self) -> str:
         """OpenValidatorSession."""

@@ -42,6 +42,7 @@ from server.platform.errors import Reason
 from tests.support import (
     admin_client,
     gate,
+    lease_examples,
     notification_examples,
     paying,
     webhook_examples,
@@ -327,6 +328,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "ReassignTickets": {"ticket_codes": ["OTA-CP-20251103-000001"]},
     "CreateOrder": {"contact_phone": "+85221234567"},
     "RedeemMany": {"all_or_nothing": True},
+    **lease_examples.OTHERS,
     **notification_examples.OTHERS,
 }
 """What is other content where the first field is no text or number."""
@@ -430,6 +432,7 @@ TERMINALS: dict[str, Callable[[gate.World, gate.Terminal], Awaitable[Message]]] 
     "Redeem": _scan,
     "RedeemMany": _scans,
     "RedeemByCode": _scan_by_code,
+    **lease_examples.EXAMPLES,
     "ReverseRedemption": _reversal,
     "OpenValidatorSession": _open_session,
     "CloseValidatorSession": _close_session,

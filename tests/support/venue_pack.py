@@ -16,7 +16,8 @@ PUSH_PREFIX = b"deeptravel venue push v1\x00"
 
 
 class PackTicket(NamedTuple):
-    """A ticket of a pack; `uses` are what is left and when it was used last, by function."""
+    """A ticket of a pack; `uses` are what is left and when it was used last, by function,
+    and `leases` terminal and time."""
 
     ticket_id: int
     jti: bytes
@@ -28,6 +29,7 @@ class PackTicket(NamedTuple):
     departure: offline_pb2.PackDeparture | None
     seat: str
     uses: dict[str, tuple[int, int]]
+    leases: dict[str, tuple[str, int]]
 
 
 @dataclass
@@ -102,6 +104,10 @@ def unpacked(tickets: offline_pb2.PackTickets) -> Iterator[PackTicket]:
         column("I", tickets.remaining_uses), column("q", tickets.redeemed_times), strict=True
     )
     seats = tickets.seats.split("\n")
+    leases: dict[int, dict[str, tuple[str, int]]] = {}
+    for each in tickets.leases:
+        terms_of = each.terminal_device_id, each.until_time
+        leases.setdefault(each.ticket_id, {})[each.function_code] = terms_of
     for n in range(tickets.count):
         of = tickets.terms[terms[n]]
         departure = tickets.departures[departures[n] - 1] if departures[n] else None
@@ -116,4 +122,5 @@ def unpacked(tickets: offline_pb2.PackTickets) -> Iterator[PackTicket]:
             departure,
             seats[n],
             {function.function_code: next(uses) for function in of.functions},
+            leases.get(ids[n], {}),
         )

@@ -49,6 +49,7 @@ _WHY = {
     "TICKET_NOT_YET_VALID": ("尚未到检票或生效时间", "Boarding or validity has not begun"),
     "BLACKOUT_DATE": ("该日期不可使用", "Not valid on this day"),
     "NO_USES_LEFT": ("剩余次数不足", "Fewer uses are left than asked for"),
+    "LEASED_ELSEWHERE": ("已由另一终端占用", "Another terminal has leased it"),
 }
 
 
@@ -69,6 +70,8 @@ class Known:
     terms: redemption.PackTerms
     departure: redemption.PackDeparture | None
     local: Sequence[LocalUse] = field(default=())
+    # by function until when another terminal has leased it, in milliseconds
+    leased: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def code(self) -> str:
@@ -139,6 +142,7 @@ def refused(
         or _guard(asked, known)
         or _validity(asked, known, pack)
         or _uses(asked, known)
+        or _lease(asked, known)
     )
 
 
@@ -237,6 +241,10 @@ def _validity(asked: Asked, known: Known, pack: redemption.PackConfiguration) ->
 def _uses(asked: Asked, known: Known) -> str:
     left = known.uses()[asked.function_code].left
     return "" if asked.quantity <= left else "NO_USES_LEFT"
+
+
+def _lease(asked: Asked, known: Known) -> str:
+    return "LEASED_ELSEWHERE" if asked.now < known.leased.get(asked.function_code, 0) else ""
 
 
 def _function(asked: Asked, known: Known) -> redemption.PackFunction | None:

@@ -47,6 +47,9 @@ CREATE TABLE IF NOT EXISTS uses (
 CREATE INDEX IF NOT EXISTS uses_of ON uses (number);
 CREATE TABLE IF NOT EXISTS pushed (
   number INTEGER PRIMARY KEY, version INTEGER, packed BLOB, terms BLOB, departure BLOB);
+CREATE TABLE IF NOT EXISTS leases (
+  number INTEGER, function_code TEXT, device TEXT, until INTEGER,
+  PRIMARY KEY (number, function_code)) WITHOUT ROWID;
 """
 """`generation` is that of a full pack: one in use, and one that is coming. `uses` are what this
 terminal redeemed, online too, until a pack that was asked for later has it, or a push; of an answer
@@ -261,6 +264,7 @@ class Store:
                 raise PackError(f"what is pushed is of venue {pushed.venue_code}")
             for ticket in tickets_of(pushed.tickets):
                 self._put_pushed(ticket, pushed)
+            self._put_leases(pushed.tickets)
 
     def known(self, number: int) -> Known | None:
         """A ticket of the pack; None if it has none of that number."""
@@ -272,10 +276,14 @@ class Store:
                 "SELECT function_code, quantity, jti, at FROM uses WHERE number = ?",
                 (_signed(number),),
             ).fetchall()
+            leased = self._db.execute(
+                "SELECT function_code, until FROM leases WHERE number = ? AND device <> ?",
+                (_signed(number), self.device),
+            ).fetchall()
         departure = redemption.PackDeparture.FromString(row[2]) if row[2] else None
         terms = redemption.PackTerms.FromString(row[1])
         local = [LocalUse(*use) for use in uses]
-        return Known(PackTicket.unpacked(number, row[0]), terms, departure, local)
+        return Known(PackTicket.unpacked(number, row[0]), terms, departure, local, dict(leased))
 
     # scans
 
@@ -443,6 +451,26 @@ class Store:
             (number,),
         ).fetchone()
 
+    def _put_leases(self, made: redemption.PackTickets) -> None:
+        """Those of a chunk's tickets, in the place of what they had."""
+        if made.count and self._one("SELECT count(*) FROM leases"):
+            numbers = struct.unpack(f">{made.count}Q", made.ticket_ids)
+            self._db.executemany(
+                "DELETE FROM leases WHERE number = ?", [(_signed(each),) for each in numbers]
+            )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?)",
+            [
+                (
+                    _signed(each.ticket_id),
+                    each.function_code,
+                    each.terminal_device_id,
+                    each.until_time,
+                )
+                for each in made.leases
+            ],
+        )
+
     def _put_pushed(self, ticket: PackTicket, pushed: redemption.PushedTickets) -> None:
         terms = pushed.tickets.terms[ticket.terms_index]
         departure = b""
@@ -464,6 +492,7 @@ class Store:
             )
 
     def _write(self, tickets: redemption.PackTickets, generation: int) -> None:
+        self._put_leases(tickets)
         terms = [self._shared("terms", generation, each) for each in tickets.terms]
         departures = [self._shared("departures", generation, each) for each in tickets.departures]
         self._db.executemany(

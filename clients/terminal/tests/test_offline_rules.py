@@ -117,6 +117,21 @@ def test_a_blackout_date_is_the_venues(box: Box) -> None:
     assert box.reason("tokens") == "BLACKOUT_DATE"
 
 
+def test_what_another_terminal_has_leased_is_refused_until_then(box: Box) -> None:
+    made = pack_tickets()
+    made.leases.add(
+        ticket_id=NUMBER,
+        function_code="ferry",
+        terminal_device_id="OTHER",
+        until_time=box.now + HOUR,
+    )
+    box.has(made)
+    assert box.reason() == "LEASED_ELSEWHERE"
+    assert box.reason("tokens") == ""
+    box.now += HOUR
+    assert box.reason() == ""
+
+
 def test_uses_are_taken_off_at_once(box: Box) -> None:
     box.has(pack_tickets())
     assert [box.reason() for _ in range(2)] == ["", "ALREADY_REDEEMED"]

@@ -300,3 +300,20 @@ def test_a_file_of_before_there_were_pushes(tmp_path: Path) -> None:
     store = opened(tmp_path)
     store.note_online(NUMBER, USE, 1)
     store.close()
+
+
+def test_what_another_terminal_has_leased(store: Store) -> None:
+    """Its own leases stop nothing. A later chunk, or push, has what is leased then."""
+    first = pack_tickets()
+    for function, device in (("ferry", "OTHER"), ("gift", DEVICE)):
+        first.leases.add(
+            ticket_id=NUMBER, function_code=function, terminal_device_id=device, until_time=T0 + 9
+        )
+    store.take(SEALER.response(SEALER.chunk(first)), T0, 0)
+    known = store.known(NUMBER)
+    assert known is not None
+    assert known.leased == {"ferry": T0 + 9}
+    store.push(SEALER.push(pack_tickets(), T0 + 1))
+    known = store.known(NUMBER)
+    assert known is not None
+    assert known.leased == {}

@@ -90,6 +90,18 @@ def _tickets(
         redeemed_times=columns.redeemed_times,
         terms=[_terms(orjson.loads(each), operator, rental_venues) for each in columns.terms],
         departures=[_departure(*map(int, each.split())) for each in columns.departures],
+        leases=[_lease(*orjson.loads(each)) for each in columns.leases],
+    )
+
+
+def _lease(
+    ticket_id: str, function_code: str, terminal_device_id: str, until_time: int
+) -> offline_pb2.PackLease:
+    return offline_pb2.PackLease(
+        ticket_id=int(ticket_id),
+        function_code=function_code,
+        terminal_device_id=terminal_device_id,
+        until_time=until_time,
     )
 
 

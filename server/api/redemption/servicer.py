@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from deeptravel.redemption.v1 import (
     access_pb2,
+    leases_pb2,
     offline_pb2,
     redemption_pb2,
     redemption_service_pb2_grpc,
@@ -19,7 +20,7 @@ from server.api import calls, convert, paging
 from server.api import repeats as repeats_module
 from server.api.calls import Context, Later, plain
 from server.api.paging import paged
-from server.api.redemption import messages, packs, uploads
+from server.api.redemption import leases, messages, packs, uploads
 from server.api.redemption.messages import answer_message
 from server.api.redemption.scan_stream import ScanStream
 from server.api.repeats import ChangingCall, changing
@@ -28,6 +29,7 @@ from server.identity.service import Identity
 from server.platform import clock
 from server.platform.database import Database
 from server.platform.errors import invalid
+from server.redemption import leases as terminal_leases
 from server.redemption import lookup, reversals, sessions
 from server.redemption.answers import Answer
 from server.redemption.offline_keys import OfflineKeys
@@ -286,6 +288,21 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         scans = [uploads.scan(each) for each in request.scans]
         found, breaks = await self._uploads.upload(calls.caller(Operator), scans)
         return uploads.answers(request.scans, found, breaks)
+
+    @changing
+    async def LeaseTickets(
+        self, request: leases_pb2.LeaseTicketsRequest, call: ChangingCall[Operator]
+    ) -> leases_pb2.LeaseTicketsResponse:
+        return await leases.lease(request, call)
+
+    @changing
+    async def GiveBackLeases(
+        self, request: leases_pb2.GiveBackLeasesRequest, call: ChangingCall[Operator]
+    ) -> leases_pb2.GiveBackLeasesResponse:
+        count = await terminal_leases.give_back(
+            call.tx, request.ticket_codes, caller=call.caller, now=call.now
+        )
+        return leases_pb2.GiveBackLeasesResponse(lease_count=count)
 
     @changing
     async def ReverseRedemption(

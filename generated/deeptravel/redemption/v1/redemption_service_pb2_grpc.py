@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from deeptravel.redemption.v1 import access_pb2 as deeptravel_dot_redemption_dot_v1_dot_access__pb2
+from deeptravel.redemption.v1 import leases_pb2 as deeptravel_dot_redemption_dot_v1_dot_leases__pb2
 from deeptravel.redemption.v1 import offline_pb2 as deeptravel_dot_redemption_dot_v1_dot_offline__pb2
 from deeptravel.redemption.v1 import redemption_pb2 as deeptravel_dot_redemption_dot_v1_dot_redemption__pb2
 
@@ -105,6 +106,16 @@ class RedemptionServiceStub:
                 '/deeptravel.redemption.v1.RedemptionService/UploadScans',
                 request_serializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansResponse.FromString,
+                _registered_method=True)
+        self.LeaseTickets = channel.unary_unary(
+                '/deeptravel.redemption.v1.RedemptionService/LeaseTickets',
+                request_serializer=deeptravel_dot_redemption_dot_v1_dot_leases__pb2.LeaseTicketsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_redemption_dot_v1_dot_leases__pb2.LeaseTicketsResponse.FromString,
+                _registered_method=True)
+        self.GiveBackLeases = channel.unary_unary(
+                '/deeptravel.redemption.v1.RedemptionService/GiveBackLeases',
+                request_serializer=deeptravel_dot_redemption_dot_v1_dot_leases__pb2.GiveBackLeasesRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_redemption_dot_v1_dot_leases__pb2.GiveBackLeasesResponse.FromString,
                 _registered_method=True)
         self.ReverseRedemption = channel.unary_unary(
                 '/deeptravel.redemption.v1.RedemptionService/ReverseRedemption',
@@ -254,6 +265,26 @@ class RedemptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LeaseTickets(self, request, context):
+        """Leases a function of tickets to the caller's terminal, before it goes where there is no network:
+        until the lease is over, which it is by itself, or given back, the server refuses it at every
+        other terminal as LEASED_ELSEWHERE, uploads included. So what the terminal admits meanwhile, and
+        uploads before the end, is ACCEPTED, unless the ticket is given back or blocked. A terminal
+        leases up to 5,000 at once. Recorded in the audit trail. Reasons: CONFLICT, NOT_FOUND
+        (departure), RANGE_TOO_LARGE (too many), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GiveBackLeases(self, request, context):
+        """Gives leases of the caller's terminal back before they end. Recorded in the audit trail.
+        Reasons: CONFLICT, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReverseRedemption(self, request, context):
         """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
         redeem the function again. Supervisors of the same merchant only. Reasons: NOT_FOUND,
@@ -348,6 +379,16 @@ def add_RedemptionServiceServicer_to_server(servicer, server):
                     servicer.UploadScans,
                     request_deserializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansRequest.FromString,
                     response_serializer=deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansResponse.SerializeToString,
+            ),
+            'LeaseTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.LeaseTickets,
+                    request_deserializer=deeptravel_dot_redemption_dot_v1_dot_leases__pb2.LeaseTicketsRequest.FromString,
+                    response_serializer=deeptravel_dot_redemption_dot_v1_dot_leases__pb2.LeaseTicketsResponse.SerializeToString,
+            ),
+            'GiveBackLeases': grpc.unary_unary_rpc_method_handler(
+                    servicer.GiveBackLeases,
+                    request_deserializer=deeptravel_dot_redemption_dot_v1_dot_leases__pb2.GiveBackLeasesRequest.FromString,
+                    response_serializer=deeptravel_dot_redemption_dot_v1_dot_leases__pb2.GiveBackLeasesResponse.SerializeToString,
             ),
             'ReverseRedemption': grpc.unary_unary_rpc_method_handler(
                     servicer.ReverseRedemption,
@@ -721,6 +762,60 @@ class RedemptionService:
             '/deeptravel.redemption.v1.RedemptionService/UploadScans',
             deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansRequest.SerializeToString,
             deeptravel_dot_redemption_dot_v1_dot_offline__pb2.UploadScansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LeaseTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.redemption.v1.RedemptionService/LeaseTickets',
+            deeptravel_dot_redemption_dot_v1_dot_leases__pb2.LeaseTicketsRequest.SerializeToString,
+            deeptravel_dot_redemption_dot_v1_dot_leases__pb2.LeaseTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GiveBackLeases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.redemption.v1.RedemptionService/GiveBackLeases',
+            deeptravel_dot_redemption_dot_v1_dot_leases__pb2.GiveBackLeasesRequest.SerializeToString,
+            deeptravel_dot_redemption_dot_v1_dot_leases__pb2.GiveBackLeasesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from deeptravel.redemption.v1 import access_pb2 as _access_pb2
+from deeptravel.redemption.v1 import leases_pb2 as _leases_pb2
 from deeptravel.redemption.v1 import offline_pb2 as _offline_pb2
 from deeptravel.redemption.v1 import redemption_pb2 as _redemption_pb2
 from grpc import aio as _aio
@@ -110,6 +111,18 @@ class RedemptionServiceStub:
     has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT and
     DATABASE_UNAVAILABLE, after which the same call may be repeated.
     """
+    LeaseTickets: _grpc.UnaryUnaryMultiCallable[_leases_pb2.LeaseTicketsRequest, _leases_pb2.LeaseTicketsResponse]
+    """Leases a function of tickets to the caller's terminal, before it goes where there is no network:
+    until the lease is over, which it is by itself, or given back, the server refuses it at every
+    other terminal as LEASED_ELSEWHERE, uploads included. So what the terminal admits meanwhile, and
+    uploads before the end, is ACCEPTED, unless the ticket is given back or blocked. A terminal
+    leases up to 5,000 at once. Recorded in the audit trail. Reasons: CONFLICT, NOT_FOUND
+    (departure), RANGE_TOO_LARGE (too many), IDEMPOTENCY_MISMATCH.
+    """
+    GiveBackLeases: _grpc.UnaryUnaryMultiCallable[_leases_pb2.GiveBackLeasesRequest, _leases_pb2.GiveBackLeasesResponse]
+    """Gives leases of the caller's terminal back before they end. Recorded in the audit trail.
+    Reasons: CONFLICT, IDEMPOTENCY_MISMATCH.
+    """
     ReverseRedemption: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.ReverseRedemptionRequest, _redemption_pb2.ReverseRedemptionResponse]
     """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
     redeem the function again. Supervisors of the same merchant only. Reasons: NOT_FOUND,
@@ -205,6 +218,18 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     the time of the scan, and recorded whatever it is; never are more uses accepted than a ticket
     has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT and
     DATABASE_UNAVAILABLE, after which the same call may be repeated.
+    """
+    LeaseTickets: _aio.UnaryUnaryMultiCallable[_leases_pb2.LeaseTicketsRequest, _leases_pb2.LeaseTicketsResponse]  # type: ignore[assignment]
+    """Leases a function of tickets to the caller's terminal, before it goes where there is no network:
+    until the lease is over, which it is by itself, or given back, the server refuses it at every
+    other terminal as LEASED_ELSEWHERE, uploads included. So what the terminal admits meanwhile, and
+    uploads before the end, is ACCEPTED, unless the ticket is given back or blocked. A terminal
+    leases up to 5,000 at once. Recorded in the audit trail. Reasons: CONFLICT, NOT_FOUND
+    (departure), RANGE_TOO_LARGE (too many), IDEMPOTENCY_MISMATCH.
+    """
+    GiveBackLeases: _aio.UnaryUnaryMultiCallable[_leases_pb2.GiveBackLeasesRequest, _leases_pb2.GiveBackLeasesResponse]  # type: ignore[assignment]
+    """Gives leases of the caller's terminal back before they end. Recorded in the audit trail.
+    Reasons: CONFLICT, IDEMPOTENCY_MISMATCH.
     """
     ReverseRedemption: _aio.UnaryUnaryMultiCallable[_redemption_pb2.ReverseRedemptionRequest, _redemption_pb2.ReverseRedemptionResponse]  # type: ignore[assignment]
     """Takes a redemption back within the merchant's window: its uses are free again, and the QR may
@@ -376,6 +401,30 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         the time of the scan, and recorded whatever it is; never are more uses accepted than a ticket
         has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT and
         DATABASE_UNAVAILABLE, after which the same call may be repeated.
+        """
+
+    @_abc_1.abstractmethod
+    def LeaseTickets(
+        self,
+        request: _leases_pb2.LeaseTicketsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_leases_pb2.LeaseTicketsResponse, _abc.Awaitable[_leases_pb2.LeaseTicketsResponse]]:
+        """Leases a function of tickets to the caller's terminal, before it goes where there is no network:
+        until the lease is over, which it is by itself, or given back, the server refuses it at every
+        other terminal as LEASED_ELSEWHERE, uploads included. So what the terminal admits meanwhile, and
+        uploads before the end, is ACCEPTED, unless the ticket is given back or blocked. A terminal
+        leases up to 5,000 at once. Recorded in the audit trail. Reasons: CONFLICT, NOT_FOUND
+        (departure), RANGE_TOO_LARGE (too many), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def GiveBackLeases(
+        self,
+        request: _leases_pb2.GiveBackLeasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_leases_pb2.GiveBackLeasesResponse, _abc.Awaitable[_leases_pb2.GiveBackLeasesResponse]]:
+        """Gives leases of the caller's terminal back before they end. Recorded in the audit trail.
+        Reasons: CONFLICT, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

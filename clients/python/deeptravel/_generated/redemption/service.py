@@ -89,6 +89,18 @@ _UPLOAD_SCANS = Method(
     redemption.UploadScansResponse,
     safe=True,
 )
+_LEASE_TICKETS = Method(
+    "/deeptravel.redemption.v1.RedemptionService/LeaseTickets",
+    redemption.LeaseTicketsRequest,
+    redemption.LeaseTicketsResponse,
+    safe=False,
+)
+_GIVE_BACK_LEASES = Method(
+    "/deeptravel.redemption.v1.RedemptionService/GiveBackLeases",
+    redemption.GiveBackLeasesRequest,
+    redemption.GiveBackLeasesResponse,
+    safe=False,
+)
 _REVERSE_REDEMPTION = Method(
     "/deeptravel.redemption.v1.RedemptionService/ReverseRedemption",
     redemption.ReverseRedemptionRequest,
@@ -317,6 +329,39 @@ class RedemptionService:
         and DATABASE_UNAVAILABLE, after which the same call may be repeated.
         """
         return self._calls.unary(_UPLOAD_SCANS, redemption.UploadScansRequest(scans=scans), timeout)
+
+    def lease_tickets(
+        self,
+        *,
+        function_code: str,
+        ticket_codes: Iterable[str] = (),
+        departure_id: int = 0,
+        share: int = 0,
+        share_count: int = 0,
+        duration_seconds: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> redemption.LeaseTicketsResponse:
+        """Leases a function of tickets to the caller's terminal, before it goes where there is no
+        network: until the lease is over, which it is by itself, or given back, the server refuses
+        it at every other terminal as LEASED_ELSEWHERE, uploads included. So what the terminal
+        admits meanwhile, and uploads before the end, is ACCEPTED, unless the ticket is given back
+        or blocked. A terminal leases up to 5,000 at once. Recorded in the audit trail. Reasons:
+        CONFLICT, NOT_FOUND (departure), RANGE_TOO_LARGE (too many), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_LEASE_TICKETS, redemption.LeaseTicketsRequest(function_code=function_code, ticket_codes=ticket_codes, departure_id=departure_id, share=share, share_count=share_count, duration_seconds=duration_seconds, request_id=request_id), timeout)
+
+    def give_back_leases(
+        self,
+        *,
+        ticket_codes: Iterable[str] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> redemption.GiveBackLeasesResponse:
+        """Gives leases of the caller's terminal back before they end. Recorded in the audit trail.
+        Reasons: CONFLICT, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_GIVE_BACK_LEASES, redemption.GiveBackLeasesRequest(ticket_codes=ticket_codes, request_id=request_id), timeout)
 
     def reverse_redemption(
         self,
@@ -593,6 +638,39 @@ class AsyncRedemptionService:
         and DATABASE_UNAVAILABLE, after which the same call may be repeated.
         """
         return await self._calls.unary(_UPLOAD_SCANS, redemption.UploadScansRequest(scans=scans), timeout)
+
+    async def lease_tickets(
+        self,
+        *,
+        function_code: str,
+        ticket_codes: Iterable[str] = (),
+        departure_id: int = 0,
+        share: int = 0,
+        share_count: int = 0,
+        duration_seconds: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> redemption.LeaseTicketsResponse:
+        """Leases a function of tickets to the caller's terminal, before it goes where there is no
+        network: until the lease is over, which it is by itself, or given back, the server refuses
+        it at every other terminal as LEASED_ELSEWHERE, uploads included. So what the terminal
+        admits meanwhile, and uploads before the end, is ACCEPTED, unless the ticket is given back
+        or blocked. A terminal leases up to 5,000 at once. Recorded in the audit trail. Reasons:
+        CONFLICT, NOT_FOUND (departure), RANGE_TOO_LARGE (too many), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_LEASE_TICKETS, redemption.LeaseTicketsRequest(function_code=function_code, ticket_codes=ticket_codes, departure_id=departure_id, share=share, share_count=share_count, duration_seconds=duration_seconds, request_id=request_id), timeout)
+
+    async def give_back_leases(
+        self,
+        *,
+        ticket_codes: Iterable[str] = (),
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> redemption.GiveBackLeasesResponse:
+        """Gives leases of the caller's terminal back before they end. Recorded in the audit trail.
+        Reasons: CONFLICT, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_GIVE_BACK_LEASES, redemption.GiveBackLeasesRequest(ticket_codes=ticket_codes, request_id=request_id), timeout)
 
     async def reverse_redemption(
         self,

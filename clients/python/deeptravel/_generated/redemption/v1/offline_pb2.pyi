@@ -375,6 +375,7 @@ class PackTickets(_message.Message):
     REDEEMED_TIMES_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     DEPARTURES_FIELD_NUMBER: _builtins.int
+    LEASES_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """How many."""
     ticket_ids: _builtins.bytes
@@ -415,6 +416,12 @@ class PackTickets(_message.Message):
     def departures(self) -> _containers.RepeatedCompositeFieldContainer[Global___PackDeparture]:
         """The departures they go by, each once."""
 
+    @_builtins.property
+    def leases(self) -> _containers.RepeatedCompositeFieldContainer[Global___PackLease]:
+        """What of them is leased, if anything: any other terminal refuses it as LEASED_ELSEWHERE until
+        then.
+        """
+
     def __init__(
         self,
         *,
@@ -431,14 +438,49 @@ class PackTickets(_message.Message):
         redeemed_times: _builtins.bytes = ...,
         terms: _abc.Iterable[Global___PackTerms] | None = ...,
         departures: _abc.Iterable[Global___PackDeparture] | None = ...,
+        leases: _abc.Iterable[Global___PackLease] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "departure_indexes", b"departure_indexes", "departures", b"departures", "jtis", b"jtis", "redeemed_times", b"redeemed_times", "remaining_uses", b"remaining_uses", "seats", b"seats", "states", b"states", "terms", b"terms", "terms_indexes", b"terms_indexes", "ticket_ids", b"ticket_ids", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "departure_indexes", b"departure_indexes", "departures", b"departures", "jtis", b"jtis", "leases", b"leases", "redeemed_times", b"redeemed_times", "remaining_uses", b"remaining_uses", "seats", b"seats", "states", b"states", "terms", b"terms", "terms_indexes", b"terms_indexes", "ticket_ids", b"ticket_ids", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PackTickets: _TypeAlias = PackTickets  # noqa: Y015
+
+@_typing.final
+class PackLease(_message.Message):
+    """A function of a ticket that a terminal has leased."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TICKET_ID_FIELD_NUMBER: _builtins.int
+    FUNCTION_CODE_FIELD_NUMBER: _builtins.int
+    TERMINAL_DEVICE_ID_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    ticket_id: _builtins.int
+    """Number of the ticket."""
+    function_code: _builtins.str
+    """The function."""
+    terminal_device_id: _builtins.str
+    """The terminal."""
+    until_time: _builtins.int
+    """The first moment at which it is not leased any more, in milliseconds of Unix time."""
+    def __init__(
+        self,
+        *,
+        ticket_id: _builtins.int = ...,
+        function_code: _builtins.str = ...,
+        terminal_device_id: _builtins.str = ...,
+        until_time: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["function_code", b"function_code", "terminal_device_id", b"terminal_device_id", "ticket_id", b"ticket_id", "until_time", b"until_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackLease: _TypeAlias = PackLease  # noqa: Y015
 
 @_typing.final
 class PackTerms(_message.Message):

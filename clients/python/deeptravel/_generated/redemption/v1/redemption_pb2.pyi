@@ -112,6 +112,10 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     """
     REFUSAL_REASON_TEST_TICKET: _RefusalReason.ValueType  # 19
     """A test ticket of a partner's sandbox: no terminal of a venue admits it, whatever else it is."""
+    REFUSAL_REASON_LEASED_ELSEWHERE: _RefusalReason.ValueType  # 20
+    """Another terminal, which the explanation names, has leased the function until the time that is
+    named there; redeem it at that terminal, or after that.
+    """
 
 class RefusalReason(_RefusalReason, metaclass=_RefusalReasonEnumTypeWrapper):
     """Why a scan was refused: a closed list."""
@@ -164,6 +168,10 @@ charge.
 """
 REFUSAL_REASON_TEST_TICKET: RefusalReason.ValueType  # 19
 """A test ticket of a partner's sandbox: no terminal of a venue admits it, whatever else it is."""
+REFUSAL_REASON_LEASED_ELSEWHERE: RefusalReason.ValueType  # 20
+"""Another terminal, which the explanation names, has leased the function until the time that is
+named there; redeem it at that terminal, or after that.
+"""
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015
 
 class _SummaryGrouping:
