@@ -440,8 +440,8 @@ def _refusals_in_the_code() -> set[tuple[str, str]]:
     return found
 
 
-def test_there_are_nineteen_reasons_and_each_has_words() -> None:
-    assert len(REASONS) == 19
+def test_there_are_twenty_reasons_and_each_has_words() -> None:
+    assert len(REASONS) == 20
     assert {reason for reason, _ in _refusals_in_the_code()} == REASONS
 
 
