@@ -19,7 +19,13 @@ from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.api.http import openapi, protojson
+from server.api.admin import servicer_catalogue_files, servicer_gtfs
+from server.api.http import answers, openapi, protojson
+from server.api.ota import list_messages
+from server.audit import exports
+from server.notifications import calendar_entries
+from server.partners import statement_files
+from server.reports import report_csv
 from tests.support import probe
 from tests.support.messages import messages
 from tests.support.probe import Setup
@@ -528,3 +534,14 @@ async def test_the_document_and_its_page_show_every_path(setup: Setup) -> None:
     assert request["properties"]["function_code"]["maxLength"] == 32
     result = document["components"]["schemas"]["RedemptionResult.lower_case"]
     assert result["enum"][:2] == ["success", "reject"]
+
+
+def test_what_is_downloaded_has_the_ending_of_its_kind() -> None:
+    """A telephone opens no calendar entry without. Seen red with `calendar`, not `calendar.ics`."""
+    kinds = {
+        *(calendar_entries.CONTENT_TYPE, report_csv.CONTENT_TYPE, servicer_gtfs.ZIP),
+        *(servicer_catalogue_files.YAML, servicer_catalogue_files.ZIP),
+        *(*exports.CONTENT_TYPES.values(), *list_messages.MEDIA_TYPES.values()),
+        *(kind for kind, _ in statement_files._FORMATS.values()),
+    }
+    assert {kind.partition(";")[0] for kind in kinds} == answers.FILE_ENDINGS.keys()

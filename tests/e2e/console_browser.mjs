@@ -75,6 +75,9 @@ found.why = await texts(page, "#dead td:nth-child(5)");
 found.times = await texts(page, "#refusals td:nth-child(1)");
 found.revenue = await page.$$eval("#cards div", (all) => all.filter((each) =>
   each.querySelector("dt").textContent === "Revenue").map((each) => each.querySelector("dd").textContent));
+found.broken = await page.$$eval("#cards dd", (all) => all.filter((each) =>
+  each.getClientRects().length && each.clientHeight > 2 * parseFloat(getComputedStyle(each).fontSize))
+  .map((each) => each.textContent));
 found.cookies = await page.evaluate(() => document.cookie);
 found.bars = await page.$$eval("#redemption-chart rect", (all) => all.length);
 found.unlabelled = await page.$$eval("input, button, svg", (all) => all

@@ -33,7 +33,7 @@ BROWSER_SECONDS = 120
 MARKUP = "<img src=x onerror=\"document.title='run'\"> & <b>bold</b>"
 """An error as it may be kept: somebody else's text, which is no HTML of ours."""
 PAID = """
-INSERT INTO sales_sums SELECT date_trunc('hour', now()), 'PAID', 0, 0, currency, 1, 12345
+INSERT INTO sales_sums SELECT date_trunc('hour', now()), 'PAID', 0, 0, currency, 1, 1234567
 FROM unnest(ARRAY['HKD', 'JPY', 'BHD']) AS c (currency)
 """
 
@@ -196,7 +196,7 @@ async def test_the_page_in_a_browser(server: GateServer, tmp_path: Path) -> None
     and dark; while the server is away, and when the log-in has ended.
 
     Seen red with texts put in as HTML, times by the browser's clock, money with two decimals
-    always, and house figures shown to supervisors.
+    always, amounts broken within, and house figures shown to supervisors.
     """
     async with client_of(server) as http:
         await http.post("/console/session", json=ADMINISTRATOR)
@@ -233,7 +233,7 @@ async def test_the_page_in_a_browser(server: GateServer, tmp_path: Path) -> None
     assert found["dead"] == ["notice"]
     assert found["why"] == [MARKUP]
     assert found["times"] == [shown]
-    assert sorted(found["revenue"]) == ["BHD\xa012.345", "HK$123.45", "JP¥12,345"]
+    assert sorted(found["revenue"]) == ["BHD\xa01,234.567", "HK$12,345.67", "JP¥1,234,567"]
     assert found["cookies"] == ""  # no script sees it
     assert len(found["sections"]) == 10
     assert "被拒原因" in found["chinese"]
@@ -243,4 +243,5 @@ async def test_the_page_in_a_browser(server: GateServer, tmp_path: Path) -> None
     assert (found["merchants"], found["left"]) == (["FERRIES"], 0)
     assert not {"Orders", "Work that was given up", "Jobs by the clock"} & set(found["supervisor"])
     assert found["operator"].startswith("This account may not see this page")
+    assert found["broken"] == []
     assert (found["overflows"], found["unlabelled"], found["faint"]) == ([], [], [])

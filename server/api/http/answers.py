@@ -32,6 +32,9 @@ FILE_ENDINGS = {
     "application/json": ".json",
     "application/pdf": ".pdf",
     "application/x-ndjson": ".jsonl",
+    "application/yaml": ".yaml",
+    "application/zip": ".zip",
+    "text/calendar": ".ics",
     "text/csv": ".csv",
 }
 """Of downloads, by their media type."""
