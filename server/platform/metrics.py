@@ -213,19 +213,21 @@ JOB_RUNS = Counter(
     "deeptravel_job_runs",
     "Runs of jobs by how they ended: DONE, FAILED, STOPPED (a pause, or the process stopped),"
     " TAKEN_OVER (by another process)",
-    ["job", "outcome"],
+    ["job_code", "outcome"],
 )
-JOB_ITEMS = Counter("deeptravel_job_items", "What jobs have done, as far as they count it", ["job"])
+JOB_ITEMS = Counter(
+    "deeptravel_job_items", "What jobs have done, as far as they count it", ["job_code"]
+)
 JOB_SECONDS = Histogram(
     "deeptravel_job_run_seconds",
     "Seconds from the beginning to the end of a job's run",
-    ["job"],
+    ["job_code"],
     buckets=(0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 180, 600, 3600),
 )
 JOB_LAG = Gauge(
     "deeptravel_job_lag_seconds",
     "How long the oldest thing that a job has to do is due; where it runs, 0 elsewhere",
-    ["job"],
+    ["job_code"],
     multiprocess_mode="livemax",
 )
 STUCK = Gauge(
@@ -237,7 +239,7 @@ STUCK = Gauge(
 JOB_PAUSED = Gauge(
     "deeptravel_job_paused",
     "1 while an administrator has the job paused; where jobs run, 0 elsewhere",
-    ["job"],
+    ["job_code"],
     multiprocess_mode="livemax",
 )
 

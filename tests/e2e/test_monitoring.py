@@ -25,8 +25,10 @@ NAME = re.compile(r"\b((?:deeptravel|rpc_server)_[a-z_]+)")
 SELECTED = re.compile(r"((?:deeptravel|rpc_server)_[a-z_]+)\{([^}]*)\}")
 COUNTED = re.compile(r"(?:rate|increase)\((\w+)(?:\{([^}]*)\})?\[")
 GROUPED = re.compile(r"by \(([^)]*)\) \(+(?:\w+\()*((?:deeptravel|rpc_server)_[a-z_]+)")
-ADDED = {"instance", "job", "le"}
-"""Labels of Prometheus, and of the buckets of histograms."""
+TARGETS = {"instance", "job"}
+"""Labels that Prometheus gives every series by where it was scraped."""
+ADDED = TARGETS | {"le"}
+"""Those, and that of the buckets of histograms."""
 SUFFIXES = ("_total", "_bucket", "_sum", "_count")
 
 
@@ -112,6 +114,14 @@ def test_metrics_have_the_labels_that_are_asked_for(place: str, expression: str)
         metric = own(name)
         assert metric is not None, (place, name)
         assert labels - ADDED <= set(metric._labelnames), (place, name)
+
+
+def test_no_metric_has_a_label_that_prometheus_gives() -> None:
+    """It would keep ours under another name, and rules by it would have all as one. Seen red with
+    `job`, by which the alerts of jobs never said which.
+    """
+    for metric in vars(metrics).values():
+        assert not TARGETS & set(getattr(metric, "_labelnames", ())), metric
 
 
 def test_every_queue_is_watched() -> None:
