@@ -16,6 +16,7 @@ import structlog
 from server.app import jobs
 from server.operations.schema import migrate
 from server.platform.config import load_settings
+from server.platform.database import Database
 from tests.support import (
     cached,
     changes,
@@ -334,3 +335,10 @@ def timetable_database(
 def timetable_url(timetable_database: ModuleDatabase) -> str:
     """Its URL."""
     return timetable_database.url
+
+
+@pytest.fixture(scope="module")
+async def timetable_db(timetable_url: str) -> AsyncIterator[Database]:
+    """Connections to it, which processes that the tests make share."""
+    async with timetable.database(timetable_url) as db:
+        yield db

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from server.channels.due import ALL
+from server.platform.database import Database
 from tests.support import timetable
 from tests.support.booking_process import ALLOTTED, BookingProcess, allot, booking_process
 from tests.support.channel_process import quantity
@@ -21,10 +22,10 @@ async def vendors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sim
 
 @pytest.fixture
 async def process(
-    timetable_url: str, redis_url: str, vendors: SimulatedChannels
+    timetable_db: Database, timetable_url: str, redis_url: str, vendors: SimulatedChannels
 ) -> AsyncIterator[BookingProcess]:
     vendors.reset()
-    async with booking_process(timetable_url, redis_url, vendors) as made:
+    async with booking_process(timetable_db, redis_url, vendors) as made:
         yield made
     assert_invariants(timetable_url)
 

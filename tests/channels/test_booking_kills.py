@@ -62,9 +62,9 @@ async def vendors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sim
 
 @pytest.fixture
 async def process(
-    timetable_url: str, redis_url: str, vendors: SimulatedChannels
+    timetable_db: Database, timetable_url: str, redis_url: str, vendors: SimulatedChannels
 ) -> AsyncIterator[BookingProcess]:
-    async with booking_process(timetable_url, redis_url, vendors) as made:
+    async with booking_process(timetable_db, redis_url, vendors) as made:
         yield made
     assert_invariants(timetable_url)
 

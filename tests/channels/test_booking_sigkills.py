@@ -19,6 +19,7 @@ import pytest
 
 from server.channels.due import ALL, FETCH, NEW, ask, fetch_key
 from server.platform import clock
+from server.platform.database import Database
 from server.platform.outbox import enqueue
 from server.platform.statements import run
 from server.tickets import keys
@@ -62,11 +63,11 @@ PAID, AGAIN, GONE = ["PAID"], ["CANCELLED", "PAID"], ["CANCELLED"]
 
 @pytest.fixture
 async def process(
-    timetable_url: str, redis_url: str, tmp_path: Path
+    timetable_db: Database, timetable_url: str, redis_url: str, tmp_path: Path
 ) -> AsyncIterator[BookingProcess]:
     async with (
         SimulatedChannels(tmp_path / "vendors") as vendors,
-        booking_process(timetable_url, redis_url, vendors) as made,
+        booking_process(timetable_db, redis_url, vendors) as made,
     ):
         now = clock.now()
         await made.db.in_transaction(lambda tx: keys.create_first_key(tx, SECRET_KEY, now))

@@ -13,6 +13,7 @@ from server.channels.due import ALL, BOOK, NEW, PUSH
 from server.channels.facts import MappingKind
 from server.channels.listings import ChannelListing, add_listing
 from server.channels.words import WordPair
+from server.platform.database import Database
 from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
 from tests.support import rentals, timetable
 from tests.support.booking_process import BookingProcess, booking_process
@@ -40,9 +41,9 @@ def vendors(running: SimulatedChannels) -> SimulatedChannels:
 
 @pytest.fixture
 async def process(
-    timetable_url: str, redis_url: str, vendors: SimulatedChannels
+    timetable_db: Database, timetable_url: str, redis_url: str, vendors: SimulatedChannels
 ) -> AsyncIterator[BookingProcess]:
-    async with booking_process(timetable_url, redis_url, vendors) as made:
+    async with booking_process(timetable_db, redis_url, vendors) as made:
         yield made
     assert_invariants(timetable_url)
 

@@ -16,6 +16,7 @@ from server.channels import call_log
 from server.channels.channel_records import connect_channel, rotate_credentials, set_paused
 from server.channels.feed_service import FeedService
 from server.channels.listings import ChannelListing, add_listing, remove_listing
+from server.platform.database import Database
 from server.platform.ratelimit import RateLimiter
 from server.platform.statements import run
 from tests.support import rentals, timetable
@@ -32,12 +33,12 @@ DAYS = 4
 
 @pytest.fixture
 async def process(
-    timetable_url: str, redis_url: str, tmp_path: Path
+    timetable_db: Database, redis_url: str, tmp_path: Path
 ) -> AsyncIterator[BookingProcess]:
     """Kayak, with a package, a train and a car."""
     async with (
         SimulatedChannels(tmp_path) as vendors,
-        booking_process(timetable_url, redis_url, vendors) as made,
+        booking_process(timetable_db, redis_url, vendors) as made,
     ):
         await made.change(rentals.seed_rentals)
         made.see_catalogue()

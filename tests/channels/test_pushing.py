@@ -30,6 +30,7 @@ from server.channels.listings import (
 from server.channels.models import channel_syncs, channel_values, channels
 from server.channels.words import WordPair
 from server.platform.change_feed import ChangeFeed
+from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.loops import Loops
 from server.platform.outbox import Postpone, outbox_tasks
@@ -66,9 +67,9 @@ def vendors(running: SimulatedChannels) -> SimulatedChannels:
 
 @pytest.fixture
 async def process(
-    timetable_url: str, redis_url: str, vendors: SimulatedChannels
+    timetable_db: Database, redis_url: str, vendors: SimulatedChannels
 ) -> AsyncIterator[PushingProcess]:
-    async with a_process(timetable_url, redis_url, vendors) as made:
+    async with a_process(timetable_db, redis_url, vendors) as made:
         yield made
 
 

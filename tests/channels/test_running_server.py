@@ -18,6 +18,7 @@ from server.__main__ import app
 from server.channels.due import WORK_OUT, ask
 from server.cli import channel_demo
 from server.platform import clock, logs
+from server.platform.database import Database
 from server.platform.outbox import enqueue
 from server.platform.statements import run
 from server.tickets import keys
@@ -43,13 +44,16 @@ SOLD = channel_demo.DemoSale(
 
 @pytest.fixture
 async def process(
-    timetable_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+    timetable_db: Database,
+    timetable_url: str,
+    redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[PushingProcess]:
     """Administrators' work beside a server that runs."""
     folder = tmp_path_factory.mktemp("channels")
     async with (
         SimulatedChannels(folder) as vendors,
-        a_process(timetable_url, redis_url, vendors, secret_key=SECRET_KEY) as made,
+        a_process(timetable_db, redis_url, vendors, secret_key=SECRET_KEY) as made,
         _with_qr_key(made),
         gate_server(timetable_url, redis_url, ctrip_ttd=True) as server,
     ):

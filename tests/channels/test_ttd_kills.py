@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from server.platform.database import Database
 from tests.support.channel_vendors import SimulatedChannels
 from tests.support.gate_server import gate_process
 from tests.support.invariants import assert_invariants
@@ -31,10 +32,12 @@ STEPS = (
 
 
 @pytest.fixture
-async def ctrip(timetable_url: str, redis_url: str, tmp_path: Path) -> AsyncIterator[TtdProcess]:
+async def ctrip(
+    timetable_db: Database, timetable_url: str, redis_url: str, tmp_path: Path
+) -> AsyncIterator[TtdProcess]:
     async with (
         SimulatedChannels(tmp_path) as vendors,
-        ttd_process(timetable_url, redis_url, vendors) as made,
+        ttd_process(timetable_db, redis_url, vendors) as made,
     ):
         await made.change_policy(refund_tiers=[{"minutes_before": 0, "percent": 100}])
         yield made

@@ -12,6 +12,7 @@ import pytest
 from server.channels import call_log
 from server.channels.channel_records import rotate_credentials
 from server.channels.ttd_notices import CONFIRM, USED
+from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from tests.support import timetable
 from tests.support.channel_process import DAYS, PACKAGE_STOCK
@@ -28,10 +29,10 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sim
 
 @pytest.fixture
 async def ctrip(
-    timetable_url: str, redis_url: str, running: SimulatedChannels
+    timetable_db: Database, timetable_url: str, redis_url: str, running: SimulatedChannels
 ) -> AsyncIterator[TtdProcess]:
     running.reset()
-    async with ttd_process(timetable_url, redis_url, running) as made:
+    async with ttd_process(timetable_db, redis_url, running) as made:
         await made.change_policy(refund_tiers=[{"minutes_before": 0, "percent": 100}])
         yield made
     assert_invariants(timetable_url)

@@ -26,6 +26,7 @@ from server.identity.models import (
 )
 from server.identity.service import end_logins, purge_logins
 from server.platform.config import load_settings
+from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from tests.support.identity import (
     PASSWORD,
@@ -36,24 +37,33 @@ from tests.support.identity import (
     reason_of,
     refresh_later,
     refused_within_a_second,
-    running,
+    running_on,
     seed,
 )
 
 
+@pytest.fixture(scope="module")
+async def dbs(module_database_url: str) -> AsyncIterator[list[Database]]:
+    """Connections of two processes."""
+    made = [Database(load_settings(), module_database_url) for _ in range(2)]
+    await seed(made[0])
+    yield made
+    for db in made:
+        await db.close()
+
+
 @pytest.fixture
-async def server(module_database_url: str, module_redis_url: str) -> AsyncIterator[Server]:
-    async with running(load_settings(), module_database_url, module_redis_url) as one:
-        await seed(one.db)
+async def server(dbs: list[Database], module_redis_url: str) -> AsyncIterator[Server]:
+    async with running_on(dbs[0], load_settings(), module_redis_url) as one:
         yield one
 
 
 @pytest.fixture
 async def other(
-    server: Server, module_database_url: str, module_redis_url: str
+    server: Server, dbs: list[Database], module_redis_url: str
 ) -> AsyncIterator[Server]:
     """Another process on the same database."""
-    async with running(load_settings(), module_database_url, module_redis_url) as two:
+    async with running_on(dbs[1], load_settings(), module_redis_url) as two:
         yield two
 
 

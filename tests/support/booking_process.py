@@ -292,15 +292,14 @@ def booking(booking_id: str, day: date, **changes: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def booking_process(
-    url: str,
+    db: Database,
     redis_url: str,
     vendors: SimulatedChannels,
     *,
     secret_key: bytes = SECRET_KEY,
 ) -> AsyncIterator[BookingProcess]:
-    async with timetable.database(url) as db:
-        made = BookingProcess(db, redis_url, vendors, secret_key)
-        try:
-            yield made
-        finally:
-            await made.close()
+    made = BookingProcess(db, redis_url, vendors, secret_key)
+    try:
+        yield made
+    finally:
+        await made.close()

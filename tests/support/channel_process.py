@@ -177,18 +177,17 @@ class _Asked(Task):
 
 @asynccontextmanager
 async def a_process(
-    url: str,
+    db: Database,
     redis_url: str,
     vendors: SimulatedChannels,
     *,
     secret_key: bytes = bytes(range(32)),
 ) -> AsyncIterator[PushingProcess]:
-    async with timetable.database(url) as db:
-        made = PushingProcess(db, redis_url, vendors, secret_key)
-        try:
-            yield made
-        finally:
-            await made.close()
+    made = PushingProcess(db, redis_url, vendors, secret_key)
+    try:
+        yield made
+    finally:
+        await made.close()
 
 
 def quantity(content: dict[str, Any]) -> int:

@@ -161,8 +161,18 @@ class Server:
 
 @asynccontextmanager
 async def running(settings: Settings, database_url: str, redis_url: str) -> AsyncIterator[Server]:
-    settings = settings.model_copy(update={"secret_key": SecretBytes(SECRET_KEY)})
     db = Database(settings, database_url)
+    try:
+        async with running_on(db, settings, redis_url) as server:
+            yield server
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def running_on(db: Database, settings: Settings, redis_url: str) -> AsyncIterator[Server]:
+    """The same, on connections that go on to be used by others."""
+    settings = settings.model_copy(update={"secret_key": SecretBytes(SECRET_KEY)})
     feed = ChangeFeed(db)
     limiter = RateLimiter(redis_url)
     identity = Identity(db, feed, limiter, settings)
@@ -174,7 +184,6 @@ async def running(settings: Settings, database_url: str, redis_url: str) -> Asyn
         await identity.stop()
         await feed.stop()
         await limiter.close()
-        await db.close()
 
 
 async def refresh_later(server: Server, tokens: LoginTokens, seconds: float) -> Reason | None:

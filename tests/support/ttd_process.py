@@ -195,13 +195,12 @@ class TtdProcess(BookingProcess):
 
 @asynccontextmanager
 async def ttd_process(
-    url: str, redis_url: str, vendors: SimulatedChannels
+    db: Database, redis_url: str, vendors: SimulatedChannels
 ) -> AsyncIterator[TtdProcess]:
     """With a channel that is open."""
-    async with timetable.database(url) as db:
-        made = TtdProcess(db, redis_url, vendors, SECRET_KEY)
-        await made.open_door()
-        try:
-            yield made
-        finally:
-            await made.close()
+    made = TtdProcess(db, redis_url, vendors, SECRET_KEY)
+    await made.open_door()
+    try:
+        yield made
+    finally:
+        await made.close()

@@ -231,7 +231,8 @@ async def _measure(services: EmbeddedServices, url: str, figures: Figures, optio
     with TemporaryDirectory() as folder:
         async with (
             SimulatedChannels(Path(folder), calls_per_minute=CALLS_PER_MINUTE) as vendors,
-            a_process(url, services.redis_url, vendors, secret_key=SECRET_KEY) as process,
+            timetable.database(url) as db,
+            a_process(db, services.redis_url, vendors, secret_key=SECRET_KEY) as process,
         ):
             await timetable.build(process.db)
             now = clock.now()
