@@ -1,5 +1,5 @@
 """Whatever call takes the last of a stock, or gives it back, at a running server: the notice by
-which channels are told is written in the transaction that does it, and nowhere else.
+which channels hear of it is written in the transaction that does it, and nowhere else.
 
 Triggers write down each change of a stock and each notice, with its transaction.
 """
