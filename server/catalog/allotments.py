@@ -1,5 +1,5 @@
-"""Allotments: how much of a product, of a class of a departure or of a day of use each sales
-channel has (DOMAIN, Stock).
+"""Allotments: how much of a product, of a class of a departure, of a day of use or of a fleet's day
+each sales channel has (DOMAIN, Stock).
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from server.audit.rules import DIRECT_CHANNEL
 from server.audit.trail import AuditedChange, audit
 from server.catalog.days_of_use import require_to_come
 from server.catalog.departures import hold_departure
+from server.catalog.models import rental_fleets
 from server.catalog.products import PRODUCTS, refuse_archived
 from server.catalog.rules import MOST_TOTAL
 from server.parties.models import partners
@@ -24,7 +25,7 @@ from server.platform.change_feed import ChangeKind, publish
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import run_together
 from server.stock import inventory
-from server.stock.ids import DIRECT, day_stock_id, departure_parts, stock_id
+from server.stock.ids import DIRECT, day_stock_id, departure_parts, rental_stock_id, stock_id
 from server.stock.models import stocks
 from server.webhooks import events
 from server.webhooks.events import PartnerEvent
@@ -32,18 +33,23 @@ from server.webhooks.rules import ALLOTMENT_ADJUSTED
 
 
 class AllotmentSubject(NamedTuple):
-    """What an allotment is of: a product, or a class of one departure or one day of use of it."""
+    """What an allotment is of: a product, or a class of one departure or one day of use of it; of a
+    rental the cars of one of its fleets on one day.
+    """
 
     product_id: int
     departure_id: int | None = None
     fare_class: str = ""
     use_date: date | None = None
+    fleet_id: int | None = None
 
     def name(self, channel: str) -> str:
         """What it is called in errors and the audit trail, as the allotment of a channel."""
         parts = [str(self.product_id), channel]
         if self.departure_id is not None:
             parts += [str(self.departure_id), self.fare_class]
+        if self.fleet_id is not None:
+            parts.append(str(self.fleet_id))
         if self.use_date is not None:
             parts.append(self.use_date.isoformat())
         return "/".join(parts)
@@ -63,6 +69,7 @@ class Allotment:
     departure_id: int | None
     fare_class: str | None
     use_date: date | None
+    fleet_id: int | None
     channel: str
     partner_id: int
     total: int
@@ -77,7 +84,8 @@ class Allotment:
     def subject(self) -> AllotmentSubject:
         """What it is of."""
         return AllotmentSubject(
-            self.product_id, self.departure_id, self.fare_class or "", self.use_date
+            *(self.product_id, self.departure_id, self.fare_class or "", self.use_date),
+            self.fleet_id,
         )
 
     @property
@@ -93,6 +101,7 @@ ALLOTMENTS = (
         stocks.c.departure_id,
         stocks.c.fare_class,
         stocks.c.use_date,
+        stocks.c.fleet_id,
         func.coalesce(partners.c.partner_code, DIRECT_CHANNEL).label("channel"),
         stocks.c.partner_id,
         stocks.c.total,
@@ -166,11 +175,14 @@ async def read_allotment(
 
 async def stock_of(tx: AsyncConnection, subject: AllotmentSubject, partner_id: int) -> int:
     """The key of a channel's stock, whether or not there is any. What is of a day is of partners
-    alone: our own channel has one stock of the product for all days.
+    alone: our own channel has one stock of the product for all days; of a fleet it has one a day.
 
-    Raises NOT_FOUND for a departure without such a class, or of another product, INVALID_FIELD.
+    Raises NOT_FOUND for a departure without such a class, or it or a fleet of another product,
+    INVALID_FIELD.
     """
-    product_id, departure_id, fare_class, use_date = subject
+    product_id, departure_id, fare_class, use_date, fleet_id = subject
+    if fleet_id is not None:
+        return await _stock_of_fleet(tx, subject, partner_id)
     if departure_id is not None and use_date is not None:
         raise invalid("use_date", "send this, or departure_id with fare_class")
     if bool(fare_class) != (departure_id is not None):
@@ -195,21 +207,42 @@ async def stock_of(tx: AsyncConnection, subject: AllotmentSubject, partner_id: i
         raise invalid("use_date", f"has no stock of its own: {error}") from None
 
 
+async def _stock_of_fleet(tx: AsyncConnection, subject: AllotmentSubject, partner_id: int) -> int:
+    product_id, departure_id, fare_class, use_date, fleet_id = subject
+    assert fleet_id is not None, "it is of a fleet"
+    if departure_id is not None or fare_class:
+        raise invalid("fleet_id", "send this with use_date, or departure_id with fare_class")
+    if use_date is None:
+        raise invalid("use_date", "is missing; a fleet's stock is named with its day")
+    of_product = select(rental_fleets.c.fleet_id).where(
+        rental_fleets.c.fleet_id == fleet_id, rental_fleets.c.product_id == product_id
+    )
+    if await tx.scalar(of_product) is None:
+        raise not_found("rental_fleet", f"{product_id}/{fleet_id}")
+    try:
+        return rental_stock_id(fleet_id, use_date, partner_id)
+    except ValueError as error:
+        raise invalid("use_date", f"has no stock of its own: {error}") from None
+
+
 async def list_allotments(
     tx: AsyncConnection, subject: AllotmentSubject, *, channel: str, after: int | None, limit: int
 ) -> list[Allotment]:
     """Up to `limit` allotments after the stock id `after`; empty filters do not count, but that
-    allotments of departures and days are listed only by these, and those of a sandbox only by its
-    code as the `channel`. Raises NOT_FOUND (channel).
+    allotments of departures, days and fleets are listed only by these, of a fleet all days unless
+    one is named, and those of a sandbox only by its code as the `channel`. Raises NOT_FOUND
+    (channel).
     """
     query = (
         ALLOTMENTS.where(
             stocks.c.departure_id == subject.departure_id,
-            stocks.c.use_date == subject.use_date,
+            stocks.c.fleet_id == subject.fleet_id,
         )
         .order_by(stocks.c.stock_id)
         .limit(limit)
     )
+    if subject.fleet_id is None or subject.use_date is not None:
+        query = query.where(stocks.c.use_date == subject.use_date)
     if subject.product_id:
         query = query.where(stocks.c.product_id == subject.product_id)
     if subject.fare_class:
@@ -286,8 +319,8 @@ async def move_allotment(
     """Moves stock between channels; returns the one that shrank and the one that grew, which is
     made if it `creates` what is not there.
 
-    Of a day that is over it moves back to DIRECT alone, which has one stock for all days; `zone` is
-    whose days count where the product has no city. Raises INVALID_FIELD (also for a departure that
+    Of a day that is over it moves back to DIRECT alone; `zone` is whose days count where neither
+    product nor fleet has a city. Raises INVALID_FIELD (also for a departure that
     has left), NOT_FOUND, STOCK_IN_USE, REVOKED for the partner whose stock would grow,
     DEPARTURE_CANCELLED.
     """
@@ -296,7 +329,11 @@ async def move_allotment(
     from_id, to_id = await channel_id(tx, from_channel), await live_channel(tx, to_channel)
     _refuse_sandbox(from_id, from_channel)
     if to_id != DIRECT and subject.use_date:  # nobody could sell it there
-        await require_to_come(tx, subject.product_id, subject.use_date, zone=zone, now=by["now"])
+        await require_to_come(
+            *(tx, subject.product_id, subject.use_date, subject.fleet_id),
+            zone=zone,
+            now=by["now"],
+        )
     ids = [await stock_of(tx, subject, each) for each in (from_id, to_id)]
     if subject.departure_id is not None:
         await hold_departure(tx, subject.departure_id, now=by["now"])
@@ -439,6 +476,8 @@ def _adjusted(allotment: Allotment, change: int) -> PartnerEvent:
     if allotment.departure_id is not None:
         data["departure_id"] = str(allotment.departure_id)
         data["fare_class"] = allotment.fare_class
+    if allotment.fleet_id is not None:
+        data["fleet_id"] = allotment.fleet_id
     if allotment.use_date is not None:
         data["use_date"] = allotment.use_date.isoformat()
     return PartnerEvent(allotment.partner_id, ALLOTMENT_ADJUSTED, allotment.name, data)

@@ -1,4 +1,6 @@
-"""Days by the clock of the city where a product is used, or where its first route begins."""
+"""Days by the clock of the city where a product is used, a fleet's cars are picked up, or a
+product's first route begins.
+"""
 
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -6,7 +8,14 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.catalog.models import cities, products, routes, stops
+from server.catalog.models import (
+    cities,
+    products,
+    rental_fleets,
+    rental_locations,
+    routes,
+    stops,
+)
 from server.platform.errors import DomainError, invalid
 
 _OF_CITY = (
@@ -21,6 +30,11 @@ _OF_ROUTE = (
     .limit(1)
     .scalar_subquery()
 )
+_OF_FLEET = (
+    select(cities.c.time_zone)
+    .join(rental_locations, rental_locations.c.city_code == cities.c.city_code)
+    .join(rental_fleets, rental_fleets.c.location_id == rental_locations.c.location_id)
+)
 TIME_ZONE = func.coalesce(_OF_CITY, _OF_ROUTE)
 """The time zone of a row of `products`; NULL for one without a city."""
 
@@ -32,10 +46,18 @@ def end_of(day: date, time_zone: str | None, zone: ZoneInfo) -> datetime:
 
 
 async def require_to_come(
-    tx: AsyncConnection, product_id: int, use_date: date, *, zone: ZoneInfo, now: datetime
+    tx: AsyncConnection,
+    product_id: int,
+    use_date: date,
+    fleet_id: int | None = None,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
 ) -> None:
-    """Raises INVALID_FIELD for a day of use of the product that is over."""
+    """Raises INVALID_FIELD for a day of use of the product, or of its fleet, that is over."""
     query = select(TIME_ZONE).where(products.c.product_id == product_id)
+    if fleet_id is not None:
+        query = _OF_FLEET.where(rental_fleets.c.fleet_id == fleet_id)
     if end_of(use_date, await tx.scalar(query), zone) <= now:
         raise day_is_over(use_date)
 

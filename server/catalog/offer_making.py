@@ -74,6 +74,20 @@ def make_offer(
             "hold_seconds": hold_seconds,
         },
     }
+    return _offer(offer_id, content)
+
+
+def of_partner(offer: Offer, partner_id: int) -> Offer:
+    """An offer of our own stock, whose keys end with 0, out of a partner's."""
+    own = offer.snapshot["offer"]
+    theirs = own | {"stock_id": own["stock_id"] + partner_id}
+    if rental := own.get("rental"):
+        stock_ids = [each + partner_id for each in rental["stock_ids"]]
+        theirs["rental"] = rental | {"stock_ids": stock_ids}
+    return _offer(offer.offer_id, offer.snapshot | {"offer": theirs})
+
+
+def _offer(offer_id: str, content: dict[str, Any]) -> Offer:
     canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
     snapshot_id = uuid5(NAMESPACE_OID, canonical.decode())
     return Offer.from_snapshot(offer_id, snapshot_id, orjson.loads(canonical))

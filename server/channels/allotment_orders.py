@@ -189,10 +189,7 @@ async def _listing(
     tx: AsyncConnection, catalogue: Catalogue, booking: StoredBooking, content: Booking
 ) -> ChannelListing:
     listed = await listings_of(tx, booking.channel_code)
-    listing = booked_offer(catalogue, listed, content).listing
-    if listing.rental_location_id is not None:
-        raise BookingFaultError("cars are no partner's allotment; list them at a channel of ours")
-    return listing
+    return booked_offer(catalogue, listed, content).listing
 
 
 def _place(catalogue: Catalogue, listing: ChannelListing, content: Booking) -> tuple[str, str]:

@@ -99,10 +99,11 @@ class BookingHandler:
         self, channel: OpenedChannel, booking: StoredBooking, task: Task
     ) -> Postpone | None:
         try:
-            if partner := channel.record.partner_code:
+            if partner := await self._seller(channel, booking):
                 await self._allotted.reserve(booking, partner, now=task.now())
             else:
-                await self._orders.reserve(booking, now=task.now())
+                partner = channel.record.partner_code
+                await self._orders.reserve(booking, partner, now=task.now())
         except NotSoldError as error:
             if not rules.may_reject(booking.facts):
                 raise BookingFaultError(f"it is sold there, and not here: {error}") from None
@@ -114,17 +115,24 @@ class BookingHandler:
             await self._move(booking, rejected, task)
         return None
 
+    async def _seller(self, channel: OpenedChannel, booking: StoredBooking) -> str:
+        """The partner whose own order is behind a booking; empty if that is ours."""
+        partner = channel.record.partner_code
+        return "" if not partner or await self._orders.rents_out(booking) else partner
+
     async def _pay(self, _: OpenedChannel, booking: StoredBooking, task: Task) -> None:
         await self._orders.pay(booking, now=task.now())
 
     async def _change(self, channel: OpenedChannel, booking: StoredBooking, task: Task) -> None:
-        if partner := channel.record.partner_code:
+        if partner := await self._seller(channel, booking):
             await self._allotted.change(booking, partner, now=task.now())
+        elif channel.record.partner_code:
+            raise BookingFaultError("a car of a partner's is not changed; cancel, and book anew")
         else:
             await self._orders.change(booking, now=task.now())
 
     async def _end(self, channel: OpenedChannel, booking: StoredBooking, task: Task) -> None:
-        if partner := channel.record.partner_code:
+        if partner := await self._seller(channel, booking):
             ended = await self._allotted.end(booking, partner, now=task.now())
         else:
             ended = await self._db.in_transaction(

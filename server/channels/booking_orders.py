@@ -6,6 +6,7 @@ each (channel, booking, attempt), as it is made under a request_id of these.
 
 from datetime import date, datetime
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales.ticket_changes import ChangeHandler
@@ -29,13 +30,16 @@ from server.identity import travellers
 from server.identity.callers import Traveller
 from server.orders import ordered_departures, orders, travel_tickets
 from server.orders.hold import OrderHolds
+from server.orders.models import orders as orders_table
 from server.orders.orders import Order
 from server.orders.prices import Prices, Wish
+from server.parties.partners import PARTNERS
 from server.payments.settlement import Settlement
 from server.platform.crypto import digest
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.statements import run
+from server.stock.ids import DIRECT
 
 CUSTOMERS = "channels"
 """The mini-program of travellers who book at channels: none, so nothing is sent to them by it."""
@@ -81,14 +85,19 @@ class BookingOrders:
         self._settlement = settlement
         self._changes = change_handler
 
-    async def reserve(self, booking: StoredBooking, *, now: datetime) -> StoredBooking:
-        """Checks the price, and makes the order that holds what is booked. Raises
-        BookingFaultError, NotSoldError, BookingMovedError.
+    async def reserve(
+        self, booking: StoredBooking, partner_code: str = "", *, now: datetime
+    ) -> StoredBooking:
+        """Checks the price, and makes the order that holds what is booked, out of a partner's stock
+        if one is named. Raises BookingFaultError, NotSoldError, BookingMovedError.
         """
         prices, content = await self._order_holds.prices(), self._seals.open(booking)
         async with self._db.transaction() as tx:
             found = await self._found(tx, prices, booking, content)
             total_minor = await _checked_total(tx, prices, found, content, now=now)
+            partner_id = (
+                (await PARTNERS.rely_on(tx, partner_code)).partner_id if partner_code else DIRECT
+            )
             who = self._seals.customer(content)
             try:
                 traveller = await travellers.log_in(
@@ -100,7 +109,7 @@ class BookingOrders:
         try:
             held = await self._order_holds.submit(
                 traveller,
-                new_order(found, content, total_minor),
+                new_order(found, content, total_minor, partner_id=partner_id),
                 request_id=request_id,
                 content_hash=digest(request_id.encode()),
             )
@@ -114,6 +123,19 @@ class BookingOrders:
             fault="",
         )
         return await self._db.in_transaction(lambda tx: move(tx, booking, reserved, now=now))
+
+    async def rents_out(self, booking: StoredBooking) -> bool:
+        """Whether it is of a car: of a partner's, too, the order is ours, and only the stock the
+        partner's. Of the order that there is, or the listing that there is now.
+        """
+        async with self._db.transaction() as tx:
+            if booking.order_id is not None:
+                owner = select(orders_table.c.partner_id)
+                owned = owner.where(orders_table.c.order_id == booking.order_id)
+                return await tx.scalar(owned) == DIRECT
+            item = self._seals.open(booking).item_id
+            listed = await listings_of(tx, booking.channel_code)
+        return any(each.item_id == item and each.rental_location_id for each in listed)
 
     async def pay(self, booking: StoredBooking, *, now: datetime) -> StoredBooking:
         """Has the order paid on account, with its tickets; RECEIVED again if its hold expired

@@ -67,10 +67,6 @@ async def add_listing(tx: AsyncConnection, new: ChannelListing, **by: Unpack[By]
     """
     channel = await CHANNELS.lock_active(tx, new.channel_code)
     await _check_subject(tx, new)
-    if channel.partner_id and new.rental_location_id is not None:
-        raise invalid(
-            "rental_location_id", f"is of cars, of which {channel.partner_code} has no allotment"
-        )
     pace = new.price_pace or VENDORS[channel.vendor_code].price_pace
     listing = replace(new, price_pace=pace, version=1, create_time=by["now"], update_time=by["now"])
     _check_plan(asdict(listing))

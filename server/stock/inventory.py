@@ -217,10 +217,13 @@ async def create_like(
 async def stock_of_product(
     tx: AsyncConnection, partner_id: int, product_id: int, *, of_departures: bool
 ) -> int | None:
-    """A stock that a partner has of a product, of its departures or not; None if it has none."""
+    """A stock that a partner has of a product, of its departures or not; None if it has none. Those
+    of fleets do not count.
+    """
     query = select(stocks.c.stock_id).where(
         stocks.c.partner_id == partner_id,
         stocks.c.product_id == product_id,
+        stocks.c.fleet_id.is_(None),
         stocks.c.departure_id.is_not(None) if of_departures else stocks.c.departure_id.is_(None),
     )
     return await tx.scalar(query.limit(1))

@@ -15,11 +15,13 @@ class DueForRelease(NamedTuple):
     direct_id: int
 
 
-# what has a stock of DIRECT to return to; our own of a day of use is that of all days
+# what has a stock of DIRECT to return to; our own of a day of use is that of
+# all days, but of a fleet it is that day's
 _DUE = Statement(
     """
 SELECT s.stock_id, d.stock_id FROM stocks s
-JOIN stocks d ON d.stock_id = CASE WHEN s.use_date IS NULL THEN s.stock_id - s.partner_id
+JOIN stocks d ON d.stock_id = CASE
+  WHEN s.use_date IS NULL OR s.fleet_id IS NOT NULL THEN s.stock_id - s.partner_id
   ELSE s.product_id::bigint << 20 END
 WHERE s.release_date <= $1::date AND s.total > s.held + s.sold AND NOT s.closed
 ORDER BY s.release_date, s.stock_id LIMIT $2::int

@@ -9,7 +9,7 @@ from server.channels.due import ALL
 from server.platform.database import Database
 from tests.support import timetable
 from tests.support.booking_process import ALLOTTED, BookingProcess, allot, booking_process
-from tests.support.channel_process import quantity
+from tests.support.channel_process import price, quantity
 from tests.support.channel_vendors import SimulatedChannels
 from tests.support.invariants import assert_invariants
 
@@ -90,3 +90,44 @@ async def test_a_partner_without_any_left_sells_nothing_of_ours(process: Booking
     await process.settle("expedia", "P-1")
     assert (await process.row("expedia", "P-1")).state == "REJECTED"
     assert await process.count("SELECT count(*) FROM orders") == 0
+
+
+async def test_a_partners_channel_rents_out_its_cars(process: BookingProcess) -> None:
+    """Out of its stock of each day and nobody else's; a change is reported, and a cancellation
+    gives all back. Seen red with the offer of our own stock: it was ours that was taken.
+    """
+    await process.rent_out("expedia", "CP")
+    first, end = (timetable.tomorrow() + timedelta(days=each) for each in (3, 5))
+    days = [str(first), str(first + timedelta(days=1))]
+    left = process.known("expedia", "availability")
+    assert {quantity(left["C", day]) for day in days} == {ALLOTTED}
+    prices = process.known("expedia", "prices")
+    booked = {
+        "car_id": "C",
+        "pickup_date": f"{first}T10:00:00",
+        "return_date": f"{end}T10:00:00",
+        "total_price": sum(float(price(prices["C", day])) for day in days),
+        "driver_age": 30,
+    }
+    process.buy("expedia", "B-1", **booked)
+    await process.settle("expedia", "B-1")
+    row = await process.row("expedia", "B-1")
+    assert (row.state, row.fault) == ("CONFIRMED", "")
+    assert (await process.count(OF_PARTNER), await process.count(OURS)) == (2, 0)
+    await process.work_out("expedia")
+    await process.push("expedia")
+    left = process.known("expedia", "availability")
+    assert [quantity(left["C", day]) for day in (*days, str(end))] == [ALLOTTED - 1] * 2 + [
+        ALLOTTED
+    ]
+
+    longer = {"return_date": f"{end + timedelta(days=1)}T10:00:00"}
+    process.vendors.simulator.books.change("expedia", "B-1", longer)
+    await process.settle("expedia", "B-1", ALL)
+    assert "book anew" in (await process.row("expedia", "B-1")).fault
+
+    process.vendors.simulator.books.cancel("expedia", "B-1", {})
+    await process.settle("expedia", "B-1", ALL)
+    row = await process.row("expedia", "B-1")
+    assert (row.state, row.fee_minor) == ("CANCELLED", 0)
+    assert (await process.count(OF_PARTNER), await process.count(OURS)) == (0, 0)

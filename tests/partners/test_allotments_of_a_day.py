@@ -23,6 +23,7 @@ from server.platform.database import Database
 from server.platform.errors import Reason
 from server.platform.schedule import Job, Jobs
 from server.stock.ids import day_stock_id
+from tests.support import rentals
 from tests.support.admin_client import AdminClient, Headers
 from tests.support.admin_rows import DEPARTURE, DEPARTURE_DAY
 from tests.support.gate_server import gate_server
@@ -35,6 +36,8 @@ ZONE = ZoneInfo("Asia/Hong_Kong")
 SEATS = {"product_id": TRAIN, "departure_id": DEPARTURE, "fare_class": "SECOND"}
 DAY = datetime.now(ZONE).date() + timedelta(days=10)
 OF_DAY = {"product_id": 106, "use_date": DAY.isoformat()}
+FLEET = rentals.AIRPORT_FLEET
+CARS = {"product_id": rentals.ECONOMY, "fleet_id": FLEET, "use_date": DAY.isoformat()}
 STOCK_OF_DAY = text("""
 INSERT INTO stocks (stock_id, product_id, partner_id, use_date, total, update_time)
 VALUES (:stock, 106, 1, :day, :total, now())
@@ -120,6 +123,54 @@ async def test_seats_of_a_departure(channels: Channels) -> None:
     assert [(each.channel, each.total) for each in listed.allotments] == [("DIRECT", 10), ("CP", 0)]
     everything = await channels.admin.do("ListAllotments")
     assert not any(each.departure_id or each.use_date for each in everything.allotments)
+
+
+async def test_cars_of_a_fleet(channels: Channels) -> None:
+    """They leave DIRECT's of that day, are listed by their fleet, and what is free of them comes
+    back by their release rule. Seen red with the rule of a day of use, whose DIRECT is of all days.
+    """
+    moved = await channels.adjust(CARS, "DIRECT", "CP", 2)
+    assert (moved.source.total, moved.target.total) == (1, 2)
+    assert (moved.target.fleet_id, moved.target.use_date) == (FLEET, CARS["use_date"])
+    assert await channels.allotment(CARS, "CP") == (2, 0, 0)
+    refused = await channels.admin.refused(
+        "AdjustAllotment", **CARS, from_channel="DIRECT", to_channel="CP", quantity=2
+    )
+    assert refused.reason == Reason.STOCK_IN_USE
+    listed = await channels.admin.do("ListAllotments", fleet_id=FLEET, channel="CP")
+    assert [(each.use_date, each.total) for each in listed.allotments] == [(CARS["use_date"], 2)]
+    of_day = await channels.admin.do("ListAllotments", use_date=CARS["use_date"])
+    assert not any(each.fleet_id for each in of_day.allotments)
+    day = {"first_date": CARS["use_date"], "last_date": CARS["use_date"]}
+    stock = await channels.admin.do("ListRentalStock", fleet_id=FLEET, channel="CP", **day)
+    assert [each.total for each in stock.stock] == [2]
+    await channels.admin.do("SetAllotmentTerms", **CARS, channel="CP", release_days=2)
+    await channels.released(DAY - timedelta(days=3))
+    assert await channels.allotment(CARS, "CP") == (2, 0, 0)
+    await channels.released(DAY - timedelta(days=2))
+    assert await channels.allotment(CARS, "CP") == (0, 0, 0)
+    assert await channels.allotment(CARS, "DIRECT") == (3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"use_date": ""}, "use_date"),
+        ({"departure_id": DEPARTURE, "fare_class": "SECOND"}, "fleet_id"),
+        ({"use_date": (datetime.now(ZONE) - timedelta(days=2)).date().isoformat()}, "use_date"),
+        ({"use_date": "2019-12-31"}, "use_date"),
+    ],
+)
+async def test_bad_cars(channels: Channels, change: dict[str, Any], field: str) -> None:
+    moved = CARS | change | {"from_channel": "DIRECT", "to_channel": "CP", "quantity": 1}
+    refused = await channels.admin.refused("AdjustAllotment", **moved)
+    assert refused.fields == (field,)
+
+
+async def test_cars_of_another_product(channels: Channels) -> None:
+    moved = CARS | {"product_id": TRAIN, "from_channel": "DIRECT", "to_channel": "CP"}
+    refused = await channels.admin.refused("AdjustAllotment", **moved, quantity=1)
+    assert refused.reason == Reason.NOT_FOUND
 
 
 async def test_reservation_ends_with_its_departure(channels: Channels) -> None:

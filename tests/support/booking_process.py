@@ -124,15 +124,19 @@ class BookingProcess(PushingProcess):
         await self.work_out(vendor)
         await self.push(vendor)
 
-    async def rent_out(self, vendor: str) -> None:
-        """Cars are listed, too, and the channel knows their prices."""
+    async def rent_out(self, vendor: str, partner_code: str = "") -> None:
+        """Cars are listed, too, and the channel knows their prices; all of a partner's allotment if
+        one is named.
+        """
 
         async def seed(tx: AsyncConnection, **by: Any) -> None:
             await rentals.seed_rentals(tx, **by)
 
         await self.change(seed)
         self.see_catalogue()
-        await self.sell_at(vendor)
+        if partner_code:
+            await allot(self.db)
+        await self.sell_at(vendor, partner_code=partner_code)
         listing = ChannelListing(
             *(vendor, "C", LOCATION, "HKD", rentals.ECONOMY),
             rental_location_id=rentals.AIRPORT,

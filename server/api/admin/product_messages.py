@@ -108,6 +108,7 @@ def allotment_message(allotment: Allotment) -> allotment_pb2.Allotment:
         departure_id=str(allotment.departure_id or ""),
         fare_class=allotment.fare_class or "",
         use_date=allotment.use_date.isoformat() if allotment.use_date else "",
+        fleet_id=allotment.fleet_id or 0,
         hold_seconds=allotment.hold_seconds,
         max_hold_seconds=allotment.max_hold_seconds,
         release_days=allotment.release_days,
@@ -122,7 +123,8 @@ def subject(
     """What an allotment is of. Raises INVALID_FIELD."""
     departure_id = int(request.departure_id) if request.departure_id else None
     return AllotmentSubject(
-        request.product_id, departure_id, request.fare_class, day(request, "use_date")
+        *(request.product_id, departure_id, request.fare_class, day(request, "use_date")),
+        request.fleet_id or None,
     )
 
 

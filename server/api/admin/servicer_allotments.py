@@ -56,6 +56,7 @@ class AllotmentMethods(AdminMethods):
                     request.product_id,
                     int(request.departure_id) if request.departure_id else None,
                     use_date=convert.day(request, "use_date"),
+                    fleet_id=request.fleet_id or None,
                 ),
                 channel=request.channel,
                 after=page.after,

@@ -22,8 +22,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Allotment(_message.Message):
-    """Stock of one product, or of a class of one departure or one day of use of it, for one sales
-    channel.
+    """Stock of one product, or of a class of one departure or one day of use of it, or of the cars of a
+    fleet on one day, for one sales channel.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -41,6 +41,7 @@ class Allotment(_message.Message):
     HOLD_SECONDS_FIELD_NUMBER: _builtins.int
     MAX_HOLD_SECONDS_FIELD_NUMBER: _builtins.int
     RELEASE_DAYS_FIELD_NUMBER: _builtins.int
+    FLEET_ID_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     channel: _builtins.str
@@ -67,6 +68,8 @@ class Allotment(_message.Message):
     """
     release_days: _builtins.int
     """So many days before the departure or day what is free of it returns to DIRECT; never if absent."""
+    fleet_id: _builtins.int
+    """The fleet of a rental, with `use_date`; 0 if it is of none."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When its total was last changed, or something of it taken or given back."""
@@ -87,10 +90,11 @@ class Allotment(_message.Message):
         hold_seconds: _builtins.int | None = ...,
         max_hold_seconds: _builtins.int | None = ...,
         release_days: _builtins.int | None = ...,
+        fleet_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "release_days", b"release_days", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "available", b"available", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "held", b"held", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "sold", b"sold", "total", b"total", "update_time", b"update_time", "use_date", b"use_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "available", b"available", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "held", b"held", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "sold", b"sold", "total", b"total", "update_time", b"update_time", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hold_seconds: _TypeAlias = _typing.Literal["hold_seconds"]  # noqa: Y015
     _WhichOneofArgType__hold_seconds: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds"]  # noqa: Y015
@@ -176,6 +180,7 @@ class GetAllotmentRequest(_message.Message):
     DEPARTURE_ID_FIELD_NUMBER: _builtins.int
     FARE_CLASS_FIELD_NUMBER: _builtins.int
     USE_DATE_FIELD_NUMBER: _builtins.int
+    FLEET_ID_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     channel: _builtins.str
@@ -185,7 +190,11 @@ class GetAllotmentRequest(_message.Message):
     fare_class: _builtins.str
     """The class, with `departure_id`."""
     use_date: _builtins.str
-    """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then."""
+    """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then,
+    but of a fleet it has one a day.
+    """
+    fleet_id: _builtins.int
+    """A fleet of the product, with `use_date`: its cars on that day; 0: none."""
     def __init__(
         self,
         *,
@@ -194,10 +203,11 @@ class GetAllotmentRequest(_message.Message):
         departure_id: _builtins.str = ...,
         fare_class: _builtins.str = ...,
         use_date: _builtins.str = ...,
+        fleet_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "product_id", b"product_id", "use_date", b"use_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "product_id", b"product_id", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -239,6 +249,7 @@ class ListAllotmentsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     DEPARTURE_ID_FIELD_NUMBER: _builtins.int
     USE_DATE_FIELD_NUMBER: _builtins.int
+    FLEET_ID_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Only of this product."""
     channel: _builtins.str
@@ -251,6 +262,8 @@ class ListAllotmentsRequest(_message.Message):
     """The allotments of this departure; else those of no departure."""
     use_date: _builtins.str
     """The allotments of this day of use, YYYY-MM-DD; else those of no single day."""
+    fleet_id: _builtins.int
+    """The allotments of this fleet, on all days or on `use_date`; 0: those of no fleet."""
     def __init__(
         self,
         *,
@@ -260,10 +273,11 @@ class ListAllotmentsRequest(_message.Message):
         page_token: _builtins.str = ...,
         departure_id: _builtins.str = ...,
         use_date: _builtins.str = ...,
+        fleet_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "departure_id", b"departure_id", "page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id", "use_date", b"use_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "departure_id", b"departure_id", "fleet_id", b"fleet_id", "page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -434,7 +448,7 @@ Global___MoveAllotmentResponse: _TypeAlias = MoveAllotmentResponse  # noqa: Y015
 @_typing.final
 class AdjustAllotmentRequest(_message.Message):
     """Moves stock from one channel to another: of a product, or of a class of one departure or one day
-    of use of it.
+    of use of it, or of the cars of a fleet on one day.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -448,6 +462,7 @@ class AdjustAllotmentRequest(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FLEET_ID_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     departure_id: _builtins.str
@@ -455,7 +470,8 @@ class AdjustAllotmentRequest(_message.Message):
     fare_class: _builtins.str
     """The class, with `departure_id`."""
     use_date: _builtins.str
-    """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then.
+    """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then,
+    but of a fleet it has one a day.
     A partner gets nothing of a day that is over, by the clock of the city where the product is
     used; what it has of one may go back.
     """
@@ -469,6 +485,8 @@ class AdjustAllotmentRequest(_message.Message):
     """Why, for the audit trail, up to 500 characters."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    fleet_id: _builtins.int
+    """A fleet of the product, with `use_date`: its cars on that day; 0: none."""
     def __init__(
         self,
         *,
@@ -481,10 +499,11 @@ class AdjustAllotmentRequest(_message.Message):
         quantity: _builtins.int = ...,
         comment: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        fleet_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "fare_class", b"fare_class", "from_channel", b"from_channel", "product_id", b"product_id", "quantity", b"quantity", "request_id", b"request_id", "to_channel", b"to_channel", "use_date", b"use_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "from_channel", b"from_channel", "product_id", b"product_id", "quantity", b"quantity", "request_id", b"request_id", "to_channel", b"to_channel", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -537,6 +556,7 @@ class SetAllotmentTermsRequest(_message.Message):
     MAX_HOLD_SECONDS_FIELD_NUMBER: _builtins.int
     RELEASE_DAYS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    FLEET_ID_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     channel: _builtins.str
@@ -546,7 +566,9 @@ class SetAllotmentTermsRequest(_message.Message):
     fare_class: _builtins.str
     """The class, with `departure_id`."""
     use_date: _builtins.str
-    """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then."""
+    """A day of use of the product, YYYY-MM-DD. DIRECT has one stock for all days: that is meant then,
+    but of a fleet it has one a day.
+    """
     hold_seconds: _builtins.int
     """How many seconds something of it is held, 1 to 86,400; as the settings say if absent."""
     max_hold_seconds: _builtins.int
@@ -560,6 +582,8 @@ class SetAllotmentTermsRequest(_message.Message):
     """
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    fleet_id: _builtins.int
+    """A fleet of the product, with `use_date`: its cars on that day; 0: none."""
     def __init__(
         self,
         *,
@@ -572,10 +596,11 @@ class SetAllotmentTermsRequest(_message.Message):
         max_hold_seconds: _builtins.int | None = ...,
         release_days: _builtins.int | None = ...,
         request_id: _builtins.str = ...,
+        fleet_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "release_days", b"release_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "request_id", b"request_id", "use_date", b"use_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "request_id", b"request_id", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hold_seconds: _TypeAlias = _typing.Literal["hold_seconds"]  # noqa: Y015
     _WhichOneofArgType__hold_seconds: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds"]  # noqa: Y015

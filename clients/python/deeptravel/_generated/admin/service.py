@@ -2437,10 +2437,11 @@ class AdminService:
         departure_id: str = "",
         fare_class: str = "",
         use_date: str = "",
+        fleet_id: int = 0,
         timeout: float | None = None,
     ) -> admin.GetAllotmentResponse:
         """Reads a channel's stock of a product, now, from the database. Reasons: NOT_FOUND."""
-        return self._calls.unary(_GET_ALLOTMENT, admin.GetAllotmentRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date), timeout)
+        return self._calls.unary(_GET_ALLOTMENT, admin.GetAllotmentRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, fleet_id=fleet_id), timeout)
 
     def list_allotments(
         self,
@@ -2451,12 +2452,13 @@ class AdminService:
         page_token: str = "",
         departure_id: str = "",
         use_date: str = "",
+        fleet_id: int = 0,
         timeout: float | None = None,
     ) -> admin.ListAllotmentsResponse:
         """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
         PAGE_TOKEN_INVALID.
         """
-        return self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token, departure_id=departure_id, use_date=use_date), timeout)
+        return self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id), timeout)
 
     def iter_allotments(
         self,
@@ -2466,10 +2468,11 @@ class AdminService:
         page_size: int = 0,
         departure_id: str = "",
         use_date: str = "",
+        fleet_id: int = 0,
         timeout: float | None = None,
     ) -> Iterator[admin.Allotment]:
         """All `allotments` of list_allotments, page after page."""
-        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, departure_id=departure_id, use_date=use_date), timeout)
+        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id), timeout)
 
     def update_allotment(
         self,
@@ -2513,6 +2516,7 @@ class AdminService:
         use_date: str = "",
         comment: str = "",
         request_id: str = "",
+        fleet_id: int = 0,
         timeout: float | None = None,
     ) -> admin.AdjustAllotmentResponse:
         """Moves stock from one channel to another, all or nothing: of a product, or of a class of one
@@ -2522,7 +2526,7 @@ class AdminService:
         partner whose stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure
         that has left, and for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_ADJUST_ALLOTMENT, admin.AdjustAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, comment=comment, request_id=request_id), timeout)
+        return self._calls.unary(_ADJUST_ALLOTMENT, admin.AdjustAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, comment=comment, request_id=request_id, fleet_id=fleet_id), timeout)
 
     def set_allotment_terms(
         self,
@@ -2536,12 +2540,13 @@ class AdminService:
         max_hold_seconds: int | None = None,
         release_days: int | None = None,
         request_id: str = "",
+        fleet_id: int = 0,
         timeout: float | None = None,
     ) -> admin.SetAllotmentTermsResponse:
         """Says how long reservations of an allotment last, and how many days before its departure or
         day what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id), timeout)
+        return self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id, fleet_id=fleet_id), timeout)
 
     def block_ticket(
         self,
@@ -6691,10 +6696,11 @@ class AsyncAdminService:
         departure_id: str = "",
         fare_class: str = "",
         use_date: str = "",
+        fleet_id: int = 0,
         timeout: float | None = None,
     ) -> admin.GetAllotmentResponse:
         """Reads a channel's stock of a product, now, from the database. Reasons: NOT_FOUND."""
-        return await self._calls.unary(_GET_ALLOTMENT, admin.GetAllotmentRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date), timeout)
+        return await self._calls.unary(_GET_ALLOTMENT, admin.GetAllotmentRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, fleet_id=fleet_id), timeout)
 
     async def list_allotments(
         self,
@@ -6705,12 +6711,13 @@ class AsyncAdminService:
         page_token: str = "",
         departure_id: str = "",
         use_date: str = "",
+        fleet_id: int = 0,
         timeout: float | None = None,
     ) -> admin.ListAllotmentsResponse:
         """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
         PAGE_TOKEN_INVALID.
         """
-        return await self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token, departure_id=departure_id, use_date=use_date), timeout)
+        return await self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id), timeout)
 
     def iter_allotments(
         self,
@@ -6720,10 +6727,11 @@ class AsyncAdminService:
         page_size: int = 0,
         departure_id: str = "",
         use_date: str = "",
+        fleet_id: int = 0,
         timeout: float | None = None,
     ) -> AsyncIterator[admin.Allotment]:
         """All `allotments` of list_allotments, page after page."""
-        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, departure_id=departure_id, use_date=use_date), timeout)
+        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id), timeout)
 
     async def update_allotment(
         self,
@@ -6767,6 +6775,7 @@ class AsyncAdminService:
         use_date: str = "",
         comment: str = "",
         request_id: str = "",
+        fleet_id: int = 0,
         timeout: float | None = None,
     ) -> admin.AdjustAllotmentResponse:
         """Moves stock from one channel to another, all or nothing: of a product, or of a class of one
@@ -6776,7 +6785,7 @@ class AsyncAdminService:
         partner whose stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure
         that has left, and for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_ADJUST_ALLOTMENT, admin.AdjustAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, comment=comment, request_id=request_id), timeout)
+        return await self._calls.unary(_ADJUST_ALLOTMENT, admin.AdjustAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, comment=comment, request_id=request_id, fleet_id=fleet_id), timeout)
 
     async def set_allotment_terms(
         self,
@@ -6790,12 +6799,13 @@ class AsyncAdminService:
         max_hold_seconds: int | None = None,
         release_days: int | None = None,
         request_id: str = "",
+        fleet_id: int = 0,
         timeout: float | None = None,
     ) -> admin.SetAllotmentTermsResponse:
         """Says how long reservations of an allotment last, and how many days before its departure or
         day what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id), timeout)
+        return await self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id, fleet_id=fleet_id), timeout)
 
     async def block_ticket(
         self,
