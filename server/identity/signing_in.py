@@ -275,5 +275,5 @@ def standing(row: Row[*tuple[Any, ...]]) -> rules.Standing:
 def _login_failed() -> DomainError:
     return DomainError(
         Reason.LOGIN_FAILED,
-        "the user name or the password is wrong, or the user may not log in at this terminal",
+        "the user name, the password or the code is wrong, or the user may not log in here",
     )

@@ -483,6 +483,10 @@ def _parts(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",")) if text else ()
 
 
+OF_COMMANDS = frozenset({"ADMIN_SERVER", "ADMIN_TLS_CA", "ADMIN_TOKEN", "TERMINAL_PASSWORD"})
+"""Variables with our prefix that commands and the terminal read, and no server."""
+
+
 def unknown_settings(names: Iterable[str]) -> dict[str, str]:
     """Variables with our prefix that are no setting and have no effect, each with the setting that
     is probably meant.
@@ -494,7 +498,10 @@ def unknown_settings(names: Iterable[str]) -> dict[str, str]:
     found = {}
     for name in sorted(names):
         asked = name.upper()  # as they are read, in any case
-        if asked.startswith(prefix) and (rest := asked.removeprefix(prefix)) not in known:
+        if asked.startswith(prefix) and (rest := asked.removeprefix(prefix)) not in {
+            *known,
+            *OF_COMMANDS,
+        }:
             near = difflib.get_close_matches(rest, known, 1)
             found[name] = f"{prefix}{near[0]}" if near else ""
     return found

@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from deeptravel.admin.v1 import product_pb2, refund_pb2
+from deeptravel.admin.v1 import catalogue_file_pb2, disruption_pb2, product_pb2, refund_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf import json_format
@@ -174,6 +174,7 @@ def test_money_that_is_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("method", "arguments", "said"),
     [
+        ("CreateRoute", ["1", "--stops", '{"stop": "A"}'], "there are stop_code, arrive_minutes"),
         ("CreatePartner", [], "--partner-code, --display-name"),
         ("CreatePartner", ["A", "--partner-code", "B", "--display-name", "x"], "given twice"),
         ("UpdatePartner", ["CP"], "nothing to change"),
@@ -191,6 +192,34 @@ def test_what_is_wrong_says_what_to_write(method: str, arguments: list[str], sai
     with pytest.raises(UsageError) as error:
         built(command_of(method), arguments)
     assert said in str(error.value)
+
+
+def test_a_text_comes_from_a_file_without_its_line_break(tmp_path: Path) -> None:
+    """Seen red: a password out of a file that an editor wrote was refused."""
+    (tmp_path / "password").write_text("a long password\n")
+    given = ["root", "--display-name", "Root", "--password", f"@{tmp_path / 'password'}"]
+    assert built(command_of("CreateAdministrator"), given).password == "a long password"
+
+
+def test_help_names_the_fields_of_a_message() -> None:
+    shown = " ".join(commands._parser(command_of("CreateRoute")).format_help().split())
+    assert "an object of stop_code, arrive_minutes, depart_minutes, approximate" in shown
+
+
+def test_a_preview_says_what_it_is_carried_out_with() -> None:
+    """Seen red: its table had the sums alone, and nobody could send the `preview_id`."""
+    answer = disruption_pb2.PreviewDisruptionResponse(preview_id="P1-x", waiting_orders=4)
+    rows = tables.rows_field(answer.DESCRIPTOR)
+    assert rows is not None
+    said = [line.split() for line in tables.beside(answer, rows, ZONE)]
+    assert ["preview_id", "P1-x"] in said
+
+
+@pytest.mark.parametrize(("refused", "code"), [(0, commands.DONE), (2, commands.REFUSED)])
+def test_an_import_that_refused_lines_is_not_done(refused: int, code: int) -> None:
+    """As of `deeptravel catalog import`. Seen red: a script went on as if all was there."""
+    answer = catalogue_file_pb2.ImportCatalogueResponse(refused_count=refused)
+    assert commands._of_report(answer) == code
 
 
 def test_chinese_takes_two_columns() -> None:

@@ -136,7 +136,7 @@ async def test_failures_are_uniform(
         Reason.LOGIN_LOCKED
     ] * 2
     assert answers[0][1] == (
-        "the user name or the password is wrong, or the user may not log in at this terminal"
+        "the user name, the password or the code is wrong, or the user may not log in here"
     )
     assert await server.count(logins) == 0
 

@@ -180,6 +180,11 @@ def _long_names(field: FieldDescriptor, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     fields = values.message_of(field).fields_by_name
+    known = {*fields, *(each.json_name for each in fields.values())}
+    for name in value.keys() - known:
+        raise UsageError(
+            f"{values.option(field)}: there is no field {name!r}; there are {', '.join(fields)}"
+        )
     found = {}
     for name, each in value.items():
         inner = fields.get(name)
@@ -275,6 +280,8 @@ def _sentences(field: FieldDescriptor, more: tuple[str, ...]) -> Iterator[str]:
     yield grammar.comment(field.full_name).rstrip(".") or field.name
     if grammar.is_required(field):
         yield "required"
+    if _kind(field) == "JSON|@FILE":
+        yield f"an object of {', '.join(each.name for each in values.message_of(field).fields)}"
     if field.is_repeated:
         yield "may be repeated"
     if field.enum_type is not None:

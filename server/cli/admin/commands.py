@@ -142,7 +142,7 @@ def _show(
     if rows is None:
         lines = [_json(answer)] if given.json else tables.record(answer, zone)
         print("\n".join(lines) if lines else "done")
-        return DONE
+        return _of_report(answer)
     if given.json and not given.all:
         print(_json(answer))
         return DONE
@@ -154,6 +154,9 @@ def _show(
             print(line)
         answer = page
         _progress(count if given.all else 0)
+    if not given.json:
+        for line in tables.beside(answer, rows, zone):
+            print(line)
     more = getattr(answer, "next_page_token", "")
     if more and not given.json:
         _note(f"there are more: --all, or --page-token {more}")
@@ -162,6 +165,15 @@ def _show(
     if not count and not given.json:
         _note("none")
     return DONE
+
+
+def _of_report(answer: Message) -> int:
+    """The exit code of an answer: an import that refused something has not done all of it."""
+    if not getattr(answer, "refused_count", 0):
+        return DONE
+    if not getattr(answer, "applied", True):
+        _note("nothing was kept: mend what is refused, or keep the rest with --keep-going")
+    return REFUSED
 
 
 def _pages(ask: Ask, request: Any, first: Any, *, everything: bool) -> Iterator[Any]:
@@ -322,8 +334,9 @@ def _explain(error: CallError) -> int:
     """Says why a call was refused: the reason, the fields, what the contract says of it."""
     _complain(f"{error.reason}: {error}")
     for path, what in error.fields:
-        name = path if "[" in path else path.rpartition(".")[2]  # of a message taken apart
-        sys.stderr.write(f"  --{values.kebab(name)}: {what}\n")
+        head, bracket, inside = path.partition("[")
+        name = head.rpartition(".")[2]  # of a message taken apart
+        sys.stderr.write(f"  --{values.kebab(name)}{bracket}{inside}: {what}\n")
     before, _, remedy = grammar.comment(REASONS + error.reason).partition("Remedy: ")
     if said := f"Remedy: {remedy}" if remedy else before:
         sys.stderr.write(textwrap.indent(textwrap.fill(said, 96), "  ") + "\n")

@@ -98,6 +98,16 @@ class Table:
         return GAP.join(padded).rstrip()
 
 
+def beside(answer: Message, rows: FieldDescriptor, zone: ZoneInfo) -> list[str]:
+    """What an answer says besides its rows, e.g. the sums of a preview and its `preview_id`."""
+    others = type(answer)()
+    others.CopyFrom(answer)
+    for name in (rows.name, "next_page_token"):
+        if name in answer.DESCRIPTOR.fields_by_name:
+            others.ClearField(name)
+    return record(others, zone)
+
+
 def record(message: Message, zone: ZoneInfo, indent: str = "", currency: str = "") -> list[str]:
     """A message as lines of names and values; lists inside it as tables. Amounts without a currency
     beside them are in that of what they are in.

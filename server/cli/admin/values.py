@@ -48,7 +48,7 @@ def read(field: FieldDescriptor, text: str, zone: ZoneInfo) -> Any:
         return _integer(field, text)
     if field.type == FieldDescriptor.TYPE_BYTES:
         return _path(text).read_bytes()
-    return _path(text).read_text() if text.startswith("@") else text
+    return _path(text).read_text().rstrip("\r\n") if text.startswith("@") else text
 
 
 def read_money(field: FieldDescriptor, text: str) -> tuple[int, str]:
