@@ -180,8 +180,8 @@ def _long_names(field: FieldDescriptor, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     fields = values.message_of(field).fields_by_name
-    known = {*fields, *(each.json_name for each in fields.values())}
-    for name in value.keys() - known:
+    names = {*fields, *(each.json_name for each in fields.values())}
+    for name in value.keys() - names:
         raise UsageError(
             f"{values.option(field)}: there is no field {name!r}; there are {', '.join(fields)}"
         )
