@@ -53,7 +53,7 @@ def test_former_names_have_an_effect_and_are_listed_for_operators() -> None:
 
 
 def test_what_commands_read_is_not_said_to_be_without_effect() -> None:
-    """Seen red: whoever administered from the shell that starts the server was told to remove it."""
+    """Seen red: a shell from which the server is administered, too, got a warning."""
     assert unknown_settings(["DEEPTRAVEL_ADMIN_SERVER", "DEEPTRAVEL_ADMIN_TOKEN"]) == {}
     listed = (ROOT / "docs" / "operations.md").read_text().split("## Renamed settings")[1]
     rows = re.findall(r"\| `DEEPTRAVEL_(\w+)` \| `DEEPTRAVEL_(\w+)` \|", listed.split("\n## ")[0])
