@@ -50,12 +50,12 @@ def test_a_wrong_value_by_a_former_name_is_refused(monkeypatch: pytest.MonkeyPat
 def test_former_names_have_an_effect_and_are_listed_for_operators() -> None:
     """They are no typing errors, and no settings of their own."""
     assert unknown_settings(f"DEEPTRAVEL_{former}" for former in RENAMED) == {}
+    listed = (ROOT / "docs" / "operations.md").read_text().split("## Renamed settings")[1]
+    rows = re.findall(r"\| `DEEPTRAVEL_(\w+)` \| `DEEPTRAVEL_(\w+)` \|", listed.split("\n## ")[0])
+    assert {former: now for now, former in rows} == RENAMED
+    assert not {former.lower() for former in RENAMED} & set(Settings.model_fields)
 
 
 def test_what_commands_read_is_not_said_to_be_without_effect() -> None:
     """Seen red: a shell from which the server is administered, too, got a warning."""
     assert unknown_settings(["DEEPTRAVEL_ADMIN_SERVER", "DEEPTRAVEL_ADMIN_TOKEN"]) == {}
-    listed = (ROOT / "docs" / "operations.md").read_text().split("## Renamed settings")[1]
-    rows = re.findall(r"\| `DEEPTRAVEL_(\w+)` \| `DEEPTRAVEL_(\w+)` \|", listed.split("\n## ")[0])
-    assert {former: now for now, former in rows} == RENAMED
-    assert not {former.lower() for former in RENAMED} & set(Settings.model_fields)
