@@ -78,6 +78,7 @@ from server.platform.errors import StartError
 from server.platform.lifecycle import at_stop, start_part
 from server.platform.loops import Loops
 from server.platform.metrics import POOL, exposition
+from server.platform.presence import Presence
 from server.platform.proxies import is_loopback
 from server.platform.ratelimit import RateLimiter
 from server.platform.schedule import Job, Jobs
@@ -250,7 +251,9 @@ class App:
         self._doors = self._opened_doors(channels)
         kinds = domain.task_kinds | channels.kinds
         self._kinds, is_paused = kinds, platform.jobs.is_paused
-        worker = TaskWorker(platform.db, kinds, is_paused=is_paused, loops=self.loops)
+        worker = TaskWorker(
+            platform.db, kinds, is_paused=is_paused, presence=platform.presence, loops=self.loops
+        )
         start_part(stack, "outbox", worker)
         self._interceptor = interceptor.Interceptor(
             DESCRIPTORS,
@@ -295,8 +298,9 @@ class App:
         feed = ChangeFeed(db, self.loops)
         await feed.start()
         at_stop(stack, "change feed", feed.stop)
-        start_part(stack, "change listener", ChangeListener(db, feed, self.loops))
-        return Platform(self._settings, db, limiter, feed, secret_key, self.loops, table)
+        presence = Presence()
+        start_part(stack, "change listener", ChangeListener(db, feed, self.loops, presence))
+        return Platform(self._settings, db, limiter, feed, secret_key, self.loops, table, presence)
 
     def _opened_doors(self, channels: Channels) -> list[Door]:
         """The feed's, and of protocols of others those that the settings open."""

@@ -68,6 +68,7 @@ from server.platform.database import Database
 from server.platform.lifecycle import at_stop, start_part
 from server.platform.loops import Loops
 from server.platform.metrics import SIMULATED_SCAN_QUEUE
+from server.platform.presence import Presence
 from server.platform.ratelimit import RateLimiter
 from server.platform.reading import Readers
 from server.platform.schedule import Jobs
@@ -102,6 +103,7 @@ class Platform(NamedTuple):
     secret_key: bytes
     loops: Loops
     jobs: Jobs
+    presence: Presence
 
 
 class Orders(NamedTuple):

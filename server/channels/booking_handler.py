@@ -2,10 +2,14 @@
 call to the vendor between two, so that whoever goes on after a process died knows what was begun.
 
 That a confirmation or cancellation goes out is written down before. If its answer is lost the
-booking is read back from the vendor's list; only what that says decides whether it goes out again.
+booking is read back from the vendor's list; only what that says decides whether it goes out again,
+and not before an answer could no longer have come: a process that died may have left a call at the
+vendor that is carried out later.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import structlog
@@ -27,6 +31,7 @@ from server.channels.facts import (
     FailureKind,
     UnmappedError,
 )
+from server.channels.http_pool import ANSWER_SECONDS
 from server.channels.pushing import wait_seconds
 from server.platform.database import Database
 from server.platform.metrics import CHANNEL_BOOKINGS
@@ -37,8 +42,24 @@ MOST_STEPS = 12
 """Of one run; then others have their turn."""
 AFTER_REFUSAL = timedelta(minutes=15)
 """What a vendor refuses, or has no more, is looked at again so much later."""
+CALL_SECONDS = ANSWER_SECONDS + 3
+"""Of a confirmation or cancellation, with its token."""
+OUTCOME_WITHIN = timedelta(seconds=CALL_SECONDS + 2)
+"""What a call does shows in the vendor's list so long after it was written down."""
 
 log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def _in_time() -> AsyncIterator[None]:
+    """Raises ChannelCallError for a call that takes longer than its effect is waited for."""
+    try:
+        async with asyncio.timeout(CALL_SECONDS):
+            yield
+    except TimeoutError:
+        kind, why = FailureKind.UNKNOWN_OUTCOME, f"it took longer than {CALL_SECONDS:.0f} s"
+        raise ChannelCallError(kind, why) from None
+
 
 Act = Callable[[OpenedChannel, StoredBooking, Task], Awaitable[Postpone | None]]
 
@@ -162,7 +183,8 @@ class BookingHandler:
     ) -> Postpone | None:
         asked = await self._move(booking, booking._replace(is_asked=True), task)
         try:
-            await channel.client.confirm(asked.booking_id, asked.confirmation_number)
+            async with _in_time():
+                await channel.client.confirm(asked.booking_id, asked.confirmation_number)
         except ChannelCallError as error:
             return await self._not_done(asked, error, task)
         await self._note_confirmed(channel, asked, task)
@@ -174,7 +196,8 @@ class BookingHandler:
         asked = await self._move(booking, booking._replace(is_asked=True), task)
         number = f"CNCL-{asked.confirmation_number or asked.booking_id}"
         try:
-            await channel.client.cancel(asked.booking_id, asked.cancellation, number)
+            async with _in_time():
+                await channel.client.cancel(asked.booking_id, asked.cancellation, number)
         except ChannelCallError as error:
             return await self._not_done(asked, error, task)
         except UnmappedError:
@@ -209,12 +232,15 @@ class BookingHandler:
             await self._report(booking, why, task)
             return Postpone(task.now() + AFTER_REFUSAL)
         known = booking._replace(vendor_state=found[0].state, is_asked=False)
-        await self._move(booking, known, task)
-        was_refused = booking.fault and rules.next_step(known.facts) in (
+        is_to_be_sent = rules.next_step(known.facts) in (
             BookingStep.CONFIRM,
             BookingStep.CANCEL_THERE,
         )
-        return Postpone(task.now() + AFTER_REFUSAL) if was_refused else None
+        shown = booking.update_time + OUTCOME_WITHIN
+        if is_to_be_sent and not booking.fault and task.now() < shown:
+            return Postpone(shown)
+        await self._move(booking, known, task)
+        return Postpone(task.now() + AFTER_REFUSAL) if is_to_be_sent and booking.fault else None
 
     async def _report(self, booking: StoredBooking, why: str, task: Task) -> None:
         """Keeps why a booking does not go on, for an administrator."""

@@ -29,6 +29,7 @@ from server.platform.driver_errors import DRIVER_ERRORS
 from server.platform.errors import DomainError
 from server.platform.faults import fault_text
 from server.platform.loops import Loops, Polling
+from server.platform.presence import Presence
 from server.platform.statements import Statement, run
 
 CHANNEL = "change_feed"
@@ -234,12 +235,19 @@ class ChangeListener:
     """Has a process read changes as soon as they are committed, on a connection of its own.
 
     Without the connection the feed's polls see them, at most POLL_SECONDS later: so it is no fault
-    if it breaks, and another is made.
+    if it breaks, and another is made. It also shows that the process is there.
     """
 
-    def __init__(self, db: Database, feed: ChangeFeed, loops: Loops | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        feed: ChangeFeed,
+        loops: Loops | None = None,
+        presence: Presence | None = None,
+    ) -> None:
         self._db = db
         self._feed = feed
+        self._presence = presence or Presence()
         self._loop = (loops or Loops()).add("change-listener", self._listen)
 
     def start(self) -> None:
@@ -263,12 +271,14 @@ class ChangeListener:
         connection = await self._db.connect()
         try:
             await connection.execute(f"LISTEN {CHANNEL}".encode())
+            await self._presence.show(connection)
             while True:
                 self._feed.wake()
                 async for _ in connection.notifies(timeout=CHECK_SECONDS, stop_after=1):
                     pass
                 await connection.execute(b"SELECT 1")
         finally:
+            self._presence.hide()
             await connection.close()
 
 

@@ -4,7 +4,8 @@ afterwards.
 A use case enqueues a task in its own transaction (it runs `enqueue`), so the task is there exactly
 when the change is. Every process takes what is due (`TaskWorker`), under a lease and not in a
 transaction: no connection is held while a handler talks to the outside, and the tasks of a process
-that died are taken by another when the lease is over. So a task may run more than once, and a
+that died are taken by another when the lease is over, or within seconds where the database has seen
+the process end (`give_back`). So a task may run more than once, and a
 handler must be idempotent: what it does in the database belongs into one transaction with
 `Task.done`, which only the holder of the lease passes; what it does outside needs a key of its own
 that the outside knows, such as an out_refund_no.
@@ -35,6 +36,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.database import metadata
+from server.platform.presence import PRESENCE_LOCKS
 from server.platform.statements import Command, Statement, run
 
 ENQUEUED = "tasks"
@@ -58,6 +60,8 @@ outbox_tasks = Table(
     Column("attempts", Integer, nullable=False),
     # who took it holds it so long; the value is also the proof of holding it
     Column("lease_until", DateTime(timezone=True)),
+    # whose it is, by the number that shows that the process is there (presence.py)
+    Column("holder", Integer),
     # asked for again while somebody is at it, who may have read the old state: then it is due once
     # more
     Column("again_time", DateTime(timezone=True)),
@@ -73,6 +77,7 @@ outbox_tasks = Table(
 _t = outbox_tasks.c
 Index("uq_outbox_tasks_open", _t.kind, _t.key, unique=True, postgresql_where=_t.state == "OPEN")
 Index("ix_outbox_tasks_due", _t.kind, _t.due_time, postgresql_where=_t.state == "OPEN")
+Index("ix_outbox_tasks_holder", _t.holder, postgresql_where=_t.holder.is_not(None))
 Index("ix_outbox_tasks_dead", _t.update_time, _t.task_id, postgresql_where=_t.state == "DEAD")
 Index("ix_outbox_tasks_done", _t.update_time, postgresql_where=_t.state == "DONE")
 
@@ -105,7 +110,7 @@ UPDATE outbox_tasks t SET
   due_time = COALESCE(LEAST(again_time, v.due), due_time),
   attempts = CASE WHEN again_time IS NULL THEN v.attempts ELSE 0 END,
   last_error = COALESCE(v.error, last_error),
-  lease_until = NULL, again_time = NULL, update_time = v.now
+  lease_until = NULL, holder = NULL, again_time = NULL, update_time = v.now
 FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::int[], $5::timestamptz[], $6::text[],
   $7::timestamptz[])
   AS v (task_id, lease_until, state, attempts, due, error, now)
@@ -123,6 +128,23 @@ WHERE t.lease_until = v.lease_until
 ORDER BY t.task_id FOR NO KEY UPDATE OF t SKIP LOCKED
 """,
     UUID,
+)
+# whoever is there has the lock of its number; that of nobody is had for this transaction
+_GIVE_BACK = Statement(
+    """
+WITH dead AS MATERIALIZED (
+  SELECT h.holder
+  FROM (SELECT DISTINCT holder FROM outbox_tasks WHERE holder IS NOT NULL OFFSET 0) h
+  WHERE pg_try_advisory_xact_lock($2::int, h.holder)),
+left_behind AS MATERIALIZED (
+  SELECT t.task_id FROM outbox_tasks t JOIN dead USING (holder)
+  ORDER BY t.task_id LIMIT $3::int FOR NO KEY UPDATE OF t SKIP LOCKED)
+UPDATE outbox_tasks t SET lease_until = LEAST(lease_until, $1::timestamptz), holder = NULL,
+  update_time = $1::timestamptz
+FROM left_behind WHERE t.task_id = left_behind.task_id
+RETURNING t.kind
+""",
+    str,
 )
 
 Clock = Callable[[], datetime]
@@ -303,6 +325,13 @@ def done_together(tasks: Iterable[Task]) -> Command[str]:
     command = _SETTLE.of_rows([task.result("DONE", task.attempt) for task in tasks])
     assert command, "there are tasks to be ended"
     return command
+
+
+def give_back(*, now: datetime, limit: int) -> Command[str]:
+    """Ends the leases of up to `limit` tasks that processes had taken which are there no more; a row
+    for each.
+    """
+    return _GIVE_BACK(now, PRESENCE_LOCKS, limit)
 
 
 async def purge(tx: AsyncConnection, *, now: datetime, keep: timedelta, limit: int) -> int:

@@ -31,6 +31,7 @@ from server.platform.outbox import (
     Postpone,
     Task,
 )
+from server.platform.presence import Presence
 from server.platform.schedule import NO_TEXTS, About
 from server.platform.statements import Command, Statement, commit_with, run_all
 from server.platform.task_queues import queue_code
@@ -102,7 +103,7 @@ WITH due AS MATERIALIZED (
       AND (lease_until IS NULL OR lease_until <= $4::timestamptz)
     ORDER BY due_time LIMIT k.room FOR UPDATE SKIP LOCKED) t)
 UPDATE outbox_tasks SET
-  lease_until = ($3::timestamptz[])[array_position($1::text[], kind)],
+  lease_until = ($3::timestamptz[])[array_position($1::text[], kind)], holder = $5::int,
   attempts = attempts + 1,
   again_time = CASE WHEN again_time > $4::timestamptz THEN again_time END,
   update_time = $4::timestamptz
@@ -230,7 +231,8 @@ def _never(_code: str) -> bool:
 
 class TaskWorker:
     """Runs the tasks of the given kinds in one process; those of other kinds are left to other
-    processes, and those of a queue that `is_paused`, by its code, wait.
+    processes, and those of a queue that `is_paused`, by its code, wait. What it has taken is given
+    back soon when the process of this `presence` ends; without one, when its leases are over.
     """
 
     def __init__(
@@ -239,6 +241,7 @@ class TaskWorker:
         kinds: Mapping[str, TaskKind],
         *,
         is_paused: Callable[[str], bool] = _never,
+        presence: Presence | None = None,
         clock: Clock = _utc_now,
         poll_seconds: float | None = None,
         stop_seconds: float = STOP_SECONDS,
@@ -248,6 +251,7 @@ class TaskWorker:
         self._kinds = kinds
         self._clock = clock
         self._is_paused = is_paused
+        self._presence = presence or Presence()
         self._stop_seconds = stop_seconds
         self._running: dict[asyncio.Task[None], Task] = {}
         self._full: set[str] = set()
@@ -339,7 +343,7 @@ class TaskWorker:
         now = self._clock()
         seconds = [self._kinds[name].most_seconds + LEASE_MARGIN_SECONDS for name in rooms]
         leases = [now + timedelta(seconds=lease) for lease in seconds]
-        take = _TAKE(list(rooms), list(rooms.values()), leases, now)
+        take = _TAKE(list(rooms), list(rooms.values()), leases, now, self._presence.holder)
         async with self._db.pipeline() as pipeline, pipeline.transaction():
             (rows,) = await commit_with(pipeline, [take])
         tasks = [Task(*(*row, self._clock)) for row in rows]

@@ -1,4 +1,6 @@
-"""What the platform itself does by the clock: it removes what nobody needs any more."""
+"""What the platform itself does by the clock: it removes what nobody needs any more, and gives back
+what processes that died had taken.
+"""
 
 from datetime import datetime, timedelta
 
@@ -6,7 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform import change_feed, idempotency, job_runs, outbox
 from server.platform.config import Settings
-from server.platform.schedule import About, Job, in_chunks
+from server.platform.schedule import About, Job, Progress, in_chunks
+from server.platform.statements import run
+
+GIVEN_BACK_AT_ONCE = 500
+"""In one transaction."""
 
 
 def jobs(settings: Settings) -> list[Job]:
@@ -20,6 +26,10 @@ def jobs(settings: Settings) -> list[Job]:
         keep_done = timedelta(days=settings.done_task_days)
         return await outbox.purge(tx, now=now, keep=keep_done, limit=limit)
 
+    async def give_back(tx: AsyncConnection, now: datetime) -> Progress:
+        given = await run(tx, outbox.give_back(now=now, limit=GIVEN_BACK_AT_ONCE))
+        return Progress(more=len(given) == GIVEN_BACK_AT_ONCE, items=len(given))
+
     async def history(tx: AsyncConnection, now: datetime, limit: int) -> int:
         keep_runs = timedelta(days=settings.job_history_days)
         return await job_runs.purge(tx, now=now, keep=keep_runs, limit=limit)
@@ -28,6 +38,16 @@ def jobs(settings: Settings) -> list[Job]:
         return await change_feed.purge(tx, now=now, limit=limit)
 
     return [
+        Job(
+            "give-back-tasks",
+            timedelta(seconds=3),
+            give_back,
+            quiet=True,
+            about=About(
+                "Gives back tasks that a process had taken which has died.",
+                "归还已终止进程领取的任务。",
+            ),
+        ),
         Job(
             "purge-answers",
             timedelta(minutes=10),

@@ -219,6 +219,7 @@ JOBS = [
     "job expire-holds",
     "job expire-reservations",
     "job expire-tickets",
+    "job give-back-tasks",
     "job index-orders",
     "job keep-channels-in-step",
     "job make-departures",

@@ -418,7 +418,7 @@ async def test_look_at_a_long_queue_reads_little(client: TaskHandler) -> None:
     for blocks in (1_000, 40):  # the first look passes over what is dead in the index, and marks it
         async with client.db.transaction() as tx:
             await tx.execute(text("ANALYZE outbox_tasks"))
-            (plan,) = await run(tx, plans(["tell", "write"], [4, 4], [now, now], now))
+            (plan,) = await run(tx, plans(["tell", "write"], [4, 4], [now, now], now, 1))
             (root,) = plan
             top = root["Plan"]
             assert top["Actual Rows"] == 1

@@ -16,12 +16,14 @@ from uuid import UUID
 import psycopg
 import pytest
 from sqlalchemy import make_url, text
+from structlog.testing import capture_logs
 
 from server.platform import dead_letters, outbox
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.outbox import LeaseLostError, Task
+from server.platform.presence import Presence
 from server.platform.statements import run
 from server.platform.task_worker import TaskKind, TaskWorker
 from tests.support.outbox import TaskHandler
@@ -102,6 +104,46 @@ async def test_task_of_a_dead_process_is_taken_over_when_its_lease_ends(
     for running in list(dying._running):
         running.cancel()
     await dying.stop()
+
+
+async def test_task_of_a_dead_process_is_given_back_at_once(
+    client: TaskHandler, other: TaskHandler
+) -> None:
+    """Of one whose session is there nothing is given back; once it is gone another does the task,
+    and what the first still does is rolled back.
+    """
+    began, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def late(task: Task) -> None:
+        began.set()
+        await goes_on.wait()
+        await client.act(task)
+
+    async def given_back() -> list[str]:
+        now = client.clock.now
+        async with other.db.transaction() as tx:
+            return list(await run(tx, outbox.give_back(now=now, limit=10)))
+
+    presence, session = Presence(), await client.db.connect()
+    await presence.show(session)
+    await client.ask("one")
+    dying = client.outbox({"tell": TaskKind(late)}, presence=presence)
+    survivor = other.outbox({"tell": TaskKind(other.act)})
+    first = asyncio.create_task(dying.drain())
+    await began.wait()
+    assert await given_back() == []
+    assert await survivor.drain() == 0
+    await session.close()
+    async with asyncio.timeout(30):
+        while await given_back() != ["tell"]:  # noqa: ASYNC110 - the session ends by itself
+            await asyncio.sleep(0.01)
+    assert await survivor.drain() == 1
+    with capture_logs() as logs:
+        goes_on.set()
+        await first
+    assert [line["event"] for line in logs] == ["outbox.lost"]
+    assert await client.effects() == ["one"]
+    assert await given_back() == []
 
 
 async def test_task_that_kills_its_process_dies_in_the_end(client: TaskHandler) -> None:

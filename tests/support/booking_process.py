@@ -167,7 +167,15 @@ class BookingProcess(PushingProcess):
         for _ in range(MOST_ROUNDS):
             if not await self.book(vendor, booking_id):
                 return
+            await self.wait(vendor, booking_id)
         raise AssertionError("something is left to be done")
+
+    async def wait(self, vendor: str, booking_id: str) -> None:
+        """As if a call to the vendor had been sent long enough ago to show."""
+        await self.sql(
+            f"UPDATE channel_bookings SET update_time = update_time - interval '1 minute'"
+            f" WHERE channel_code = '{vendor}' AND booking_id = '{booking_id}'"
+        )
 
     async def row(self, vendor: str, booking_id: str) -> Any:
         query = select(channel_bookings).where(
