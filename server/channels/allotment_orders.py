@@ -78,8 +78,7 @@ class AllotmentOrders:
                 same = booking._replace(state=rules.CONFIRM_PENDING, is_asked=False, fault="")
                 return await move(tx, booking, same, now=now)
             again = booking._replace(attempt=booking.attempt + 1)
-            how = {"catalogue": catalogue, "now": now}
-            sold = await self._sell(tx, booking, again, partner, **how)  # type: ignore[arg-type]
+            sold = await self._sell(tx, booking, again, partner, catalogue=catalogue, now=now)
             await self._booker.cancel(tx, partner, _booking_id(booking), "changed", now=now)
             return sold
 
@@ -154,12 +153,12 @@ class AllotmentOrders:
         listing = await _listing(tx, catalogue, booking, content)
         wanted = _wanted(catalogue, listing, booking, content)
         await _check_total(tx, catalogue, listing, content)
-        how = {"catalogue": catalogue, "now": now}
-        await self._booker.hold(tx, partner, wanted, **how)  # type: ignore[arg-type]
+        await self._booker.hold(tx, partner, wanted, catalogue=catalogue, now=now)
         sold = await self._booker.confirm(
             *(tx, partner, wanted.booking_id, BookingChanges()),
             content_hash=wanted.content_hash,
-            **how,  # type: ignore[arg-type]
+            catalogue=catalogue,
+            now=now,
         )
         after = booking._replace(
             state=rules.CONFIRM_PENDING,

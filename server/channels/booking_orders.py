@@ -201,9 +201,10 @@ class BookingOrders:
         traveller = Traveller(order.traveller_id)
         all_tickets = await travel_tickets.of_order(tx, order.order_id)
         (code,) = [each.ticket_code for each in all_tickets if not each.is_shared]
-        how = {"prices": prices, "now": now}
-        quote = await self._changes.quote(tx, traveller, code, found.offer_id, **how)  # type: ignore[arg-type]
-        made = await self._changes.change(tx, traveller, code, quote.text, **how)  # type: ignore[arg-type]
+        quote = await self._changes.quote(
+            tx, traveller, code, found.offer_id, prices=prices, now=now
+        )
+        made = await self._changes.change(tx, traveller, code, quote.text, prices=prices, now=now)
         if made.order.state == "PENDING":
             await self._settle(tx, made.order, booking, now=now)
         else:
@@ -272,9 +273,13 @@ async def require_known_total(
 
 
 def not_sold(error: DomainError) -> Exception:
-    """What a refusal says of a booking; the error itself if it is none."""
+    """What a refusal says of a booking, with the field that is refused but never its value; the error
+    itself if it is none.
+    """
     if error.reason in GONE:
         return NotSoldError(CancellationReason.VEHICLE_UNAVAILABLE, str(error.reason))
     if error.reason in NOT_ALLOWED:
-        return NotSoldError(CancellationReason.OTHER, str(error.reason))
+        fields = ", ".join(field for field, _ in error.violations)
+        said = f"{error.reason}: {fields}" if fields else str(error.reason)
+        return NotSoldError(CancellationReason.OTHER, said)
     return error

@@ -6,7 +6,6 @@ not, UNKNOWN_OUTCOME, and whoever asked reads it back. A call is repeated here i
 token or the time of the signature was refused, and another is there now.
 """
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -24,17 +23,21 @@ from server.channels.facts import (
 )
 from server.channels.http_pool import HttpPool, NoVendorAnswerError
 from server.channels.tokens import ChannelTokens
-from server.channels.wire import Cancellation, Codec, Entry, IssuedToken, WireAnswer, WireRequest
+from server.channels.wire import (
+    Cancellation,
+    Codec,
+    Entry,
+    IssuedToken,
+    WireAnswer,
+    WireRequest,
+    redacted,
+)
 from server.platform import clock
 from server.platform.ratelimit import RateLimiter
 
 SKEW_SECONDS = 5
 """A vendor's clock that differs by more is followed, once it has refused ours."""
-LONGEST_ERROR = 300
 OK = "OK"
-
-_PERSONAL = re.compile(r"[^\s@]+@[^\s@]+|[A-Za-z0-9_\-+/=.]{24,}|\+?\d[\d \-]{6,}\d")
-"""What may be an address, a secret or a telephone number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +267,6 @@ class _RefusedProofError(Exception):
         super().__init__(str(error))
         self.error = error
         self.time_was_wrong = time_was_wrong
-
-
-def redacted(text: str) -> str:
-    """What a vendor says, without what may be somebody's address, number or secret."""
-    printable = "".join(each if each.isprintable() else " " for each in text)
-    return _PERSONAL.sub("…", printable)[:LONGEST_ERROR]
 
 
 def _for(request: WireRequest, failure: ChannelCallError) -> ChannelCallError:

@@ -35,6 +35,7 @@ from server.channels.wire import (
     failed,
     percent,
     percent_text,
+    redacted,
     unreadable,
     write,
 )
@@ -79,7 +80,8 @@ class CtripCodec:
         if code in (0, "0"):
             return content.get("data")
         kind = self._words.failure_of(str(code)) or FailureKind.REFUSED
-        raise ChannelCallError(kind, str(content.get("message", "")), vendor_code=str(code))
+        said = redacted(str(content.get("message", "")))
+        raise ChannelCallError(kind, said, vendor_code=str(code))
 
     def _token_request(self, unix_seconds: int) -> WireRequest:
         signed = f"{self._app_key}{unix_seconds}{self._app_secret}".encode()

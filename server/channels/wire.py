@@ -6,6 +6,7 @@ float has part in it (DOMAIN, Channels).
 """
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,12 @@ from server.platform.currencies import decimals
 
 JSON = ("content-type", "application/json")
 BASIS_POINTS = 10_000
+LONGEST_ERROR = 300
+MOST_READ = 2_000
+"""Bytes of a refusal's body, before what is personal in it is left out."""
+
+_PERSONAL = re.compile(r"[^\s@\"]+@[^\s@\"]+|[A-Za-z0-9_\-+/=.]{24,}|\+?\d[\d \-]{6,}\d")
+"""What may be an address, a secret or a telephone number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,9 +229,16 @@ def unreadable(why: str) -> ChannelCallError:
     return ChannelCallError(FailureKind.UNREADABLE, why)
 
 
-def failed(answer: WireAnswer, code: str = "", text: str = "") -> ChannelCallError | None:
-    """What an answer's HTTP status says, if that is no success; `code` and `text` are what its body
-    says. A 5xx is UNKNOWN_OUTCOME: whoever may repeat the call makes TRANSIENT of it.
+def redacted(text: str) -> str:
+    """What a vendor says, without what may be somebody's address, number or secret."""
+    printable = "".join(each if each.isprintable() else " " for each in text)
+    return _PERSONAL.sub("…", printable)[:LONGEST_ERROR]
+
+
+def failed(answer: WireAnswer) -> ChannelCallError | None:
+    """What an answer's HTTP status says, if that is no success; of a refusal with its body, in which
+    no document names a field for the reason. A 5xx is UNKNOWN_OUTCOME: whoever may repeat the call
+    makes TRANSIENT of it.
     """
     status = answer.status
     if 200 <= status < 300:
@@ -239,8 +253,10 @@ def failed(answer: WireAnswer, code: str = "", text: str = "") -> ChannelCallErr
         kind = FailureKind.UNKNOWN_OUTCOME
     else:
         kind = FailureKind.REFUSED
-    said = f"HTTP {status}" + (f": {text}" if text else "")
-    return ChannelCallError(kind, said, vendor_code=code, retry_after_seconds=seconds)
+    said = f"HTTP {status}"
+    if kind is FailureKind.REFUSED and answer.body:
+        said += f": {redacted(answer.body[:MOST_READ].decode(errors='replace'))}"
+    return ChannelCallError(kind, said, retry_after_seconds=seconds)
 
 
 def _no_number(name: str) -> None:

@@ -280,6 +280,9 @@ async def test_who_may_call(url: str, octo: OctoClient) -> None:
         assert await stranger.refused("GET", "/products", status=403) == "UNAUTHORIZED"
         del stranger.http.headers["Authorization"]
         assert await stranger.refused("GET", "/supplier", status=403) == "UNAUTHORIZED"
+        said = (await stranger.http.get("/supplier")).json()["errorMessage"]
+        assert "Authorization: Bearer" in said
+        assert "x-api-key" not in said
     assert await octo.refused("GET", "/bookings") == "BAD_REQUEST"
     assert await octo.refused("GET", "/nothing", status=404) == "NOT_FOUND"
     assert await octo.refused("DELETE", "/products", status=405) == "BAD_REQUEST"

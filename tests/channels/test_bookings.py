@@ -89,6 +89,33 @@ async def test_what_cannot_be_sold_is_rejected(process: BookingProcess, vendor: 
     assert not process.vendors.faults(vendor)
 
 
+@all_vendors
+async def test_a_currency_without_minor_units(process: BookingProcess, vendor: str) -> None:
+    """A yen is the smallest amount. What needs a passenger's document is sold by no booking of a
+    vendor's, which has none, whatever its currency.
+    """
+    listing = ChannelListing(
+        *(vendor, "Y", LOCATION, "JPY", timetable.PACKAGE),
+        rate_millionths=19_500_000,
+        days_ahead=DAYS,
+    )
+    await process.connect(vendor)
+    await process.change(add_listing, listing)
+    await process.say_states(vendor)
+    process.buy(vendor, "YEN", car_id="Y", total_price=5850, currency="JPY")
+    await process.settle(vendor, "YEN")
+    row = await process.row(vendor, "YEN")
+    assert (row.state, row.fault) == ("CONFIRMED", "")
+    assert (row.total_minor, row.currency_code) == (5850, "JPY")
+    (order,) = await process.orders(vendor, "YEN")
+    assert order.amount_minor == 30_000
+    process.buy(vendor, "TRAIN", car_id="T", total_price=4290, currency="JPY")
+    await process.settle(vendor, "TRAIN")
+    row = await process.row(vendor, "TRAIN")
+    why = "INVALID_FIELD: passengers[0].document_number"
+    assert (row.state, row.cancel_comment) == ("REJECTED", why)
+
+
 async def test_a_price_that_was_sent_is_stood_by(process: BookingProcess) -> None:
     await process.sell_at("expedia")
     async with process.db.transaction() as tx:
@@ -196,6 +223,7 @@ async def test_a_confirmation_that_is_refused_is_never_followed_by_a_rejection(
     row = await process.row(vendor, "B-1")
     assert row.state == "CONFIRM_PENDING"
     assert "REFUSED" in row.fault
+    assert "refused by a switch" in row.fault
     assert process.theirs(vendor, "B-1")["status"] == "new"
     await process.settle(vendor, "B-1")
     assert (await process.row(vendor, "B-1")).fault == ""

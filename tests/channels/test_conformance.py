@@ -11,7 +11,7 @@ import pytest
 
 from server.channels import breaker, calling, http_pool, tokens
 from server.channels.breaker import CircuitBreaker
-from server.channels.calling import CallRecord, ChannelClient, Connection, redacted
+from server.channels.calling import CallRecord, ChannelClient, Connection
 from server.channels.facts import (
     AvailabilityUpdate,
     BookingState,
@@ -24,7 +24,7 @@ from server.channels.facts import (
 from server.channels.http_pool import HttpPool
 from server.channels.registry import VENDORS
 from server.channels.tokens import ChannelTokens
-from server.channels.wire import Cancellation, IssuedToken
+from server.channels.wire import Cancellation, IssuedToken, redacted
 from server.channels.words import WordPair
 from server.platform import clock
 from server.platform.ratelimit import RateLimiter

@@ -49,6 +49,8 @@ from server.tickets.qr import QrKey
 
 PATH = "/octo"
 MAX_BODY_BYTES = 256 * 1024
+WITHOUT_KEY = "no API key that is live; send one as `Authorization: Bearer KEY`"
+"""Alike for one that is missing, unknown or revoked."""
 BEARER = re.compile(r"bearer +(\S+)", re.IGNORECASE)
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -133,6 +135,8 @@ class Octo:
             http_status, content = refusal.http_status, bad_request(refusal.error)
             headers |= refusal.headers
         except Exception as refused:  # noqa: BLE001 - every fault is answered here
+            if isinstance(refused, DomainError) and refused.reason is Reason.UNAUTHENTICATED:
+                refused = DomainError(refused.reason, WITHOUT_KEY)
             if not isinstance(refused, DomainError):
                 words = f"a fault of the server, logged as request {request_id}"
                 refused = DomainError(Reason.INTERNAL, words)
