@@ -273,8 +273,8 @@ async def require_known_total(
 
 
 def not_sold(error: DomainError) -> Exception:
-    """What a refusal says of a booking, with the field that is refused but never its value; the error
-    itself if it is none.
+    """What a refusal says of a booking, with the field that is refused but never its value; the
+    error itself if it is none.
     """
     if error.reason in GONE:
         return NotSoldError(CancellationReason.VEHICLE_UNAVAILABLE, str(error.reason))

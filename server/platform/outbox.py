@@ -328,8 +328,8 @@ def done_together(tasks: Iterable[Task]) -> Command[str]:
 
 
 def give_back(*, now: datetime, limit: int) -> Command[str]:
-    """Ends the leases of up to `limit` tasks that processes had taken which are there no more; a row
-    for each.
+    """Ends the leases of up to `limit` tasks that processes had taken which are there no more; a
+    row for each.
     """
     return _GIVE_BACK(now, PRESENCE_LOCKS, limit)
 

@@ -95,7 +95,8 @@ _ANY = Statement("SELECT EXISTS (SELECT FROM stock_notices)", bool)
 def note_from(levels: Mapping[int, int]) -> Command[None] | None:
     """Has changes of these stocks noted when so many are left, or fewer, or were before; a level
     only rises: one that was listed with more before leaves notices of which nothing is sent, since
-    who takes them goes by the thresholds of now. To be committed before what is left is read for whoever wants the notices.
+    who takes them goes by the thresholds of now. To be committed before what is left is read for
+    whoever wants the notices.
     """
     return _LIST.of_rows(sorted(levels.items()))
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from server.channels.http_pool import HttpPool
+from server.channels.http_pool import HttpPool, NoVendorAnswerError
+from server.channels.wire import WireAnswer, WireRequest
 from server.platform.database import Database
 from tests.support import timetable
 from tests.support.booking_process import BookingProcess, booking_process
@@ -123,3 +124,32 @@ async def test_killed_at_each_step_of_a_sale_and_of_its_end(
     assert await process.count(paid) == 0
     assert await process.count("SELECT count(*) FROM orders") == step + 1
     assert not process.vendors.faults(vendor)
+
+
+@pytest.mark.parametrize("vendor", CONNECTED)
+async def test_what_a_vendor_carries_out_late_is_not_sent_again(
+    process: BookingProcess, vendor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a process that died with a confirmation on its way. Seen red without the wait: it was
+    confirmed twice.
+    """
+    await process.sell_at(vendor)
+    process.buy(vendor, "B-1")
+    await process.fetch(vendor)
+    send = HttpPool.send
+
+    async def lost(pool: HttpPool, request: WireRequest) -> WireAnswer:
+        if "confirm" in request.path:
+            raise NoVendorAnswerError("it is on its way", was_sent=True)
+        return await send(pool, request)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HttpPool, "send", lost)
+        assert await process.book(vendor, "B-1")
+    assert await process.book(vendor, "B-1")
+    assert process.vendors.count(vendor, "confirm") == 0
+    number = (await process.row(vendor, "B-1")).confirmation_number
+    process.vendors.simulator.books.confirm(vendor, "B-1", number)
+    assert await process.book(vendor, "B-1") is None
+    assert (await process.row(vendor, "B-1")).state == "CONFIRMED"
+    assert process.theirs(vendor, "B-1")["confirms"] == 1

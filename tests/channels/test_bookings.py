@@ -11,9 +11,7 @@ from server.catalog.car_categories import update_category
 from server.channels.calling import ChannelClient
 from server.channels.due import ALL, BOOK, NEW, PUSH
 from server.channels.facts import MappingKind
-from server.channels.http_pool import HttpPool, NoVendorAnswerError
 from server.channels.listings import ChannelListing, add_listing
-from server.channels.wire import WireAnswer, WireRequest
 from server.channels.words import WordPair
 from server.platform.database import Database
 from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
@@ -328,35 +326,6 @@ async def test_a_change_of_the_day_changes_the_ticket(process: BookingProcess, v
     process.vendors.simulator.books.cancel(vendor, "B-1", {})
     await process.settle(vendor, "B-1", ALL)
     assert (await process.row(vendor, "B-1")).state == "CANCELLED"
-
-
-@all_vendors
-async def test_what_a_vendor_carries_out_late_is_not_sent_again(
-    process: BookingProcess, vendor: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As of a process that died with a confirmation on its way. Seen red without the wait: it was
-    confirmed twice.
-    """
-    await process.sell_at(vendor)
-    process.buy(vendor, "B-1")
-    await process.fetch(vendor)
-    send = HttpPool.send
-
-    async def lost(pool: HttpPool, request: WireRequest) -> WireAnswer:
-        if "confirm" in request.path:
-            raise NoVendorAnswerError("it is on its way", was_sent=True)
-        return await send(pool, request)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(HttpPool, "send", lost)
-        assert await process.book(vendor, "B-1")
-    assert await process.book(vendor, "B-1")
-    assert process.vendors.count(vendor, "confirm") == 0
-    number = (await process.row(vendor, "B-1")).confirmation_number
-    process.vendors.simulator.books.confirm(vendor, "B-1", number)
-    assert await process.book(vendor, "B-1") is None
-    assert (await process.row(vendor, "B-1")).state == "CONFIRMED"
-    assert process.theirs(vendor, "B-1")["confirms"] == 1
 
 
 @all_vendors
