@@ -237,8 +237,8 @@ def redacted(text: str) -> str:
 
 def failed(answer: WireAnswer) -> ChannelCallError | None:
     """What an answer's HTTP status says, if that is no success; of a refusal with its body, in
-    which no document names a field for the reason. A 5xx is UNKNOWN_OUTCOME: whoever may repeat the call
-    makes TRANSIENT of it.
+    which no document names a field for the reason. A 5xx is UNKNOWN_OUTCOME: whoever may repeat
+    the call makes TRANSIENT of it.
     """
     status = answer.status
     if 200 <= status < 300:
