@@ -134,7 +134,8 @@ async def test_what_a_vendor_carries_out_late_is_not_sent_again(
     confirmed twice.
     """
     await process.sell_at(vendor)
-    process.buy(vendor, "B-1")
+    process.buy(vendor, "LATE")
+    before = process.vendors.count(vendor, "confirm")
     await process.fetch(vendor)
     send = HttpPool.send
 
@@ -145,11 +146,11 @@ async def test_what_a_vendor_carries_out_late_is_not_sent_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(HttpPool, "send", lost)
-        assert await process.book(vendor, "B-1")
-    assert await process.book(vendor, "B-1")
-    assert process.vendors.count(vendor, "confirm") == 0
-    number = (await process.row(vendor, "B-1")).confirmation_number
-    process.vendors.simulator.books.confirm(vendor, "B-1", number)
-    assert await process.book(vendor, "B-1") is None
-    assert (await process.row(vendor, "B-1")).state == "CONFIRMED"
-    assert process.theirs(vendor, "B-1")["confirms"] == 1
+        assert await process.book(vendor, "LATE")
+    assert await process.book(vendor, "LATE")
+    assert process.vendors.count(vendor, "confirm") == before
+    number = (await process.row(vendor, "LATE")).confirmation_number
+    process.vendors.simulator.books.confirm(vendor, "LATE", number)
+    assert await process.book(vendor, "LATE") is None
+    assert (await process.row(vendor, "LATE")).state == "CONFIRMED"
+    assert process.theirs(vendor, "LATE")["confirms"] == 1

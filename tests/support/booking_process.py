@@ -118,15 +118,11 @@ class BookingProcess(PushingProcess):
         """
         await self.connect(vendor, partner_code=partner_code)
         if statuses:
-            await self.say_states(vendor)
+            for ours, theirs in self.vendors.simulator.announced()[vendor]["statuses"].items():
+                state = BookingState(ours.upper())
+                await self.map(vendor, WordPair(MappingKind.STATUS, state, theirs))
         await self.work_out(vendor)
         await self.push(vendor)
-
-    async def say_states(self, vendor: str) -> None:
-        """The channel's words for states are mapped."""
-        for ours, theirs in self.vendors.simulator.announced()[vendor]["statuses"].items():
-            state = BookingState(ours.upper())
-            await self.map(vendor, WordPair(MappingKind.STATUS, state, theirs))
 
     async def rent_out(self, vendor: str, partner_code: str = "") -> None:
         """Cars are listed, too, and the channel knows their prices; all of a partner's allotment if
