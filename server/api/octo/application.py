@@ -136,7 +136,7 @@ class Octo:
             headers |= refusal.headers
         except Exception as refused:  # noqa: BLE001 - every fault is answered here
             if isinstance(refused, DomainError) and refused.reason is Reason.UNAUTHENTICATED:
-                refused = DomainError(refused.reason, WITHOUT_KEY)
+                refused = DomainError(Reason.UNAUTHENTICATED, WITHOUT_KEY)
             if not isinstance(refused, DomainError):
                 words = f"a fault of the server, logged as request {request_id}"
                 refused = DomainError(Reason.INTERNAL, words)
