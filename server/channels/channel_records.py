@@ -217,10 +217,17 @@ async def codes_of_active(
     return list(await tx.scalars(query.order_by(channels.c.channel_code)))
 
 
-async def _refuse_shared(tx: AsyncConnection, seals: ChannelSeals, channel: ChannelRecord) -> None:
+async def account_of(
+    tx: AsyncConnection, seals: ChannelSeals, channel: ChannelRecord
+) -> VendorAccount:
+    """Whose bookings the channel gives. Raises NOT_FOUND."""
     stored = await credentials_of(tx, channel.channel_code)
     credentials = seals.open(channel.channel_code, stored.sealed)
-    account = VendorAccount.of(channel.vendor_code, channel.base_url, credentials)
+    return VendorAccount.of(channel.vendor_code, channel.base_url, credentials)
+
+
+async def _refuse_shared(tx: AsyncConnection, seals: ChannelSeals, channel: ChannelRecord) -> None:
+    account = await account_of(tx, seals, channel)
     await refuse_shared_account(tx, seals, channel.channel_code, account)
 
 

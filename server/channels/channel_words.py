@@ -77,6 +77,8 @@ async def map_word(
     closed = OUR_WORDS.get(pair.kind)
     if closed and pair.ours not in closed:
         raise invalid("ours", f"is none of {', '.join(sorted(closed))}")
+    if pair.kind is MappingKind.LOCATION:
+        await _refuse_second_place(tx, channel_code, pair)
     row = word_row(channel_code, pair, by["now"])
     name = WordName(channel_code, pair.kind, str(row["word"]))
     before = await _lock(tx, name)
@@ -97,6 +99,19 @@ async def map_word(
     kept = await _lock(tx, name)
     assert kept is not None, "it was just written"
     return kept
+
+
+async def _refuse_second_place(tx: AsyncConnection, channel_code: str, pair: WordPair) -> None:
+    """Bookings are read back by the vendor's word of a place, so it means one of ours."""
+    w = channel_words.c
+    query = select(w.word).where(
+        w.channel_code == channel_code,
+        w.kind == pair.kind,
+        w.counterpart == pair.theirs,
+        w.word != pair.ours,
+    )
+    if taken := await tx.scalar(query.limit(1)):
+        raise invalid("theirs", f"is {taken} already; unmap that one first, or send another place")
 
 
 async def unmap_word(
@@ -121,8 +136,9 @@ async def unmap_word(
 
 async def words_of(tx: AsyncConnection, channel_code: str) -> list[WordPair]:
     """The channel's words; of several states of the vendor that are one of ours, the oldest
-    first.
+    first. Raises NOT_FOUND.
     """
+    await CHANNELS.get(tx, channel_code)
     w = channel_words.c
     query = _KEPT.where(w.channel_code == channel_code)
     found = await tx.execute(query.order_by(w.create_time, w.kind, w.word))

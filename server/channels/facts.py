@@ -45,6 +45,17 @@ class FailureKind(StrEnum):
     """An answer that is not what the vendor's document says, to a call that may be repeated."""
 
 
+REMEDIES = {
+    FailureKind.TRANSIENT: "it is away, or base_url is not its own; look at the log of its calls",
+    FailureKind.RATE_LIMITED: "wait, or give the channel a lower calls_per_minute",
+    FailureKind.AUTHENTICATION: "rotate the channel's credentials to what the vendor gave us",
+    FailureKind.REFUSED: "ask the vendor what it needs; ERROR_CODE words say what its codes mean",
+    FailureKind.UNKNOWN_OUTCOME: "look at the vendor what became of it",
+    FailureKind.UNREADABLE: "look whether base_url is the vendor's own",
+}
+"""What an administrator does about a channel whose test fails."""
+
+
 class ChannelCallError(Exception):
     """A call to a vendor failed.
 
@@ -61,6 +72,11 @@ class ChannelCallError(Exception):
         self.kind = kind
         self.vendor_code = vendor_code
         self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def with_remedy(self) -> str:
+        """What failed, and what an administrator does about it."""
+        return f"{self}; {REMEDIES[self.kind]}"
 
 
 class MappingKind(StrEnum):

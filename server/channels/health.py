@@ -10,7 +10,9 @@ from server.platform.statements import Statement, Transaction, run_together
 
 
 class ChannelAway(NamedTuple):
-    """Since when all calls of a channel have failed; None if the last was answered."""
+    """Since when all calls of a channel have failed; None if the last was answered, or if it is not
+    called.
+    """
 
     channel_code: str
     since_time: datetime | None
@@ -24,19 +26,20 @@ class ChannelFaults(NamedTuple):
     entries: int
 
 
-# a refusal is an answer, too
+# a refusal is an answer, too; one that was paused while it was away alerts nobody any more
 _AWAY = Statement(
     """
-SELECT c.channel_code, (
+SELECT c.channel_code, CASE WHEN c.state = 'ACTIVE' THEN (
   SELECT min(f.create_time) FROM channel_calls f
   WHERE f.channel_code = c.channel_code AND f.call_id > COALESCE((
     SELECT a.call_id FROM channel_calls a
     WHERE a.channel_code = c.channel_code AND a.outcome IN ('OK', 'REFUSED')
-    ORDER BY a.call_id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'::uuid))
-FROM channels c WHERE c.state = 'ACTIVE'
+    ORDER BY a.call_id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'::uuid)) END
+FROM channels c
 """,
     ChannelAway,
 )
+# what a paused channel is not sent waits for nobody; who has booked there does
 _FAULTS = Statement(
     """
 SELECT c.channel_code, w.what, count(f.what)
@@ -48,6 +51,7 @@ LEFT JOIN (
   SELECT channel_code, 'BOOKINGS' FROM channel_bookings
   WHERE fault <> '' AND state NOT IN ('REJECTED', 'CANCELLED')) f
   ON (f.channel_code, f.what) = (c.channel_code, w.what)
+  AND (c.state = 'ACTIVE' OR w.what = 'BOOKINGS')
 WHERE c.state <> 'REVOKED'
 GROUP BY c.channel_code, w.what
 """,

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, already_exists, version_mismatch
 from server.audit.trail import AuditedChange, audit
+from server.catalog.limits import CUSTOMER_TYPES
 from server.catalog.products import PRODUCTS
 from server.catalog.rental_locations import LOCATIONS
 from server.catalog.routes import ROUTES
@@ -197,6 +198,8 @@ def _check_plan(values: Mapping[str, Any]) -> None:
     for field, (least, most) in LIMITS.items():
         if field in values and not least <= values[field] <= most:
             raise invalid(field, f"send {least} to {most}")
+    if values.get("customer_type", "ADULT") not in CUSTOMER_TYPES:
+        raise invalid("customer_type", f"is none of {', '.join(sorted(CUSTOMER_TYPES))}")
     if values.get("price_pace", PricePace.DAILY) not in list(PricePace):
         raise invalid("price_pace", f"is none of {', '.join(PricePace)}")
     if "item_id" in values and not ITEM_ID.fullmatch(values["item_id"]):

@@ -104,6 +104,8 @@ async def test_words_are_versioned(client: AdminClient) -> None:
     assert (first.version, second.version, second.theirs) == (1, 2, "L-2")
     late = await client.reason("SetChannelWord", **word, theirs="L-3", version=1)
     assert late == Reason.VERSION_MISMATCH
+    taken = await client.refused("SetChannelWord", **word | {"ours": "TPA"}, theirs="L-2")
+    assert taken.fields == ("theirs",)
     assert await asked(client, "channel.work_out") != []
     found = await client.do("ListChannelWords", channel_code="EXP", kind=LOCATION, page_size=1)
     more = await client.do(

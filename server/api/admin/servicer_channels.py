@@ -101,7 +101,7 @@ class ChannelMethods(AdminMethods):
             await self._channels.test(request.channel_code)
         except ChannelCallError as error:
             outcome = messages.OUTCOME[error.kind]
-            return channel_pb2.TestChannelResponse(outcome=outcome, error=str(error))
+            return channel_pb2.TestChannelResponse(outcome=outcome, error=error.with_remedy)
         except UnmappedError as error:
             outcome = channel_pb2.CHANNEL_CALL_OUTCOME_UNMAPPED
             return channel_pb2.TestChannelResponse(outcome=outcome, error=str(error))
