@@ -23,6 +23,7 @@ from server.channels.booking_ends import BookingMovedError, end, move
 from server.channels.booking_orders import BookingOrders
 from server.channels.booking_rules import BookingStep
 from server.channels.booking_seals import StoredBooking
+from server.channels.channel_records import CHANNELS, account_of
 from server.channels.connecting import ChannelClients, OpenedChannel
 from server.channels.facts import (
     BookingState,
@@ -106,6 +107,7 @@ class BookingHandler:
                 await self._db.in_transaction(task.done)
                 return None
             try:
+                await self._refuse_second(channel, found[0])
                 if postponed := await self._acts[step](channel, found[0], task):
                     return postponed
             except BookingMovedError:
@@ -115,6 +117,27 @@ class BookingHandler:
                 await self._db.in_transaction(task.done)  # the next fetch asks for it again
                 return None
         return Postpone(task.now())
+
+    async def _refuse_second(self, channel: OpenedChannel, booking: StoredBooking) -> None:
+        """Raises BookingFaultError for a booking that another channel of the same account has sold:
+        that one was paused, and this one connected in its place.
+        """
+        if booking.order_id is not None:
+            return
+        seals = self._clients.seals
+        async with self._db.transaction() as tx:
+            others = await run(
+                tx, bookings.sold_elsewhere(booking.channel_code, booking.booking_id)
+            )
+            if not others:
+                return
+            account = await account_of(tx, seals, channel.record)
+            for code in others:
+                if await account_of(tx, seals, await CHANNELS.get(tx, code)) == account:
+                    raise BookingFaultError(
+                        f"channel {code} of the same account has an order of it; pause this channel"
+                        f" and resume {code}, which goes on with it"
+                    )
 
     async def _reserve(
         self, channel: OpenedChannel, booking: StoredBooking, task: Task

@@ -81,6 +81,17 @@ _READ = Statement(
     f"SELECT {_COLUMNS} FROM channel_bookings WHERE channel_code = $1 AND booking_id = $2",  # noqa: S608
     StoredBooking,
 )
+# one account has few channels, and each of them the booking once
+_SOLD_ELSEWHERE = Statement(
+    f"""
+SELECT c.channel_code FROM channels c
+JOIN channel_bookings b ON b.channel_code = c.channel_code AND b.booking_id = $2
+WHERE c.channel_code <> $1 AND b.order_id IS NOT NULL AND b.state NOT IN ({_FINAL})
+  AND c.vendor_code = (SELECT vendor_code FROM channels WHERE channel_code = $1)
+ORDER BY c.channel_code
+""",  # noqa: S608 - states of ours
+    str,
+)
 _PAGE = Statement(
     f"""
 SELECT {_COLUMNS} FROM channel_bookings
@@ -189,6 +200,11 @@ def unreadable(
 def read(channel_code: str, booking_id: str) -> Command[StoredBooking]:
     """A booking, if there is one."""
     return _READ(channel_code, booking_id)
+
+
+def sold_elsewhere(channel_code: str, booking_id: str) -> Command[str]:
+    """Other channels of the vendor that have an order of a booking of this id which is not over."""
+    return _SOLD_ELSEWHERE(channel_code, booking_id)
 
 
 def page(

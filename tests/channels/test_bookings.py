@@ -404,6 +404,40 @@ async def test_a_paused_channel_is_not_fetched(process: BookingProcess) -> None:
     assert await process.row("ctrip", "B-1") is None
 
 
+async def test_what_one_channel_sold_no_other_of_its_account_sells_again(
+    process: BookingProcess,
+) -> None:
+    """The second is connected while the first is paused, and sees the same bookings."""
+    await process.sell_at("ctrip")
+    day = (timetable.tomorrow() + timedelta(days=2)).isoformat()
+    process.buy("ctrip", "B-1", pickup_date=day, return_date=day)
+    await process.settle("ctrip", "B-1")
+    await process.sql("UPDATE channels SET state = 'PAUSED'")
+    await process.sell_at("ctrip", code="SECOND")
+    for _ in range(2):  # the list has it as confirmed, then as cancelled
+        await process.settle("SECOND", "B-1", ALL)
+        row = await process.row("SECOND", "B-1")
+        assert (row.state, row.order_id) == ("RECEIVED", None)
+        assert "channel ctrip of the same account has an order of it" in row.fault
+        process.vendors.simulator.books.change("ctrip", "B-1", {"status": "cancelled"})
+    await process.sql("UPDATE channels SET state = 'ACTIVE' WHERE channel_code = 'ctrip'")
+    await process.settle("ctrip", "B-1", ALL)
+    assert [order.tickets for order in await process.orders("ctrip", "B-1")] == [("REFUNDED",)]
+    await process.settle("SECOND", "B-1", ALL)
+    assert (await process.row("SECOND", "B-1")).state == "CANCELLED"
+    assert await process.count("SELECT count(*) FROM orders") == 1
+
+
+async def test_another_account_has_bookings_of_its_own(process: BookingProcess) -> None:
+    await process.sell_at("ctrip")
+    process.buy("ctrip", "B-1")
+    await process.settle("ctrip", "B-1")
+    await process.sql("UPDATE channels SET base_url = 'http://127.0.0.1:9/v1', state = 'PAUSED'")
+    await process.sell_at("ctrip", code="SECOND")
+    await process.settle("SECOND", "B-1", ALL)
+    assert (await process.row("SECOND", "B-1")).state == "CONFIRMED"
+
+
 @all_vendors
 async def test_a_departure_is_booked_without_anybodys_document(
     process: BookingProcess, vendor: str
@@ -549,6 +583,10 @@ async def test_metrics_say_what_waits_for_an_administrator_and_who_is_away(
     await process.fetch("ctrip")
     await process.measure(timedelta(minutes=9))
     assert process.metric(CHANNEL_AWAY, "ctrip") > 480
+    await process.sql("UPDATE channels SET state = 'PAUSED'")
+    await process.measure(timedelta(minutes=9))
+    assert process.metric(CHANNEL_AWAY, "ctrip") == 0  # who has paused it knows
+    await process.sql("UPDATE channels SET state = 'ACTIVE'")
     process.vendors.switch(down={})
     await process.reset_breaker("ctrip")
     await process.fetch("ctrip")

@@ -81,6 +81,7 @@ async def test_a_channel_from_its_connection_on(
     failed = await command("test", "EXP")
     assert failed.exit_code == 1
     assert "AUTHENTICATION" in failed.output
+    assert "rotate the channel's credentials" in failed.output
     assert "version 2" in await done("rotate", "EXP", "-", given=fresh)
     await done("test", "EXP")
     await done("map", "EXP", "LOCATION", "HKG", "4711")
@@ -117,11 +118,23 @@ async def test_a_channel_from_its_connection_on(
 
 
 @pytest.mark.parametrize(
+    ("option", "said"), [("--currency", "no currency"), ("--customer-type", "none of ADULT")]
+)
+async def test_what_cannot_be_listed(option: str, said: str) -> None:
+    connect = ["connect", "KAY", "--vendor", "kayak", "--currency", "HKD", "--credentials", "-"]
+    await done(*connect, given=json.dumps({"feed_key_secret": "k" * 32}))
+    item = ["list-item", "KAY", "106", "--product", "106", "--location", "HKG", "--currency", "HKD"]
+    wrong = await command(*item, option, "XYZ")
+    assert said in str(wrong.exception)
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["test", "NONE"], "there is no channel"),
         (["log", "NONE"], "there is no channel"),
         (["cadences", "NONE"], "there is no channel"),
+        (["words", "NONE"], "there is no channel"),
         (["bookings", "NONE", "--state", "SOLD"], "is none of UNREADABLE"),
         (["map", "NONE", "COLOUR", "a", "b"], "is none of"),
         (["connect", "X", "--vendor", "nobody", "--currency", "CNY"], "vendor_code"),

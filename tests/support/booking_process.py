@@ -112,17 +112,20 @@ class BookingProcess(PushingProcess):
     def kinds(self) -> dict[str, Any]:
         return {**self.pusher.kinds(), **tasks.kinds(self.fetcher, self.handler)}
 
-    async def sell_at(self, vendor: str, *, statuses: bool = True, partner_code: str = "") -> None:
+    async def sell_at(
+        self, vendor: str, *, statuses: bool = True, partner_code: str = "", code: str = ""
+    ) -> None:
         """A channel with a package and a train, whose words for states are mapped, and which knows
         our prices.
         """
-        await self.connect(vendor, partner_code=partner_code)
+        await self.connect(vendor, partner_code=partner_code, code=code)
+        code = code or vendor
         if statuses:
             for ours, theirs in self.vendors.simulator.announced()[vendor]["statuses"].items():
                 state = BookingState(ours.upper())
-                await self.map(vendor, WordPair(MappingKind.STATUS, state, theirs))
-        await self.work_out(vendor)
-        await self.push(vendor)
+                await self.map(code, WordPair(MappingKind.STATUS, state, theirs))
+        await self.work_out(code)
+        await self.push(code)
 
     async def rent_out(self, vendor: str, partner_code: str = "") -> None:
         """Cars are listed, too, and the channel knows their prices; all of a partner's allotment if

@@ -71,12 +71,20 @@ class PushingProcess:
         return await self.db.in_transaction(change)
 
     async def connect(
-        self, vendor: str, *, mapped: bool = True, limit: int = 1000, partner_code: str = ""
+        self,
+        vendor: str,
+        *,
+        mapped: bool = True,
+        limit: int = 1000,
+        partner_code: str = "",
+        code: str = "",
     ) -> None:
-        """A channel with the vendor's code, where a package and a train are listed."""
-        announced = self.vendors.simulator.announced()[vendor]
+        """A channel, with the vendor's code unless it has one of its own, where a package and a
+        train are listed.
+        """
+        announced, code = self.vendors.simulator.announced()[vendor], code or vendor
         new = NewChannel(
-            channel_code=vendor,
+            channel_code=code,
             vendor_code=vendor,
             partner_code=partner_code,
             base_url=announced["base_url"],
@@ -86,12 +94,12 @@ class PushingProcess:
         credentials = dict(announced["credentials"])
         await self.change(connect_channel, self.clients.seals, new, credentials)
         if mapped:
-            await self.map(vendor, WordPair(MappingKind.LOCATION, LOCATION, THEIR_LOCATION))
+            await self.map(code, WordPair(MappingKind.LOCATION, LOCATION, THEIR_LOCATION))
         package = ChannelListing(
-            vendor, "P", LOCATION, "HKD", timetable.PACKAGE, threshold=2, days_ahead=DAYS
+            code, "P", LOCATION, "HKD", timetable.PACKAGE, threshold=2, days_ahead=DAYS
         )
         train = ChannelListing(
-            *(vendor, "T", LOCATION, "JPY", None, timetable.EARLY, 0, 0, 2),
+            *(code, "T", LOCATION, "JPY", None, timetable.EARLY, 0, 0, 2),
             rate_millionths=19_500_000,
             markup_basis_points=1_000,
             days_ahead=DAYS,
