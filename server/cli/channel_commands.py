@@ -15,6 +15,7 @@ from server.platform.config import ConfigError, Settings
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from server.channels.booking_seals import StoredBooking
     from server.platform.database import Database
 
 Work = Callable[["AsyncConnection", bytes, By], Awaitable[Any]]
@@ -444,8 +445,7 @@ def _add_bookings(made: typer.Typer, runner: Runner) -> None:
         for each in runner.run(work, reads=True):
             typer.echo(
                 f"{each.create_time:%Y-%m-%d %H:%M:%S} {each.booking_id:24} {each.state:15}"
-                f" {each.item_id} {each.pickup_day} {each.total_minor} {each.currency_code}"
-                f" fee {each.fee_minor} {each.confirmation_number} {each.fault}"
+                f" {_booked(each)} {each.confirmation_number} {each.fault}"
             )
 
     @made.command("cancel-booking")
@@ -476,7 +476,10 @@ def _add_test(made: typer.Typer, runner: Runner) -> None:
         except UntestableError as error:
             typer.echo(f"{code} was not called: {error}")
             return
-        except (ChannelCallError, UnmappedError) as error:
+        except ChannelCallError as error:
+            typer.echo(f"{code}: {error.with_remedy}", err=True)
+            raise typer.Exit(1) from None
+        except UnmappedError as error:
             typer.echo(f"{code}: {error}", err=True)
             raise typer.Exit(1) from None
         typer.echo(f"{code} answers, and knows us")
@@ -528,6 +531,13 @@ def _set_paused(runner: Runner, code: str, *, paused: bool) -> str:
         return await set_paused(tx, ChannelSeals(key), code, paused=paused, **by)
 
     return str(runner.run(work).state)
+
+
+def _booked(booking: "StoredBooking") -> str:
+    if booking.pickup_day is None:  # not read yet
+        return "unread"
+    total = f"{booking.total_minor} {booking.currency_code} fee {booking.fee_minor}"
+    return f"{booking.item_id} {booking.pickup_day} {total}"
 
 
 def _kind(word: str) -> Any:
