@@ -1,33 +1,11 @@
 """A channel that belongs to a partner sells that partner's allotment, and nobody else's."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
-import pytest
-
 from server.channels.due import ALL
-from server.platform.database import Database
 from tests.support import timetable
-from tests.support.booking_process import ALLOTTED, BookingProcess, allot, booking_process
+from tests.support.booking_process import ALLOTTED, BookingProcess, allot
 from tests.support.channel_process import price, quantity
-from tests.support.channel_vendors import SimulatedChannels
-from tests.support.invariants import assert_invariants
-
-
-@pytest.fixture(scope="module")
-async def vendors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedChannels]:
-    async with SimulatedChannels(tmp_path_factory.mktemp("channels")) as running:
-        yield running
-
-
-@pytest.fixture
-async def process(
-    timetable_db: Database, timetable_url: str, redis_url: str, vendors: SimulatedChannels
-) -> AsyncIterator[BookingProcess]:
-    vendors.reset()
-    async with booking_process(timetable_db, redis_url, vendors) as made:
-        yield made
-    assert_invariants(timetable_url)
 
 
 def day_of(ahead: int) -> str:

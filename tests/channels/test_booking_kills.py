@@ -4,7 +4,7 @@ confirmation, and our orders and the vendor's books agree.
 A kill is an error that nothing catches, before or after each commit and each call to the vendor.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -14,10 +14,8 @@ from server.channels.http_pool import HttpPool, NoVendorAnswerError
 from server.channels.wire import WireAnswer, WireRequest
 from server.platform.database import Database
 from tests.support import timetable
-from tests.support.booking_process import BookingProcess, booking_process
-from tests.support.channel_vendors import SimulatedChannels
+from tests.support.booking_process import BookingProcess
 from tests.support.channels import CONNECTED
-from tests.support.invariants import assert_invariants
 
 MOST_BOUNDARIES = 60
 
@@ -53,21 +51,6 @@ def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
     monkeypatch.setattr(Database, "in_transaction", made.around(Database.in_transaction))
     monkeypatch.setattr(HttpPool, "send", made.around(HttpPool.send))
     return made
-
-
-@pytest.fixture(scope="module")
-async def vendors(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedChannels]:
-    async with SimulatedChannels(tmp_path_factory.mktemp("channels")) as running:
-        yield running
-
-
-@pytest.fixture
-async def process(
-    timetable_db: Database, timetable_url: str, redis_url: str, vendors: SimulatedChannels
-) -> AsyncIterator[BookingProcess]:
-    async with booking_process(timetable_db, redis_url, vendors) as made:
-        yield made
-    assert_invariants(timetable_url)
 
 
 async def until_killed(process: BookingProcess, vendor: str, booking_id: str) -> bool:

@@ -39,18 +39,6 @@ WHY = Cancellation(CancellationReason.VEHICLE_UNAVAILABLE, "no car is left")
 all_vendors = pytest.mark.parametrize("vendor", CONNECTED)
 
 
-@pytest.fixture(scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedChannels]:
-    async with SimulatedChannels(tmp_path_factory.mktemp("channels")) as vendors:
-        yield vendors
-
-
-@pytest.fixture
-def vendors(running: SimulatedChannels) -> SimulatedChannels:
-    running.reset()
-    return running
-
-
 class Process:
     """What a process of ours has for channels: clients that share tokens and the limit."""
 

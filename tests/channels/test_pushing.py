@@ -53,18 +53,6 @@ from tests.support.channels import CONNECTED, LOCATION, THEIR_LOCATION
 all_vendors = pytest.mark.parametrize("vendor", CONNECTED)
 
 
-@pytest.fixture(scope="module")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatedChannels]:
-    async with SimulatedChannels(tmp_path_factory.mktemp("channels")) as vendors:
-        yield vendors
-
-
-@pytest.fixture
-def vendors(running: SimulatedChannels) -> SimulatedChannels:
-    running.reset()
-    return running
-
-
 @pytest.fixture
 async def process(
     timetable_db: Database, redis_url: str, vendors: SimulatedChannels
