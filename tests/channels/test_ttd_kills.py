@@ -17,9 +17,11 @@ from tests.support.gate_server import gate_process
 from tests.support.invariants import assert_invariants
 from tests.support.killed_servers import LONG_LOCKS, locked
 from tests.support.ttd_process import CODE, Said, TtdProcess, item, ttd_process
+from tests.support.waiting import WAIT_SECONDS
 
 SETTINGS = {"DEEPTRAVEL_CTRIP_TTD": "true", **LONG_LOCKS}
-OWN_ROW = f"SELECT FROM ttd_orders WHERE channel_code = '{CODE}' FOR UPDATE"
+OWN = f"FROM ttd_orders WHERE channel_code = '{CODE}'"
+OWN_ROW = f"SELECT {OWN} FOR UPDATE"
 STEPS = (
     ("CreatePreOrder", "LOCK TABLE orders IN EXCLUSIVE MODE"),
     ("CreatePreOrder", OWN_ROW),
@@ -63,6 +65,10 @@ async def test_killed_at_each_step_of_an_order(
             async with locked(timetable_url, lock) as waits:
                 call = asyncio.create_task(_call(ctrip, url, service, calls[service]))
                 await waits(1)
+                # what waits may be a job of the server's
+                async with asyncio.timeout(WAIT_SECONDS):
+                    while not await ctrip.count(f"SELECT count(*) {OWN}"):  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
                 await asyncio.to_thread(server.kill)
                 await call
         if number % 2:  # the repeat, in this process, as at any other server
