@@ -212,9 +212,12 @@ async def test_promotions_are_changed(admin_client: AdminClient) -> None:
 
 
 async def test_a_product_is_made_of_templates(admin_client: AdminClient) -> None:
-    new = VALID["CreateProduct"] | {"entitlements": [], "entitlement_template_codes": ["FERRY"]}
-    refused = await admin_client.refused("CreateProduct", **new | {"product_id": 998})
+    new = VALID["CreateProduct"] | {"entitlements": [], "product_id": 998}
+    refused = await admin_client.refused("CreateProduct", **new)
     assert refused.fields == ("entitlements",)
+    by_template = {"entitlement_template_codes": ["FERRY"]}
+    made = (await admin_client.do("CreateProduct", **new, **by_template)).product
+    assert [each.function_code for each in made.entitlements] == ["ferry"]
     gift = VALID["CreateEntitlementTemplate"] | {"template_code": "GIFT"}
     await admin_client.do("CreateEntitlementTemplate", **gift)
     change = {"entitlement_template_codes": ["FERRY", "GIFT"]}

@@ -9,8 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, select, text, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import delete, select, update
 
 from server.catalog.catalogue import Catalogues
 from server.catalog.promotions import PromotionRecord, create_promotion
@@ -49,6 +48,7 @@ from tests.support.channel_process import (
 )
 from tests.support.channel_vendors import SimulatedChannels
 from tests.support.channels import CONNECTED, LOCATION, THEIR_LOCATION
+from tests.support.databases import until_a_lock_is_waited_for
 
 all_vendors = pytest.mark.parametrize("vendor", CONNECTED)
 
@@ -299,21 +299,11 @@ async def test_a_look_that_waited_does_not_write_over_a_newer_quantity(
         newer = update(channel_values).where(of_package, channel_values.c.what == "AVAILABILITY")
         await tx.execute(newer.values(wanted=7, stock_version=channel_values.c.stock_version + 9))
         look = asyncio.create_task(process.take_notices())
-        async with process.db.transaction() as other:
-            await until_somebody_waits(other)
+        await until_a_lock_is_waited_for(process.db)
     assert await look > 0
     async with process.db.transaction() as tx:
         query = select(channel_values.c.wanted).where(of_package, channel_values.c.what != "PRICES")
         assert set(await tx.scalars(query)) == {7}
-
-
-async def until_somebody_waits(tx: AsyncConnection) -> None:
-    waits = (
-        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        " AND datname = current_database()"
-    )
-    while not await tx.scalar(text(waits)):  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
 
 
 @all_vendors

@@ -90,7 +90,7 @@ def wait_for_waiters(connection: psycopg.Connection[Any], count: int) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         waiting = connection.execute(
-            "SELECT activity.query FROM pg_locks JOIN pg_stat_activity activity USING (pid)"
+            "SELECT pid, mode FROM pg_locks"
             " WHERE NOT granted AND relation = 'validator_sessions'::regclass"
         ).fetchall()
         if len(waiting) == count:

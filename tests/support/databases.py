@@ -44,7 +44,10 @@ def renamed(url: str, database: str) -> str:
 
 
 async def until_a_lock_is_waited_for(db: Database) -> None:
-    """Returns when a statement in the database waits for a lock. Raises TimeoutError."""
+    """Returns when a statement in the database waits for a lock. Raises TimeoutError.
+
+    Each look is a transaction: within one, `pg_stat_activity` stays as it was first read.
+    """
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
             async with db.transaction() as tx:
