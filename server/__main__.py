@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from server.cli import audit_commands, channel_commands, exits, gtfs_feeds
+from server.cli import audit_commands, channel_commands, exits, gtfs_feeds, key_commands
 from server.platform import logs
 from server.platform.config import Settings, load_settings, unknown_settings
 
@@ -46,10 +46,6 @@ app = typer.Typer(
     help="Tickets, QR codes and redemption for ferries, venues and the partners who sell them.",
     epilog=EPILOG,
 )
-keys_app = typer.Typer(
-    no_args_is_help=True, help="The keys that seal QR codes: list, rotate, revoke."
-)
-app.add_typer(keys_app, name="keys")
 catalog_app = typer.Typer(
     no_args_is_help=True, help="Cities, routes, fares, timetables …: import and export as files."
 )
@@ -205,80 +201,6 @@ def try_policies(
     from server.cli import examples
 
     raise typer.Exit(examples.run(file))
-
-
-@keys_app.command("list")
-def list_keys() -> None:
-    """List the keys with their states."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from server.tickets import keys
-
-    async def read(db: "Database", _key: bytes) -> list[keys.KeyInfo]:
-        async with db.transaction() as tx:
-            return await keys.list_keys(tx)
-
-    table = Table("key", "state", "made", "active from", "retired", "revoked", "public key")
-    for key in _with_database(_settings(), read, reads=True):
-        times = (key.create_time, key.activate_time, key.retire_time, key.revoke_time)
-        shown = (f"{each:%Y-%m-%d %H:%M}Z" if each else "" for each in times)
-        table.add_row(str(key.key_id), key.state, *shown, f"{key.verify_key.hex()[:16]}…")
-    Console().print(table)
-
-
-@keys_app.command("rotate")
-def rotate_keys() -> None:
-    """Make a new key the one that seals, without downtime; what the former one sealed stays
-    good.
-    """
-    from server.audit.trail import AuditedChange, audit
-    from server.platform.statements import run
-    from server.tickets import keys
-
-    async def rotate(db: "Database", secret_key: bytes) -> int:
-        now = datetime.now(UTC)
-        key_id = await keys.rotate(db, secret_key, now)
-        async with db.transaction() as tx:
-            change = AuditedChange(
-                actor=_actor(),
-                action="rotate",
-                resource="qr_key",
-                name=key_id,
-                before=None,
-                after={"state": "ACTIVE"},
-            )
-            await run(tx, audit(change, now=now))
-        return key_id
-
-    typer.echo(f"QR key {_with_database(_settings(), rotate)} is the active one now")
-
-
-@keys_app.command("revoke")
-def revoke_key(
-    key_id: Annotated[int, typer.Argument(min=0, max=255, help="As `keys list` shows it.")],
-) -> None:
-    """End a key: within a second every QR code that it sealed is refused, everywhere."""
-    from server.audit.trail import AuditedChange, audit
-    from server.platform.statements import run
-    from server.tickets import keys
-
-    async def revoke(db: "Database", _key: bytes) -> None:
-        now = datetime.now(UTC)
-        async with db.transaction() as tx:
-            await keys.revoke(tx, key_id, now)
-            change = AuditedChange(
-                actor=_actor(),
-                action="revoke",
-                resource="qr_key",
-                name=key_id,
-                before=None,
-                after={"state": "REVOKED"},
-            )
-            await run(tx, audit(change, now=now))
-
-    _with_database(_settings(), revoke)
-    typer.echo(f"QR key {key_id} is revoked")
 
 
 @catalog_app.command("import")
@@ -576,6 +498,7 @@ def _stop_before_serving(_number: int, _frame: object) -> None:
 
 
 app.add_typer(audit_commands.app(_settings, _with_database, _actor), name="audit")
+app.add_typer(key_commands.app(_settings, _with_database, _actor), name="keys")
 app.add_typer(channel_commands.app(_settings, _with_database, _actor), name="channels")
 
 

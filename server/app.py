@@ -341,6 +341,7 @@ class App:
             jobs=JobTable(platform.jobs.table, self._kinds),
             channels=channels,
             channel_peak=self._settings.channel_peak,
+            secret_key=platform.secret_key,
         )
         ticketing = TicketingServicer(db, repeats, pages, domain.ticketing)
         return [

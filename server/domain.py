@@ -162,7 +162,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     orders, seats = _start_orders(stack, platform), SeatsLeft(readers)
     payments = _payments(platform, readers, orders, wechat)
     notifications = _start_notifications(stack, platform)
-    issuer, quotes, seals = Issuer(key_rings), Quotes(platform.secret_key), orders.reader.seals
+    issuer, quotes, seals = Issuer(key_rings, db), Quotes(platform.secret_key), orders.reader.seals
     return Domain(
         identity=identity,
         issuer=issuer,
@@ -205,7 +205,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         task_kinds={
             **aftersales_tasks.kinds(db),
             **notification_tasks.kinds(db),
-            **order_tasks.kinds(db),
+            **order_tasks.kinds(db, issuer),
             **partner_tasks.kinds(db),
             **payment_tasks.kinds(db, wechat, payments.settlement, payments.requests),
             **webhook_tasks.kinds(db),

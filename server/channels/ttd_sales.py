@@ -239,7 +239,7 @@ class TtdSales:
             claims = await qr_codes.traveller_order(
                 tx, Traveller(order.traveller_id), order.order_code, rotate=False, now=now
             )
-            (text,) = await issuing.seal([claims], key)
+            (text,) = await issuing.issue(tx, [claims], key)
             sold = found._replace(
                 state=SOLD,
                 item_ids=item_ids,

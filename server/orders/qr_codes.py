@@ -153,7 +153,12 @@ async def _order(
     if rotate:
         await events.record(tx, [events.Move(order_id, ORDER_QR_ROTATED, actor)], now=now)
         await tx.execute(update(orders).where(which).values(jti=uuid4()))
-    jti, rotations = await _standing(tx, which)
+    return await order_claims(tx, order_id)
+
+
+async def order_claims(tx: AsyncConnection, order_id: int) -> qr.Claims:
+    """What the QR of an order says, which has tickets; it expires with the last of them."""
+    jti, rotations = await _standing(tx, orders.c.order_id == order_id)
     until = select(func.max(ticket_rows.c.valid_until_time)).where(shown_in(order_id))
     expire_time = (await tx.execute(until)).scalar_one()
     return qr.claims_of(order_qr_jti(jti, rotations), order_id, expire_time, kind=qr.QrKind.ORDER)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.orders import completion, expiry_reminders, order_search, ticket_expiry
+from server.orders.qr_reissue import Reissues
 from server.orders.ticket_expiry import TicketExpiry
 from server.platform.config import Settings
 from server.platform.database import Database
@@ -13,6 +14,8 @@ from server.platform.schedule import About, Job, Pipelined
 from server.platform.statements import run_together
 from server.platform.task_worker import TaskKind
 from server.tickets import reminders, validity
+from server.tickets.issuing import Issuer
+from server.tickets.keys import REISSUE
 
 EXPIRY_CADENCE = timedelta(seconds=10)
 """At every look, whichever process's: what one run passed over the next has within a minute.
@@ -24,7 +27,7 @@ EXPIRED_A_SECOND = 5_800
 SETTLE_CADENCE = timedelta(minutes=1)
 
 
-def kinds(db: Database) -> dict[str, TaskKind]:
+def kinds(db: Database, issuer: Issuer) -> dict[str, TaskKind]:
     """The kinds of tasks, by name."""
 
     async def complete(task: Task) -> None:
@@ -43,7 +46,14 @@ def kinds(db: Database) -> dict[str, TaskKind]:
         "Completes orders that were locked when their last ticket was used.",
         "补完成末张票券核销时被锁定的订单。",
     )
-    return {completion.COMPLETE_ORDER: TaskKind(complete, about=about)}
+    reissuing = About(
+        "Issues anew the QR codes that were made with a compromised key, and tells partners.",
+        "为泄露密钥所签发的二维码重新签发，并通知分销平台。",
+    )
+    return {
+        completion.COMPLETE_ORDER: TaskKind(complete, about=about),
+        REISSUE: TaskKind(Reissues(db, issuer).reissue, about=reissuing),
+    }
 
 
 REMIND_CADENCE = timedelta(minutes=1)

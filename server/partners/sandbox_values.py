@@ -105,6 +105,7 @@ SCAN_REFUSALS: Mapping[str, str] = {
     "TOKEN_INVALID": "token",
     "TOKEN_EXPIRED": "expiry",
     "QR_SUPERSEDED": "jti",
+    "QR_KEY_COMPROMISED": "key",
     "TICKET_NOT_FOUND": "ticket",
     "TICKET_NOT_ACTIVE": "state",
     "TICKET_NOT_YET_VALID": "validity",

@@ -35,6 +35,13 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         ),
         "该票在此订单码签发之后换发过新的二维码，此订单码不能再用于该票。请出示该票或订单的最新二维码。",
     ),
+    ("QR_KEY_COMPROMISED", "key"): (
+        (
+            "The ticket is genuine, but this code of it is not accepted any more. Ask the customer"
+            " to open the ticket again, or have a supervisor redeem it by its number."
+        ),
+        "票券真实，但此二维码已停用。请客人重新打开票券，或由主管按票号核销。",
+    ),
     ("TICKET_NOT_FOUND", "ticket"): (
         "The QR code is genuine, but there is no such ticket here. Ask the seller.",
         "二维码真实，但查无此票。请联系售票方。",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -31,7 +31,8 @@ from server.platform.reading import ReadBatcher, Readers
 from server.redemption import rules, sessions, statements, sums
 from server.redemption.details import Details, details
 from server.redemption.models import redemption_events
-from server.redemption.redeem import INVALID_TOKEN, Redeemer, expired_token, remaining
+from server.redemption.redeem import Redeemer, remaining
+from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
 from server.tickets import qr
 from server.tickets.models import entitlements, tickets
 from server.tickets.rules import (
@@ -131,13 +132,13 @@ def _numbers(claims: Iterable[qr.Claims], kind: qr.QrKind) -> list[int]:
     return list({each.number for each in claims if each.kind is kind})
 
 
-def _look(
-    unit: LookUnit, opened: qr.Valid | qr.Expired | qr.Invalid, looked: statements.Looked
-) -> Look:
+def _look(unit: LookUnit, opened: qr.Opened, looked: statements.Looked) -> Look:
     """What a QR is, by what was read of its ticket or order."""
     if isinstance(opened, qr.Invalid):
         return Look(None, None, INVALID_TOKEN)
     claims, caller = opened.claims, unit.caller
+    if isinstance(opened, qr.Compromised):
+        return _look_at_compromised(unit, claims, looked)
     expired = expired_token(claims, unit.now) if isinstance(opened, qr.Expired) else None
     if claims.kind is qr.QrKind.ORDER:
         refusal = _look_at_order(claims, caller, looked.orders.get(claims.number))
@@ -147,6 +148,16 @@ def _look(
         return Look(claims.jti, None, expired or rules.Refusal("TICKET_NOT_FOUND", "ticket"))
     view = _view(seen, claims.jti, caller, unit.now)
     return Look(claims.jti, view, expired or view.refusal)
+
+
+def _look_at_compromised(unit: LookUnit, claims: qr.Claims, looked: statements.Looked) -> Look:
+    """What a QR under a compromised key is, to whom it is one: that which its ticket or order has,
+    or a forgery.
+    """
+    look = _look(unit, qr.Valid(claims), looked)
+    if look.refusal and look.refusal.check in ("ticket", "jti"):
+        return Look(None, None, INVALID_TOKEN)
+    return replace(look, refusal=COMPROMISED_KEY)
 
 
 def _look_at_order(
@@ -168,7 +179,7 @@ async def look_up_order(
     tx: AsyncConnection,
     snapshots: statements.SnapshotCache,
     *,
-    opened: qr.Valid | qr.Expired | qr.Invalid | None,
+    opened: qr.Opened | None,
     order_code: str,
     now: datetime,
     caller: Caller,
@@ -391,7 +402,7 @@ async def _number(tx: AsyncConnection, text: str, *prefixes: str) -> int | None:
 
 
 async def _order_of_token(
-    tx: AsyncConnection, opened: qr.Valid | qr.Expired | qr.Invalid, local: datetime
+    tx: AsyncConnection, opened: qr.Opened, local: datetime
 ) -> tuple[int, int | None] | rules.Refusal:
     """The order a token leads to, or why it leads to none.
 
@@ -400,6 +411,10 @@ async def _order_of_token(
     if isinstance(opened, qr.Invalid):
         return INVALID_TOKEN
     claims = opened.claims
+    if isinstance(opened, qr.Compromised):
+        found = await _order_of_token(tx, qr.Valid(claims), local)
+        is_forged = isinstance(found, rules.Refusal) and found.check in ("ticket", "jti")
+        return INVALID_TOKEN if is_forged else COMPROMISED_KEY
     if isinstance(opened, qr.Expired):
         return expired_token(claims, local)
     if claims.kind is qr.QrKind.TICKET:

@@ -83,7 +83,7 @@ class Judgement(NamedTuple):
 
 def believed_time(scan: OfflineScan, received: datetime) -> BelievedTime:
     """The terminal's time, brought between its pack and the upload."""
-    begins = min(_moment(scan.pack_version), received)
+    begins = min(pack_time(scan.pack_version), received)
     if scan.scanned_time is None:
         return BelievedTime(received, is_suspect=True)
     early, late = begins - CLOCK_TOLERANCE, received + CLOCK_TOLERANCE
@@ -132,11 +132,12 @@ def judge(
     if reason in _REVOKED and revoked:
         if time.moment < revoked:
             return Judgement("CONFLICT", "PLATFORM")
-        pack = _moment(pack_version)
-        could_not_know = pack < revoked and time.moment - pack <= FRESH
+        begun = pack_time(pack_version)
+        could_not_know = begun < revoked and time.moment - begun <= FRESH
         return Judgement("REVOKED_AT_SCAN", "PLATFORM" if could_not_know else "MERCHANT")
     return Judgement("REFUSED", "MERCHANT")
 
 
-def _moment(pack_version: int) -> datetime:
+def pack_time(pack_version: int) -> datetime:
+    """When a pack was begun."""
     return datetime.fromtimestamp(min(pack_version, _LAST_VERSION) / 1000, UTC)

@@ -39,11 +39,11 @@ from server.platform.driver_errors import LockedError
 from server.platform.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
 from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Command
-from server.platform.texts import clock_time
 from server.redemption import answers, rules, sessions, statements
 from server.redemption.answers import Answer
 from server.redemption.details import details
 from server.redemption.statements import EventRow, GuardRow, OrderQrRow, ScanFacts, ScanWrites
+from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
 from server.tickets import qr
 from server.tickets.rules import Code, Number, is_direct, partner_of
 from server.tickets.tickets import new_event_id
@@ -52,9 +52,6 @@ from server.webhooks.rules import TICKET_REDEEMED
 
 METHOD = "Redeem"
 """The method under which a scan's request_id counts, whether it came alone or on a stream."""
-
-INVALID_TOKEN = rules.Refusal("TOKEN_INVALID", "token")
-"""Every forgery, whatever is wrong with it."""
 
 
 class ScanItem(NamedTuple):
@@ -83,7 +80,8 @@ class _Token(NamedTuple):
 @dataclass(slots=True, eq=False)
 class ScanUnit:
     """One call: its items are decided together, and with `all_or_nothing` stand or fall
-    together. `tokens` are those of the items, as they were opened with `ring`.
+    together. `tokens` are those of the items, as they were opened with `ring`; a terminal without
+    network, with a pack of `pack_time`, could not know of keys that were compromised later.
     """
 
     operator: Operator
@@ -96,6 +94,7 @@ class ScanUnit:
     comment: str = ""
     tokens: list[_Token] = field(default_factory=list)
     ring: qr.KeyRing | None = None
+    pack_time: datetime | None = None
 
     @property
     def call(self) -> idempotency.KeyedCall | None:
@@ -183,14 +182,12 @@ class Redeemer:
         call = request_id, session_code, all_or_nothing, method, content_hash, comment
         return self._batcher.submit(ScanUnit(operator, items, *call))
 
-    async def open(self, token: str, now: datetime) -> qr.Valid | qr.Expired | qr.Invalid:
+    async def open(self, token: str, now: datetime) -> qr.Opened:
         """What a QR says, with its signature verified once for a look and the scan after it."""
         (opened,) = await self.open_all([(token, now)])
         return opened
 
-    async def open_all(
-        self, tokens: Iterable[tuple[str, datetime]]
-    ) -> list[qr.Valid | qr.Expired | qr.Invalid]:
+    async def open_all(self, tokens: Iterable[tuple[str, datetime]]) -> list[qr.Opened]:
         """As `open`, of several, each at its time."""
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         return [self._open(token, ring, now) for token, now in tokens]
@@ -235,9 +232,7 @@ class Redeemer:
         now = clock.now()
         return _Scans(facts, ScanWrites(), time.at(now) if time else now)
 
-    def _open(
-        self, token: str, ring: qr.KeyRing, now: datetime
-    ) -> qr.Valid | qr.Expired | qr.Invalid:
+    def _open(self, token: str, ring: qr.KeyRing, now: datetime) -> qr.Opened:
         claims = self._verified.get(token, ring)
         if claims is None:
             unverified = qr.parse(token, ring)
@@ -247,6 +242,8 @@ class Redeemer:
             if isinstance(opened, qr.Invalid):
                 return opened
             claims = opened
+            if unverified.key.state is qr.KeyState.COMPROMISED:
+                return qr.check_use(unverified.key, claims, now)
             self._verified.put(unverified, claims)
         return qr.check_expiry(claims, now)
 
@@ -257,6 +254,11 @@ class Redeemer:
         if isinstance(opened, qr.Invalid):
             return _Token(refusal=INVALID_TOKEN)
         claims, refusal = opened.claims, None
+        if isinstance(opened, qr.Compromised):
+            if unit.pack_time is None or opened.since <= unit.pack_time:
+                refusal = COMPROMISED_KEY
+            else:
+                opened = qr.check_expiry(claims, now)
         if isinstance(opened, qr.Expired):
             refusal = expired_token(claims, _local(unit, now))
         if claims.kind is qr.QrKind.TICKET:
@@ -350,6 +352,7 @@ def decide_item(
             refusal = rules.order_qr_standing(issued_after, ticket)
             # an order's QR stands for the QRs of its tickets that are valid now
             jti = ticket.jti if ticket else None
+    ticket, refusal = _unless_forged(token, ticket, refusal, facts)
     if token.is_code:
         # what nothing of is redeemed here does not exist here: codes can be counted up
         known = ticket and ticket.ticket_code == item.ticket_code
@@ -378,6 +381,25 @@ def decide_item(
 
 def _issued_after(order: OrderQrRow | None, jti: UUID | None) -> int | None:
     return rotations_of_order_qr(order.jti, jti) if order and jti else None
+
+
+def _unless_forged(
+    token: _Token,
+    ticket: rules.ScannedTicket | None,
+    refusal: rules.Refusal | None,
+    facts: ScanFacts,
+) -> tuple[rules.ScannedTicket | None, rules.Refusal | None]:
+    """As given, unless the token has a compromised key and is not, by its id, the one that its
+    ticket or order has: nobody knows that id who has not seen the token.
+    """
+    if refusal is not COMPROMISED_KEY:
+        return ticket, refusal
+    if ticket and token.order_id is None:
+        is_issued = ticket.jti == token.jti
+    else:
+        issued_after = _issued_after(facts.orders.get(token.order_id or 0), token.jti)
+        is_issued = bool(ticket) and rules.order_qr_standing(issued_after, ticket) is None
+    return (ticket, refusal) if is_issued else (None, INVALID_TOKEN)
 
 
 def _scan(unit: ScanUnit, item: ScanItem, jti: UUID, local: datetime) -> rules.Scan:
@@ -463,14 +485,6 @@ def _as_it_stays(
 def remaining(ticket: rules.ScannedTicket) -> tuple[tuple[str, int], ...]:
     """What is left of each entitlement, by function code."""
     return tuple((function, uses.remaining) for function, uses in ticket.uses.items())
-
-
-def expired_token(claims: qr.Claims, now: datetime) -> rules.Refusal:
-    """The refusal of a genuine token whose time is over."""
-    expired_at = claims.expire_time.astimezone(now.tzinfo)
-    return rules.Refusal(
-        "TOKEN_EXPIRED", "expiry", {"expired_at": clock_time(expired_at, "seconds")}
-    )
 
 
 def note_order(

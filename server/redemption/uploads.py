@@ -35,6 +35,7 @@ from server.redemption.offline_rules import (
     TicketMove,
     believed_time,
     judge,
+    pack_time,
     revoked_time,
 )
 from server.redemption.redeem import Redeemer, ScanItem, ScanUnit
@@ -240,7 +241,12 @@ class Uploads:
 
 def _unit(operator: Operator, scan: OfflineScan, received: datetime) -> _Unit:
     item = ScanItem(scan.qr_token, scan.function_code, scan.quantity or 1, scan.ticket_code)
-    scanned = ScanUnit(operator, [item], "", "", False, redeem.METHOD, b"")
+    scanned = ScanUnit(
+        operator,
+        [item],
+        *("", "", False, redeem.METHOD, b""),
+        pack_time=pack_time(scan.pack_version),
+    )
     return _Unit(scan, scan.hash(), believed_time(scan, received), scanned)
 
 

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 from server.platform.database import Database
 from server.platform.statements import Command, Statement, run
 from server.tickets import qr
-from server.tickets.issuing import seal
 from server.tickets.listing import TicketFilter, Window, next_window, number_bounds
 from server.tickets.rules import why_no_qr
 
@@ -23,7 +22,7 @@ PART_TICKETS = 1_000
 """Looked at in one transaction, some 30 ms of the database, and kept in memory."""
 
 FileFormat = Literal["CSV", "JSONL"]
-KeyOf = Callable[[], Awaitable[qr.QrKey]]
+Issue = Callable[[Sequence[qr.Claims]], Awaitable[list[str]]]
 
 COLUMNS = (
     *("ticket_code", "status", "product_id", "batch_id", "distributor_id", "order_id"),
@@ -146,8 +145,8 @@ _LINES_FOR_QR = {
 
 @dataclass(frozen=True, slots=True)
 class Exporter:
-    """What a partner exports, after the number `after`; `key_of` gives the key of the QR codes, if
-    these are to come along.
+    """What a partner exports, after the number `after`; `issue` issues the QR codes, if these
+    are to come along.
     """
 
     db: Database
@@ -157,7 +156,7 @@ class Exporter:
     zone: ZoneInfo
     after: int | None
     clock: Callable[[], datetime]
-    key_of: KeyOf | None
+    issue: Issue | None
 
     async def rows(self) -> AsyncIterator[list[tuple[ExportedTicket, str]]]:
         """The tickets, each with its QR token; that is empty where none was asked for, or the
@@ -170,7 +169,7 @@ class Exporter:
         """Whole lines of a file, at least one part. The header of CSV comes with the first lines,
         so that whoever resumes has it once; a file that goes on after a ticket has none.
         """
-        names = [*COLUMNS, QR_COLUMN] if self.key_of else COLUMNS
+        names = [*COLUMNS, QR_COLUMN] if self.issue else COLUMNS
         has_header = form == "CSV" and self.after is None
         before = FilePart(",".join(names) + _ENDS[form] if has_header else "", "")
         is_empty = True
@@ -181,7 +180,7 @@ class Exporter:
             yield before
 
     async def _lines(self, form: FileFormat) -> AsyncIterator[FilePart]:
-        if self.key_of is None:
+        if self.issue is None:
             async for (part,) in self._parts(_FILES[form]):
                 if part.text:
                     yield part
@@ -214,12 +213,12 @@ class Exporter:
         return statement(firsts, lasts, state, window.snapshot_ids, PART_TICKETS)
 
     async def _tokens(self, part: Sequence[ExportedTicket] | Sequence[_Line]) -> list[str]:
-        if self.key_of is None:
+        if self.issue is None:
             return [""] * len(part)
         now = self.clock()
         claims = [_claims(each, now) for each in part]
-        sealed = iter(await seal([each for each in claims if each], await self.key_of()))
-        return [next(sealed) if each else "" for each in claims]
+        issued = iter(await self.issue([each for each in claims if each]))
+        return [next(issued) if each else "" for each in claims]
 
 
 def _claims(ticket: ExportedTicket | _Line, now: datetime) -> qr.Claims | None:

@@ -1,4 +1,5 @@
-"""The QR keys in the database: made, rotated, revoked, and read into the `KeyRing` of the codec.
+"""The QR keys in the database: made, rotated, revoked, compromised, and read into the `KeyRing` of
+the codec.
 
 Secrets are stored encrypted by AES-256-GCM under the settings' secret key. Every change takes one
 lock, so that two commands at once do one thing after the other; unique indexes state again that
@@ -9,20 +10,24 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from sqlalchemy import Row, delete, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform import change_feed
+from server.audit.trail import AuditedChange, audit
+from server.platform import change_feed, outbox
 from server.platform.config import ConfigError
 from server.platform.crypto import Sealer
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
-from server.tickets.models import qr_keys
+from server.platform.statements import Statement, run
+from server.tickets.models import qr_issues, qr_keys
 from server.tickets.qr import SEED_BYTES, KeyRing, KeyState, QrKey
 
+REISSUE = "qr_key.reissue"
+"""The task that issues anew what was issued under a compromised key; its key is the key's id."""
 PROPAGATION_SECONDS = change_feed.TRUST_SECONDS + 1.0
 """After this long every process knows a new key, those that were just answering a call included."""
 
@@ -38,6 +43,27 @@ class KeyInfo:
     activate_time: datetime | None
     retire_time: datetime | None  # its successor became active
     revoke_time: datetime | None
+    compromise_time: datetime | None = None
+    # of a compromised one: of how many tickets and orders QRs were issued under it, and how many of
+    # these were issued anew or found to be of no use
+    issued: int = 0
+    replaced: int = 0
+
+
+class _Issued(NamedTuple):
+    key_id: int
+    issued: int
+    replaced: int
+
+
+_COUNT_ISSUED = Statement(
+    """
+SELECT key_id, count(*)::int, count(replace_time)::int FROM qr_issues
+WHERE key_id = ANY(ARRAY(SELECT key_id FROM qr_keys WHERE state = 'COMPROMISED'))
+GROUP BY key_id
+""",
+    _Issued,
+)
 
 
 async def load_key_ring(tx: AsyncConnection, secret_key: bytes) -> KeyRing:
@@ -51,6 +77,7 @@ async def load_key_ring(tx: AsyncConnection, secret_key: bytes) -> KeyRing:
 
 async def list_keys(tx: AsyncConnection) -> list[KeyInfo]:
     """All keys, revoked ones included, by id."""
+    counted = {each.key_id: each for each in await run(tx, _COUNT_ISSUED())}
     return [
         KeyInfo(
             key_id=row.key_id,
@@ -60,6 +87,9 @@ async def list_keys(tx: AsyncConnection) -> list[KeyInfo]:
             activate_time=row.activate_time,
             retire_time=row.retire_time,
             revoke_time=row.revoke_time,
+            compromise_time=row.compromise_time,
+            issued=counted[row.key_id].issued if row.key_id in counted else 0,
+            replaced=counted[row.key_id].replaced if row.key_id in counted else 0,
         )
         for row in await tx.execute(select(qr_keys).order_by(qr_keys.c.key_id))
     ]
@@ -118,12 +148,7 @@ async def finish_rotation(tx: AsyncConnection, key_id: int, now: datetime) -> No
         .where(qr_keys.c.state == KeyState.ACTIVE)
         .values(state=KeyState.VERIFY_ONLY, retire_time=now)
     )
-    await tx.execute(
-        update(qr_keys)
-        .where(qr_keys.c.key_id == key_id, qr_keys.c.state == KeyState.PENDING)
-        .values(state=KeyState.ACTIVE, activate_time=now)
-    )
-    await change_feed.publish(tx, change_feed.ChangeKind.QR_KEY, key_id)
+    await _activate(tx, key_id, now)
 
 
 async def revoke(tx: AsyncConnection, key_id: int, now: datetime) -> None:
@@ -142,6 +167,59 @@ async def revoke(tx: AsyncConnection, key_id: int, now: datetime) -> None:
             .values(state=KeyState.REVOKED, revoke_time=now)
         )
         await change_feed.publish(tx, change_feed.ChangeKind.QR_KEY, key_id)
+
+
+async def compromise(
+    tx: AsyncConnection,
+    secret_key: bytes,
+    key_id: int,
+    *,
+    actor: str,
+    comment: str,
+    now: datetime,
+) -> None:
+    """Ends a key that others have, also the active one, in whose place another is at once; has what
+    was issued under it issued anew. Safe to repeat.
+
+    Once PROPAGATION_SECONDS have passed since the commit every process refuses its tokens, and says
+    of those that were issued that the ticket is genuine. A process that does not know the new key
+    yet refuses what is issued under that, for as long. Raises NOT_FOUND.
+    """
+    await _lock(tx)
+    state = await _state_of(tx, key_id)
+    if state is KeyState.COMPROMISED:
+        return
+    await tx.execute(
+        update(qr_keys)
+        .where(qr_keys.c.key_id == key_id)
+        .values(state=KeyState.COMPROMISED, compromise_time=now)
+    )
+    await change_feed.publish(tx, change_feed.ChangeKind.QR_KEY, key_id)
+    if state is KeyState.ACTIVE:
+        pending = await _key_id_in(tx, KeyState.PENDING)
+        if pending is None:
+            await _add_key(tx, secret_key, KeyState.ACTIVE, now)
+        else:
+            await _activate(tx, pending, now)
+    after = {"state": "COMPROMISED", "comment": comment}
+    change = AuditedChange(actor, "compromise", "qr_key", key_id, {"state": state.value}, after)
+    await run(tx, audit(change, now=now))
+    due = now + timedelta(seconds=PROPAGATION_SECONDS)
+    await run(tx, outbox.enqueue(outbox.NewTask(REISSUE, str(key_id), {}, due), now=now))
+
+
+async def known_everywhere() -> None:
+    """Returns when every process knows what was committed about keys."""
+    await asyncio.sleep(PROPAGATION_SECONDS)
+
+
+async def _activate(tx: AsyncConnection, key_id: int, now: datetime) -> None:
+    await tx.execute(
+        update(qr_keys)
+        .where(qr_keys.c.key_id == key_id, qr_keys.c.state == KeyState.PENDING)
+        .values(state=KeyState.ACTIVE, activate_time=now)
+    )
+    await change_feed.publish(tx, change_feed.ChangeKind.QR_KEY, key_id)
 
 
 async def _lock(tx: AsyncConnection) -> None:
@@ -164,6 +242,8 @@ async def _state_of(tx: AsyncConnection, key_id: int) -> KeyState:
 
 async def _add_key(tx: AsyncConnection, secret_key: bytes, state: KeyState, now: datetime) -> int:
     key = QrKey.generate(free_key_id(await list_keys(tx)), state)
+    # after 256 keys an id comes again
+    await tx.execute(delete(qr_issues).where(qr_issues.c.key_id == key.key_id))
     await tx.execute(delete(qr_keys).where(qr_keys.c.key_id == key.key_id))
     await tx.execute(
         insert(qr_keys).values(
@@ -221,4 +301,11 @@ def _bound(key_id: int, verify_key: bytes) -> bytes:
 
 def _from_row(row: Row[Any], secret_key: bytes) -> QrKey:
     seed, aes_key = decrypt_secrets(row.encrypted_secrets, row.key_id, row.verify_key, secret_key)
-    return QrKey(row.key_id, KeyState(row.state), row.verify_key, aes_key=aes_key, seed=seed)
+    return QrKey(
+        row.key_id,
+        KeyState(row.state),
+        row.verify_key,
+        aes_key=aes_key,
+        seed=seed,
+        compromise_time=row.compromise_time,
+    )

@@ -1,5 +1,5 @@
-"""Tickets and what they entitle to, the snapshots they were sold under, and the keys of their QR
-codes.
+"""Tickets and what they entitle to, the snapshots they were sold under, the keys of their QR codes,
+and what was issued under these.
 """
 
 from sqlalchemy import (
@@ -249,8 +249,12 @@ qr_keys = Table(
     Column("activate_time", DateTime(timezone=True)),
     Column("retire_time", DateTime(timezone=True)),  # its successor became active
     Column("revoke_time", DateTime(timezone=True)),
+    # since when it is known that others have it
+    Column("compromise_time", DateTime(timezone=True)),
     CheckConstraint("key_id BETWEEN 0 AND 255", name="key_id"),
-    CheckConstraint("state IN ('PENDING', 'ACTIVE', 'VERIFY_ONLY', 'REVOKED')", name="state"),
+    CheckConstraint(
+        "state IN ('PENDING', 'ACTIVE', 'VERIFY_ONLY', 'COMPROMISED', 'REVOKED')", name="state"
+    ),
     CheckConstraint("octet_length(verify_key) = 32", name="verify_key"),
     Index(
         "qr_keys_one_active",
@@ -263,5 +267,27 @@ qr_keys = Table(
         "state",
         unique=True,
         postgresql_where=text("state = 'PENDING'"),
+    ),
+)
+
+qr_issues = Table(
+    "qr_issues",
+    metadata,
+    # under which keys QRs were issued, however often; as long as a key has its id. What was issued
+    # before there was the table has no row
+    Column("key_id", SmallInteger, primary_key=True, autoincrement=False),
+    # a QrKind; the number of the ticket or order, and the jti that the QR has
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("jti", Uuid, primary_key=True),
+    Column("issue_time", DateTime(timezone=True), nullable=False),
+    # since its key was compromised: when it was issued anew, or found to be of no use
+    Column("replace_time", DateTime(timezone=True)),
+    Index(
+        "ix_qr_issues_to_replace",
+        "key_id",
+        "kind",
+        "number",
+        postgresql_where=text("replace_time IS NULL"),
     ),
 )

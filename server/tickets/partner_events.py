@@ -10,7 +10,7 @@ from server.platform.statements import Command
 from server.tickets.rules import is_direct
 from server.webhooks import events, sequencing
 from server.webhooks.events import TicketEvent
-from server.webhooks.rules import TICKET_EXPIRED, TICKET_REFUNDED, TICKET_VOIDED
+from server.webhooks.rules import TICKET_EXPIRED, TICKET_QR_REISSUED, TICKET_REFUNDED, TICKET_VOIDED
 from server.webhooks.sequencing import Sequenced
 
 TYPES = {"EXPIRED": TICKET_EXPIRED, "REFUNDED": TICKET_REFUNDED, "VOIDED": TICKET_VOIDED}
@@ -43,6 +43,13 @@ def record_move(
     if amount_minor is not None:
         data["amount_minor"] = amount_minor
     return events.record_of_all(_of_partners(ticket_ids), kind, data, now=now)
+
+
+def record_reissue(ticket_ids: Iterable[int], *, now: datetime) -> Command[None] | None:
+    """As `record`, of tickets whose QR codes are issued anew, since others have the key of those
+    before.
+    """
+    return events.record_of_all(_of_partners(ticket_ids), TICKET_QR_REISSUED, {}, now=now)
 
 
 def take_turn(

@@ -107,6 +107,9 @@ class KeyState(enum.StrEnum):
     PENDING = "PENDING"  # verifies already, so that every process knows it before the first use
     ACTIVE = "ACTIVE"  # seals new tokens
     VERIFY_ONLY = "VERIFY_ONLY"  # its tokens are still good
+    COMPROMISED = (
+        "COMPROMISED"  # others have it: its tokens are refused, ours apart from forged ones
+    )
     REVOKED = "REVOKED"  # its tokens are refused
 
 
@@ -122,6 +125,7 @@ class QrKey:
     verify_key: bytes  # Ed25519 public key
     aes_key: bytes = field(repr=False)
     seed: bytes | None = field(default=None, repr=False)  # Ed25519 private key
+    compromise_time: datetime | None = None  # of one that is COMPROMISED
     cipher: AESGCM = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -159,7 +163,12 @@ class KeyRing:
             raise ValueError("a key ring has each key_id once, and one ACTIVE key at the most")
         object.__setattr__(self, "keys", known)
         object.__setattr__(self, "by_id", by_id)
-        object.__setattr__(self, "verify_keys", frozenset(key.verify_key for key in known))
+        object.__setattr__(self, "verify_keys", frozenset(key.verify_key for key in self.good))
+
+    @property
+    def good(self) -> list[QrKey]:
+        """The keys whose tokens are good."""
+        return [key for key in self.keys if key.state is not KeyState.COMPROMISED]
 
     @property
     def active(self) -> QrKey:
@@ -194,6 +203,14 @@ class Expired:
     """A genuine token whose time is over."""
 
     claims: Claims
+
+
+@dataclass(frozen=True, slots=True)
+class Compromised:
+    """Made with a key that others have had `since`: by us or by them, which the issued ids tell."""
+
+    claims: Claims
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +251,17 @@ def seal(claims: Claims, key: QrKey) -> str:
     return f"{signed}:{_encode(signature[:SIGNATURE_BYTES])}"
 
 
-def unseal(text: str, keys: KeyRing, now: datetime) -> Valid | Expired | Invalid:
+Opened = Valid | Expired | Compromised | Invalid
+"""What a scanned text is."""
+
+
+def unseal(text: str, keys: KeyRing, now: datetime) -> Opened:
     """What a scanned text is: all checks, in order. Never raises, whatever the text."""
     token = parse(text, keys)
-    claims = verify(token) if isinstance(token, Unverified) else token
-    return check_expiry(claims, now) if isinstance(claims, Claims) else claims
+    if isinstance(token, Invalid):
+        return token
+    claims = verify(token)
+    return claims if isinstance(claims, Invalid) else check_use(token.key, claims, now)
 
 
 def parse(text: str, keys: KeyRing) -> Unverified | Invalid:
@@ -275,6 +298,13 @@ def verify(token: Unverified) -> Claims | Invalid:
         return _unpack(token.key.cipher.decrypt(token.iv, token.ciphertext, token.header))
     except (InvalidTag, ValueError):
         return Invalid(Check.DECRYPTION)
+
+
+def check_use(key: QrKey, claims: Claims, now: datetime) -> Valid | Expired | Compromised:
+    """Whether the claims of a verified token are good, by its key and the time."""
+    if key.state is KeyState.COMPROMISED:
+        return Compromised(claims, key.compromise_time or datetime.min.replace(tzinfo=UTC))
+    return check_expiry(claims, now)
 
 
 def check_expiry(claims: Claims, now: datetime) -> Valid | Expired:

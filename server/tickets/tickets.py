@@ -352,6 +352,20 @@ async def claims(tx: AsyncConnection, ticket_id: int, *, now: datetime) -> qr.Cl
     return qr.claims_of(row.jti, ticket_id, row.valid_until_time)
 
 
+async def claims_of_all(
+    tx: AsyncConnection, ticket_ids: Collection[int], *, now: datetime
+) -> list[qr.Claims]:
+    """What the QRs of tickets say, without those that get none."""
+    rows = await tx.execute(_QR_FACTS.where(tickets.c.ticket_id.in_(ticket_ids)))
+    return [
+        qr.claims_of(row.jti, row.ticket_id, row.valid_until_time)
+        for row in rows
+        if not why_no_qr(
+            row.state, blocked=row.blocked, valid_until_time=row.valid_until_time, now=now
+        )
+    ]
+
+
 async def rotate(
     tx: AsyncConnection,
     ticket_id: int,
@@ -389,6 +403,7 @@ async def rotate(
 
 
 _QR_FACTS = select(
+    tickets.c.ticket_id,
     tickets.c.ticket_code,
     tickets.c.state,
     tickets.c.blocked,

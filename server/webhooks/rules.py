@@ -12,6 +12,7 @@ TICKET_ACTIVATED = "ticket.activated"
 TICKET_BLOCKED = "ticket.blocked"
 TICKET_EXPIRED = "ticket.expired"
 TICKET_EXPIRING = "ticket.expiring"
+TICKET_QR_REISSUED = "ticket.qr_reissued"
 TICKET_REASSIGNED = "ticket.reassigned"
 TICKET_REDEEMED = "ticket.redeemed"
 TICKET_REDEMPTION_REVERSED = "ticket.redemption_reversed"
@@ -37,6 +38,7 @@ EVENT_TYPES = frozenset(
         TICKET_BLOCKED,
         TICKET_EXPIRED,
         TICKET_EXPIRING,
+        TICKET_QR_REISSUED,
         TICKET_REASSIGNED,
         TICKET_REDEEMED,
         TICKET_REDEMPTION_REVERSED,

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import server.redemption
 from server.api import convert
-from server.redemption import explanations, redeem, rules
+from server.redemption import explanations, redeem, rules, token_refusals
 from server.redemption.explanations import explain
 from server.redemption.rules import (
     Earlier,
@@ -440,8 +440,8 @@ def _refusals_in_the_code() -> set[tuple[str, str]]:
     return found
 
 
-def test_there_are_twenty_reasons_and_each_has_words() -> None:
-    assert len(REASONS) == 20
+def test_there_are_twenty_one_reasons_and_each_has_words() -> None:
+    assert len(REASONS) == 21
     assert {reason for reason, _ in _refusals_in_the_code()} == REASONS
 
 
@@ -472,9 +472,9 @@ def explained(reason: str, check: str, facts: dict[str, str | int]) -> None:
 
 def test_a_tokens_faults_are_explained() -> None:
     claims = qr.Claims(JTI, 1, NOON)
-    for refusal in (redeem.INVALID_TOKEN, redeem.expired_token(claims, NOON)):
+    for refusal in (token_refusals.INVALID_TOKEN, token_refusals.expired_token(claims, NOON)):
         explained(refusal.reason, refusal.check, refusal.facts)
-    assert redeem.expired_token(claims, NOON).facts == {
+    assert token_refusals.expired_token(claims, NOON).facts == {
         "expired_at": "2026-12-24 12:00:00 UTC+08:00"
     }
 

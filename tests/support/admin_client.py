@@ -38,6 +38,7 @@ from server.notifications import tasks as notification_tasks
 from server.platform import clock
 from server.platform.errors import Reason
 from server.platform.task_worker import TaskKind
+from server.tickets.keys import create_first_key
 from server.webhooks import tasks as webhook_tasks
 from tests.support import (
     cached,
@@ -98,6 +99,7 @@ def admin_service(channels: Callable[[Node], ChannelClients]) -> Offer:
             jobs=JobTable({job.name: job for job in jobs(node.settings)}, kinds(node)),
             channels=channels(node),
             channel_peak=node.settings.channel_peak,
+            secret_key=SECRET_KEY,
         ),
     )
 
@@ -310,6 +312,7 @@ VALID: dict[str, dict[str, Any]] = {
     "ReplayTask": {"task_id": DEAD_TASK},
     **notification_calls.VALID,
     "RunJob": {"job_code": A_JOB},
+    "CompromiseQrKey": {"qr_key_id": 0, "comment": "a laptop was stolen"},
     "PauseJob": {"job_code": A_JOB, "comment": "the disk is being changed"},
     "ResumeJob": {"job_code": A_JOB},
     "SetRouteFares": {"route_id": 11, "fares": [ROUTE_FARE]},
@@ -448,6 +451,7 @@ async def add_departure(node: Node, admin_client: AdminClient) -> None:
         await catalogue_calls.seed_catalogue(tx, **by)
         await channel_calls.seed_channels(tx, SECRET_KEY, by)
         await tx.execute(text(notification_calls.PAUSE))
+        await create_first_key(tx, SECRET_KEY, by["now"])
 
 
 async def valid(admin_client: AdminClient, method: str, *, refused: bool = False) -> dict[str, Any]:

@@ -23,18 +23,18 @@ from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.payments.settlement import Settlement
 from server.platform import clock
-from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.database import Database
 from server.platform.driver_errors import LockedError
 from server.platform.loops import Loops
 from server.redemption.redeem import Redeemer, ScanItem
-from server.tickets import issuing, keys, qr
+from server.tickets import keys
 from server.tickets.issuing import Issuer
 from tests.support import timetable
 from tests.support.booking_process import BookingProcess
 from tests.support.channel_process import DAYS
 from tests.support.channel_vendors import SimulatedChannels
 from tests.support.channels import LOCATION
+from tests.support.issuing import key_rings
 from tests.support.rpc_server import SECRET_KEY
 
 CODE = "CTRIP-TTD"
@@ -69,14 +69,8 @@ class TtdProcess(BookingProcess):
     ) -> None:
         super().__init__(db, redis_url, vendors, secret_key)
         self.ttd = vendors.simulator.ttd
-        feed = ChangeFeed(db)
-
-        async def ring(_: str) -> qr.KeyRing:
-            async with db.transaction() as tx:
-                return await keys.load_key_ring(tx, secret_key)
-
-        rings = Remembered(feed, ring, kinds=[ChangeKind.QR_KEY])
-        self.issuer = Issuer(rings)
+        rings = key_rings(db, secret_key)
+        self.issuer = Issuer(rings, db)
         self.redeemer = Redeemer(db, rings, batch=8, workers=1, token_cache=0)
         seals = TtdSeals(secret_key)
 
@@ -171,7 +165,7 @@ class TtdProcess(BookingProcess):
                 rotate=False,
                 now=clock.now(),
             )
-        (token,) = await issuing.seal([claims], await self.issuer.key())
+        (token,) = await self.issuer.issue([claims])
         while True:
             try:
                 (answer,) = await self.redeemer.submit(

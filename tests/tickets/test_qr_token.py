@@ -7,6 +7,7 @@ import base64
 import os
 import string
 import tracemalloc
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -21,6 +22,7 @@ from server.tickets import qr
 from server.tickets.qr import (
     Check,
     Claims,
+    Compromised,
     Expired,
     Invalid,
     KeyRing,
@@ -86,6 +88,19 @@ def test_known_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert qr.seal(VECTOR_CLAIMS, key) == VECTOR_TOKEN
     just_before = NOW - timedelta(microseconds=1)
     assert qr.unseal(VECTOR_TOKEN, KeyRing([key]), just_before) == Valid(VECTOR_CLAIMS)
+
+
+def test_under_a_compromised_key_nothing_is_valid() -> None:
+    wanted = new_claims()
+    ring = KeyRing([replace(KEY, state=KeyState.COMPROMISED, compromise_time=NOW)])
+    token = qr.seal(wanted, KEY)
+    assert qr.unseal(token, ring, NOW) == Compromised(wanted, NOW)
+    known, parsed = VerifiedTokens(10), qr.parse(token, RING)
+    assert isinstance(parsed, Unverified)
+    known.put(parsed, wanted)
+    assert known.get(token, RING) == wanted
+    assert known.get(token, ring) is None
+    assert ring.good == []
 
 
 def test_a_second_reader_written_from_the_specification_agrees() -> None:

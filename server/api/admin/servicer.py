@@ -34,6 +34,7 @@ from server.api.admin.servicer_fares import FareMethods
 from server.api.admin.servicer_gtfs import GtfsMethods
 from server.api.admin.servicer_holidays import HolidayMethods
 from server.api.admin.servicer_jobs import JobMethods
+from server.api.admin.servicer_keys import KeyMethods
 from server.api.admin.servicer_money import MoneyMethods
 from server.api.admin.servicer_notifications import NotificationMethods
 from server.api.admin.servicer_offline import OfflineMethods
@@ -76,6 +77,7 @@ class AdminServicer(
     GtfsMethods,
     HolidayMethods,
     JobMethods,
+    KeyMethods,
     MoneyMethods,
     NotificationMethods,
     OfflineMethods,
@@ -101,6 +103,7 @@ class AdminServicer(
         jobs: JobTable,
         channels: ChannelClients,
         channel_peak: frozenset[int],
+        secret_key: bytes,
     ) -> None:
         self._db = db
         self._identity = identity
@@ -112,6 +115,7 @@ class AdminServicer(
         self._wechat = wechat
         self._dashboards = Recent(DASHBOARD_SECONDS)
         self._jobs = jobs
+        self._secret_key = secret_key
         self._channels, self._channel_peak = channels, channel_peak
 
     async def AdminLogin(

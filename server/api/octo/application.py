@@ -44,8 +44,7 @@ from server.platform.crypto import digest
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.proxies import Proxies
-from server.tickets.issuing import Issuer, seal
-from server.tickets.qr import QrKey
+from server.tickets.issuing import Issuer
 
 PATH = "/octo"
 MAX_BODY_BYTES = 256 * 1024
@@ -278,13 +277,13 @@ class Octo:
         booking_id, partner = bodies.booking_uuid(ask.name), _partner()
         async with self._db.transaction() as tx:
             found = await self._booker.get(tx, partner, booking_id, now=partner.now())
-        return (await self._shown([found], ask.active, await self._issuer.key()))[0]
+        return (await self._shown([found], ask.active))[0]
 
     async def bookings(self, ask: Ask) -> Any:  # noqa: D102
         wanted, partner = bodies.booking_filter(ask.query), _partner()
         async with self._db.transaction() as tx:
             found = await self._booker.list_all(tx, partner, wanted, now=partner.now())
-        return await self._shown(found, ask.active, await self._issuer.key())
+        return await self._shown(found, ask.active)
 
     async def _changed(
         self,
@@ -292,17 +291,15 @@ class Octo:
         work: Callable[[ChangingCall[Partner], Catalogue], Awaitable[PartnerBooking]],
     ) -> Any:
         """What a transaction made of a booking; what its answer needs is there before it begins."""
-        catalogue, key = await self._catalogues.get(), await self._issuer.key()
+        catalogue = await self._catalogues.get()
 
         async def attempt(tx: AsyncConnection) -> PartnerBooking:
             return await work(await begin(tx), catalogue)
 
         changed = await self._db.in_transaction(attempt)
-        return (await self._shown([changed], ask.active, key))[0]
+        return (await self._shown([changed], ask.active))[0]
 
-    async def _shown(
-        self, found: list[PartnerBooking], active: frozenset[str], key: QrKey
-    ) -> list[Any]:
+    async def _shown(self, found: list[PartnerBooking], active: frozenset[str]) -> list[Any]:
         """Bookings with the QR texts of what is sold."""
         claims = [
             claim
@@ -311,8 +308,8 @@ class Octo:
             for claim in each.qr_claims()
             if claim
         ]
-        sealed = await seal(claims, key) if claims else []
-        tokens = dict(zip([claim.number for claim in claims], sealed, strict=True))
+        issued = await self._issuer.issue(claims)
+        tokens = dict(zip([claim.number for claim in claims], issued, strict=True))
         return [
             booking_messages.booking(
                 each,

@@ -40,7 +40,7 @@ from server.platform.database import Database
 from server.stock.inventory import inventory
 from server.tickets import tickets
 from server.tickets.generation import LARGE_BATCH
-from server.tickets.issuing import Issuer, seal
+from server.tickets.issuing import Issuer, issue
 from server.tickets.qr import QrKey
 
 FIRST_TICKETS = 200
@@ -226,7 +226,7 @@ class OtaServicer(
         )
         if calls.current().expires_now:
             claims = sandboxes.expiring(claims, call.now)
-        (token,) = await seal([claims], key)
+        (token,) = await issue(call.tx, [claims], key)
         return ota_service_pb2.IssueQrResponse(
             ticket_code=request.ticket_code,
             jti=str(claims.jti),
@@ -249,7 +249,7 @@ class OtaServicer(
         claims = await qr_codes.partner_order(
             call.tx, call.caller, request.order_id, rotate=request.rotate, now=call.now
         )
-        (token,) = await seal([claims], key)
+        (token,) = await issue(call.tx, [claims], key)
         return ota_service_pb2.IssueOrderQrResponse(
             order_id=request.order_id,
             encrypted_data=token,
@@ -263,8 +263,8 @@ class OtaServicer(
         gets none.
         """
         claims = [each.claims for each in chunk if each.claims] if request.with_qr else []
-        sealed = iter(await seal(claims, await self._issuer.key()) if claims else [])
-        return [next(sealed, "") if each.claims else "" for each in chunk]
+        issued = iter(await self._issuer.issue(claims))
+        return [next(issued, "") if each.claims else "" for each in chunk]
 
 
 async def _expire(

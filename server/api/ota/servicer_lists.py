@@ -73,7 +73,7 @@ class ListMethods(ota_service_pb2_grpc.OtaServiceServicer):
             zone=self._zone,
             after=ticket_lists.number_after(request.after_ticket_code, partner),
             clock=partner.now,
-            key_of=self._issuer.key if request.with_qr else None,
+            issue=self._issuer.issue if request.with_qr else None,
         )
         async for part in messages.export_parts(
             exporter, request, of_gateway=calls.current().of_gateway

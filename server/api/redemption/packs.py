@@ -66,8 +66,9 @@ def _configuration(now: PackConfiguration) -> offline_pb2.PackConfiguration:
         function_codes=sorted(operator.function_codes),
         qr_keys=[
             offline_pb2.PackQrKey(key_id=key.key_id, verify_key=key.verify_key, aes_key=key.aes_key)
-            for key in now.ring.keys
+            for key in now.ring.good
         ],
+        compromised_key_ids=[key.key_id for key in now.ring.keys if key not in now.ring.good],
         cancelled_departure_ids=now.cancelled_departures,
         server_time=convert.timestamp(now.server_time),
     )

@@ -44,7 +44,7 @@ from server.platform.database import Database
 from server.search.listing import SortKey
 from server.search.rentals import RentalSearch
 from server.search.search import Search
-from server.tickets.issuing import Issuer, seal
+from server.tickets.issuing import Issuer, issue
 from server.tickets.qr import QrKey
 
 
@@ -317,7 +317,7 @@ class TicketingServicer(InboxMethods):
         claims = await qr_codes.traveller_ticket(
             call.tx, call.caller, request.ticket_code, rotate=request.rotate, now=call.now
         )
-        (token,) = await seal([claims], key)
+        (token,) = await issue(call.tx, [claims], key)
         return ticket_messages.ticket_qr(request.ticket_code, claims, token)
 
     async def IssueOrderQr(
@@ -338,7 +338,7 @@ class TicketingServicer(InboxMethods):
         claims = await qr_codes.traveller_order(
             call.tx, call.caller, request.order_id, rotate=request.rotate, now=call.now
         )
-        (token,) = await seal([claims], key)
+        (token,) = await issue(call.tx, [claims], key)
         return ticket_messages.order_qr(request.order_id, claims, token)
 
     # Refund and change

@@ -28,6 +28,7 @@ from deeptravel.admin.v1 import partner_pb2 as deeptravel_dot_admin_dot_v1_dot_p
 from deeptravel.admin.v1 import payment_pb2 as deeptravel_dot_admin_dot_v1_dot_payment__pb2
 from deeptravel.admin.v1 import product_pb2 as deeptravel_dot_admin_dot_v1_dot_product__pb2
 from deeptravel.admin.v1 import promotion_pb2 as deeptravel_dot_admin_dot_v1_dot_promotion__pb2
+from deeptravel.admin.v1 import qr_key_pb2 as deeptravel_dot_admin_dot_v1_dot_qr__key__pb2
 from deeptravel.admin.v1 import refund_pb2 as deeptravel_dot_admin_dot_v1_dot_refund__pb2
 from deeptravel.admin.v1 import rental_extra_pb2 as deeptravel_dot_admin_dot_v1_dot_rental__extra__pb2
 from deeptravel.admin.v1 import rental_fleet_pb2 as deeptravel_dot_admin_dot_v1_dot_rental__fleet__pb2
@@ -684,6 +685,16 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/GetDashboard',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.FromString,
+                _registered_method=True)
+        self.ListQrKeys = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListQrKeys',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListQrKeysRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListQrKeysResponse.FromString,
+                _registered_method=True)
+        self.CompromiseQrKey = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/CompromiseQrKey',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyResponse.FromString,
                 _registered_method=True)
         self.ListOfflineConflicts = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListOfflineConflicts',
@@ -2339,6 +2350,27 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQrKeys(self, request, context):
+        """Lists the keys that seal QR codes, by number, by page; of compromised ones, how much of what was
+        issued under them is issued anew. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompromiseQrKey(self, request, context):
+        """Says that others have a key, be it the one that seals: another seals in its place. Once it has
+        answered, two seconds later, every process refuses what was made with the key, by whomever. A
+        code that we issued is refused as QR_KEY_COMPROMISED, by which an operator sees that the ticket
+        is genuine and is redeemed by its number; a forged one, also of a ticket that there is, as
+        TOKEN_INVALID. The honest codes are issued anew in the background (ListQrKeys), and partners
+        hear of each by `ticket.qr_reissued`. Cannot be taken back; of a key that is COMPROMISED
+        already it does nothing. Audited with the comment. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOfflineConflicts(self, request, context):
         """Lists scans that terminals admitted without network and that were not simply accepted: somebody
         had been admitted before, the ticket was given back, is unknown or no ticket of ours, or the
@@ -3927,6 +3959,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetDashboard,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.SerializeToString,
+            ),
+            'ListQrKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQrKeys,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListQrKeysRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListQrKeysResponse.SerializeToString,
+            ),
+            'CompromiseQrKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompromiseQrKey,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyResponse.SerializeToString,
             ),
             'ListOfflineConflicts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOfflineConflicts,
@@ -7816,6 +7858,60 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/GetDashboard',
             deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQrKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListQrKeys',
+            deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListQrKeysRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListQrKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompromiseQrKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/CompromiseQrKey',
+            deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

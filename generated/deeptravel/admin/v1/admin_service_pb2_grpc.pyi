@@ -29,6 +29,7 @@ from deeptravel.admin.v1 import partner_pb2 as _partner_pb2
 from deeptravel.admin.v1 import payment_pb2 as _payment_pb2
 from deeptravel.admin.v1 import product_pb2 as _product_pb2
 from deeptravel.admin.v1 import promotion_pb2 as _promotion_pb2
+from deeptravel.admin.v1 import qr_key_pb2 as _qr_key_pb2
 from deeptravel.admin.v1 import refund_pb2 as _refund_pb2
 from deeptravel.admin.v1 import rental_extra_pb2 as _rental_extra_pb2
 from deeptravel.admin.v1 import rental_fleet_pb2 as _rental_fleet_pb2
@@ -590,6 +591,19 @@ class AdminServiceStub:
     jobs. A supervisor gets redemptions and refusals of the own merchant. Figures are up to five
     seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
     and reports of a caller are read at once), RANGE_TOO_LARGE.
+    """
+    ListQrKeys: _grpc.UnaryUnaryMultiCallable[_qr_key_pb2.ListQrKeysRequest, _qr_key_pb2.ListQrKeysResponse]
+    """Lists the keys that seal QR codes, by number, by page; of compromised ones, how much of what was
+    issued under them is issued anew. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    CompromiseQrKey: _grpc.UnaryUnaryMultiCallable[_qr_key_pb2.CompromiseQrKeyRequest, _qr_key_pb2.CompromiseQrKeyResponse]
+    """Says that others have a key, be it the one that seals: another seals in its place. Once it has
+    answered, two seconds later, every process refuses what was made with the key, by whomever. A
+    code that we issued is refused as QR_KEY_COMPROMISED, by which an operator sees that the ticket
+    is genuine and is redeemed by its number; a forged one, also of a ticket that there is, as
+    TOKEN_INVALID. The honest codes are issued anew in the background (ListQrKeys), and partners
+    hear of each by `ticket.qr_reissued`. Cannot be taken back; of a key that is COMPROMISED
+    already it does nothing. Audited with the comment. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     ListOfflineConflicts: _grpc.UnaryUnaryMultiCallable[_offline_scan_pb2.ListOfflineConflictsRequest, _offline_scan_pb2.ListOfflineConflictsResponse]
     """Lists scans that terminals admitted without network and that were not simply accepted: somebody
@@ -1575,6 +1589,19 @@ class AdminServiceAsyncStub(AdminServiceStub):
     jobs. A supervisor gets redemptions and refusals of the own merchant. Figures are up to five
     seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
     and reports of a caller are read at once), RANGE_TOO_LARGE.
+    """
+    ListQrKeys: _aio.UnaryUnaryMultiCallable[_qr_key_pb2.ListQrKeysRequest, _qr_key_pb2.ListQrKeysResponse]  # type: ignore[assignment]
+    """Lists the keys that seal QR codes, by number, by page; of compromised ones, how much of what was
+    issued under them is issued anew. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    CompromiseQrKey: _aio.UnaryUnaryMultiCallable[_qr_key_pb2.CompromiseQrKeyRequest, _qr_key_pb2.CompromiseQrKeyResponse]  # type: ignore[assignment]
+    """Says that others have a key, be it the one that seals: another seals in its place. Once it has
+    answered, two seconds later, every process refuses what was made with the key, by whomever. A
+    code that we issued is refused as QR_KEY_COMPROMISED, by which an operator sees that the ticket
+    is genuine and is redeemed by its number; a forged one, also of a ticket that there is, as
+    TOKEN_INVALID. The honest codes are issued anew in the background (ListQrKeys), and partners
+    hear of each by `ticket.qr_reissued`. Cannot be taken back; of a key that is COMPROMISED
+    already it does nothing. Audited with the comment. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
     ListOfflineConflicts: _aio.UnaryUnaryMultiCallable[_offline_scan_pb2.ListOfflineConflictsRequest, _offline_scan_pb2.ListOfflineConflictsResponse]  # type: ignore[assignment]
     """Lists scans that terminals admitted without network and that were not simply accepted: somebody
@@ -3283,6 +3310,31 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         jobs. A supervisor gets redemptions and refusals of the own merchant. Figures are up to five
         seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
         and reports of a caller are read at once), RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListQrKeys(
+        self,
+        request: _qr_key_pb2.ListQrKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_qr_key_pb2.ListQrKeysResponse, _abc.Awaitable[_qr_key_pb2.ListQrKeysResponse]]:
+        """Lists the keys that seal QR codes, by number, by page; of compromised ones, how much of what was
+        issued under them is issued anew. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def CompromiseQrKey(
+        self,
+        request: _qr_key_pb2.CompromiseQrKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_qr_key_pb2.CompromiseQrKeyResponse, _abc.Awaitable[_qr_key_pb2.CompromiseQrKeyResponse]]:
+        """Says that others have a key, be it the one that seals: another seals in its place. Once it has
+        answered, two seconds later, every process refuses what was made with the key, by whomever. A
+        code that we issued is refused as QR_KEY_COMPROMISED, by which an operator sees that the ticket
+        is genuine and is redeemed by its number; a forged one, also of a ticket that there is, as
+        TOKEN_INVALID. The honest codes are issued anew in the background (ListQrKeys), and partners
+        hear of each by `ticket.qr_reissued`. Cannot be taken back; of a key that is COMPROMISED
+        already it does nothing. Audited with the comment. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -241,6 +241,7 @@ class PackConfiguration(_message.Message):
     QR_KEYS_FIELD_NUMBER: _builtins.int
     CANCELLED_DEPARTURE_IDS_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
+    COMPROMISED_KEY_IDS_FIELD_NUMBER: _builtins.int
     merchant_code: _builtins.str
     """The merchant."""
     time_zone: _builtins.str
@@ -253,7 +254,7 @@ class PackConfiguration(_message.Message):
 
     @_builtins.property
     def qr_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___PackQrKey]:
-        """The keys of QR tokens that are not revoked. A token of another key is refused."""
+        """The keys of QR tokens that are good. A token of another key is refused."""
 
     @_builtins.property
     def cancelled_departure_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -265,6 +266,12 @@ class PackConfiguration(_message.Message):
     def server_time(self) -> _timestamp_pb2.Timestamp:
         """The server's time when the chunk was made, for a terminal to see how wrong its clock is."""
 
+    @_builtins.property
+    def compromised_key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Keys of QR tokens that others have. Their tokens are refused like any of an unknown key, but the
+        traveller may be honest: the ticket is redeemed by its code, online.
+        """
+
     def __init__(
         self,
         *,
@@ -274,10 +281,11 @@ class PackConfiguration(_message.Message):
         qr_keys: _abc.Iterable[Global___PackQrKey] | None = ...,
         cancelled_departure_ids: _abc.Iterable[_builtins.int] | None = ...,
         server_time: _timestamp_pb2.Timestamp | None = ...,
+        compromised_key_ids: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_departure_ids", b"cancelled_departure_ids", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "qr_keys", b"qr_keys", "server_time", b"server_time", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_departure_ids", b"cancelled_departure_ids", "compromised_key_ids", b"compromised_key_ids", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "qr_keys", b"qr_keys", "server_time", b"server_time", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -768,6 +768,19 @@ _GET_DASHBOARD = Method(
     admin.GetDashboardResponse,
     safe=True,
 )
+_LIST_QR_KEYS = Method(
+    "/deeptravel.admin.v1.AdminService/ListQrKeys",
+    admin.ListQrKeysRequest,
+    admin.ListQrKeysResponse,
+    safe=True,
+    items="qr_keys",
+)
+_COMPROMISE_QR_KEY = Method(
+    "/deeptravel.admin.v1.AdminService/CompromiseQrKey",
+    admin.CompromiseQrKeyRequest,
+    admin.CompromiseQrKeyResponse,
+    safe=False,
+)
 _LIST_OFFLINE_CONFLICTS = Method(
     "/deeptravel.admin.v1.AdminService/ListOfflineConflicts",
     admin.ListOfflineConflictsRequest,
@@ -3639,6 +3652,47 @@ class AdminService:
         Reasons: SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
         """
         return self._calls.unary(_GET_DASHBOARD, admin.GetDashboardRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code), timeout)
+
+    def list_qr_keys(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListQrKeysResponse:
+        """Lists the keys that seal QR codes, by number, by page; of compromised ones, how much of what
+        was issued under them is issued anew. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY,
+        RANGE_TOO_LARGE.
+        """
+        return self._calls.unary(_LIST_QR_KEYS, admin.ListQrKeysRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_qr_keys(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.QrKey]:
+        """All `qr_keys` of list_qr_keys, page after page."""
+        return self._calls.pages(_LIST_QR_KEYS, admin.ListQrKeysRequest(page_size=page_size), timeout)
+
+    def compromise_qr_key(
+        self,
+        *,
+        comment: str,
+        qr_key_id: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CompromiseQrKeyResponse:
+        """Says that others have a key, be it the one that seals: another seals in its place. Once it
+        has answered, two seconds later, every process refuses what was made with the key, by
+        whomever. A code that we issued is refused as QR_KEY_COMPROMISED, by which an operator sees
+        that the ticket is genuine and is redeemed by its number; a forged one, also of a ticket
+        that there is, as TOKEN_INVALID. The honest codes are issued anew in the background
+        (ListQrKeys), and partners hear of each by `ticket.qr_reissued`. Cannot be taken back; of a
+        key that is COMPROMISED already it does nothing. Audited with the comment. Reasons:
+        NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_COMPROMISE_QR_KEY, admin.CompromiseQrKeyRequest(comment=comment, qr_key_id=qr_key_id, request_id=request_id), timeout)
 
     def list_offline_conflicts(
         self,
@@ -7898,6 +7952,47 @@ class AsyncAdminService:
         Reasons: SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
         """
         return await self._calls.unary(_GET_DASHBOARD, admin.GetDashboardRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code), timeout)
+
+    async def list_qr_keys(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListQrKeysResponse:
+        """Lists the keys that seal QR codes, by number, by page; of compromised ones, how much of what
+        was issued under them is issued anew. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY,
+        RANGE_TOO_LARGE.
+        """
+        return await self._calls.unary(_LIST_QR_KEYS, admin.ListQrKeysRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_qr_keys(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.QrKey]:
+        """All `qr_keys` of list_qr_keys, page after page."""
+        return self._calls.pages(_LIST_QR_KEYS, admin.ListQrKeysRequest(page_size=page_size), timeout)
+
+    async def compromise_qr_key(
+        self,
+        *,
+        comment: str,
+        qr_key_id: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.CompromiseQrKeyResponse:
+        """Says that others have a key, be it the one that seals: another seals in its place. Once it
+        has answered, two seconds later, every process refuses what was made with the key, by
+        whomever. A code that we issued is refused as QR_KEY_COMPROMISED, by which an operator sees
+        that the ticket is genuine and is redeemed by its number; a forged one, also of a ticket
+        that there is, as TOKEN_INVALID. The honest codes are issued anew in the background
+        (ListQrKeys), and partners hear of each by `ticket.qr_reissued`. Cannot be taken back; of a
+        key that is COMPROMISED already it does nothing. Audited with the comment. Reasons:
+        NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_COMPROMISE_QR_KEY, admin.CompromiseQrKeyRequest(comment=comment, qr_key_id=qr_key_id, request_id=request_id), timeout)
 
     async def list_offline_conflicts(
         self,

@@ -42,7 +42,9 @@ class Event(_message.Message):
     """What happened: `batch.generated`, `ticket.activated`, `ticket.redeemed`,
     `ticket.redemption_reversed`, `ticket.refunded`, `ticket.expiring` (once, three days before, of
     a ticket that is sold and of use), `ticket.expired`, `ticket.voided`,
-    `ticket.blocked`, `ticket.unblocked`, `ticket.reassigned`, `reservation.created`,
+    `ticket.blocked`, `ticket.unblocked`, `ticket.reassigned`, `ticket.qr_reissued` (the
+    code that was issued is refused, since others have its key; IssueQr gives the new one),
+    `reservation.created`,
     `reservation.extended`, `reservation.expiring`, `reservation.expired`, `reservation.released`,
     `allotment.adjusted`, `departure.cancelled`, `departure.moved`, `departure.reinstated` (it was
     cancelled and runs after all: all three of a departure of which the partner has an allotment),

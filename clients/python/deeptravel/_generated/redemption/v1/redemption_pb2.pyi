@@ -116,6 +116,10 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     """Another terminal, which the explanation names, has leased the function until the time that is
     named there; redeem it at that terminal, or after that.
     """
+    REFUSAL_REASON_QR_KEY_COMPROMISED: _RefusalReason.ValueType  # 21
+    """The ticket is genuine, and so is its QR, but others have the key that this was made with. A new
+    one is there when the ticket is opened again; until then a supervisor redeems it by its code.
+    """
 
 class RefusalReason(_RefusalReason, metaclass=_RefusalReasonEnumTypeWrapper):
     """Why a scan was refused: a closed list."""
@@ -171,6 +175,10 @@ REFUSAL_REASON_TEST_TICKET: RefusalReason.ValueType  # 19
 REFUSAL_REASON_LEASED_ELSEWHERE: RefusalReason.ValueType  # 20
 """Another terminal, which the explanation names, has leased the function until the time that is
 named there; redeem it at that terminal, or after that.
+"""
+REFUSAL_REASON_QR_KEY_COMPROMISED: RefusalReason.ValueType  # 21
+"""The ticket is genuine, and so is its QR, but others have the key that this was made with. A new
+one is there when the ticket is opened again; until then a supervisor redeems it by its code.
 """
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015
 

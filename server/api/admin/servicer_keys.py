@@ -1,0 +1,71 @@
+"""The methods of AdminService about the keys of QR codes."""
+
+from deeptravel.admin.v1 import qr_key_pb2
+
+from server.api import convert
+from server.api.admin.table import AdminMethods, by
+from server.api.calls import Context
+from server.api.paging import Page, paged
+from server.api.repeats import ChangingCall, changing
+from server.identity.callers import Admin
+from server.tickets import keys
+from server.tickets.keys import KeyInfo
+from server.tickets.qr import KeyState
+
+STATES = {
+    KeyState.PENDING: qr_key_pb2.QR_KEY_STATE_PENDING,
+    KeyState.ACTIVE: qr_key_pb2.QR_KEY_STATE_ACTIVE,
+    KeyState.VERIFY_ONLY: qr_key_pb2.QR_KEY_STATE_VERIFY_ONLY,
+    KeyState.COMPROMISED: qr_key_pb2.QR_KEY_STATE_COMPROMISED,
+    KeyState.REVOKED: qr_key_pb2.QR_KEY_STATE_REVOKED,
+}
+
+
+class KeyMethods(AdminMethods):
+    """A part of AdminServicer; the contract documents each method."""
+
+    _secret_key: bytes
+
+    @paged
+    async def ListQrKeys(
+        self, request: qr_key_pb2.ListQrKeysRequest, page: Page[Admin, int]
+    ) -> qr_key_pb2.ListQrKeysResponse:
+        after = -1 if page.after is None else page.after
+        async with self._db.report(page.caller.key) as tx:
+            found = [each for each in await keys.list_keys(tx) if each.key_id > after]
+        shown = page.cut(found[: page.size + 1], lambda last: last.key_id)
+        return qr_key_pb2.ListQrKeysResponse(qr_keys=map(_key, shown))
+
+    async def CompromiseQrKey(
+        self,
+        request: qr_key_pb2.CompromiseQrKeyRequest,
+        context: Context[qr_key_pb2.CompromiseQrKeyRequest, qr_key_pb2.CompromiseQrKeyResponse],
+    ) -> qr_key_pb2.CompromiseQrKeyResponse:
+        answer = await self._compromise(request, context)
+        await keys.known_everywhere()
+        return answer
+
+    @changing
+    async def _compromise(
+        self, request: qr_key_pb2.CompromiseQrKeyRequest, call: ChangingCall[Admin]
+    ) -> qr_key_pb2.CompromiseQrKeyResponse:
+        await keys.compromise(
+            call.tx, self._secret_key, request.qr_key_id, comment=request.comment, **by(call)
+        )
+        found = {each.key_id: each for each in await keys.list_keys(call.tx)}
+        return qr_key_pb2.CompromiseQrKeyResponse(qr_key=_key(found[request.qr_key_id]))
+
+
+def _key(key: KeyInfo) -> qr_key_pb2.QrKey:
+    return qr_key_pb2.QrKey(
+        qr_key_id=key.key_id,
+        state=STATES[key.state],
+        verify_key=key.verify_key,
+        create_time=convert.timestamp(key.create_time),
+        activate_time=convert.timestamp(key.activate_time),
+        retire_time=convert.timestamp(key.retire_time),
+        revoke_time=convert.timestamp(key.revoke_time),
+        compromise_time=convert.timestamp(key.compromise_time),
+        issued=key.issued,
+        replaced=key.replaced,
+    )

@@ -1,0 +1,116 @@
+"""`deeptravel keys …`: the keys that seal QR codes."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from server.platform.config import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from server.platform.database import Database
+
+KeyId = Annotated[int, typer.Argument(min=0, max=255, help="As `keys list` shows it.")]
+Comment = Annotated[str, typer.Option(help="What happened, for the audit trail.")]
+
+
+def app(
+    settings: Callable[[], Settings], with_database: Callable[..., Any], actor: Callable[[], str]
+) -> typer.Typer:
+    """The commands, which reach the database as all others do."""
+    made = typer.Typer(
+        no_args_is_help=True,
+        help="The keys that seal QR codes: list, rotate, revoke, compromise.",
+    )
+
+    @made.command("list")
+    def list_keys() -> None:
+        """List the keys with their states; of compromised ones, how much is issued anew."""
+        with_database(settings(), _list, reads=True)
+
+    @made.command("rotate")
+    def rotate_keys() -> None:
+        """Make a new key the one that seals, without downtime; what the former one sealed stays
+        good.
+        """
+
+        async def rotate(db: "Database", secret_key: bytes) -> int:
+            from server.tickets import keys
+
+            now = datetime.now(UTC)
+            key_id = await keys.rotate(db, secret_key, now)
+            async with db.transaction() as tx:
+                await _audit(tx, actor(), "rotate", key_id, "ACTIVE", now)
+            return key_id
+
+        typer.echo(f"QR key {with_database(settings(), rotate)} is the active one now")
+
+    @made.command("revoke")
+    def revoke_key(key_id: KeyId) -> None:
+        """End a key: within a second every QR code that it sealed is refused, everywhere."""
+
+        async def revoke(db: "Database", _key: bytes) -> None:
+            from server.tickets import keys
+
+            now = datetime.now(UTC)
+            async with db.transaction() as tx:
+                await keys.revoke(tx, key_id, now)
+                await _audit(tx, actor(), "revoke", key_id, "REVOKED", now)
+
+        with_database(settings(), revoke)
+        typer.echo(f"QR key {key_id} is revoked")
+
+    @made.command("compromise")
+    def compromise_key(key_id: KeyId, comment: Comment) -> None:
+        """Others have a key: refuse what was made with it, and issue the honest codes anew.
+
+        When it answers every process refuses its codes, and another key seals. Servers issue anew
+        in the background, which `keys list` shows. Honest travellers are admitted by ticket number.
+        """
+
+        async def compromise(db: "Database", secret_key: bytes) -> None:
+            from server.tickets import keys
+
+            by, now = actor(), datetime.now(UTC)
+            async with db.transaction() as tx:
+                await keys.compromise(tx, secret_key, key_id, actor=by, comment=comment, now=now)
+            await keys.known_everywhere()
+
+        with_database(settings(), compromise)
+        typer.echo(f"QR key {key_id} is compromised: its codes are refused, and issued anew")
+
+    return made
+
+
+async def _list(db: "Database", _key: bytes) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from server.tickets import keys
+
+    async with db.transaction() as tx:
+        found = await keys.list_keys(tx)
+    times = "made", "active from", "retired", "revoked", "compromised"
+    table = Table("key", "state", *times, "issued anew", "public key")
+    for key in found:
+        moments = (
+            *(key.create_time, key.activate_time, key.retire_time),
+            *(key.revoke_time, key.compromise_time),
+        )
+        shown = (f"{each:%Y-%m-%d %H:%M}Z" if each else "" for each in moments)
+        anew = f"{key.replaced} of {key.issued}" if key.compromise_time else ""
+        table.add_row(str(key.key_id), key.state, *shown, anew, f"{key.verify_key.hex()[:16]}…")
+    Console().print(table)
+
+
+async def _audit(  # noqa: PLR0917 - who did what
+    tx: "AsyncConnection", actor: str, action: str, key_id: int, state: str, now: datetime
+) -> None:
+    from server.audit.trail import AuditedChange, audit
+    from server.platform.statements import run
+
+    change = AuditedChange(actor, action, "qr_key", key_id, None, {"state": state})
+    await run(tx, audit(change, now=now))
