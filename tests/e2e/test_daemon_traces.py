@@ -39,6 +39,7 @@ QUEUES = {
     "task.partner.payment": "partner_payments",
     "task.payment.close": "payments",
     "task.payment.query": "payments",
+    "task.qr_key.reissue": "qr_issues",
     "task.reconcile": "reconciliations",
     "task.refund.query": "refund_parts",
     "task.refund.send": "refund_parts",
