@@ -38,7 +38,7 @@ async def ctrip(
     assert_invariants(timetable_url)
 
 
-TODAY = timetable.today
+TODAY = timetable.this_day
 STOCK_USED = f"SELECT held + sold FROM stocks WHERE stock_id = {PACKAGE_STOCK}"
 
 
@@ -106,7 +106,8 @@ async def test_repeats_get_the_first_answer_and_other_content_none(ctrip: TtdPro
 
 async def test_exactly_so_many_are_cancelled(ctrip: TtdProcess) -> None:
     people = [{"name": "甲", "passengerId": "p1"}, {"name": "乙", "passengerId": "p2"}]
-    await ctrip.sold("A", item(4), item(2, TODAY(), passengers=people))
+    later = timetable.tomorrow() + timedelta(days=1)
+    await ctrip.sold("A", item(4), item(2, later, passengers=people))
     assert await ctrip.cancel_part("A", 5) == "2004"
     assert await ctrip.cancel_part("A", 3) == "0000"
     assert await ctrip.standing("A") == [(4, 4, 0, 3), (13, 2, 0, 0)]

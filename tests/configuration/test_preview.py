@@ -88,7 +88,7 @@ async def searched(traveller: Traveller) -> Seen:
     """What travellers see of every offer of those days: what it costs, and why it is not sold."""
     seen: Seen = {}
     for offset in range(DAYS):
-        day = (world.today() + timedelta(days=offset)).isoformat()
+        day = (world.this_day() + timedelta(days=offset)).isoformat()
         for origin, destination in (("SZX", "HKG"), ("CAN", "HKG"), ("CAN", "SZX")):
             token, first = "", True
             while token or first:
@@ -139,7 +139,7 @@ def another(rng: random.Random, subject: ConfigSubject, content: dict[str, Any])
                 datetime.now(UTC) + timedelta(days=rng.choice([-1, 9]))
             ),
         }
-    days = [world.today() + timedelta(days=each) for each in range(DAYS)]
+    days = [world.this_day() + timedelta(days=each) for each in range(DAYS)]
     return {
         **content,
         "fares": [{**f, "amount_minor": rng.randrange(1, 99_999)} for f in content["fares"]],

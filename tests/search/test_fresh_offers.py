@@ -100,7 +100,7 @@ async def test_days_too_far_or_over_or_without_service(db: Database, traveller: 
     found = await traveller.search(travel_date=never.isoformat(), **TRAINS)
     assert [d.unavailable_reason for d in found.days] == [WHY.UNAVAILABLE_REASON_NO_SERVICE]
     found = await traveller.search(
-        travel_date=world.today().isoformat(), nearby_days=1, passengers=[PET], **TRAINS
+        travel_date=world.this_day().isoformat(), nearby_days=1, passengers=[PET], **TRAINS
     )
     assert found.days[0].unavailable_reason == WHY.UNAVAILABLE_REASON_SALE_CLOSED
     assert found.days[2].unavailable_reason == WHY.UNAVAILABLE_REASON_NO_FARE
