@@ -267,10 +267,7 @@ def test_what_is_pushed_stands_until_a_later_pack(store: Store) -> None:
 
 
 def test_what_was_redeemed_online_is_counted_once(store: Store) -> None:
-    """Whether what is pushed comes before the answer or after it, and whether it has the use.
-
-    Seen red without the uses being dropped: 1 left of 3 after one use.
-    """
+    """Whether what is pushed comes before the answer or after it, and whether it has the use."""
     take(store)
 
     def left() -> int:
