@@ -126,7 +126,8 @@ def changed_since(before: Visible, limit: int) -> Command[int]:
 
 
 def _milliseconds(moment: str) -> str:
-    return f"(extract(epoch FROM {moment}) * 1000)::bigint"
+    """Whole milliseconds since 1970, the rest cut off as protobuf's `ToMilliseconds` does."""
+    return f"floor(extract(epoch FROM {moment}) * 1000)::bigint"
 
 
 _COLUMNS = f"""

@@ -170,6 +170,10 @@ async def test_leases_are_in_packs_and_in_the_audit_trail(
     ticket, other = await world.tickets(2)
     await pack.update(second)
     (leased,) = await first.lease(ticket.code)
+    await world.sql(  # a moment that rounding would put a millisecond later
+        "UPDATE entitlements SET leased_until = date_trunc('milliseconds', leased_until)"
+        " + interval '999 microseconds' WHERE leased_until IS NOT NULL"
+    )
     await pack.update(second)
     until = leased.lease_until_time.ToMilliseconds()
     assert pack.tickets[ticket.ticket_id].leases == {"ferry": ("T-1", until)}

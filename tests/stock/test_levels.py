@@ -5,6 +5,7 @@ few are left of what is listed: none if that is rolled back.
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -170,10 +171,10 @@ async def test_new_stock_is_noted_once_a_channel(db: Database) -> None:
             await inventory.create_like(
                 tx, PACKAGE + 5, of=PACKAGE, partner_id=5, use_date=None, now=NOW
             )
-        far = tomorrow().replace(year=tomorrow().year + 2)
+        far = tomorrow() + timedelta(days=730)
         new = [
-            fleet_days.new_day(rentals.ECONOMY, rentals.AIRPORT_FLEET, far, 3),
-            fleet_days.new_day(rentals.ECONOMY, rentals.AIRPORT_FLEET, far.replace(day=1), 3),
+            fleet_days.new_day(rentals.ECONOMY, rentals.AIRPORT_FLEET, day, 3)
+            for day in (far, far + timedelta(days=1))
         ]
         assert len(await fleet_days.create(tx, new, now=NOW)) == 2
         found = await run(tx, levels.take_notices(limit=100))
