@@ -123,7 +123,12 @@ class PackPushes(Generic[E]):
             follower.must_ask = follower.must_ask or is_changed
             if must_all_ask or is_changed:
                 follower.receive(None)
-        await self._push(found)
+        try:
+            await self._push(found)
+        except BaseException:
+            for follower in self._followers:
+                follower.receive(None)  # who got nothing does not know of it
+            raise
 
     async def _changed_tickets(self, pipeline: PipelineConnection) -> Sequence[int]:
         """The numbers of tickets, one more than may be pushed at the most. Where the database is

@@ -11,8 +11,10 @@ import pytest
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2
 
 from server.api.redemption import scan_stream
+from server.platform.errors import DomainError, Reason
 from server.platform.loops import Loop
-from server.redemption import pack_pushes
+from server.redemption import offline_keys, pack_pushes
+from server.redemption.offline_keys import OfflineKeys
 from tests.support.gate import PASSWORD, Terminal, World, a_world, scan_message
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.redemption_model import Entitlement
@@ -287,6 +289,28 @@ async def test_where_too_much_changes_the_terminals_ask(
         await one.until_asked()
         await one.pack.update(one.terminal)
         assert all(one.pack.tickets[each.ticket_id].is_blocked for each in tickets)
+
+
+async def test_where_a_push_cannot_be_made_the_terminals_ask(
+    world: World, server: GateServer, verify_key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen red where the error alone went on: the change was never heard of."""
+    sign, failed = OfflineKeys.sign, asyncio.Event()
+
+    def fail_once(keys: OfflineKeys, purpose: bytes, content: bytes) -> bytes:
+        if purpose == offline_keys.PUSH and not failed.is_set():
+            failed.set()
+            raise DomainError(Reason.DATABASE_UNAVAILABLE, "not today")
+        return sign(keys, purpose, content)
+
+    ticket = await world.ticket()
+    async with connected(await world.log_in(server.channel), verify_key) as one:
+        monkeypatch.setattr(OfflineKeys, "sign", fail_once)
+        await world.sql(BLOCK, ticket.ticket_id)
+        await one.until_asked()
+        assert failed.is_set()
+        await one.pack.update(one.terminal)
+        assert one.pack.tickets[ticket.ticket_id].is_blocked
 
 
 async def test_to_a_terminal_that_does_not_read_pushes_are_dropped(
