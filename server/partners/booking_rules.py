@@ -11,6 +11,8 @@ HELD, CONFIRMED, CANCELLED = "HELD", "CONFIRMED", "CANCELLED"
 """States of a booking as it is kept."""
 BookingStatus = Literal["ON_HOLD", "CONFIRMED", "EXPIRED", "CANCELLED", "REDEEMED"]
 """What a booking is for its reader, who hears of its reservation and tickets too."""
+SOLD: Collection[BookingStatus] = ("CONFIRMED", "REDEEMED")
+"""Of what is sold, and not given back."""
 _USED = frozenset({"USED", "PARTIALLY_REDEEMED"})
 _GONE = frozenset({"REFUNDED", "VOIDED"})
 _OF_HOLDS: dict[str, BookingStatus] = {"EXPIRED": "EXPIRED", "RELEASED": "CANCELLED"}

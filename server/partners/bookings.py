@@ -40,6 +40,7 @@ from server.partners.booking_rules import (
     CANCELLED,
     CONFIRMED,
     HELD,
+    SOLD,
     same_units,
 )
 from server.partners.partner_tickets import BatchRequest, SoldTicket
@@ -48,7 +49,6 @@ from server.partners.rules import ReservationTerms
 from server.partners.sellable import Slot
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
-from server.platform.idempotency import mismatch
 from server.platform.statements import run
 from server.platform.texts import read_name
 from server.tickets import departure_tickets, tickets
@@ -122,7 +122,7 @@ class Booker:
         await claim(tx, partner.partner_id, wanted.booking_id)
         if found := await self._rows.find(tx, partner, wanted.booking_id):
             if found.request_hash != wanted.content_hash:
-                raise mismatch(str(wanted.booking_id))
+                raise _other_content("booked", "book under another uuid")
             return (await self._rows.views(tx, [found], now))[0]
         slot = await _slot(tx, catalogue, partner, wanted.product_id, wanted)
         content = _content(slot, wanted.units, wanted.contact, wanted.notes)
@@ -170,12 +170,13 @@ class Booker:
         now: datetime,
     ) -> PartnerBooking:
         """Sells what is held: all its tickets are ACTIVE, under one order; for a repeat the booking
-        as it is. Raises as `update`, and INVALID_FIELD without anybody's name.
+        as it is, while that is sold. Raises as `update`, IDEMPOTENCY_MISMATCH for a repeat with
+        other content, and INVALID_FIELD without anybody's name.
         """
         was = await self._rows.lock(tx, partner, booking_id, now)
-        if was.row.confirm_hash is not None:
+        if was.status in SOLD:
             if was.row.confirm_hash != content_hash:
-                raise mismatch(str(booking_id))
+                raise _other_content("confirmed", "change its contact, notes or reference")
             return was
         _require_held(was)
         held = await self._changed(tx, partner, was, changes, catalogue=catalogue, now=now)
@@ -233,6 +234,7 @@ class Booker:
         RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, DEPARTURE_CANCELLED.
         """
         was = await self._rows.lock(tx, partner, booking_id, now)
+        _require_held(was)
         await reservations.extend(
             *(tx, partner, str(was.row.reservation_id)),
             hold_seconds=hold_seconds,
@@ -261,6 +263,7 @@ class Booker:
         if was.row.state == CONFIRMED:
             refunded = await self._refund(tx, partner, was, now, whole=whole)
         else:
+            _require_held(was)
             await reservations.release(tx, partner, str(was.row.reservation_id), now=now)
         row = was.row._replace(
             state=CANCELLED,
@@ -545,14 +548,28 @@ def _is_elsewhere(was: PartnerBooking, changes: BookingChanges) -> bool:
 
 def _require_held(was: PartnerBooking) -> None:
     """Raises RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES."""
-    was.reservation.require_open(was.now)
+    if was.status == "EXPIRED":
+        expired = was.reservation.expire_time.isoformat()
+        raise DomainError(
+            Reason.RESERVATION_EXPIRED,
+            f"the hold of the booking expired at {expired}; book again under another uuid",
+            reservation_id=was.row.reservation_id,
+            expire_time=expired,
+        )
     if was.status != "ON_HOLD":
+        remedy = "; book again under another uuid" if was.status == "CANCELLED" else ""
         raise DomainError(
             Reason.RESERVATION_STATE_REFUSES,
-            f"the booking is {was.status}; only one that is ON_HOLD can be used",
+            f"the booking is {was.status}, and this is for one that is ON_HOLD{remedy}",
             reservation_id=was.row.reservation_id,
             status=was.status,
         )
+
+
+def _other_content(done: str, remedy: str) -> DomainError:
+    return DomainError(
+        Reason.IDEMPOTENCY_MISMATCH, f"the booking was {done} before, with another body; {remedy}"
+    )
 
 
 def _require_words_alone(was: PartnerBooking, changes: BookingChanges) -> None:

@@ -197,8 +197,8 @@ async def test_a_booking_from_hold_to_cancellation(octo: OctoClient, priced: Oct
     assert gone["cancellation"]["reason"] == "rain"
     assert await octo.ask("DELETE", path, {"reason": "sun"}) == gone
     assert await octo.left(TRAIN, 3) == before
-    assert await octo.refused("POST", f"{path}/confirm", NAMED) == "UNPROCESSABLE_ENTITY"
-    assert await octo.ask("POST", f"{path}/confirm", said) == gone
+    for body in (said, NAMED):
+        assert await octo.refused("POST", f"{path}/confirm", body) == "INVALID_BOOKING_UUID"
 
 
 async def test_a_hold_changes_as_a_whole(octo: OctoClient) -> None:
@@ -350,25 +350,88 @@ async def test_the_last_places_are_sold_once(octo: OctoClient) -> None:
     assert (slot["status"], slot["available"], slot["vacancies"]) == ("SOLD_OUT", False, 0)
 
 
-async def test_a_hold_that_is_over_is_not_confirmed(
+async def test_what_a_hold_that_is_over_held_returns(
     octo: OctoClient, module_database_url: str
 ) -> None:
     before = await octo.left(FERRY, 8)
     held = await octo.hold(FERRY, days=8)
-    with psycopg.connect(module_database_url, autocommit=True) as connection:
-        connection.execute(
-            "UPDATE reservations SET expire_time = now() WHERE reservation_id ="
-            " (SELECT reservation_id FROM partner_bookings WHERE booking_id = %s)",
-            (held["uuid"],),
-        )
-    path = f"/bookings/{held['uuid']}"
-    for verb, under in (("POST", "/confirm"), ("POST", "/extend"), ("PATCH", "")):
-        body = {**NAMED, "expirationMinutes": 5}
-        assert await octo.refused(verb, path + under, body) == "INVALID_BOOKING_UUID"
-    over = await octo.ask("GET", path)
+    end_hold(module_database_url, held["uuid"])
+    over = await octo.ask("GET", f"/bookings/{held['uuid']}")
     assert over["status"] == "EXPIRED"
     assert over["cancellation"]["refund"] == "NONE"
     await becomes(before, lambda: octo.left(FERRY, 8))
+
+
+HELD, SOLD, RELEASED, RETURNED, EXPIRED = "held", "sold", "released", "returned", "expired"
+OVER = dict.fromkeys((RELEASED, RETURNED), "CANCELLED") | {EXPIRED: "expired"}
+"""States of a booking that nothing can be done with, and the word by which a refusal says so."""
+STATUS = {HELD: "ON_HOLD", SOLD: "CONFIRMED", EXPIRED: "EXPIRED"} | dict.fromkeys(
+    (RELEASED, RETURNED), "CANCELLED"
+)
+CONFIRM, PARTY = {**NAMED, "notes": "first"}, {"unitItems": [{"unitId": "ADULT"}] * 3}
+ACTS: dict[str, tuple[str, str, Json, dict[str, str]]] = {
+    # what is asked, and by state the new status, or the code that it is refused with
+    "read": ("GET", "", None, STATUS),
+    "book again": ("POST", "book", {}, STATUS),
+    "book another": ("POST", "book", {"notes": "x"}, dict.fromkeys(STATUS, "UNPROCESSABLE_ENTITY")),
+    "confirm": ("POST", "/confirm", CONFIRM, {HELD: "CONFIRMED", SOLD: "CONFIRMED"}),
+    "confirm otherwise": (
+        *("POST", "/confirm", NAMED),
+        {HELD: "CONFIRMED", SOLD: "UNPROCESSABLE_ENTITY"},
+    ),
+    "say more": ("PATCH", "", {"notes": "late"}, {HELD: "ON_HOLD", SOLD: "CONFIRMED"}),
+    "change": ("PATCH", "", PARTY, {HELD: "ON_HOLD", SOLD: "UNPROCESSABLE_ENTITY"}),
+    "extend": ("POST", "/extend", {"expirationMinutes": 60}, {HELD: "ON_HOLD"}),
+    "cancel": (
+        *("POST", "/cancel", {"reason": "rain"}),
+        dict.fromkeys((HELD, SOLD, RELEASED, RETURNED), "CANCELLED"),
+    ),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+async def test_each_call_on_a_booking_in_each_state(
+    octo: OctoClient, module_database_url: str, act: str
+) -> None:
+    """What cannot be done is refused by OCTO's codes, in words about the booking: what is over is
+    said to be over, whatever was confirmed before. Seen red: a second confirmation of what was
+    cancelled said that a `request_id` was used.
+    """
+    verb, under, body, becomes_by_state = ACTS[act]
+    for state, status in STATUS.items():
+        wanted = await octo.wanted(FERRY, days=12)
+        path = f"/bookings/{wanted['uuid']}"
+        await octo.ask("POST", "/bookings", wanted)
+        if state in (SOLD, RETURNED):
+            await octo.ask("POST", f"{path}/confirm", CONFIRM)
+        if state in (RELEASED, RETURNED):
+            await octo.ask("POST", f"{path}/cancel", {})
+        if state == EXPIRED:
+            end_hold(module_database_url, wanted["uuid"])
+        asked = ("/bookings", wanted | body) if under == "book" else (path + under, body)
+        expected = becomes_by_state.get(state, "INVALID_BOOKING_UUID")
+        if expected in STATUS.values():
+            assert (await octo.ask(verb, *asked))["status"] == expected, state
+        else:
+            said = await octo.ask(verb, *asked, 400)
+            assert said["error"] == expected, state
+            assert said["errorMessage"].startswith(("the booking ", "the hold of the booking "))
+            if expected == "INVALID_BOOKING_UUID":
+                assert said["uuid"] == wanted["uuid"]
+                assert OVER.get(state, "CONFIRMED") in said["errorMessage"]
+            assert (await octo.ask("GET", path))["status"] == status
+        if state in (HELD, SOLD):
+            await octo.ask("DELETE", path)
+    await becomes(ALLOTTED, lambda: octo.left(FERRY, 12))
+
+
+def end_hold(database_url: str, booking_id: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "UPDATE reservations SET expire_time = now() WHERE reservation_id ="
+            " (SELECT reservation_id FROM partner_bookings WHERE booking_id = %s)",
+            (booking_id,),
+        )
 
 
 async def test_a_confirmation_and_a_cancellation_at_once(octo: OctoClient) -> None:

@@ -214,6 +214,53 @@ async def test_an_unknown_order_is_refused_and_what_is_not_offered(ctrip: TtdPro
     assert await ctrip.standing("A") == [(13, 1, 0, 0)]
 
 
+HELD, SOLD, RELEASED, RETURNED, EXPIRED = "held", "sold", "released", "returned", "expired"
+CLOSED = dict.fromkeys((HELD, SOLD, RELEASED, RETURNED, EXPIRED), "1102")
+IN_EACH_STATE: dict[str, dict[str, str]] = {
+    "CreatePreOrder": {**CLOSED, HELD: "0000", SOLD: "0000", EXPIRED: "0000"},
+    "CreatePreOrder otherwise": dict.fromkeys(CLOSED, "1101"),
+    "CreateOrder": dict.fromkeys(CLOSED, "1101"),
+    "PayPreOrder": {**CLOSED, HELD: "0000", SOLD: "0000", EXPIRED: "0000"},
+    "CancelPreOrder": {HELD: "0000", SOLD: "2103", RELEASED: "0000", RETURNED: "0000"}
+    | {EXPIRED: "0000"},
+    "CancelOrder": {HELD: "2102", SOLD: "0000", RELEASED: "2102", RETURNED: "2004"}
+    | {EXPIRED: "2102"},
+    "QueryOrder": dict.fromkeys(CLOSED, "0000"),
+    "EditOrder": dict.fromkeys(CLOSED, "6005"),
+}
+STANDINGS = {HELD: 11, SOLD: 13, RELEASED: 14, RETURNED: 5, EXPIRED: 11}
+
+
+async def test_each_call_on_an_order_in_each_state(ctrip: TtdProcess) -> None:
+    for service, by_state in IN_EACH_STATE.items():
+        for state, expected in by_state.items():
+            name = f"{service}-{state}".replace(" ", "-")
+            order = ctrip.ttd.an_order(name, item(1))
+            assert (await ctrip.call("CreatePreOrder", order))[0] == "0000"
+            if state in (SOLD, RETURNED):
+                assert (await ctrip.pay(name))[0] == "0000"
+            if state == RETURNED:
+                assert await ctrip.cancel_part(name, 1) == "0000"
+            if state == RELEASED:
+                assert await ctrip.cancel_held(name) == "0000"
+            if state == EXPIRED:
+                await ctrip.expire_holds()
+            assert [each[0] for each in await ctrip.standing(name)] == [STANDINGS[state]]
+            said = {
+                "CreatePreOrder": order,
+                "CreatePreOrder otherwise": {**order, "items": [item(2)]},
+                "CreateOrder": order,
+                "PayPreOrder": ctrip.payment(name),
+                "CancelOrder": ctrip.cancellation(name, 1),
+            }.get(service, {"sequenceId": ctrip.ttd.sequence(), "otaOrderId": name})
+            code, _ = await ctrip.call(service.partition(" ")[0], said)
+            assert code == expected, (service, state)
+            if expected != "0000":
+                assert [each[0] for each in await ctrip.standing(name)] == [STANDINGS[state]]
+            await ctrip.cancel_held(name)  # so many are one customer's
+            await ctrip.cancel_part(name, 1)
+
+
 async def test_whoever_is_not_ctrip_writes_nothing(ctrip: TtdProcess) -> None:
     order = ctrip.ttd.an_order("A", item(1))
     assert (await ctrip.call("CreatePreOrder", order, sign="0" * 32))[0] == "0002"

@@ -39,6 +39,7 @@ from server.catalog.catalogue import Catalogue, Catalogues
 from server.identity.callers import Partner
 from server.partners import sellable
 from server.partners.booking_rows import PartnerBooking
+from server.partners.booking_rules import SOLD
 from server.partners.bookings import Booker
 from server.platform.crypto import digest
 from server.platform.database import Database
@@ -302,11 +303,7 @@ class Octo:
     async def _shown(self, found: list[PartnerBooking], active: frozenset[str]) -> list[Any]:
         """Bookings with the QR texts of what is sold."""
         claims = [
-            claim
-            for each in found
-            if each.status in booking_messages.SOLD
-            for claim in each.qr_claims()
-            if claim
+            claim for each in found if each.status in SOLD for claim in each.qr_claims() if claim
         ]
         issued = await self._issuer.issue(claims)
         tokens = dict(zip([claim.number for claim in claims], issued, strict=True))

@@ -9,8 +9,6 @@ from server.partners.booking_content import BookingContact
 from server.partners.booking_rows import PartnerBooking
 from server.partners.booking_rules import BookingStatus, unit_status
 
-SOLD = ("CONFIRMED", "REDEEMED")
-
 
 def contact(said: BookingContact) -> Json:
     """Somebody's contact; null is what was not said."""
