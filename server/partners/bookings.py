@@ -26,6 +26,7 @@ from server.partners.booking_content import (
     BookingContent,
     PartnerBookingSeals,
 )
+from server.partners.booking_refusals import other_content, require_held
 from server.partners.booking_rows import (
     BookingFilter,
     BookingRow,
@@ -122,7 +123,7 @@ class Booker:
         await claim(tx, partner.partner_id, wanted.booking_id)
         if found := await self._rows.find(tx, partner, wanted.booking_id):
             if found.request_hash != wanted.content_hash:
-                raise _other_content("booked", "book under another uuid")
+                raise other_content("booked", "book under another uuid")
             return (await self._rows.views(tx, [found], now))[0]
         slot = await _slot(tx, catalogue, partner, wanted.product_id, wanted)
         content = _content(slot, wanted.units, wanted.contact, wanted.notes)
@@ -176,9 +177,9 @@ class Booker:
         was = await self._rows.lock(tx, partner, booking_id, now)
         if was.status in SOLD:
             if was.row.confirm_hash != content_hash:
-                raise _other_content("confirmed", "change its contact, notes or reference")
+                raise other_content("confirmed", "change its contact, notes or reference")
             return was
-        _require_held(was)
+        require_held(was)
         held = await self._changed(tx, partner, was, changes, catalogue=catalogue, now=now)
         activated = await partner_tickets.activate(
             *(tx, self._db, partner, _sold(held)), zone=self._zone, now=now
@@ -214,7 +215,7 @@ class Booker:
         if was.status == "CONFIRMED":
             _require_words_alone(was, changes)
         else:
-            _require_held(was)
+            require_held(was)
         changed = await self._changed(tx, partner, was, changes, catalogue=catalogue, now=now)
         row = changed.row._replace(update_time=now)
         return await self._rows.store(tx, row, changed.content, now)
@@ -234,7 +235,7 @@ class Booker:
         RESERVATION_STATE_REFUSES, RESERVATION_TOO_LONG, DEPARTURE_CANCELLED.
         """
         was = await self._rows.lock(tx, partner, booking_id, now)
-        _require_held(was)
+        require_held(was)
         await reservations.extend(
             *(tx, partner, str(was.row.reservation_id)),
             hold_seconds=hold_seconds,
@@ -263,7 +264,7 @@ class Booker:
         if was.row.state == CONFIRMED:
             refunded = await self._refund(tx, partner, was, now, whole=whole)
         else:
-            _require_held(was)
+            require_held(was)
             await reservations.release(tx, partner, str(was.row.reservation_id), now=now)
         row = was.row._replace(
             state=CANCELLED,
@@ -543,32 +544,6 @@ def _is_elsewhere(was: PartnerBooking, changes: BookingChanges) -> bool:
                 was.content.customer_types, [unit.customer_type for unit in changes.units]
             )
         )
-    )
-
-
-def _require_held(was: PartnerBooking) -> None:
-    """Raises RESERVATION_EXPIRED, RESERVATION_STATE_REFUSES."""
-    if was.status == "EXPIRED":
-        expired = was.reservation.expire_time.isoformat()
-        raise DomainError(
-            Reason.RESERVATION_EXPIRED,
-            f"the hold of the booking expired at {expired}; book again under another uuid",
-            reservation_id=was.row.reservation_id,
-            expire_time=expired,
-        )
-    if was.status != "ON_HOLD":
-        remedy = "; book again under another uuid" if was.status == "CANCELLED" else ""
-        raise DomainError(
-            Reason.RESERVATION_STATE_REFUSES,
-            f"the booking is {was.status}, and this is for one that is ON_HOLD{remedy}",
-            reservation_id=was.row.reservation_id,
-            status=was.status,
-        )
-
-
-def _other_content(done: str, remedy: str) -> DomainError:
-    return DomainError(
-        Reason.IDEMPOTENCY_MISMATCH, f"the booking was {done} before, with another body; {remedy}"
     )
 
 

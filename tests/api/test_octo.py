@@ -369,7 +369,7 @@ STATUS = {HELD: "ON_HOLD", SOLD: "CONFIRMED", EXPIRED: "EXPIRED"} | dict.fromkey
     (RELEASED, RETURNED), "CANCELLED"
 )
 CONFIRM, PARTY = {**NAMED, "notes": "first"}, {"unitItems": [{"unitId": "ADULT"}] * 3}
-ACTS: dict[str, tuple[str, str, Json, dict[str, str]]] = {
+ACTS: dict[str, tuple[str, str, Any, dict[str, str]]] = {
     # what is asked, and by state the new status, or the code that it is refused with
     "read": ("GET", "", None, STATUS),
     "book again": ("POST", "book", {}, STATUS),
@@ -408,12 +408,12 @@ async def test_each_call_on_a_booking_in_each_state(
             await octo.ask("POST", f"{path}/cancel", {})
         if state == EXPIRED:
             end_hold(module_database_url, wanted["uuid"])
-        asked = ("/bookings", wanted | body) if under == "book" else (path + under, body)
+        where, asked = ("/bookings", wanted | body) if under == "book" else (path + under, body)
         expected = becomes_by_state.get(state, "INVALID_BOOKING_UUID")
         if expected in STATUS.values():
-            assert (await octo.ask(verb, *asked))["status"] == expected, state
+            assert (await octo.ask(verb, where, asked))["status"] == expected, state
         else:
-            said = await octo.ask(verb, *asked, 400)
+            said = await octo.ask(verb, where, asked, 400)
             assert said["error"] == expected, state
             assert said["errorMessage"].startswith(("the booking ", "the hold of the booking "))
             if expected == "INVALID_BOOKING_UUID":
