@@ -98,8 +98,7 @@ class Records(Generic[T]):
         """
         if version:
             now = getattr(await self.lock(tx, name), "version", version)
-            if now != version:
-                raise version_mismatch(self.resource, name, sent=version, now=now)
+            refuse_stale(self.resource, name, sent=version, now=now)
 
     async def page(
         self, tx: AsyncConnection, *, after: object | None, limit: int, **filters: object
@@ -262,6 +261,14 @@ def already_exists(resource: str, name: object) -> DomainError:
         resource=resource,
         name=name,
     )
+
+
+def refuse_stale(resource: str, name: object, *, sent: int, now: int) -> None:
+    """Raises VERSION_MISMATCH unless the version that was sent is that of now, which is locked; 0
+    is any.
+    """
+    if sent not in (0, now):
+        raise version_mismatch(resource, name, sent=sent, now=now)
 
 
 def version_mismatch(resource: str, name: object, *, sent: int, now: int) -> DomainError:

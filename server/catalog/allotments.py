@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, already_exists, shown
+from server.audit.records import By, already_exists, refuse_stale, shown
 from server.audit.rules import DIRECT_CHANNEL
 from server.audit.trail import AuditedChange, audit
 from server.catalog.days_of_use import require_to_come
@@ -79,6 +79,7 @@ class Allotment:
     max_hold_seconds: int | None
     release_days: int | None
     update_time: datetime
+    version: int
 
     @property
     def subject(self) -> AllotmentSubject:
@@ -111,6 +112,7 @@ ALLOTMENTS = (
         stocks.c.max_hold_seconds,
         stocks.c.release_days,
         stocks.c.update_time,
+        stocks.c.allotment_version.label("version"),
     )
     .outerjoin(partners, partners.c.partner_id == stocks.c.partner_id)
     .where(stocks.c.promotion_id.is_(None))
@@ -257,12 +259,21 @@ async def list_allotments(
 
 
 async def update_allotment(
-    tx: AsyncConnection, *, product_id: int, channel: str, total: int, **by: Unpack[By]
+    tx: AsyncConnection,
+    *,
+    product_id: int,
+    channel: str,
+    total: int,
+    version: int = 0,
+    **by: Unpack[By],
 ) -> Allotment:
-    """Sets the total. Raises NOT_FOUND, STOCK_IN_USE if it would be less than is held and sold."""
+    """Sets the total; `version` is the one that was read, 0 any. Raises NOT_FOUND, STOCK_IN_USE if
+    it would be less than is held and sold, VERSION_MISMATCH.
+    """
     subject = AllotmentSubject(product_id)
     before = await get_allotment(tx, subject, channel, lock=True)
     _refuse_sandbox(before.partner_id, channel)
+    refuse_stale("allotment", before.name, sent=version, now=before.version)
     if not await inventory.set_total(tx, before.stock_id, total, now=by["now"]):
         raise _stock_in_use(before, total)
     return await trace(tx, before, await get_allotment(tx, subject, channel), "update", **by)
@@ -276,13 +287,16 @@ async def set_terms(
     hold_seconds: int | None,
     max_hold_seconds: int | None,
     release_days: int | None,
+    version: int = 0,
     **by: Unpack[By],
 ) -> Allotment:
     """Sets how long reservations of an allotment last, and when what is free of it returns to
-    DIRECT. Raises NOT_FOUND, INVALID_FIELD.
+    DIRECT; `version` is the one that was read, 0 any. Raises NOT_FOUND, INVALID_FIELD,
+    VERSION_MISMATCH.
     """
     before = await get_allotment(tx, subject, channel, lock=True)
     _refuse_sandbox(before.partner_id, channel)
+    refuse_stale("allotment", before.name, sent=version, now=before.version)
     day = subject.use_date
     if before.departure_id is not None:
         day = departure_parts(before.departure_id)[1]

@@ -84,6 +84,7 @@ class ConfigVersion:
     force_comment: str
     fault: str
     change_set_id: str
+    revision: int
 
     @property
     def subject(self) -> ConfigSubject:
@@ -253,7 +254,7 @@ async def move(
         update(config_versions)
         .where(*_of(before.subject), config_versions.c.version == before.version)
         .where(config_versions.c.state.in_(allowed))
-        .values(**values, update_time=by["now"])
+        .values(**values, update_time=by["now"], revision=config_versions.c.revision + 1)
         .returning(*_COLUMNS)
     )
     row = (await tx.execute(changing)).mappings().one_or_none()
@@ -294,7 +295,7 @@ async def _supersede(tx: AsyncConnection, subject: ConfigSubject, *, now: dateti
     await tx.execute(
         update(config_versions)
         .where(*_of(subject), config_versions.c.state == PUBLISHED)
-        .values(state=SUPERSEDED, update_time=now)
+        .values(state=SUPERSEDED, update_time=now, revision=config_versions.c.revision + 1)
     )
 
 

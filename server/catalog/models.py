@@ -436,6 +436,8 @@ config_versions = Table(
     Column("fault", Text, nullable=False, server_default=""),
     # with what it is or was published together, all or nothing; empty: alone
     Column("change_set_id", Text, nullable=False, server_default=""),
+    # counts its changes: who changes a draft may say which one was read
+    Column("revision", Integer, nullable=False, server_default="1"),
     CheckConstraint("object_type IN ('PRODUCT', 'ROUTE_FARES', 'PROMOTION')", name="object_type"),
     CheckConstraint(
         "state IN ('DRAFT', 'SCHEDULED', 'PUBLISHED', 'SUPERSEDED', 'DISCARDED')", name="state"

@@ -6,7 +6,7 @@ from typing import Unpack
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By
+from server.audit.records import By, refuse_stale
 from server.catalog import config_objects, config_versions
 from server.catalog.config_versions import (
     DISCARDED,
@@ -57,14 +57,18 @@ async def update_draft(
     *,
     content: ConfigContent | None,
     comment: str,
+    revision: int = 0,
     **by: Unpack[By],
 ) -> ConfigVersion:
     """Sets the content of a draft, all of it, and its comment; None and an empty one stay.
+    `revision` is the one that was read; 0 any.
 
-    Raises NOT_FOUND, PRODUCT_NOT_ON_SALE, ARCHIVED, CONFIG_VERSION_STATE_REFUSES, INVALID_FIELD.
+    Raises NOT_FOUND, PRODUCT_NOT_ON_SALE, ARCHIVED, CONFIG_VERSION_STATE_REFUSES, INVALID_FIELD,
+    VERSION_MISMATCH.
     """
     await config_objects.lock(tx, *subject)
     before = await config_versions.get(tx, subject, version, lock=True)
+    refuse_stale("config version", before.version_id, sent=revision, now=before.revision)
     kept = before.content
     if content is not None:
         kept = dict(await config_objects.check(tx, *subject, content))

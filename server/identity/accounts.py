@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from sqlalchemy import ColumnElement, ScalarSelect, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, Records, checked
+from server.audit.records import By, Records, checked, refuse_stale
 from server.identity.credentials import Passwords
 from server.identity.login_failures import unlock
 from server.identity.models import accounts, login_failures
@@ -58,6 +58,7 @@ class Administrator:
     state: str
     create_time: datetime
     update_time: datetime
+    version: int
 
 
 def _where_most(value: ColumnElement[Any]) -> ScalarSelect[Any]:
@@ -106,6 +107,7 @@ ADMINISTRATORS = Records(
         accounts.c.state,
         accounts.c.create_time,
         accounts.c.update_time,
+        accounts.c.version,
     ).where(accounts.c.role == "ADMIN"),
     Administrator,
     ChangeKind.ACCOUNT,
@@ -218,13 +220,15 @@ async def update_administrator(
     passwords: Passwords,
     username: str,
     values: Mapping[str, Any],
+    *,
+    version: int = 0,
     **by: Unpack[By],
 ) -> Administrator:
     """Changes the given fields, `password` and `locked` as `update_operator`; other `roles` count
-    within a second, everywhere.
+    within a second, everywhere. `version` is the one that was read; 0 any.
 
     Raises INVALID_FIELD, NOT_FOUND and REVOKED, OWN_ACCOUNT for the roles of the one who asks,
-    LAST_ADMINISTRATOR, SERVER_BUSY.
+    LAST_ADMINISTRATOR, VERSION_MISMATCH, SERVER_BUSY.
     """
     columns = dict(checked(values))
     if "roles" in columns:
@@ -233,7 +237,9 @@ async def update_administrator(
             raise own_account(username)
         if ADMINISTRATOR not in roles:
             await _refuse_last(tx, username)
+    # after the accounts that are locked in order
     before = await ADMINISTRATORS.lock_active(tx, username)
+    refuse_stale(ADMINISTRATORS.resource, username, sent=version, now=before.version)
     unshown = await _let_in(tx, passwords, username, columns, by["now"])
     return await ADMINISTRATORS.change(tx, before, columns, unshown=unshown, **by)
 

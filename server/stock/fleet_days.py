@@ -55,7 +55,8 @@ WHERE stock_id = ANY($1::bigint[]) ORDER BY stock_id FOR NO KEY UPDATE
 )
 _SET = Statement(
     levels.change(
-        "total = $1::int, update_time = $2::timestamptz", "WHERE s.stock_id = ANY($3::bigint[])"
+        f"total = $1::int, update_time = $2::timestamptz, {levels.ALLOTTED}",
+        "WHERE s.stock_id = ANY($3::bigint[])",
     ),
     int,
     notifies=levels.NOTED,

@@ -67,7 +67,8 @@ WHERE s.partner_id = $1::int AND ($3::bigint IS NULL OR s.stock_id = $3::bigint)
   AND EXISTS (SELECT FROM partners p WHERE p.sandbox_of = $1::int)
 ORDER BY s.stock_id FOR SHARE OF s
 ON CONFLICT (stock_id) DO UPDATE SET hold_seconds = excluded.hold_seconds,
-  max_hold_seconds = excluded.max_hold_seconds
+  max_hold_seconds = excluded.max_hold_seconds,
+  allotment_version = stocks.allotment_version + 1
 """)
 _HOLD = Statement(
     levels.change(
@@ -79,7 +80,7 @@ _HOLD = Statement(
 )
 _SET_TOTAL = Statement(
     levels.change(
-        "total = $2::int, update_time = $3::timestamptz",
+        f"total = $2::int, update_time = $3::timestamptz, {levels.ALLOTTED}",
         "WHERE s.stock_id = $1::bigint AND s.held + s.sold <= $2::int",
     ),
     int,
@@ -87,7 +88,7 @@ _SET_TOTAL = Statement(
 )
 _ADD_TO_TOTAL = Statement(
     levels.change(
-        "total = s.total + $2::int, update_time = $3::timestamptz",
+        f"total = s.total + $2::int, update_time = $3::timestamptz, {levels.ALLOTTED}",
         "WHERE s.stock_id = $1::bigint AND s.total + $2::int <= $4::int"
         " AND s.held + s.sold <= s.total + $2::int",
     ),
@@ -259,6 +260,7 @@ async def set_terms(
             max_hold_seconds=max_hold_seconds,
             release_days=release_days,
             release_date=release_date,
+            allotment_version=stocks.c.allotment_version + 1,
         )
     )
 
@@ -266,7 +268,9 @@ async def set_terms(
 async def set_hold_seconds(tx: AsyncConnection, stock: int, seconds: int | None) -> None:
     """Sets how long a stock is held in seconds; None as the setting says."""
     this = stocks.c.stock_id == stock
-    await tx.execute(update(stocks).where(this).values(hold_seconds=seconds))
+    version = stocks.c.allotment_version + 1
+    values = {"hold_seconds": seconds, "allotment_version": version}
+    await tx.execute(update(stocks).where(this).values(values))
 
 
 async def lock_departure(tx: AsyncConnection, departure_id: int) -> None:

@@ -15,6 +15,8 @@ NOTED = "stock_notices"
 """What a transaction that changes a stock notifies: this process looks for notices after the
 commit.
 """
+ALLOTTED = "allotment_version = s.allotment_version + 1"
+"""SQL that a change of a stock `s` sets besides, where it is one of its total."""
 NEW = 1
 """The version of a stock that has just begun."""
 

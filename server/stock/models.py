@@ -53,6 +53,8 @@ stocks = Table(
     # nothing is taken of it any more: its departure is cancelled
     Column("closed", Boolean, nullable=False, server_default="false"),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # counts the changes of total and terms: who changes them may say which one was read
+    Column("allotment_version", Integer, nullable=False, server_default="1"),
     # counts the changes of what is left, and how much that was before the last: see levels.py
     Column("version", BigInteger, nullable=False, server_default="1"),
     Column("left_before", Integer, nullable=False, server_default="0"),

@@ -27,6 +27,19 @@ OPTIONAL_REQUEST_ID = {
 }
 """Where a request_id is taken but not required, and why a blind retry costs nothing."""
 
+WITHOUT_VERSION = {
+    "UpdateWebhookEndpoint": "a partner's own, sent whole: the last one counts",
+    "UpdateNotificationPreferences": "a traveller's own, sent whole: the last one counts",
+}
+"""Updates that say no version, and why."""
+
+WITHOUT_MASK = {
+    **WITHOUT_VERSION,
+    "UpdateConfigDraft": "its content is all of it, and its comment stays where none is sent",
+    "UpdateNotificationTemplate": "publishes a new version, all of it",
+}
+"""Updates that say no fields, and why."""
+
 PICTURES_OF_TOKENS = {"png", "svg", "raster"}
 PERSONAL = {
     "deeptravel.tickets.v1.CustomerInfo.name",
@@ -242,6 +255,22 @@ def test_every_changing_method_takes_a_request_id() -> None:
             if not is_required(found[0]):
                 optional.add(name)
     assert optional == OPTIONAL_REQUEST_ID.keys()
+
+
+def test_every_update_names_what_it_changes_and_what_was_read() -> None:
+    """A field mask and a version, or why not. That a stale version is refused, of each:
+    `tests/api/test_admin_catalogue.py`, and of distributors and templates in their rooms.
+    """
+    without: dict[str, set[str]] = {"update_mask": set(), "version": set()}
+    for method in METHODS.values():
+        if method.proto.name.startswith("Update"):
+            request = described.messages()[method.proto.input_type.lstrip(".")]
+            # a version has versions of its own
+            fields = {"version" if f.name == "revision" else f.name for f in request.field}
+            for each in without.keys() - fields:
+                without[each].add(method.proto.name)
+    assert without["update_mask"] == WITHOUT_MASK.keys()
+    assert without["version"] == WITHOUT_VERSION.keys()
 
 
 def test_every_list_is_paged() -> None:

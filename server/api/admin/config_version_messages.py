@@ -48,6 +48,7 @@ def version_message(version: ConfigVersion) -> config_version_pb2.ConfigVersion:
         force_comment=version.force_comment,
         fault=version.fault,
         change_set_id=version.change_set_id,
+        revision=version.revision,
     )
 
 

@@ -146,6 +146,7 @@ def administrator_message(administrator: Administrator) -> account_pb2.Administr
         failed_logins=administrator.failed_logins,
         failed_logins_expire_time=timestamp(administrator.failed_logins_expire_time),
         second_factor=administrator.second_factor,
+        version=administrator.version,
         **_common(administrator),
     )
 

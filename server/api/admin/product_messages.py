@@ -112,6 +112,7 @@ def allotment_message(allotment: Allotment) -> allotment_pb2.Allotment:
         hold_seconds=allotment.hold_seconds,
         max_hold_seconds=allotment.max_hold_seconds,
         release_days=allotment.release_days,
+        version=allotment.version,
     )
 
 

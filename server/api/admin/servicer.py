@@ -226,7 +226,8 @@ class AdminServicer(
             call.tx,
             self._identity.passwords,
             request.username,
-            requests.changes(request, {"roles": messages.admin_roles}),
+            requests.changes(request, {"roles": messages.admin_roles}, besides=[VERSION]),
+            version=request.version,
             **by(call),
         )
         message = messages.administrator_message(administrator)

@@ -6,7 +6,7 @@ from deeptravel.admin.v1 import allotment_pb2
 
 from server.api import convert, requests
 from server.api.admin import product_messages
-from server.api.admin.table import AdminMethods, by
+from server.api.admin.table import VERSION, AdminMethods, by
 from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
@@ -71,12 +71,13 @@ class AllotmentMethods(AdminMethods):
     async def UpdateAllotment(
         self, request: allotment_pb2.UpdateAllotmentRequest, call: ChangingCall[Admin]
     ) -> allotment_pb2.UpdateAllotmentResponse:
-        requests.changes(request)  # `total` is all there is to change
+        requests.changes(request, besides=[VERSION])  # `total` is all there is to change
         allotment = await allotments.update_allotment(
             call.tx,
             product_id=request.product_id,
             channel=request.channel,
             total=request.total,
+            version=request.version,
             **by(call),
         )
         message = product_messages.allotment_message(allotment)
@@ -129,6 +130,7 @@ class AllotmentMethods(AdminMethods):
             product_messages.subject(request),
             request.channel,
             **product_messages.terms(request),
+            version=request.version,
             **by(call),
         )
         message = product_messages.allotment_message(allotment)

@@ -66,6 +66,7 @@ class ConfigVersionMethods(AdminMethods):
             version,
             content=content(subject.object_type, request.content) if given else None,
             comment=request.comment,
+            revision=request.revision,
             **by(call),
         )
         return config_version_pb2.UpdateConfigDraftResponse(config_version=version_message(draft))

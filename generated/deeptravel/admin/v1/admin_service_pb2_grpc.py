@@ -1702,7 +1702,7 @@ class AdminServiceServicer:
         """Changes an administrator: roles, name, password, lock-out. Other roles count within a second, in
         every process and for log-ins of before. Nobody changes his own roles, and the last account with
         ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED, OWN_ACCOUNT,
-        LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        LAST_ADMINISTRATOR, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1778,7 +1778,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAllotment(self, request, context):
-        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1807,7 +1808,8 @@ class AdminServiceServicer:
 
     def SetAllotmentTerms(self, request, context):
         """Says how long reservations of an allotment last, and how many days before its departure or day
-        what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2209,7 +2211,7 @@ class AdminServiceServicer:
 
     def UpdateConfigDraft(self, request, context):
         """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        CONFIG_VERSION_STATE_REFUSES, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -249,7 +249,7 @@ class AdminServiceStub:
     """Changes an administrator: roles, name, password, lock-out. Other roles count within a second, in
     every process and for log-ins of before. Nobody changes his own roles, and the last account with
     ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED, OWN_ACCOUNT,
-    LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+    LAST_ADMINISTRATOR, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     RevokeAdministrator: _grpc.UnaryUnaryMultiCallable[_account_pb2.RevokeAdministratorRequest, _account_pb2.RevokeAdministratorResponse]
     """Shuts an administrator out for good, within a second; never the last one with
@@ -282,7 +282,9 @@ class AdminServiceStub:
     PAGE_TOKEN_INVALID.
     """
     UpdateAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.UpdateAllotmentRequest, _allotment_pb2.UpdateAllotmentResponse]
-    """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, IDEMPOTENCY_MISMATCH."""
+    """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
     MoveAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.MoveAllotmentRequest, _allotment_pb2.MoveAllotmentResponse]
     """Moves stock of a product from one channel to another, all or nothing; only what is neither held
     nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
@@ -298,7 +300,8 @@ class AdminServiceStub:
     """
     SetAllotmentTerms: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.SetAllotmentTermsRequest, _allotment_pb2.SetAllotmentTermsResponse]
     """Says how long reservations of an allotment last, and how many days before its departure or day
-    what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     BlockTicket: _grpc.UnaryUnaryMultiCallable[_ticket_block_pb2.BlockTicketRequest, _ticket_block_pb2.BlockTicketResponse]
     """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is
@@ -518,7 +521,7 @@ class AdminServiceStub:
     """
     UpdateConfigDraft: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.UpdateConfigDraftRequest, _config_version_pb2.UpdateConfigDraftResponse]
     """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-    CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+    CONFIG_VERSION_STATE_REFUSES, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     DiscardConfigDraft: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.DiscardConfigDraftRequest, _config_version_pb2.DiscardConfigDraftResponse]
     """Discards a draft, for good; a repeat does no harm. Reasons: NOT_FOUND,
@@ -1247,7 +1250,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Changes an administrator: roles, name, password, lock-out. Other roles count within a second, in
     every process and for log-ins of before. Nobody changes his own roles, and the last account with
     ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED, OWN_ACCOUNT,
-    LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+    LAST_ADMINISTRATOR, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     RevokeAdministrator: _aio.UnaryUnaryMultiCallable[_account_pb2.RevokeAdministratorRequest, _account_pb2.RevokeAdministratorResponse]  # type: ignore[assignment]
     """Shuts an administrator out for good, within a second; never the last one with
@@ -1280,7 +1283,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     PAGE_TOKEN_INVALID.
     """
     UpdateAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.UpdateAllotmentRequest, _allotment_pb2.UpdateAllotmentResponse]  # type: ignore[assignment]
-    """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, IDEMPOTENCY_MISMATCH."""
+    """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
     MoveAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.MoveAllotmentRequest, _allotment_pb2.MoveAllotmentResponse]  # type: ignore[assignment]
     """Moves stock of a product from one channel to another, all or nothing; only what is neither held
     nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
@@ -1296,7 +1301,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     SetAllotmentTerms: _aio.UnaryUnaryMultiCallable[_allotment_pb2.SetAllotmentTermsRequest, _allotment_pb2.SetAllotmentTermsResponse]  # type: ignore[assignment]
     """Says how long reservations of an allotment last, and how many days before its departure or day
-    what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     BlockTicket: _aio.UnaryUnaryMultiCallable[_ticket_block_pb2.BlockTicketRequest, _ticket_block_pb2.BlockTicketResponse]  # type: ignore[assignment]
     """Has a ticket, of whatever partner, refused at every gate as TICKET_BLOCKED, until it is
@@ -1516,7 +1522,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     UpdateConfigDraft: _aio.UnaryUnaryMultiCallable[_config_version_pb2.UpdateConfigDraftRequest, _config_version_pb2.UpdateConfigDraftResponse]  # type: ignore[assignment]
     """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-    CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+    CONFIG_VERSION_STATE_REFUSES, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     DiscardConfigDraft: _aio.UnaryUnaryMultiCallable[_config_version_pb2.DiscardConfigDraftRequest, _config_version_pb2.DiscardConfigDraftResponse]  # type: ignore[assignment]
     """Discards a draft, for good; a repeat does no harm. Reasons: NOT_FOUND,
@@ -2536,7 +2542,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes an administrator: roles, name, password, lock-out. Other roles count within a second, in
         every process and for log-ins of before. Nobody changes his own roles, and the last account with
         ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED, OWN_ACCOUNT,
-        LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        LAST_ADMINISTRATOR, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2629,7 +2635,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _allotment_pb2.UpdateAllotmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_allotment_pb2.UpdateAllotmentResponse, _abc.Awaitable[_allotment_pb2.UpdateAllotmentResponse]]:
-        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, IDEMPOTENCY_MISMATCH."""
+        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def MoveAllotment(
@@ -2663,7 +2671,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_allotment_pb2.SetAllotmentTermsResponse, _abc.Awaitable[_allotment_pb2.SetAllotmentTermsResponse]]:
         """Says how long reservations of an allotment last, and how many days before its departure or day
-        what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -3147,7 +3156,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_config_version_pb2.UpdateConfigDraftResponse, _abc.Awaitable[_config_version_pb2.UpdateConfigDraftResponse]]:
         """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        CONFIG_VERSION_STATE_REFUSES, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

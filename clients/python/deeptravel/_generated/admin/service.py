@@ -2304,14 +2304,15 @@ class AdminService:
         password: str = "",
         locked: bool | None = None,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateAdministratorResponse:
         """Changes an administrator: roles, name, password, lock-out. Other roles count within a
         second, in every process and for log-ins of before. Nobody changes his own roles, and the
         last account with ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED,
-        OWN_ACCOUNT, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        OWN_ACCOUNT, LAST_ADMINISTRATOR, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_ADMINISTRATOR, admin.UpdateAdministratorRequest(username=username, update_mask=update_mask, roles=roles, display_name=display_name, password=password, locked=locked, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_ADMINISTRATOR, admin.UpdateAdministratorRequest(username=username, update_mask=update_mask, roles=roles, display_name=display_name, password=password, locked=locked, request_id=request_id, version=version), timeout)
 
     def revoke_administrator(
         self,
@@ -2495,11 +2496,13 @@ class AdminService:
         update_mask: FieldMask,
         total: int | None = None,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateAllotmentResponse:
-        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_ALLOTMENT, admin.UpdateAllotmentRequest(product_id=product_id, channel=channel, update_mask=update_mask, total=total, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_ALLOTMENT, admin.UpdateAllotmentRequest(product_id=product_id, channel=channel, update_mask=update_mask, total=total, request_id=request_id, version=version), timeout)
 
     def move_allotment(
         self,
@@ -2554,12 +2557,14 @@ class AdminService:
         release_days: int | None = None,
         request_id: str = "",
         fleet_id: int = 0,
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetAllotmentTermsResponse:
         """Says how long reservations of an allotment last, and how many days before its departure or
-        day what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        day what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id, fleet_id=fleet_id), timeout)
+        return self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id, fleet_id=fleet_id, version=version), timeout)
 
     def block_ticket(
         self,
@@ -3365,12 +3370,13 @@ class AdminService:
         content: admin.ConfigContent | None = None,
         comment: str = "",
         request_id: str = "",
+        revision: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateConfigDraftResponse:
         """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        CONFIG_VERSION_STATE_REFUSES, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_CONFIG_DRAFT, admin.UpdateConfigDraftRequest(version_id=version_id, content=content, comment=comment, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_CONFIG_DRAFT, admin.UpdateConfigDraftRequest(version_id=version_id, content=content, comment=comment, request_id=request_id, revision=revision), timeout)
 
     def discard_config_draft(
         self,
@@ -6604,14 +6610,15 @@ class AsyncAdminService:
         password: str = "",
         locked: bool | None = None,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateAdministratorResponse:
         """Changes an administrator: roles, name, password, lock-out. Other roles count within a
         second, in every process and for log-ins of before. Nobody changes his own roles, and the
         last account with ADMIN_ROLE_ADMINISTRATOR keeps that role. Reasons: NOT_FOUND, REVOKED,
-        OWN_ACCOUNT, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        OWN_ACCOUNT, LAST_ADMINISTRATOR, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_ADMINISTRATOR, admin.UpdateAdministratorRequest(username=username, update_mask=update_mask, roles=roles, display_name=display_name, password=password, locked=locked, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_ADMINISTRATOR, admin.UpdateAdministratorRequest(username=username, update_mask=update_mask, roles=roles, display_name=display_name, password=password, locked=locked, request_id=request_id, version=version), timeout)
 
     async def revoke_administrator(
         self,
@@ -6795,11 +6802,13 @@ class AsyncAdminService:
         update_mask: FieldMask,
         total: int | None = None,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateAllotmentResponse:
-        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_ALLOTMENT, admin.UpdateAllotmentRequest(product_id=product_id, channel=channel, update_mask=update_mask, total=total, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_ALLOTMENT, admin.UpdateAllotmentRequest(product_id=product_id, channel=channel, update_mask=update_mask, total=total, request_id=request_id, version=version), timeout)
 
     async def move_allotment(
         self,
@@ -6854,12 +6863,14 @@ class AsyncAdminService:
         release_days: int | None = None,
         request_id: str = "",
         fleet_id: int = 0,
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetAllotmentTermsResponse:
         """Says how long reservations of an allotment last, and how many days before its departure or
-        day what is free of it returns to DIRECT. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        day what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id, fleet_id=fleet_id), timeout)
+        return await self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id, fleet_id=fleet_id, version=version), timeout)
 
     async def block_ticket(
         self,
@@ -7665,12 +7676,13 @@ class AsyncAdminService:
         content: admin.ConfigContent | None = None,
         comment: str = "",
         request_id: str = "",
+        revision: int = 0,
         timeout: float | None = None,
     ) -> admin.UpdateConfigDraftResponse:
         """Changes a draft. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE or ARCHIVED,
-        CONFIG_VERSION_STATE_REFUSES, IDEMPOTENCY_MISMATCH.
+        CONFIG_VERSION_STATE_REFUSES, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_CONFIG_DRAFT, admin.UpdateConfigDraftRequest(version_id=version_id, content=content, comment=comment, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_CONFIG_DRAFT, admin.UpdateConfigDraftRequest(version_id=version_id, content=content, comment=comment, request_id=request_id, revision=revision), timeout)
 
     async def discard_config_draft(
         self,

@@ -630,6 +630,7 @@ class Administrator(_message.Message):
     FAILED_LOGINS_FIELD_NUMBER: _builtins.int
     FAILED_LOGINS_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     SECOND_FACTOR_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """User name."""
     display_name: _builtins.str
@@ -640,6 +641,8 @@ class Administrator(_message.Message):
     """Failed log-ins in a row, where most of them came from, as an operator's."""
     second_factor: _builtins.bool
     """Whether it has a second factor, which log-ins need a code of."""
+    version: _builtins.int
+    """Counts its changes from 1 on."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
@@ -668,10 +671,11 @@ class Administrator(_message.Message):
         failed_logins: _builtins.int = ...,
         failed_logins_expire_time: _timestamp_pb2.Timestamp | None = ...,
         second_factor: _builtins.bool = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failed_logins_expire_time", b"failed_logins_expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "failed_logins", b"failed_logins", "failed_logins_expire_time", b"failed_logins_expire_time", "roles", b"roles", "second_factor", b"second_factor", "state", b"state", "update_time", b"update_time", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "failed_logins", b"failed_logins", "failed_logins_expire_time", b"failed_logins_expire_time", "roles", b"roles", "second_factor", b"second_factor", "state", b"state", "update_time", b"update_time", "username", b"username", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1020,6 +1024,7 @@ class UpdateAdministratorRequest(_message.Message):
     LOCKED_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """User name of the account."""
     display_name: _builtins.str
@@ -1032,6 +1037,8 @@ class UpdateAdministratorRequest(_message.Message):
     """
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_options_pb2.AdminRole.ValueType]:
         """What the account is for, at least one, each once; never of the caller's own account."""
@@ -1050,10 +1057,11 @@ class UpdateAdministratorRequest(_message.Message):
         locked: _builtins.bool | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "locked", b"locked", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "display_name", b"display_name", "locked", b"locked", "password", b"password", "request_id", b"request_id", "roles", b"roles", "update_mask", b"update_mask", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "display_name", b"display_name", "locked", b"locked", "password", b"password", "request_id", b"request_id", "roles", b"roles", "update_mask", b"update_mask", "username", b"username", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
     _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015

@@ -42,6 +42,7 @@ class Allotment(_message.Message):
     MAX_HOLD_SECONDS_FIELD_NUMBER: _builtins.int
     RELEASE_DAYS_FIELD_NUMBER: _builtins.int
     FLEET_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     channel: _builtins.str
@@ -70,6 +71,10 @@ class Allotment(_message.Message):
     """So many days before the departure or day what is free of it returns to DIRECT; never if absent."""
     fleet_id: _builtins.int
     """The fleet of a rental, with `use_date`; 0 if it is of none."""
+    version: _builtins.int
+    """Counts the changes of its total and terms from 1 on; what is held, sold or given back counts
+    nothing.
+    """
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When its total was last changed, or something of it taken or given back."""
@@ -91,10 +96,11 @@ class Allotment(_message.Message):
         max_hold_seconds: _builtins.int | None = ...,
         release_days: _builtins.int | None = ...,
         fleet_id: _builtins.int = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "release_days", b"release_days", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "available", b"available", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "held", b"held", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "sold", b"sold", "total", b"total", "update_time", b"update_time", "use_date", b"use_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "available", b"available", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "held", b"held", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "sold", b"sold", "total", b"total", "update_time", b"update_time", "use_date", b"use_date", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hold_seconds: _TypeAlias = _typing.Literal["hold_seconds"]  # noqa: Y015
     _WhichOneofArgType__hold_seconds: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds"]  # noqa: Y015
@@ -322,6 +328,7 @@ class UpdateAllotmentRequest(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     channel: _builtins.str
@@ -330,6 +337,8 @@ class UpdateAllotmentRequest(_message.Message):
     """Allotted to the channel, 0 to 1,000,000,000, never below what is held and sold."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Names of the fields of this request to change; the others stay as they are."""
@@ -342,10 +351,11 @@ class UpdateAllotmentRequest(_message.Message):
         total: _builtins.int | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "total", b"total", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "channel", b"channel", "product_id", b"product_id", "request_id", b"request_id", "total", b"total", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "channel", b"channel", "product_id", b"product_id", "request_id", b"request_id", "total", b"total", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__total: _TypeAlias = _typing.Literal["total"]  # noqa: Y015
     _WhichOneofArgType__total: _TypeAlias = _typing.Literal["_total", b"_total"]  # noqa: Y015
@@ -557,6 +567,7 @@ class SetAllotmentTermsRequest(_message.Message):
     RELEASE_DAYS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     FLEET_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     channel: _builtins.str
@@ -584,6 +595,8 @@ class SetAllotmentTermsRequest(_message.Message):
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     fleet_id: _builtins.int
     """A fleet of the product, with `use_date`: its cars on that day; 0: none."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
@@ -597,10 +610,11 @@ class SetAllotmentTermsRequest(_message.Message):
         release_days: _builtins.int | None = ...,
         request_id: _builtins.str = ...,
         fleet_id: _builtins.int = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "release_days", b"release_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "request_id", b"request_id", "use_date", b"use_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "request_id", b"request_id", "use_date", b"use_date", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hold_seconds: _TypeAlias = _typing.Literal["hold_seconds"]  # noqa: Y015
     _WhichOneofArgType__hold_seconds: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds"]  # noqa: Y015

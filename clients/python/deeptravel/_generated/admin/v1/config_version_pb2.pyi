@@ -343,6 +343,7 @@ class ConfigVersion(_message.Message):
     FORCE_COMMENT_FIELD_NUMBER: _builtins.int
     FAULT_FIELD_NUMBER: _builtins.int
     CHANGE_SET_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     version_id: _builtins.str
     """Its name: the object's type and number, and `version`, e.g. `product-106-3`."""
     object_type: Global___ConfigObjectType.ValueType
@@ -369,6 +370,8 @@ class ConfigVersion(_message.Message):
     """
     change_set_id: _builtins.str
     """The change set that it is or was published with (PublishChangeSet); empty: alone."""
+    revision: _builtins.int
+    """Counts its own changes from 1 on: of a draft, who has read which."""
     @_builtins.property
     def content(self) -> Global___ConfigContent:
         """All of it."""
@@ -409,10 +412,11 @@ class ConfigVersion(_message.Message):
         force_comment: _builtins.str = ...,
         fault: _builtins.str = ...,
         change_set_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "create_time", b"create_time", "effective_time", b"effective_time", "publish_time", b"publish_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "base_version", b"base_version", "change_set_id", b"change_set_id", "comment", b"comment", "content", b"content", "create_time", b"create_time", "effective_time", b"effective_time", "fault", b"fault", "force_comment", b"force_comment", "object_id", b"object_id", "object_type", b"object_type", "publish_time", b"publish_time", "publisher", b"publisher", "state", b"state", "update_time", b"update_time", "version", b"version", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "base_version", b"base_version", "change_set_id", b"change_set_id", "comment", b"comment", "content", b"content", "create_time", b"create_time", "effective_time", b"effective_time", "fault", b"fault", "force_comment", b"force_comment", "object_id", b"object_id", "object_type", b"object_type", "publish_time", b"publish_time", "publisher", b"publisher", "revision", b"revision", "state", b"state", "update_time", b"update_time", "version", b"version", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -498,12 +502,15 @@ class UpdateConfigDraftRequest(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     version_id: _builtins.str
     """The draft."""
     comment: _builtins.str
     """Why, up to 200 characters; as it was if empty."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    revision: _builtins.int
+    """The revision that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def content(self) -> Global___ConfigContent:
         """All of it, instead of what it had; as it was if absent."""
@@ -515,10 +522,11 @@ class UpdateConfigDraftRequest(_message.Message):
         content: Global___ConfigContent | None = ...,
         comment: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "content", b"content", "request_id", b"request_id", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "content", b"content", "request_id", b"request_id", "revision", b"revision", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
