@@ -54,7 +54,8 @@ async def test_a_stale_version_is_refused_and_changes_nothing(
     admin_client: AdminClient, method: str
 ) -> None:
     """Of two who read the same and change it at once, one has to read again. Seen red with
-    `require_version` left out of each row: the change was made.
+    `require_version` left out of each row: the change was made; and with the record read without
+    its lock: most were changed twice.
     """
     fields = await valid(admin_client, method)
     read = READ.get(method, "version")

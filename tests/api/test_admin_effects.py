@@ -438,7 +438,7 @@ async def test_allotment_is_not_cut_below_what_is_used(admin_client: AdminClient
 
 async def test_what_the_version_of_an_allotment_counts(admin_client: AdminClient) -> None:
     """Changes of total and terms, whoever makes them; what is sold meanwhile refuses nobody. Seen
-    red for each with its column left out of the statement.
+    red with `ALLOTTED` left out.
     """
     of_departure = {"product_id": 201, "departure_id": DEPARTURE, "fare_class": "SECOND"}
     of_fleet: dict[str, Any] = {
