@@ -48,6 +48,12 @@ class OfflineScan:
     pack_version: int
     previous_hash: str
     admitted: bool
+    comment: str = ""
+
+    @property
+    def is_by_code(self) -> bool:
+        """Whether the ticket was named by its code, without a QR."""
+        return bool(self.ticket_code and not self.qr_token)
 
     def hash(self) -> str:
         """SHA-256 of it, in hexadecimal digits, as the contract's UploadedScan has it."""
@@ -55,8 +61,8 @@ class OfflineScan:
         parts = [text.encode() for text in (self.previous_hash, *texts)]
         at = (self.scanned_time - _EPOCH) // _MILLISECOND if self.scanned_time else 0
         numbers = self.counter, at, self.pack_version, self.quantity, self.admitted
-        framed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
-        return digest(HASH_PREFIX + framed + _NUMBERS.pack(*numbers)).hex()
+        said = _framed([self.comment.encode()]) if self.comment else b""
+        return digest(HASH_PREFIX + _framed(parts) + _NUMBERS.pack(*numbers) + said).hex()
 
 
 class BelievedTime(NamedTuple):
@@ -136,6 +142,10 @@ def judge(
         could_not_know = begun < revoked and time.moment - begun <= FRESH
         return Judgement("REVOKED_AT_SCAN", "PLATFORM" if could_not_know else "MERCHANT")
     return Judgement("REFUSED", "MERCHANT")
+
+
+def _framed(parts: Sequence[bytes]) -> bytes:
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
 def pack_time(pack_version: int) -> datetime:

@@ -6,7 +6,7 @@ one that comes again, in whatever company, is answered as it was.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,10 +22,11 @@ from server.platform import clock
 from server.platform.batching import Batcher, Work
 from server.platform.database import Database
 from server.platform.driver_errors import LockedError
+from server.platform.errors import DomainError, Reason
 from server.platform.metrics import UPLOAD_BATCH, UPLOAD_QUEUE
 from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Command, Statement, run, run_together
-from server.redemption import answers, redeem, statements
+from server.redemption import answers, lookup, redeem, statements
 from server.redemption.answers import Answer
 from server.redemption.models import offline_scans
 from server.redemption.offline_rules import (
@@ -196,20 +197,41 @@ class Uploads:
         """A verdict for each scan, and where the terminal's chain has gaps there.
 
         Raises CONFLICT, DATABASE_UNAVAILABLE: some may have their verdicts then, and a repeat gives
-        them again.
+        them again. Raises ROLE_NOT_ALLOWED, with nothing recorded, for a scan without a QR in the
+        log-in of somebody who is no supervisor.
         """
         # whatever departure its session is for now: it may have been another's then
         operator, received = replace(operator, departure=None), clock.now()
+        numbers = await self._numbers(operator, scans)
         futures = []
         for first in range(0, len(scans), AT_ONCE):
             batch = scans[first : first + AT_ONCE]
-            futures += [self._batcher.submit(_unit(operator, scan, received)) for scan in batch]
+            futures += [
+                self._batcher.submit(_unit(operator, scan, received, numbers)) for scan in batch
+            ]
             await asyncio.sleep(0)
         uploaded = await asyncio.gather(*futures)
         counters = [min(scan.counter, LAST_COUNTER) for scan in scans]
         async with self._db.transaction() as tx:
             place = operator.terminal_device_id, min(counters), max(counters)
             return uploaded, await run(tx, _BREAKS(*place))
+
+    async def _numbers(
+        self, operator: Operator, scans: Sequence[OfflineScan]
+    ) -> Mapping[str, int | None]:
+        """What the codes spell of tickets that were admitted without a QR."""
+        codes = {scan.ticket_code for scan in scans if scan.is_by_code}
+        if not codes:
+            return {}
+        if operator.role != "SUPERVISOR":
+            raise DomainError(
+                Reason.ROLE_NOT_ALLOWED,
+                "what was admitted without a QR is uploaded in a supervisor's log-in",
+                role=operator.role,
+                allowed="SUPERVISOR",
+            )
+        async with self._db.transaction() as tx:
+            return {code: await lookup.ticket_number(tx, code) for code in codes}
 
     def _prepare(self, unit: _Unit) -> None:
         self._redeemer.open_if_known(unit.scanned, unit.time.moment)
@@ -239,12 +261,16 @@ class Uploads:
         )
 
 
-def _unit(operator: Operator, scan: OfflineScan, received: datetime) -> _Unit:
-    item = ScanItem(scan.qr_token, scan.function_code, scan.quantity or 1, scan.ticket_code)
+def _unit(
+    operator: Operator, scan: OfflineScan, received: datetime, numbers: Mapping[str, int | None]
+) -> _Unit:
+    by_code = numbers[scan.ticket_code] or 0 if scan.is_by_code else None
+    uses = scan.function_code, scan.quantity or 1
+    item = ScanItem(scan.qr_token, *uses, scan.ticket_code, by_code)
     scanned = ScanUnit(
         operator,
         [item],
-        *("", "", False, redeem.METHOD, b""),
+        *("", "", False, redeem.METHOD, b"", scan.comment),
         pack_time=pack_time(scan.pack_version),
     )
     return _Unit(scan, scan.hash(), believed_time(scan, received), scanned)

@@ -58,6 +58,7 @@ OTHERWISE = {
     "deeptravel.admin.v1.OrderSearch.code": "of an order or a ticket",
     "deeptravel.admin.v1.ImportGtfsRequest.feed_name": "a code, of letters and digits",
     "deeptravel.redemption.v1.OfflineScan.ticket_code": "as it was hashed by the terminal",
+    "deeptravel.redemption.v1.OfflineScan.comment": "likewise",
 }
 
 

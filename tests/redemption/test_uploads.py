@@ -13,10 +13,12 @@ from deeptravel.admin.v1 import offline_scan_pb2
 from deeptravel.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from deeptravel.redemption.v1 import offline_pb2
 
+from server.platform.errors import Reason
 from tests.support.gate import REFUSAL, QrTicket, World, a_world, verdict
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.offline_terminal import LIABLE, VERDICT, OfflineTerminal, hash_of
 from tests.support.redemption_model import Entitlement
+from tests.support.rpc_server import refusal
 
 TOKENS = Entitlement("tokens", total=3, use_mode="MULTI_USE", guard_seconds=0)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -156,6 +158,34 @@ async def test_what_ended_since_is_accepted(world: World, gate: OfflineTerminal)
     assert await world.state(over) == "EXPIRED"
     assert await world.uses(over) == (0, 1)
     assert await world.contradictions() == []
+
+
+async def test_a_ticket_that_was_admitted_by_its_number(
+    world: World, server: GateServer, gate: OfflineTerminal
+) -> None:
+    """By a supervisor, and once, with its reason in the audit trail; an operator's upload records nothing of
+    the call. Seen red without the check of the role.
+    """
+    sam = OfflineTerminal(await world.log_in(server.channel, "sam", "T-2"))
+    ticket, other = await world.tickets(2)
+    for terminal in (gate, sam):
+        terminal.scan("", ticket_code=ticket.code, comment="the print is torn")
+        terminal.scan(other.qr)
+    assert (await refusal(gate.upload())).reason == Reason.ROLE_NOT_ALLOWED
+    sam.scan("", ticket_code=ticket.code, comment="again")
+    sam.scan("", ticket_code=f"{ticket.code[:-6]}999999", comment="no such ticket")
+    answer = await sam.upload()
+    found = [VERDICT[scan.verdict] for scan in answer.scans]
+    assert found == ["ACCEPTED", "ACCEPTED", "DUPLICATE", "UNKNOWN_TICKET"]
+    assert [scan.scan_hash for scan in answer.scans] == [hash_of(scan) for scan in sam.scans]
+    assert await sam.upload() == answer
+    assert verdict(await gate.terminal.redeem(ticket.qr)) == "ALREADY_REDEEMED"
+    rows = await world.sql(
+        "SELECT actor, after ->> 'comment', after ->> 'result' FROM audit_events"
+        " WHERE action = 'redeem_by_code' AND name = %s",
+        ticket.code,
+    )
+    assert rows == [("supervisor:sam", "the print is torn", "SUCCESS")]
 
 
 async def test_a_clock_that_cannot_be_right_is_named(world: World, gate: OfflineTerminal) -> None:

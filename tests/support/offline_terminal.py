@@ -24,7 +24,10 @@ def hash_of(scan: offline_pb2.OfflineScan) -> str:
         hashed += struct.pack(">I", len(text.encode())) + text.encode()
     at = scan.scanned_time.ToMilliseconds() if scan.HasField("scanned_time") else 0
     numbers = scan.counter, at, scan.pack_version, scan.quantity, scan.admitted
-    return hashlib.sha256(hashed + struct.pack(">qqqiB", *numbers)).hexdigest()
+    hashed += struct.pack(">qqqiB", *numbers)
+    if comment := scan.comment.encode():
+        hashed += struct.pack(">I", len(comment)) + comment
+    return hashlib.sha256(hashed).hexdigest()
 
 
 @dataclass

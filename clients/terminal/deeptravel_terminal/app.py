@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from deeptravel import CallError, Reason, new_request_id, redemption
+from deeptravel import CallError, Reason, new_request_id
 from rich.text import Text
 from textual import events, work
 from textual.app import App, ComposeResult
@@ -237,6 +237,9 @@ class TerminalApp(App[None]):
         self._looked = None
         if not scanned.kind.is_ours:
             self.show(views.foreign(scanned.kind))
+        elif scanned.kind is Kind.CODE and not scanned.is_order:
+            self._for_party = False
+            self._by_number(scanned.text)
         elif self._for_party or scanned.kind is Kind.CODE:
             self._for_party = False
             self._party(scanned)
@@ -334,25 +337,30 @@ class TerminalApp(App[None]):
             if (answer := await self._tried(call)) is not None:
                 self.show(views.party_redeemed(answer, function))
 
+    @work(exclusive=False)
+    async def _by_number(self, code: str) -> None:
+        await self._redeem_by_codes([code], self.choice.function)
+
     async def _redeem_by_codes(self, codes: list[str], function: str) -> None:
         comment = await self.push_screen_wait(
-            AskScreen("无二维码核销的原因（主管）· why without a QR (supervisor)")
+            AskScreen(f"{codes[0]}\n无二维码核销的原因（主管）· why without a QR (supervisor)")
         )
         if comment is None:
             return
         for code in codes:
-            call = self.gate.redeem_by_code(code, function, comment, new_request_id())
-            if (answer := await self._tried(call)) is None:
+            call = self.gate.redeem_by_code(code, function, 1, comment)
+            if (outcome := await self._tried(call)) is None:
                 return
-            same = redemption.RedeemResponse.FromString(answer.SerializeToString())
-            self.show(view := views.redeemed(same, function, 1))
+            view = views.redeemed(outcome.answer, function, 1)
+            age = outcome.pack_age
+            self.show(view if age is None else view.by_pack(age))
             if view.tone is not Tone.PASS:
                 return
         if len(codes) > 1:
             self.show(views.party_by_codes(len(codes), function))
 
     def action_party(self) -> None:
-        """F3: the next scan is an order's."""
+        """F3: the number of an order or ticket, or the next scan is an order's."""
         self._for_party = not self._for_party
         self._type_order()
 
@@ -362,7 +370,7 @@ class TerminalApp(App[None]):
         if not self._for_party:
             return
         typed = await self.push_screen_wait(
-            AskScreen("订单号，或 Esc 后扫码 · order number, or Esc and scan its QR", 4096)
+            AskScreen("订单号或票号；Esc 后扫订单码 · number of order or ticket; Esc: scan", 4096)
         )
         if typed is not None:
             self._for_party = False

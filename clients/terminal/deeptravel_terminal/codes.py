@@ -42,6 +42,11 @@ class Scanned:
     kind: Kind
     text: str = field(default="", repr=False)
 
+    @property
+    def is_order(self) -> bool:
+        """Whether it is the printed number of an order."""
+        return self.kind is Kind.CODE and self.text.startswith("ORD-")
+
 
 _FOLDED = {form: form - 0xFEE0 for form in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
 _AIM_IDENTIFIER = re.compile(r"\][A-Za-z][0-9A-Za-z]")

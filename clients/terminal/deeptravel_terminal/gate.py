@@ -207,12 +207,30 @@ class Gate:
         )
 
     async def redeem_by_code(
-        self, code: str, function: str, comment: str, request_id: str
-    ) -> redemption.RedeemByCodeResponse:
-        """Redeems without a QR at hand; a supervisor alone may. Raises CallError."""
-        return await self._called.redemption.redeem_by_code(
-            ticket_code=code, function_code=function, comment=comment, request_id=request_id
-        )
+        self, code: str, function: str, quantity: int, comment: str
+    ) -> Outcome:
+        """Redeems without a QR at hand; a supervisor alone may. By the pack if the server is not
+        reached. Raises CallError and NotDecidedError.
+        """
+        offline = self.offline
+        try:
+            if offline is None or self._is_online():
+                answer = await self._called.redemption.redeem_by_code(
+                    ticket_code=code,
+                    function_code=function,
+                    quantity=quantity,
+                    comment=comment,
+                    request_id=new_request_id(),
+                    timeout=ANSWER_SECONDS,
+                )
+                return Outcome(redemption.RedeemResponse.FromString(answer.SerializeToString()))
+        except CallError as error:
+            if offline is None or error.reason:
+                raise
+        assert offline
+        if self.session is None or not self.session.is_supervisor:
+            raise NotDecidedError("SUPERVISOR_NEEDED")
+        return offline.admit(code, function, quantity, comment)
 
     async def history(self) -> list[redemption.Redemption]:
         """The last redemptions of this terminal, newest first. Raises CallError."""

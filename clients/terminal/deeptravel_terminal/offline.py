@@ -115,6 +115,22 @@ class Offline:
         with _as_not_decided():
             return self._decided(scanned, function, quantity)
 
+    def admit(self, code: str, function: str, quantity: int, comment: str) -> Outcome:
+        """Decides a ticket that a supervisor names by its number, and writes it down. Raises
+        NotDecidedError.
+        """
+        with _as_not_decided():
+            pack, departure_id = self._usable()
+            asked = Asked(function, quantity, self.clock.now(pack.clock_offset), departure_id)
+            number = self.store.numbered(code)
+            known = None if number is None else self.store.known(number)
+            reason = refused(asked, None, known, pack.configuration)
+            judged = _Judged(pack, asked, None, known, reason)
+            jti = known.ticket.jti if known else b""
+            use = LocalUse(function, quantity, jti, asked.now)
+            scan = self._scan(use, pack, admitted=not reason, ticket_code=code, comment=comment)
+            return self._written(judged, scan, number or 0, use)
+
     def look(self, scanned: Scanned, function: str, quantity: int) -> Looked:
         """What would be decided; writes nothing. Raises NotDecidedError."""
         with _as_not_decided():
@@ -155,12 +171,15 @@ class Offline:
 
     def _decided(self, scanned: Scanned, function: str, quantity: int) -> Outcome:
         judged = self._judged(scanned, function, quantity)
-        claims, known = judged.claims, judged.known
+        claims = judged.claims
         number, jti = (claims.number, claims.jti) if claims else (0, b"")
-        use, admitted = LocalUse(function, quantity, jti, judged.asked.now), not judged.reason
-        scan = self._scan(scanned, use, judged.pack, admitted=admitted)
+        use = LocalUse(function, quantity, jti, judged.asked.now)
+        scan = self._scan(use, judged.pack, admitted=not judged.reason, qr_token=scanned.text)
+        return self._written(judged, scan, number, use)
+
+    def _written(self, judged: _Judged, scan: StoredScan, number: int, use: LocalUse) -> Outcome:
         self.store.write_scan(scan, number, use)
-        if known and admitted:
+        if (known := judged.known) and scan.admitted:
             judged = replace(judged, known=replace(known, local=[*known.local, use]))
         return Outcome(self._answer(judged), self._age(judged.pack))
 
@@ -186,7 +205,9 @@ class Offline:
         try:
             return tokens.opened(scanned.text, self._keys_of(pack)), ""
         except TokenError as error:
-            if error.is_unknown_key:
+            if error.unknown_key in pack.configuration.compromised_key_ids:
+                return None, "QR_KEY_COMPROMISED"
+            if error.unknown_key is not None:
                 raise NotDecidedError("KEY_UNKNOWN", f"pack {self._age(pack)} s old") from None
             return None, "TOKEN_INVALID"
 
@@ -216,18 +237,25 @@ class Offline:
         return (self.clock.now(pack.clock_offset) - pack.version) // 1000
 
     def _scan(
-        self, scanned: Scanned, use: LocalUse, pack: PackState, *, admitted: bool
+        self,
+        use: LocalUse,
+        pack: PackState,
+        *,
+        admitted: bool,
+        qr_token: str = "",
+        **by_number: str,
     ) -> StoredScan:
         return StoredScan(
             counter=0,
             scan_id=new_request_id(),
-            qr_token=scanned.text,
+            qr_token=qr_token,
             function_code=use.function_code,
             quantity=use.quantity,
             scanned_at=self.clock.wall(),  # the server sees by it whether the clock is right
             pack_version=pack.version,
             previous_hash="",
             admitted=admitted,
+            **by_number,
         )
 
 

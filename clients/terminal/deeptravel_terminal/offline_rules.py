@@ -15,6 +15,9 @@ from deeptravel_terminal.packs import FunctionUses, PackTicket
 from deeptravel_terminal.tokens import FLAG_TEST, Claims
 
 _FIRST_DAY = date(2020, 1, 1)
+_SEQUENCE_BITS = 27
+CODE_MASK = (1 << _SEQUENCE_BITS + 16) - 1
+"""The bits of a number that its printed code spells; those above are the seller's."""
 _REFUSED_STATES: dict[int, str] = {
     tickets.TICKET_STATE_REFUNDING: "TICKET_NOT_ACTIVE",
     tickets.TICKET_STATE_CHANGING: "TICKET_NOT_ACTIVE",
@@ -28,6 +31,10 @@ _ADMITTED_STATES = {
     tickets.TICKET_STATE_USED,
 }
 _WHY = {
+    "QR_KEY_COMPROMISED": (
+        "此码的签发密钥已被盗，真伪不明",
+        "Its key was stolen: this code may be forged",
+    ),
     "TOKEN_INVALID": ("不是本平台的二维码", "Not one of our QR codes"),
     "TOKEN_EXPIRED": ("二维码已过期", "The QR code expired"),
     "TEST_TICKET": ("沙盒测试票", "A test ticket of a sandbox"),
@@ -76,7 +83,8 @@ class Known:
     @property
     def code(self) -> str:
         """Its printed code."""
-        sequence, day = self.ticket.number & (1 << 27) - 1, self.ticket.number >> 27 & 0xFFFF
+        low = self.ticket.number & CODE_MASK
+        day, sequence = divmod(low, 1 << _SEQUENCE_BITS)
         written = (_FIRST_DAY + timedelta(days=day)).strftime("%Y%m%d")
         return f"{self.terms.code_prefix}-{written}-{sequence:06d}"
 
@@ -120,6 +128,16 @@ class Asked:
     departure_id: int = 0
 
 
+def number_of_code(code: str) -> int:
+    """What a printed code spells of its ticket's number; 0 if it names no day."""
+    day, sequence = code.split("-")[-2:]
+    try:
+        days = (datetime.strptime(day, "%Y%m%d").date() - _FIRST_DAY).days  # noqa: DTZ007
+    except ValueError:
+        return 0
+    return days << _SEQUENCE_BITS | int(sequence)
+
+
 def refused_by_token(claims: Claims, now: int) -> str:
     """Why a genuine token redeems nothing; empty if it may."""
     if claims.flags & FLAG_TEST:
@@ -128,10 +146,12 @@ def refused_by_token(claims: Claims, now: int) -> str:
 
 
 def refused(
-    asked: Asked, claims: Claims, known: Known | None, pack: redemption.PackConfiguration
+    asked: Asked, claims: Claims | None, known: Known | None, pack: redemption.PackConfiguration
 ) -> str:
-    """The reason of the first check that fails; empty if the scan is admitted."""
-    if reason := refused_by_token(claims, asked.now):
+    """The reason of the first check that fails; empty if the scan is admitted. Without `claims` the
+    ticket is named by its number, which stands for the QR that is valid.
+    """
+    if claims and (reason := refused_by_token(claims, asked.now)):
         return reason
     if known is None:
         return "TICKET_NOT_FOUND"
@@ -195,9 +215,9 @@ def _place(asked: Asked, known: Known, pack: redemption.PackConfiguration) -> st
     return "" if here else "FUNCTION_NOT_ALLOWED_HERE"
 
 
-def _standing(claims: Claims, known: Known, pack: redemption.PackConfiguration) -> str:
+def _standing(claims: Claims | None, known: Known, pack: redemption.PackConfiguration) -> str:
     ticket, departure = known.ticket, known.bound_to
-    if claims.jti[:8] != ticket.jti:
+    if claims and claims.jti[:8] != ticket.jti:
         return "QR_SUPERSEDED"
     is_changed = ticket.state == tickets.TICKET_STATE_CHANGED
     if departure and departure.departure_id in pack.cancelled_departure_ids and not is_changed:

@@ -13,13 +13,13 @@ import sqlite3
 import struct
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deeptravel import redemption
 
-from deeptravel_terminal.offline_rules import Known, LocalUse
+from deeptravel_terminal.offline_rules import CODE_MASK, Known, LocalUse, number_of_code
 from deeptravel_terminal.packs import (
     PackError,
     PackTicket,
@@ -39,7 +39,8 @@ CREATE TABLE IF NOT EXISTS tickets (
   PRIMARY KEY (generation, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scans (
   counter INTEGER PRIMARY KEY, scan_id TEXT, qr_token TEXT, function_code TEXT, quantity INTEGER,
-  scanned_at INTEGER, pack_version INTEGER, previous_hash TEXT, admitted INTEGER, verdict BLOB);
+  scanned_at INTEGER, pack_version INTEGER, previous_hash TEXT, admitted INTEGER, verdict BLOB,
+  ticket_code TEXT DEFAULT '', comment TEXT DEFAULT '');
 CREATE INDEX IF NOT EXISTS unsent ON scans (counter) WHERE verdict IS NULL;
 CREATE TABLE IF NOT EXISTS uses (
   id INTEGER PRIMARY KEY, counter INTEGER, number INTEGER, function_code TEXT, quantity INTEGER,
@@ -55,9 +56,20 @@ CREATE TABLE IF NOT EXISTS leases (
 terminal redeemed, online too, until a pack that was asked for later has it, or a push; of an answer
 that came online `left_after` is what that said is left. `pushed` are tickets that take the place of
 the pack's until there is a later one."""
+LATER_COLUMNS = (
+    ("uses", "left_after", "INTEGER"),
+    ("scans", "ticket_code", "TEXT DEFAULT ''"),
+    ("scans", "comment", "TEXT DEFAULT ''"),
+)
+"""Which the file of an earlier version gets when it is opened."""
 VERDICTS_KEPT = 200
 HASH_PREFIX = b"deeptravel offline scan v1\x00"
 _NUMBERS = struct.Struct(">qqqiB")
+SCAN_COLUMNS = (
+    "counter, scan_id, qr_token, function_code, quantity, scanned_at, pack_version, previous_hash,"
+    " admitted, ticket_code, comment"
+)
+"""In the order of StoredScan."""
 
 
 class StoreError(Exception):
@@ -71,7 +83,7 @@ class OtherServerError(Exception):
 @dataclass(frozen=True)
 class StoredScan:
     """A scan as it was written down; `scanned_at` in milliseconds, by the terminal's clock as it
-    is.
+    is. Without a QR it has the ticket's code, and why in words.
     """
 
     counter: int
@@ -83,19 +95,18 @@ class StoredScan:
     pack_version: int
     previous_hash: str
     admitted: bool
+    ticket_code: str = ""
+    comment: str = ""
 
     def hash(self) -> str:
         """That which the next scan names: SHA-256 over the prefix, the texts with their lengths in
         front, and the numbers, as the contract's UploadedScan has it.
         """
-        hashed = hashlib.sha256(HASH_PREFIX)
-        no_ticket_code = ""
-        texts = self.previous_hash, self.scan_id, self.qr_token, self.function_code, no_ticket_code
-        for part in map(str.encode, texts):
-            hashed.update(len(part).to_bytes(4, "big") + part)
+        texts = self.scan_id, self.qr_token, self.function_code, self.ticket_code
         numbers = self.counter, self.scanned_at, self.pack_version, self.quantity, self.admitted
-        hashed.update(_NUMBERS.pack(*numbers))
-        return hashed.hexdigest()
+        said = [self.comment] if self.comment else []
+        content = _framed([self.previous_hash, *texts]) + _NUMBERS.pack(*numbers) + _framed(said)
+        return hashlib.sha256(HASH_PREFIX + content).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -147,9 +158,10 @@ class Store:
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.executescript(SCHEMA)
-            columns = [row[1] for row in self._db.execute("PRAGMA table_info(uses)")]
-            if "left_after" not in columns:  # a file of before there were pushes
-                self._db.execute("ALTER TABLE uses ADD COLUMN left_after INTEGER")
+            for table, column, kind in LATER_COLUMNS:
+                columns = [row[1] for row in self._db.execute(f"PRAGMA table_info({table})")]
+                if column not in columns:
+                    self._db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
         with self._transaction():
             known = self._get("device", "")
             if known not in {"", device}:
@@ -285,6 +297,20 @@ class Store:
         local = [LocalUse(*use) for use in uses]
         return Known(PackTicket.unpacked(number, row[0]), terms, departure, local, dict(leased))
 
+    def numbered(self, code: str) -> int | None:
+        """The number of the pack's ticket with this printed code; None if it has none."""
+        low = number_of_code(code)
+        with self._transaction():
+            rows = self._db.execute(
+                "SELECT number FROM pushed WHERE number & ? = ? UNION SELECT number FROM tickets"
+                " WHERE generation = (SELECT value FROM kept WHERE name = 'generation')"
+                " AND number & ? = ?",
+                (CODE_MASK, low, CODE_MASK, low),
+            ).fetchall()
+        numbers = [row[0] % (1 << 64) for row in rows]
+        known = [each for each in map(self.known, numbers) if each and each.code == code]
+        return known[0].ticket.number if known else None
+
     # scans
 
     def write_scan(self, scan: StoredScan, number: int, use: LocalUse) -> StoredScan:
@@ -293,20 +319,10 @@ class Store:
         """
         with self._transaction():
             counter = int(self._get("counter", 0)) + 1
-            written = StoredScan(
-                counter,
-                scan.scan_id,
-                scan.qr_token,
-                scan.function_code,
-                scan.quantity,
-                scan.scanned_at,
-                scan.pack_version,
-                self._get("last_hash", ""),
-                scan.admitted,
-            )
+            written = replace(scan, counter=counter, previous_hash=self._get("last_hash", ""))
             self._db.execute(
-                "INSERT INTO scans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-                (*_values(written),),
+                f"INSERT INTO scans ({SCAN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                astuple(written),
             )
             if scan.admitted:
                 self._use(counter, number, use, settled=False)
@@ -328,14 +344,13 @@ class Store:
                 terms = redemption.PackTerms.FromString(known[1])
                 self._drop_uses(PackTicket.unpacked(number, known[0]), terms)
 
-    def unsent(self, limit: int) -> list[StoredScan]:
-        """Scans without a verdict, the oldest first."""
+    def unsent(self, limit: int, *, by_number: bool = False) -> list[StoredScan]:
+        """Scans without a verdict, the oldest first: those of a QR, or those without one."""
         with self._transaction():
             rows = self._db.execute(
-                "SELECT counter, scan_id, qr_token, function_code, quantity, scanned_at,"
-                " pack_version, previous_hash, admitted FROM scans WHERE verdict IS NULL"
-                " ORDER BY counter LIMIT ?",
-                (limit,),
+                f"SELECT {SCAN_COLUMNS} FROM scans WHERE verdict IS NULL"  # noqa: S608
+                " AND (ticket_code <> '') = ? ORDER BY counter LIMIT ?",
+                (by_number, limit),
             ).fetchall()
         return [StoredScan(*row) for row in rows]
 
@@ -357,7 +372,7 @@ class Store:
             self._put("conflicts", int(self._get("conflicts", 0)) + conflicts)
             for counter, verdict in verdicts:
                 self._db.execute(
-                    "UPDATE scans SET verdict = ?, qr_token = '' WHERE counter = ?",
+                    "UPDATE scans SET verdict = ?, qr_token = '', comment = '' WHERE counter = ?",
                     (verdict, counter),
                 )
                 self._db.execute("UPDATE uses SET settled = 1 WHERE counter = ?", (counter,))
@@ -549,18 +564,9 @@ def _as_store_error() -> Iterator[None]:
         raise StoreError(str(error)) from error
 
 
-def _values(scan: StoredScan) -> tuple[int | str | bytes, ...]:
-    return (
-        scan.counter,
-        scan.scan_id,
-        scan.qr_token,
-        scan.function_code,
-        scan.quantity,
-        scan.scanned_at,
-        scan.pack_version,
-        scan.previous_hash,
-        int(scan.admitted),
-    )
+def _framed(texts: Sequence[str]) -> bytes:
+    parts = [text.encode() for text in texts]
+    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
 def _signed(number: int) -> int:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from deeptravel import AsyncClient, CallError, redemption
+from deeptravel import AsyncClient, CallError, Reason, redemption
 
 from deeptravel_terminal.offline import Offline
 from deeptravel_terminal.packs import PackError
@@ -70,27 +70,37 @@ class Sync:
             self._asked.clear()
             if self.is_online():
                 try:
-                    await self.once()
-                    self.said("")
+                    self.said(await self.once())
                 except (CallError, PackError, StoreError) as error:
                     self.said(str(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._asked.wait(), PAUSE_SECONDS)
                 await asyncio.sleep(SPACING_SECONDS * random.uniform(0.1, 1.0))  # noqa: S311
 
-    async def once(self) -> None:
-        """Sends the scans, then brings the pack up to date, which so has them. Raises CallError,
-        PackError and StoreError.
+    async def once(self) -> str:
+        """Sends the scans, then brings the pack up to date, which so has them. What an operator has
+        to do, if anything. Raises CallError, PackError and StoreError.
         """
-        await self._upload()
+        said = await self._upload()
         await self._update()
+        return said
 
-    async def _upload(self) -> None:
-        """In the order of the counter. What is sent twice, since an answer was lost, gets the
-        verdict that it has.
+    async def _upload(self) -> str:
+        """In the order of the counter, those of numbers after those of codes. What is sent twice,
+        since an answer was lost, gets the verdict that it has.
         """
+        await self._upload_all(by_number=False)
+        try:
+            await self._upload_all(by_number=True)
+        except CallError as error:
+            if error.reason != Reason.ROLE_NOT_ALLOWED:
+                raise
+            return "按票号放行待主管登录 by number: a supervisor logs in: F7"
+        return ""
+
+    async def _upload_all(self, *, by_number: bool) -> None:
         store = self.offline.store
-        while scans := store.unsent(UPLOAD):
+        while scans := store.unsent(UPLOAD, by_number=by_number):
             answer = await self.client.redemption.upload_scans(
                 scans=[_message(each) for each in scans], timeout=UPLOAD_SECONDS
             )
@@ -122,6 +132,8 @@ def _message(scan: StoredScan) -> redemption.OfflineScan:
         pack_version=scan.pack_version,
         previous_hash=scan.previous_hash,
         admitted=bool(scan.admitted),
+        ticket_code=scan.ticket_code,
+        comment=scan.comment,
     )
     message.scanned_time.FromMilliseconds(scan.scanned_at)
     return message

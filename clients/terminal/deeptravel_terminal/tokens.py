@@ -33,11 +33,11 @@ class Claims(NamedTuple):
 
 
 class TokenError(Exception):
-    """Not a token of a key that is known; `is_unknown_key` if its key is not in the pack."""
+    """Not a token of a key that is known; `unknown_key` is its key's id if the pack has it not."""
 
-    def __init__(self, *, is_unknown_key: bool = False) -> None:
-        super().__init__("unknown key" if is_unknown_key else "forged or damaged")
-        self.is_unknown_key = is_unknown_key
+    def __init__(self, unknown_key: int | None = None) -> None:
+        super().__init__("forged or damaged" if unknown_key is None else "unknown key")
+        self.unknown_key = unknown_key
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def opened(text: str, keys: Mapping[int, OpeningKey]) -> Claims:
     header, encrypted, tag, signature = parts
     key = keys.get(header[1])
     if key is None:
-        raise TokenError(is_unknown_key=True)
+        raise TokenError(header[1])
     signed = SIGNATURE_PREFIX + text.rpartition(":")[0].encode()
     try:
         key.verify_key.verify(signature, signed)

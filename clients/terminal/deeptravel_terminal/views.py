@@ -75,6 +75,10 @@ class View:
 READY = View(Tone.READY, todo=("扫描二维码", "Scan a QR code"))
 
 _TODO: dict[str, tuple[str, str]] = {
+    "QR_KEY_COMPROMISED": (
+        "请客人重新打开票券；不行由主管按 F3 输入票号",
+        "Have the ticket opened again; else a supervisor types its number: F3",
+    ),
     "TOKEN_INVALID": ("请客人重新打开票券再扫", "Have the ticket opened again, then scan"),
     "TOKEN_EXPIRED": ("请客人刷新二维码", "Have the QR code refreshed"),
     "QR_SUPERSEDED": ("请出示最新的二维码", "Ask for the newest QR code"),
@@ -368,6 +372,17 @@ _FAULTS = {
             "The key of this QR code is not in the pack: too new, or revoked",
         ),
         ("请勿放行，连接网络后再扫", "Do not admit; scan again with network"),
+    ),
+    "SUPERVISOR_NEEDED": (
+        (
+            "断网时按票号放行，须主管此前已联网登录",
+            "By number: a supervisor, logged in with network",
+        ),
+        ("请勿放行，呼叫主管", "Do not admit; call a supervisor"),
+    ),
+    "ROLE_NOT_ALLOWED": (
+        ("此操作需要主管权限", "This needs a supervisor"),
+        ("请呼叫主管", "Call a supervisor"),
     ),
     "ORDER_NEEDS_NETWORK": (
         ("订单码需要网络", "The QR code of an order needs the network"),

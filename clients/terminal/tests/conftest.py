@@ -30,6 +30,7 @@ class FakeServer(grpc.GenericRpcHandler):
         answers: of other calls, by method; of a stream the one that it has.
         pushes: sent to whoever asks for them on a stream, the first when it asks, each other after
             an answer.
+        only_with_qr: whether uploads without a QR are refused, as an operator's are.
         lost_uploads: how many uploads get no answer.
         revoked: whether nobody is logged in any more; streams end.
     """
@@ -44,6 +45,7 @@ class FakeServer(grpc.GenericRpcHandler):
         self.uses = 1
         self.revoked = False
         self.lost_uploads = 0
+        self.only_with_qr = False
         self.pushes: list[redemption.PackPush] = []
 
     def service(self, handler_call_details: Any) -> Any:
@@ -65,6 +67,8 @@ class FakeServer(grpc.GenericRpcHandler):
             if method.name == "OperatorLogin" and request.password != "right":
                 await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such log-in")
             if method.name == "UploadScans":
+                if self.only_with_qr and any(each.ticket_code for each in request.scans):
+                    await self._refuse(context, "ROLE_NOT_ALLOWED")
                 if self.lost_uploads:
                     self.lost_uploads -= 1
                     await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
@@ -73,8 +77,8 @@ class FakeServer(grpc.GenericRpcHandler):
 
         return grpc.unary_unary_rpc_method_handler(answer, **coders)
 
-    async def _refuse(self, context: Any) -> None:
-        info = error_details_pb2.ErrorInfo(reason="UNAUTHENTICATED", domain="deeptravel")
+    async def _refuse(self, context: Any, reason: str = "UNAUTHENTICATED") -> None:
+        info = error_details_pb2.ErrorInfo(reason=reason, domain="deeptravel")
         status = status_pb2.Status(code=grpc.StatusCode.UNAUTHENTICATED.value[0])
         status.details.add().Pack(info)
         details = (("grpc-status-details-bin", status.SerializeToString()),)

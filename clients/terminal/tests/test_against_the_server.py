@@ -80,8 +80,8 @@ def test_a_gate(real: Real) -> None:
             assert party.ticket_count == 2
             codes = [each.ticket_code for each in (await gate.party(second)).tickets]
             assert codes == [each.ticket_code for each in party.tickets]
-            by_code = await gate.redeem_by_code(codes[0], "ferry", "torn", new_request_id())
-            assert by_code.result == redemption.REDEMPTION_RESULT_SUCCESS
+            by_code = await gate.redeem_by_code(codes[0], "ferry", 1, "torn")
+            assert by_code.answer.result == redemption.REDEMPTION_RESULT_SUCCESS
             await gate.log_out()
             with pytest.raises(CallError) as over:
                 await gate.history()

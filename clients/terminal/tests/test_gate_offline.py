@@ -208,6 +208,55 @@ def test_a_terminal_that_was_revoked_decides_nothing(fake: FakeServer, tmp_path:
     asyncio.run(main())
 
 
+def test_by_number_without_network(fake: FakeServer, tmp_path: Path) -> None:
+    """A supervisor alone, who logged in with network; it is uploaded when one is logged in, and
+    what others scanned does not wait for it.
+    """
+    venue, code = Venue(fake), "OTA-CP-20261204-000017"
+
+    def log_in_as(*, is_supervisor: bool) -> None:
+        fake.answers["OpenValidatorSession"] = redemption.OpenValidatorSessionResponse(
+            session_code="s", is_supervisor=is_supervisor
+        )
+        fake.only_with_qr = not is_supervisor
+
+    async def main() -> None:
+        async with contextlib.AsyncExitStack() as stays, contextlib.AsyncExitStack() as network:
+            await network.enter_async_context(venue.open())
+            gate, states = await stays.enter_async_context(a_gate(venue, tmp_path))
+            for is_supervisor in (False, True):
+                log_in_as(is_supervisor=is_supervisor)
+                if is_supervisor:
+                    await network.enter_async_context(venue.open())
+                await gate.log_in("operator", "right", Departure())
+                await until(lambda: states[-1:] == [LinkState.ONLINE])
+                await until(lambda: versions(gate) == venue.version)
+                await network.aclose()
+                await until(lambda: states[-1] is LinkState.OFFLINE)
+                if not is_supervisor:
+                    with pytest.raises(NotDecidedError, match="SUPERVISOR_NEEDED"):
+                        await gate.redeem_by_code(code, "ferry", 1, "torn")
+            outcome = await gate.redeem_by_code(code, "ferry", 1, "torn")
+            assert (outcome.answer.result, outcome.pack_age) == (SUCCESS, 0)
+            await gate.redeem(venue.sealer.token(), "tokens", 1)
+            log_in_as(is_supervisor=False)
+            await network.enter_async_context(venue.open())
+            await gate.log_in("operator", "right", Departure())
+            await until(lambda: "supervisor" in gate.fault)
+            assert gate.offline
+            store = gate.offline.store
+            assert [each.ticket_code for each in store.unsent(9, by_number=True)] == [code]
+            assert store.unsent_count() == 1
+            log_in_as(is_supervisor=True)
+            await gate.log_in("supervisor", "right", Departure())
+            await until(lambda: not store.unsent_count() and not gate.fault)
+
+    asyncio.run(main())
+    sent = [each for each in fake.asked if isinstance(each, redemption.UploadScansRequest)]
+    (scan,) = sent[-1].scans
+    assert (scan.ticket_code, scan.comment, scan.qr_token) == (code, "torn", "")
+
+
 def test_a_start_without_network(fake: FakeServer, tmp_path: Path) -> None:
     venue = Venue(fake)
 

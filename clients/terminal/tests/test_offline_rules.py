@@ -15,6 +15,7 @@ from tests.sealing import DEVICE, HOUR, NUMBER, T0, Sealer, pack_tickets, terms
 ALREADY = redemption.REFUSAL_REASON_ALREADY_REDEEMED
 DEPARTURE = redemption.PackDeparture(departure_id=9, departure_time=T0 + 3 * HOUR)
 SHARED = redemption.PackDeparture(departure_id=9, departure_time=T0 + 3 * HOUR, is_shared=True)
+CODE = "OTA-CP-20261204-000017"
 BY_TRAIN = terms(boarding_minutes=120, service_number="G5711")
 
 
@@ -85,6 +86,35 @@ def box(tmp_path: Path) -> Box:
 def test_each_check(box: Box, made: dict[str, Any], asked: dict[str, Any], reason: str) -> None:
     box.has(pack_tickets(**made))
     assert box.reason(**asked) == reason
+
+
+def test_a_code_of_a_stolen_key(box: Box) -> None:
+    """Refused in so many words, and written down; its ticket is admitted by its number, once, and
+    under its good code no more. Seen red without the look at `compromised_key_ids`.
+    """
+    stolen = Sealer(packs=box.sealer.packs, key_id=7)
+    chunk = box.sealer.chunk(pack_tickets())
+    chunk.configuration.compromised_key_ids.append(stolen.key_id)
+    box.store.take(box.sealer.response(chunk), T0, 0)
+    refused = box.offline.decide(stolen.token(), "ferry", 1)
+    view = redeemed(refused.answer, "ferry", 1)
+    assert reason_of(refused.answer) == "QR_KEY_COMPROMISED"
+    assert (view.tone, view.ticket_code) == (Tone.STOP, "")
+    assert "F3" in view.todo[1]
+
+    def by_number(code: str) -> str:
+        return reason_of(box.offline.admit(code, "ferry", 1, "stolen key").answer)
+
+    codes = CODE, CODE, f"{CODE[:-1]}8", CODE.replace("OTA-CP", "DIR-DT"), "OTA-CP-20261399-000017"
+    found = [by_number(code) for code in codes]
+    assert found == ["", "ALREADY_REDEEMED", *["TICKET_NOT_FOUND"] * 3]
+    assert box.reason() == "ALREADY_REDEEMED"
+    assert box.reason("tokens") == ""
+    kept = box.store.unsent(9, by_number=True)
+    assert [(each.ticket_code, each.qr_token, each.comment) for each in kept] == [
+        (code, "", "stolen key") for code in codes
+    ]
+    assert [each.admitted for each in kept] == [1, 0, 0, 0, 0]
 
 
 def test_a_departures_day_and_session(box: Box) -> None:

@@ -19,7 +19,7 @@ from deeptravel_terminal.camera import CameraError
 from deeptravel_terminal.codes import Kind, Scanned
 from deeptravel_terminal.gate import Gate
 from deeptravel_terminal.offline import Offline
-from deeptravel_terminal.offline_rules import LocalUse
+from deeptravel_terminal.offline_rules import Asked, LocalUse, answer_of
 from deeptravel_terminal.scan_line import LinkState
 from deeptravel_terminal.store import Store, StoredScan
 from deeptravel_terminal.views import Tone, View
@@ -56,6 +56,9 @@ VIEWS: dict[str, Callable[[], View]] = {
         a_look().ticket_info.customer_info
     ),
     "stop": lambda: views.redeemed(an_answer(admitted=False), "ferry", 1, HONG_KONG),
+    "stolen-key": lambda: views.redeemed(
+        answer_of("QR_KEY_COMPROMISED", Asked("ferry", 1, 0), None, {}), "ferry", 1
+    ).by_pack(600),
     "look": lambda: views.looked(a_look(), HONG_KONG),
     "foreign": lambda: views.foreign(Kind.PAYMENT),
     "no-network": lambda: views.undecided(was_sent=True),
@@ -224,6 +227,25 @@ def test_a_party_by_its_qr(fake: FakeServer) -> None:
     assert [each.ticket_code[-1] for each in asked.items] == ["1", "2"]
     assert asked.all_or_nothing
     assert {each.qr_token for each in asked.items} == {OURS}
+
+
+def test_a_ticket_by_its_number(fake: FakeServer) -> None:
+    """F3 and its number, or its barcode: redeemed with a reason in words, no order is looked for."""
+    same = an_answer().SerializeToString()
+    fake.answers["RedeemByCode"] = redemption.RedeemByCodeResponse.FromString(same)
+
+    async def play(on: OnScreen) -> None:
+        await on.pilot.press("f3")
+        await until(lambda: on.app.screen.query("Input"))
+        await on.pilot.press(*"dir xh 20261204 000017", "enter")
+        await until(lambda: "DIR-XH" in str(on.app.screen.query_one("Label").render()))
+        await on.pilot.press(*"torn", "enter")
+        await until(lambda: on.app.view.tone is Tone.PASS)
+
+    played(fake, play)
+    (asked,) = [e for e in fake.asked if isinstance(e, redemption.RedeemByCodeRequest)]
+    assert (asked.ticket_code, asked.comment) == ("DIR-XH-20261204-000017", "torn")
+    assert not [e for e in fake.asked if isinstance(e, redemption.LookupOrderRequest)]
 
 
 def test_verdicts(fake: FakeServer, tmp_path: Path) -> None:

@@ -196,10 +196,12 @@ def order_message(order: OrderView) -> redemption_pb2.LookupOrderResponse:
 
 
 def session_message(
-    session_code: str, departure: SessionDeparture | None
+    session_code: str, departure: SessionDeparture | None, *, is_supervisor: bool
 ) -> access_pb2.OpenValidatorSessionResponse:
     """An open session, and the departure it admits."""
-    response = access_pb2.OpenValidatorSessionResponse(session_code=session_code)
+    response = access_pb2.OpenValidatorSessionResponse(
+        session_code=session_code, is_supervisor=is_supervisor
+    )
     if departure:
         response.departure.departure_id = str(departure.departure_id)
         response.departure.service_number = departure.service_number

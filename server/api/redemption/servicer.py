@@ -144,10 +144,12 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
                 travel_date=request.travel_date,
             )
         admitted = (departure.departure_id, departure.service_number) if departure else None
+        operator = calls.caller(Operator)
         code = await self._identity.sessions.open(
-            calls.caller(Operator), request.terminal_device_id, clock.now(), departure=admitted
+            operator, request.terminal_device_id, clock.now(), departure=admitted
         )
-        return messages.session_message(code, departure)
+        is_supervisor = operator.role == "SUPERVISOR"
+        return messages.session_message(code, departure, is_supervisor=is_supervisor)
 
     async def CloseValidatorSession(
         self,

@@ -29,6 +29,7 @@ def scan(sent: offline_pb2.OfflineScan) -> OfflineScan:
         sent.pack_version,
         sent.previous_hash,
         sent.admitted,
+        sent.comment,
     )
 
 

@@ -686,6 +686,7 @@ class OfflineScan(_message.Message):
     PACK_VERSION_FIELD_NUMBER: _builtins.int
     PREVIOUS_HASH_FIELD_NUMBER: _builtins.int
     ADMITTED_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
     scan_id: _builtins.str
     """Chosen by the terminal, new for each scan."""
     qr_token: _builtins.str
@@ -695,7 +696,9 @@ class OfflineScan(_message.Message):
     quantity: _builtins.int
     """How many uses, 1 to 100; 1 if 0."""
     ticket_code: _builtins.str
-    """With the QR of an order: which of its tickets, as it is written on it."""
+    """With the QR of an order: which of its tickets, as it is written on it. Without a QR the ticket
+    that a supervisor admitted by its number.
+    """
     counter: _builtins.int
     """Counts the terminal's scans, from 1; never less than before."""
     pack_version: _builtins.int
@@ -704,6 +707,8 @@ class OfflineScan(_message.Message):
     """`scan_hash` of the scan before, 64 hexadecimal digits; empty of the first."""
     admitted: _builtins.bool
     """Whether the terminal admitted it. Of those that it refused nothing is redeemed."""
+    comment: _builtins.str
+    """Without a QR: why, in words, for the audit trail."""
     @_builtins.property
     def scanned_time(self) -> _timestamp_pb2.Timestamp:
         """When, by the terminal's clock."""
@@ -721,10 +726,11 @@ class OfflineScan(_message.Message):
         pack_version: _builtins.int = ...,
         previous_hash: _builtins.str = ...,
         admitted: _builtins.bool = ...,
+        comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scanned_time", b"scanned_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted", b"admitted", "counter", b"counter", "function_code", b"function_code", "pack_version", b"pack_version", "previous_hash", b"previous_hash", "qr_token", b"qr_token", "quantity", b"quantity", "scan_id", b"scan_id", "scanned_time", b"scanned_time", "ticket_code", b"ticket_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted", b"admitted", "comment", b"comment", "counter", b"counter", "function_code", b"function_code", "pack_version", b"pack_version", "previous_hash", b"previous_hash", "qr_token", b"qr_token", "quantity", b"quantity", "scan_id", b"scan_id", "scanned_time", b"scanned_time", "ticket_code", b"ticket_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -754,8 +760,8 @@ class UploadedScan(_message.Message):
     """Its SHA-256, 64 hexadecimal digits, over: the text `deeptravel offline scan v1`, a byte 0; the
     texts `previous_hash`, `scan_id`, `qr_token` as it was read, `function_code`, `ticket_code`, each
     in UTF-8 after its length of 4 bytes; `counter`, `scanned_time` in milliseconds of Unix time (0
-    if absent) and `pack_version` of 8 bytes each, `quantity` of 4, `admitted` of 1. Numbers are
-    big-endian.
+    if absent) and `pack_version` of 8 bytes each, `quantity` of 4, `admitted` of 1; and `comment`
+    like the other texts, if there is one. Numbers are big-endian.
     """
     reason: _redemption_pb2.RefusalReason.ValueType
     """Why it is not accepted, as a refused scan; absent if it is, or was not decided."""

@@ -108,7 +108,9 @@ class RedemptionServiceStub:
     a verdict. In any order and any number of times: a scan that was uploaded before gets its
     verdict again, one with other content is another scan. It is decided by the rules of Redeem at
     the time of the scan, and recorded whatever it is; never are more uses accepted than a ticket
-    has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT and
+    has. Upload 10,000 in calls of 1,000, one after the other. Those of tickets that were admitted by
+    their number, without a QR, a supervisor uploads, and what is accepted of them stands in the audit
+    trail; else nothing of the call is recorded. Reasons: ROLE_NOT_ALLOWED (without a QR), CONFLICT and
     DATABASE_UNAVAILABLE, after which the same call may be repeated.
     """
     LeaseTickets: _grpc.UnaryUnaryMultiCallable[_leases_pb2.LeaseTicketsRequest, _leases_pb2.LeaseTicketsResponse]
@@ -216,7 +218,9 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     a verdict. In any order and any number of times: a scan that was uploaded before gets its
     verdict again, one with other content is another scan. It is decided by the rules of Redeem at
     the time of the scan, and recorded whatever it is; never are more uses accepted than a ticket
-    has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT and
+    has. Upload 10,000 in calls of 1,000, one after the other. Those of tickets that were admitted by
+    their number, without a QR, a supervisor uploads, and what is accepted of them stands in the audit
+    trail; else nothing of the call is recorded. Reasons: ROLE_NOT_ALLOWED (without a QR), CONFLICT and
     DATABASE_UNAVAILABLE, after which the same call may be repeated.
     """
     LeaseTickets: _aio.UnaryUnaryMultiCallable[_leases_pb2.LeaseTicketsRequest, _leases_pb2.LeaseTicketsResponse]  # type: ignore[assignment]
@@ -399,7 +403,9 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         a verdict. In any order and any number of times: a scan that was uploaded before gets its
         verdict again, one with other content is another scan. It is decided by the rules of Redeem at
         the time of the scan, and recorded whatever it is; never are more uses accepted than a ticket
-        has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT and
+        has. Upload 10,000 in calls of 1,000, one after the other. Those of tickets that were admitted by
+        their number, without a QR, a supervisor uploads, and what is accepted of them stands in the audit
+        trail; else nothing of the call is recorded. Reasons: ROLE_NOT_ALLOWED (without a QR), CONFLICT and
         DATABASE_UNAVAILABLE, after which the same call may be repeated.
         """
 

@@ -325,8 +325,11 @@ class RedemptionService:
         with a verdict. In any order and any number of times: a scan that was uploaded before gets
         its verdict again, one with other content is another scan. It is decided by the rules of
         Redeem at the time of the scan, and recorded whatever it is; never are more uses accepted
-        than a ticket has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT
-        and DATABASE_UNAVAILABLE, after which the same call may be repeated.
+        than a ticket has. Upload 10,000 in calls of 1,000, one after the other. Those of tickets
+        that were admitted by their number, without a QR, a supervisor uploads, and what is accepted
+        of them stands in the audit trail; else nothing of the call is recorded. Reasons:
+        ROLE_NOT_ALLOWED (without a QR), CONFLICT and DATABASE_UNAVAILABLE, after which the same
+        call may be repeated.
         """
         return self._calls.unary(_UPLOAD_SCANS, redemption.UploadScansRequest(scans=scans), timeout)
 
@@ -634,8 +637,11 @@ class AsyncRedemptionService:
         with a verdict. In any order and any number of times: a scan that was uploaded before gets
         its verdict again, one with other content is another scan. It is decided by the rules of
         Redeem at the time of the scan, and recorded whatever it is; never are more uses accepted
-        than a ticket has. Upload 10,000 in calls of 1,000, one after the other. Reasons: CONFLICT
-        and DATABASE_UNAVAILABLE, after which the same call may be repeated.
+        than a ticket has. Upload 10,000 in calls of 1,000, one after the other. Those of tickets
+        that were admitted by their number, without a QR, a supervisor uploads, and what is accepted
+        of them stands in the audit trail; else nothing of the call is recorded. Reasons:
+        ROLE_NOT_ALLOWED (without a QR), CONFLICT and DATABASE_UNAVAILABLE, after which the same
+        call may be repeated.
         """
         return await self._calls.unary(_UPLOAD_SCANS, redemption.UploadScansRequest(scans=scans), timeout)
 

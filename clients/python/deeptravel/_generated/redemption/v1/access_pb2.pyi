@@ -258,8 +258,13 @@ class OpenValidatorSessionResponse(_message.Message):
 
     SESSION_CODE_FIELD_NUMBER: _builtins.int
     DEPARTURE_FIELD_NUMBER: _builtins.int
+    IS_SUPERVISOR_FIELD_NUMBER: _builtins.int
     session_code: _builtins.str
     """Code of the session, which scans may carry."""
+    is_supervisor: _builtins.bool
+    """Whether the operator is a supervisor, who may redeem without a QR, also where there is no
+    network.
+    """
     @_builtins.property
     def departure(self) -> Global___SessionDeparture:
         """The departure it admits; absent if all."""
@@ -269,10 +274,11 @@ class OpenValidatorSessionResponse(_message.Message):
         *,
         session_code: _builtins.str = ...,
         departure: Global___SessionDeparture | None = ...,
+        is_supervisor: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure", "session_code", b"session_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure", "is_supervisor", b"is_supervisor", "session_code", b"session_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
