@@ -163,8 +163,8 @@ async def test_what_ended_since_is_accepted(world: World, gate: OfflineTerminal)
 async def test_a_ticket_that_was_admitted_by_its_number(
     world: World, server: GateServer, gate: OfflineTerminal
 ) -> None:
-    """By a supervisor, and once, with its reason in the audit trail; an operator's upload records nothing of
-    the call. Seen red without the check of the role.
+    """By a supervisor, and once, with its reason in the audit trail; an operator's upload records
+    nothing of the call. Seen red without the check of the role.
     """
     sam = OfflineTerminal(await world.log_in(server.channel, "sam", "T-2"))
     ticket, other = await world.tickets(2)

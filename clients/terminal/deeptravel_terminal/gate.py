@@ -227,7 +227,6 @@ class Gate:
         except CallError as error:
             if offline is None or error.reason:
                 raise
-        assert offline
         if self.session is None or not self.session.is_supervisor:
             raise NotDecidedError("SUPERVISOR_NEEDED")
         return offline.admit(code, function, quantity, comment)

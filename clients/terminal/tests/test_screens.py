@@ -230,7 +230,7 @@ def test_a_party_by_its_qr(fake: FakeServer) -> None:
 
 
 def test_a_ticket_by_its_number(fake: FakeServer) -> None:
-    """F3 and its number, or its barcode: redeemed with a reason in words, no order is looked for."""
+    """F3 and its number: redeemed with a reason in words; no order is looked for."""
     same = an_answer().SerializeToString()
     fake.answers["RedeemByCode"] = redemption.RedeemByCodeResponse.FromString(same)
 

@@ -12,6 +12,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.api import convert
+from server.identity.callers import Operator
 from server.redemption import redeem, rules, sums
 from server.redemption.answers import Answer
 from server.redemption.details import Details
@@ -196,11 +197,11 @@ def order_message(order: OrderView) -> redemption_pb2.LookupOrderResponse:
 
 
 def session_message(
-    session_code: str, departure: SessionDeparture | None, *, is_supervisor: bool
+    session_code: str, departure: SessionDeparture | None, operator: Operator
 ) -> access_pb2.OpenValidatorSessionResponse:
     """An open session, and the departure it admits."""
     response = access_pb2.OpenValidatorSessionResponse(
-        session_code=session_code, is_supervisor=is_supervisor
+        session_code=session_code, is_supervisor=operator.role == "SUPERVISOR"
     )
     if departure:
         response.departure.departure_id = str(departure.departure_id)

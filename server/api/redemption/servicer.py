@@ -148,8 +148,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         code = await self._identity.sessions.open(
             operator, request.terminal_device_id, clock.now(), departure=admitted
         )
-        is_supervisor = operator.role == "SUPERVISOR"
-        return messages.session_message(code, departure, is_supervisor=is_supervisor)
+        return messages.session_message(code, departure, operator)
 
     async def CloseValidatorSession(
         self,
