@@ -41,8 +41,9 @@ _LINKS = {
     LinkState.OFFLINE: "○ 断网 no network",
     LinkState.ENDED: "✗ 登录失效 log-in over",
 }
-HELP = "F2 查看 F3 订单 F4 记录 F5 权益 F6 次数 F7 登录 F8 离线 F9 声音 F10 退出"
+HELP = "F1占用 F2查看 F3单号 F4记录 F5权益 F6次数 F7登录 F8离线 F9声音 F10退出"
 MOST = 9
+MOST_SHARES = 4
 TOP_SECONDS = 5.0
 """Between two looks at the pack's age."""
 Answer = TypeVar("Answer")
@@ -108,6 +109,7 @@ class TerminalApp(App[None]):
     """
     ENABLE_COMMAND_PALETTE = False
     BINDINGS = [  # noqa: RUF012 # as textual has it
+        Binding("f1", "leases"),
         Binding("f2", "mode", priority=True),
         Binding("f3", "party"),
         Binding("f4", "history"),
@@ -376,6 +378,36 @@ class TerminalApp(App[None]):
             self._for_party = False
             self.scan(read(typed))
         self._show_top()
+
+    @work(exclusive=True, group="leases")
+    async def action_leases(self) -> None:
+        """F1: leases a share of the session's departure, or gives all back."""
+        gate, function = self.gate, self.choice.function
+        if self._link is not LinkState.ONLINE or gate.session is None:
+            self.show(views.failed("LEASE_NEEDS_NETWORK", ""))
+            return
+        lines, heading = (
+            [("0", "归还全部 give all back")],
+            "占用须先按 F7 选车次 · F7: a departure first",
+        )
+        if gate.session.HasField("departure"):
+            departure = gate.session.departure
+            heading = (
+                f"占用 Lease {departure.service_number} {departure.travel_date}  {function}  1 h"
+            )
+            lines += [
+                (f"{share}/{shares}", f"第 {share} 份，共 {shares} 份 · share {share} of {shares}")
+                for shares in range(1, MOST_SHARES + 1)
+                for share in range(1, shares + 1)
+            ]
+        chosen = await self.push_screen_wait(ListScreen(f"{heading}\n回车 Enter · Esc", lines))
+        if chosen == "0":
+            if (given := await self._tried(gate.give_back())) is not None:
+                self.show(views.given_back(given))
+        elif chosen not in {None, "*"}:
+            share, shares = map(int, str(chosen).split("/"))
+            if (leased := await self._tried(gate.lease(share - 1, shares, function))) is not None:
+                self.show(views.leased(leased, function))
 
     @work(exclusive=True, group="history")
     async def action_history(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import grpc
 from deeptravel import AsyncClient, CallError, Reason, new_request_id, redemption
@@ -25,6 +26,8 @@ KEEPALIVE: tuple[tuple[str, int], ...] = (
 ping every 5 s."""
 LATER_SECONDS = 5.0
 """Between two attempts to log in, after a start without network."""
+LEASE_SECONDS, LEASE_ANSWER_SECONDS = 3_600, 15.0
+"""How long a lease is, and how long its answer may take: it is of up to 1,000 tickets."""
 PARTY = 100
 """The most that one call redeems; an order has at most 200 tickets in a page."""
 
@@ -172,12 +175,15 @@ class Gate:
         try:
             store, age = self.offline.store, self.offline.pack_age()
             count, conflicts = store.unsent_count(), store.conflicts()
+            leased, until = self.offline.own_leases()
         except StoreError as error:
             return f"✗ {error}"
         pack = "无名单 no pack" if age is None else f"名单 pack {max(0, age) // 60} min"
         waits = f"待传 queue {count}" if count else ""
+        ends = f"{datetime.fromtimestamp(until / 1000, UTC).astimezone():%H:%M}"
+        leases = f"占用 leased {leased} → {ends}" if leased else ""
         seen = f"✗ 冲突 conflicts {conflicts}: F8" if conflicts else ""
-        return "  ".join(part for part in (pack, waits, seen, self.fault) if part)
+        return "  ".join(part for part in (pack, leases, waits, seen, self.fault) if part)
 
     async def party(self, scanned: Scanned) -> redemption.LookupOrderResponse:
         """The tickets of an order, by its code or QR, or by the QR of one of them. Raises
@@ -230,6 +236,27 @@ class Gate:
         if self.session is None or not self.session.is_supervisor:
             raise NotDecidedError("SUPERVISOR_NEEDED")
         return offline.admit(code, function, quantity, comment)
+
+    async def lease(
+        self, share: int, share_count: int, function: str
+    ) -> redemption.LeaseTicketsResponse:
+        """Leases a share of the session's departure, counted from 0. Raises CallError."""
+        departure = self.session.departure.departure_id if self.session else ""
+        return await self._called.redemption.lease_tickets(
+            departure_id=int(departure or 0),
+            share=share,
+            share_count=share_count,
+            function_code=function,
+            duration_seconds=LEASE_SECONDS,
+            request_id=new_request_id(),
+            timeout=LEASE_ANSWER_SECONDS,
+        )
+
+    async def give_back(self) -> redemption.GiveBackLeasesResponse:
+        """Gives all of the terminal's leases back. Raises CallError."""
+        return await self._called.redemption.give_back_leases(
+            request_id=new_request_id(), timeout=LEASE_ANSWER_SECONDS
+        )
 
     async def history(self) -> list[redemption.Redemption]:
         """The last redemptions of this terminal, newest first. Raises CallError."""

@@ -121,7 +121,7 @@ class Offline:
         """
         with _as_not_decided():
             pack, departure_id = self._usable()
-            asked = Asked(function, quantity, self.clock.now(pack.clock_offset), departure_id)
+            asked = self._asked(function, quantity, pack, departure_id)
             number = self.store.numbered(code)
             known = None if number is None else self.store.known(number)
             reason = refused(asked, None, known, pack.configuration)
@@ -150,6 +150,13 @@ class Offline:
         """Seconds since the pack in use was made; None if there is none. Raises StoreError."""
         pack = self.store.pack()
         return None if pack is None else self._age(pack)
+
+    def own_leases(self) -> tuple[int, int]:
+        """How many functions of tickets this terminal has leased, and until when, in milliseconds.
+        Raises StoreError.
+        """
+        pack = self.store.pack()
+        return self.store.own_leases(self.clock.now(pack.clock_offset)) if pack else (0, 0)
 
     def note_online(
         self, scanned: Scanned, function: str, quantity: int, answer: redemption.RedeemResponse
@@ -185,17 +192,20 @@ class Offline:
 
     def _judged(self, scanned: Scanned, function: str, quantity: int) -> _Judged:
         pack, departure_id = self._usable()
-        now = self.clock.now(pack.clock_offset)
-        asked = Asked(function, quantity, now, departure_id)
+        asked = self._asked(function, quantity, pack, departure_id)
         claims, reason = self._opened(scanned, pack)
         if claims is None:
             return _Judged(pack, asked, None, None, reason)
-        if claims.kind == tokens.ORDER and not refused_by_token(claims, now):
+        if claims.kind == tokens.ORDER and not refused_by_token(claims, asked.now):
             raise NotDecidedError("ORDER_NEEDS_NETWORK")
         known = self.store.known(claims.number)
         return _Judged(
             pack, asked, claims, known, refused(asked, claims, known, pack.configuration)
         )
+
+    def _asked(self, function: str, quantity: int, pack: PackState, departure_id: int) -> Asked:
+        now = self.clock.now(pack.clock_offset)
+        return Asked(function, quantity, now, departure_id, pack.configuration.time_zone)
 
     def _answer(self, judged: _Judged) -> redemption.RedeemResponse:
         left = judged.known.uses() if judged.known else {}

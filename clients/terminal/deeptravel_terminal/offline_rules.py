@@ -56,7 +56,10 @@ _WHY = {
     "TICKET_NOT_YET_VALID": ("尚未到检票或生效时间", "Boarding or validity has not begun"),
     "BLACKOUT_DATE": ("该日期不可使用", "Not valid on this day"),
     "NO_USES_LEFT": ("剩余次数不足", "Fewer uses are left than asked for"),
-    "LEASED_ELSEWHERE": ("已由另一终端占用", "Another terminal has leased it"),
+    "LEASED_ELSEWHERE": (
+        "终端 {device} 已占用，至 {until}",
+        "Terminal {device} has leased it until {until}",
+    ),
 }
 
 
@@ -69,6 +72,16 @@ class LocalUse(NamedTuple):
     at: int
 
 
+class Lease(NamedTuple):
+    """Which terminal has leased a function, and until when, in milliseconds."""
+
+    device: str
+    until: int
+
+
+NOBODY = Lease("", 0)
+
+
 @dataclass(frozen=True)
 class Known:
     """A ticket of the pack with what it goes by."""
@@ -77,8 +90,8 @@ class Known:
     terms: redemption.PackTerms
     departure: redemption.PackDeparture | None
     local: Sequence[LocalUse] = field(default=())
-    # by function until when another terminal has leased it, in milliseconds
-    leased: Mapping[str, int] = field(default_factory=dict)
+    # by function what another terminal has leased
+    leased: Mapping[str, Lease] = field(default_factory=dict)
 
     @property
     def code(self) -> str:
@@ -120,12 +133,15 @@ class Known:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a scan asks; `now` in milliseconds, `departure_id` that of the session, 0 for all."""
+    """What a scan asks; `now` in milliseconds, `departure_id` that of the session, 0 for all, and
+    `time_zone` that of the venue.
+    """
 
     function_code: str
     quantity: int
     now: int
     departure_id: int = 0
+    time_zone: str = "UTC"
 
 
 def number_of_code(code: str) -> int:
@@ -174,7 +190,11 @@ def answer_of(
     if reason:
         answer.result = redemption.REDEMPTION_RESULT_REJECT
         answer.reason = redemption.RefusalReason.Value(f"REFUSAL_REASON_{reason}")
-        answer.explanation.zh, answer.explanation.en = _WHY[reason]
+        lease = known.leased.get(asked.function_code, NOBODY) if known else NOBODY
+        facts = {"device": lease.device, "until": _clock_time(lease.until, asked.time_zone)}
+        chinese, english = _WHY[reason]
+        answer.explanation.zh = chinese.format(**facts)
+        answer.explanation.en = english.format(**facts)
     if known is None:
         return answer
     answer.ticket_code = known.code
@@ -247,6 +267,13 @@ def _guard(asked: Asked, known: Known) -> str:
     return "ALREADY_REDEEMED" if guarded and function.guard_seconds and uses.left else ""
 
 
+def _clock_time(moment: int, time_zone: str) -> str:
+    """As the server writes it, e.g. `2026-12-04 07:00 UTC+08:00`."""
+    local = datetime.fromtimestamp(moment / 1000, UTC).astimezone(ZoneInfo(time_zone))
+    offset = local.strftime("%z")
+    return f"{local:%Y-%m-%d %H:%M} UTC{offset[:3]}:{offset[3:5]}"
+
+
 def _validity(asked: Asked, known: Known, pack: redemption.PackConfiguration) -> str:
     if asked.now < known.valid_from:
         return "TICKET_NOT_YET_VALID"
@@ -264,7 +291,8 @@ def _uses(asked: Asked, known: Known) -> str:
 
 
 def _lease(asked: Asked, known: Known) -> str:
-    return "LEASED_ELSEWHERE" if asked.now < known.leased.get(asked.function_code, 0) else ""
+    lease = known.leased.get(asked.function_code, NOBODY)
+    return "LEASED_ELSEWHERE" if asked.now < lease.until else ""
 
 
 def _function(asked: Asked, known: Known) -> redemption.PackFunction | None:

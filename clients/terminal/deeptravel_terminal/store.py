@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from deeptravel import redemption
 
-from deeptravel_terminal.offline_rules import CODE_MASK, Known, LocalUse, number_of_code
+from deeptravel_terminal.offline_rules import CODE_MASK, Known, Lease, LocalUse, number_of_code
 from deeptravel_terminal.packs import (
     PackError,
     PackTicket,
@@ -289,13 +289,25 @@ class Store:
                 (_signed(number),),
             ).fetchall()
             leased = self._db.execute(
-                "SELECT function_code, until FROM leases WHERE number = ? AND device <> ?",
+                "SELECT function_code, device, until FROM leases WHERE number = ? AND device <> ?",
                 (_signed(number), self.device),
             ).fetchall()
         departure = redemption.PackDeparture.FromString(row[2]) if row[2] else None
         terms = redemption.PackTerms.FromString(row[1])
         local = [LocalUse(*use) for use in uses]
-        return Known(PackTicket.unpacked(number, row[0]), terms, departure, local, dict(leased))
+        elsewhere = {row[0]: Lease(*row[1:]) for row in leased}
+        return Known(PackTicket.unpacked(number, row[0]), terms, departure, local, elsewhere)
+
+    def own_leases(self, now: int) -> tuple[int, int]:
+        """How many functions of tickets this terminal has leased, and until when, the first that
+        ends; in milliseconds, 0 for none.
+        """
+        with self._transaction():
+            row = self._db.execute(
+                "SELECT count(*), coalesce(min(until), 0) FROM leases WHERE device = ? AND until > ?",
+                (self.device, now),
+            ).fetchone()
+        return int(row[0]), int(row[1])
 
     def numbered(self, code: str) -> int | None:
         """The number of the pack's ticket with this printed code; None if it has none."""

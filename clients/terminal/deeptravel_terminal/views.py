@@ -284,6 +284,25 @@ _LIABLE: dict[int, str] = {
 }
 
 
+def leased(
+    answer: redemption.LeaseTicketsResponse, function: str, zone: tzinfo | None = None
+) -> View:
+    """What of a departure's share is leased to this terminal, and until when; why not the rest."""
+    ends = [each.lease_until_time for each in answer.tickets if not each.HasField("reason")]
+    refused = [each for each in answer.tickets if each.HasField("reason")]
+    until = f" 至 until {clock(min(ends, key=Timestamp.ToMilliseconds), zone)}" if ends else ""
+    lines = [f"{each.ticket_code}  {reason_of(each)}" for each in refused[:4]]
+    rest = (f"未占用 not leased: {len(refused)}",) if refused else ()
+    return View(
+        Tone.READY, facts=(f"已占用 leased: {function} × {len(ends)}{until}", *rest, *lines)
+    )
+
+
+def given_back(answer: redemption.GiveBackLeasesResponse) -> View:
+    """Leases were given back."""
+    return View(Tone.READY, facts=(f"已归还占用 leases given back: {answer.lease_count}",))
+
+
 def taken_back(answer: redemption.ReverseRedemptionResponse) -> View:
     """A redemption was reversed."""
     state = _STATES.get(answer.ticket_status, "")
@@ -372,6 +391,10 @@ _FAULTS = {
             "The key of this QR code is not in the pack: too new, or revoked",
         ),
         ("请勿放行，连接网络后再扫", "Do not admit; scan again with network"),
+    ),
+    "LEASE_NEEDS_NETWORK": (
+        ("占用与归还须在线", "Leases are taken and given back with network alone"),
+        ("联网后再试", "Try again with network"),
     ),
     "SUPERVISOR_NEEDED": (
         (

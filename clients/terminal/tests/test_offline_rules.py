@@ -156,7 +156,9 @@ def test_what_another_terminal_has_leased_is_refused_until_then(box: Box) -> Non
         until_time=box.now + HOUR,
     )
     box.has(made)
-    assert box.reason() == "LEASED_ELSEWHERE"
+    refused = box.offline.decide(box.sealer.token(), "ferry", 1).answer
+    assert reason_of(refused) == "LEASED_ELSEWHERE"
+    assert "OTHER has leased it until 2026-12-03 09:00 UTC+08:00" in refused.explanation.en
     assert box.reason("tokens") == ""
     box.now += HOUR
     assert box.reason() == ""

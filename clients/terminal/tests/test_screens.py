@@ -248,6 +248,42 @@ def test_a_ticket_by_its_number(fake: FakeServer) -> None:
     assert not [e for e in fake.asked if isinstance(e, redemption.LookupOrderRequest)]
 
 
+def test_leases(fake: FakeServer) -> None:
+    """F1: a share of the session's departure; what is another's is named; all given back."""
+    session = redemption.OpenValidatorSessionResponse(session_code="s")
+    session.departure.departure_id, session.departure.service_number = "335872", "G5711"
+    session.departure.travel_date = "2026-12-04"
+    leased = redemption.LeaseTicketsResponse()
+    leased.tickets.add().lease_until_time.FromJsonString("2026-12-04T00:00:00Z")
+    leased.tickets.add(
+        ticket_code="OTA-CP-20261204-000017", reason=redemption.REFUSAL_REASON_LEASED_ELSEWHERE
+    )
+    fake.answers["OpenValidatorSession"] = session
+    fake.answers["LeaseTickets"] = leased
+    fake.answers["GiveBackLeases"] = redemption.GiveBackLeasesResponse(lease_count=1)
+
+    async def play(on: OnScreen) -> None:
+        await on.pilot.press("f1")
+        await until(lambda: isinstance(on.app.focused, OptionList))
+        await on.pilot.pause()
+        require_picture(on.app, "leases")
+        await on.pilot.press("down", "down", "down", "enter")
+        await until(lambda: "leased: ferry × 1" in str(on.app.view.facts))
+        assert "OTA-CP-20261204-000017  LEASED_ELSEWHERE" in on.app.view.facts
+        await on.pilot.press("f1")
+        await until(lambda: isinstance(on.app.focused, OptionList))
+        await on.pilot.press("enter")
+        await until(lambda: "given back: 1" in str(on.app.view.facts))
+        on.app._link = LinkState.OFFLINE
+        await on.pilot.press("f1")
+        await until(lambda: on.app.view.tone is Tone.FAULT)
+
+    played(fake, play)
+    (asked,) = [e for e in fake.asked if isinstance(e, redemption.LeaseTicketsRequest)]
+    assert (asked.departure_id, asked.share, asked.share_count) == (335872, 1, 2)
+    assert asked.function_code == "ferry"
+
+
 def test_verdicts(fake: FakeServer, tmp_path: Path) -> None:
     """F8, from the file, in the words of the server."""
     lines = [

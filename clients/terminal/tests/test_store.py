@@ -315,7 +315,9 @@ def test_what_another_terminal_has_leased(store: Store) -> None:
     store.take(SEALER.response(SEALER.chunk(first)), T0, 0)
     known = store.known(NUMBER)
     assert known is not None
-    assert known.leased == {"ferry": T0 + 9}
+    assert known.leased == {"ferry": ("OTHER", T0 + 9)}
+    assert store.own_leases(T0) == (1, T0 + 9)
+    assert store.own_leases(T0 + 9) == (0, 0)
     store.push(SEALER.push(pack_tickets(), T0 + 1))
     known = store.known(NUMBER)
     assert known is not None
