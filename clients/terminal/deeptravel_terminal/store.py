@@ -304,7 +304,8 @@ class Store:
         """
         with self._transaction():
             row = self._db.execute(
-                "SELECT count(*), coalesce(min(until), 0) FROM leases WHERE device = ? AND until > ?",
+                "SELECT count(*), coalesce(min(until), 0) FROM leases"
+                " WHERE device = ? AND until > ?",
                 (self.device, now),
             ).fetchone()
         return int(row[0]), int(row[1])
