@@ -21,6 +21,7 @@ class OpenBookings(NamedTuple):
 
 _COLUMNS = ", ".join(StoredBooking._fields)
 _FINAL = ", ".join(f"'{each}'" for each in sorted(booking_rules.FINAL))
+# with nothing left to do, a fault can only be that it could not be read, which it can now;
 # what is final stays; a list that was asked for before a booking was last moved says what was so
 # before: taken over, it would have a confirmation or cancellation sent once more
 _SEEN = Statement(
@@ -45,8 +46,9 @@ ON CONFLICT (channel_code, booking_id) DO UPDATE SET
   total_minor = excluded.total_minor, currency_code = excluded.currency_code, fault = '',
   update_time = excluded.update_time
 WHERE b.state NOT IN ({_FINAL}) AND b.update_time <= $5::timestamptz
-  AND (b.vendor_state, b.content_hash) IS DISTINCT FROM
+  AND ((b.vendor_state, b.content_hash) IS DISTINCT FROM
     (excluded.vendor_state, excluded.content_hash)
+    OR b.fault <> '' AND (b.state, b.vendor_state) = ('CONFIRMED', 'CONFIRMED'))
   AND NOT (b.confirm_time IS NOT NULL AND excluded.vendor_state = 'NEW')
 RETURNING b.booking_id
 """,  # noqa: S608 - states of ours

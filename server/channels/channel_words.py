@@ -11,14 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.audit.records import By, version_mismatch
 from server.audit.trail import AuditedChange, audit
 from server.channels.channel_records import CHANNELS
-from server.channels.due import WORK_OUT, ask_for
-from server.channels.facts import MappingKind
+from server.channels.due import ALL, FETCH, WORK_OUT, ask_for, fetch_key
+from server.channels.facts import Capability, MappingKind
 from server.channels.models import channel_words
+from server.channels.registry import VENDORS
 from server.channels.words import OUR_WORDS, READ_ALONE, WordPair, word_row
 from server.platform.errors import invalid, not_found
 from server.platform.statements import run
 
 LONGEST_WORD = 100
+IN_BOOKINGS = frozenset({MappingKind.STATUS, MappingKind.LOCATION})
+"""Kinds of words that bookings are read with."""
 
 
 class WordName(NamedTuple):
@@ -66,11 +69,12 @@ _KEPT = select(*(channel_words.c[name] for name in KeptWord._fields))
 async def map_word(
     tx: AsyncConnection, channel_code: str, pair: WordPair, *, version: int = 0, **by: Unpack[By]
 ) -> KeptWord:
-    """Adds a word of the vendor beside ours, or changes it, and has what waited for it sent: which
-    row it is says the vendor's word of states and codes, and ours of all others. Raises NOT_FOUND,
-    INVALID_FIELD, REVOKED, VERSION_MISMATCH.
+    """Adds a word of the vendor beside ours, or changes it, and has what waited for it sent, and
+    bookings that could not be read without it fetched: which row it is says the vendor's word of
+    states and codes, and ours of all others. Raises NOT_FOUND, INVALID_FIELD, REVOKED,
+    VERSION_MISMATCH.
     """
-    await CHANNELS.lock_active(tx, channel_code)
+    channel = await CHANNELS.lock_active(tx, channel_code)
     for field, word in (("ours", pair.ours), ("theirs", pair.theirs)):
         if not word.strip() or len(word) > LONGEST_WORD or not word.isprintable():
             raise invalid(field, f"is no word; send 1 to {LONGEST_WORD} characters")
@@ -96,6 +100,9 @@ async def map_word(
     )
     await _trace(tx, name, before, {"counterpart": row["counterpart"]}, **by)
     await ask_for(tx, WORK_OUT, channel_code, now=by["now"])
+    able = VENDORS[channel.vendor_code].capabilities
+    if pair.kind in IN_BOOKINGS and Capability.BOOKINGS in able:
+        await ask_for(tx, FETCH, fetch_key(channel_code, ALL), now=by["now"])
     kept = await _lock(tx, name)
     assert kept is not None, "it was just written"
     return kept

@@ -1,17 +1,23 @@
-"""How channels are: since when one gives no answer that can be used, and what waits for an
-administrator, for metrics and whoever is alerted by them.
+"""How channels are: since when one gives no answer that can be used, to all calls or to those of a
+kind, and what waits for an administrator, for metrics and whoever is alerted by them.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
 from server.platform.statements import Statement, Transaction, run_together
 
+LOOKED_AT = timedelta(minutes=30)
+"""Calls of one endpoint alone are looked at so far back: longer than an alert waits."""
+TRIED_WITHIN = timedelta(minutes=5)
+"""What fails is tried again sooner; an endpoint that is called no more is needed no more."""
+
 
 class ChannelAway(NamedTuple):
-    """Since when all calls of a channel have failed; None if the last was answered, or if it is not
-    called.
+    """Since when all calls of a channel have failed, or all of an endpoint that is still called,
+    which may be so while its token is renewed, and other data are sent; None if all are answered,
+    or if it is not called. Its own calls to us are no answers.
     """
 
     channel_code: str
@@ -29,12 +35,21 @@ class ChannelFaults(NamedTuple):
 # a refusal is an answer, too; one that was paused while it was away alerts nobody any more
 _AWAY = Statement(
     """
-SELECT c.channel_code, CASE WHEN c.state = 'ACTIVE' THEN (
+WITH recent AS (
+  SELECT channel_code, endpoint, create_time, bool_or(outcome IN ('OK', 'REFUSED')) OVER (
+    PARTITION BY channel_code, method, endpoint ORDER BY call_id
+    ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS is_answered
+  FROM channel_calls WHERE create_time > $1::timestamptz AND method <> 'IN'),
+failing AS (
+  SELECT channel_code, min(create_time) AS since_time FROM recent WHERE NOT is_answered
+  GROUP BY channel_code, endpoint HAVING max(create_time) > $2::timestamptz)
+SELECT c.channel_code, CASE WHEN c.state = 'ACTIVE' THEN LEAST((
   SELECT min(f.create_time) FROM channel_calls f
-  WHERE f.channel_code = c.channel_code AND f.call_id > COALESCE((
+  WHERE f.channel_code = c.channel_code AND f.method <> 'IN' AND f.call_id > COALESCE((
     SELECT a.call_id FROM channel_calls a
-    WHERE a.channel_code = c.channel_code AND a.outcome IN ('OK', 'REFUSED')
-    ORDER BY a.call_id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'::uuid)) END
+    WHERE a.channel_code = c.channel_code AND a.method <> 'IN' AND a.outcome IN ('OK', 'REFUSED')
+    ORDER BY a.call_id DESC LIMIT 1), '00000000-0000-0000-0000-000000000000'::uuid)), (
+  SELECT min(e.since_time) FROM failing e WHERE e.channel_code = c.channel_code)) END
 FROM channels c
 """,
     ChannelAway,
@@ -61,7 +76,9 @@ GROUP BY c.channel_code, w.what
 
 async def measure(tx: Transaction, *, today: date, now: datetime) -> None:
     """Sets the metrics of all channels."""
-    away, faults = await run_together(tx, _AWAY(), _FAULTS(today))
+    away, faults = await run_together(
+        tx, _AWAY(now - LOOKED_AT, now - TRIED_WITHIN), _FAULTS(today)
+    )
     for each in away:
         seconds = (now - each.since_time).total_seconds() if each.since_time else 0
         CHANNEL_AWAY.labels(each.channel_code).set(max(seconds, 0))

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from server.catalog.car_categories import update_category
+from server.channels import health
 from server.channels.calling import ChannelClient
-from server.channels.due import ALL, BOOK, NEW, PUSH
-from server.channels.facts import MappingKind
+from server.channels.channel_words import unmap_word
+from server.channels.due import ALL, BOOK, FETCH, NEW, PUSH
+from server.channels.facts import BookingState, MappingKind
 from server.channels.listings import ChannelListing, add_listing
 from server.channels.words import WordPair
 from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
@@ -133,6 +135,28 @@ async def test_a_state_that_is_mapped_to_nothing_is_reported_until_it_is(
     assert (await process.row("booking_com", "B-1")).state == "CONFIRMED"
     assert process.theirs("booking_com", "B-1")["confirms"] == 0
     assert [order.state for order in await process.orders("booking_com", "B-1")] == ["PAID"]
+
+
+@all_vendors
+async def test_a_word_that_comes_back_ends_the_fault_of_what_it_made_unreadable(
+    process: BookingProcess, vendor: str
+) -> None:
+    """Seen red: nothing of the booking had changed, so its fault stayed, and alerted for ever."""
+    await process.sell_at(vendor)
+    process.buy(vendor, "B-1")
+    await process.settle(vendor, "B-1")
+    word = process.vendors.simulator.announced()[vendor]["statuses"]["confirmed"]
+    await process.change(unmap_word, vendor, MappingKind.STATUS, word)
+    await process.fetch(vendor, ALL)
+    row = await process.row(vendor, "B-1")
+    assert (row.state, row.fault != "") == ("CONFIRMED", True)
+    await process.sql("DELETE FROM outbox_tasks")
+    await process.map(vendor, WordPair(MappingKind.STATUS, BookingState.CONFIRMED, word))
+    assert await process.asked(FETCH) == [f"{vendor}:ALL"]
+    await process.settle(vendor, "B-1", ALL)
+    row = await process.row(vendor, "B-1")
+    assert (row.state, row.vendor_state, row.fault) == ("CONFIRMED", "CONFIRMED", "")
+    assert process.theirs(vendor, "B-1")["confirms"] == 1
 
 
 @all_vendors
@@ -561,6 +585,43 @@ async def test_metrics_say_what_waits_for_an_administrator_and_who_is_away(
     await process.fetch("ctrip")
     await process.measure(timedelta(minutes=9))
     assert process.metric(CHANNEL_AWAY, "ctrip") == 0
+
+
+async def test_one_endpoint_that_is_away_is_seen_beside_others_that_answer(
+    process: BookingProcess,
+) -> None:
+    """Seen red: any answer ended the time away."""
+    await process.sell_at("ctrip")
+    process.vendors.switch(down={"ctrip:bookings": -1})
+    await process.fetch("ctrip")
+    await process.failed_before(timedelta(minutes=9))
+    await process.fetch("ctrip")
+    await process.sql("UPDATE channel_values SET wanted_version = wanted_version + 1")
+    await process.push("ctrip")
+    await process.measure()
+    assert process.metric(CHANNEL_AWAY, "ctrip") > 480
+    await process.measure(health.TRIED_WITHIN)
+    assert process.metric(CHANNEL_AWAY, "ctrip") == 0  # it is called no more
+    process.vendors.switch(down={})
+    await process.fetch("ctrip")
+    await process.measure()
+    assert process.metric(CHANNEL_AWAY, "ctrip") == 0
+
+
+async def test_a_token_that_is_renewed_is_no_sign_of_life(
+    process: BookingProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials that are taken for the token, and for nothing else. Seen red: each renewal ended
+    the time away.
+    """
+    await process.sell_at("ctrip")
+    keys = process.vendors.simulator.vendors["ctrip"].keys
+    monkeypatch.setitem(keys, "partner_id", "another")
+    await process.fetch("ctrip")
+    await process.failed_before(timedelta(minutes=9))
+    await process.fetch("ctrip")
+    await process.measure()
+    assert process.metric(CHANNEL_AWAY, "ctrip") > 480
 
 
 async def test_an_administrator_cancels_what_is_confirmed_and_rejects_what_is_not(
