@@ -82,8 +82,8 @@ CHANNEL_BOOKINGS = Counter(
 )
 CHANNEL_AWAY = Gauge(
     "deeptravel_channel_away_seconds",
-    "Since when an outside channel has given no answer that can be used, to all calls or to those of"
-    " an endpoint; 0 if the last was one",
+    "Since when an outside channel has given no answer that can be used, to all calls or to those"
+    " of an endpoint; 0 if the last was one",
     ["channel"],
     multiprocess_mode="livemax",
 )

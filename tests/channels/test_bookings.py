@@ -7,14 +7,12 @@ from typing import Any
 import pytest
 
 from server.catalog.car_categories import update_category
-from server.channels import health
 from server.channels.calling import ChannelClient
 from server.channels.channel_words import unmap_word
 from server.channels.due import ALL, BOOK, FETCH, NEW, PUSH
 from server.channels.facts import BookingState, MappingKind
 from server.channels.listings import ChannelListing, add_listing
 from server.channels.words import WordPair
-from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
 from tests.support import rentals, timetable
 from tests.support.booking_process import BookingProcess
 from tests.support.channel_process import DAYS, PACKAGE_STOCK, price, quantity
@@ -560,68 +558,6 @@ async def test_what_a_car_is_comes_before_its_prices_and_when_it_changes(
 def day_type(day: date) -> str:
     is_holiday = day == timetable.today() + timedelta(days=5)  # which costs as a weekend
     return "weekend" if is_holiday or day.isoweekday() > 5 else "weekday"
-
-
-async def test_metrics_say_what_waits_for_an_administrator_and_who_is_away(
-    process: BookingProcess,
-) -> None:
-    await process.sell_at("ctrip")
-    process.buy("ctrip", "ODD", car_id="X")
-    await process.settle("ctrip", "ODD")
-    await process.measure()
-    assert process.metric(CHANNEL_FAULTS, "ctrip", "BOOKINGS") == 1
-    assert process.metric(CHANNEL_FAULTS, "ctrip", "PRICES") == 0
-    assert process.metric(CHANNEL_AWAY, "ctrip") == 0
-    process.vendors.switch(down={"ctrip": -1})
-    await process.fetch("ctrip")
-    await process.measure(timedelta(minutes=9))
-    assert process.metric(CHANNEL_AWAY, "ctrip") > 480
-    await process.sql("UPDATE channels SET state = 'PAUSED'")
-    await process.measure(timedelta(minutes=9))
-    assert process.metric(CHANNEL_AWAY, "ctrip") == 0  # who has paused it knows
-    await process.sql("UPDATE channels SET state = 'ACTIVE'")
-    process.vendors.switch(down={})
-    await process.reset_breaker("ctrip")
-    await process.fetch("ctrip")
-    await process.measure(timedelta(minutes=9))
-    assert process.metric(CHANNEL_AWAY, "ctrip") == 0
-
-
-async def test_one_endpoint_that_is_away_is_seen_beside_others_that_answer(
-    process: BookingProcess,
-) -> None:
-    """Seen red: any answer ended the time away."""
-    await process.sell_at("ctrip")
-    process.vendors.switch(down={"ctrip:bookings": -1})
-    await process.fetch("ctrip")
-    await process.failed_before(timedelta(minutes=9))
-    await process.fetch("ctrip")
-    await process.sql("UPDATE channel_values SET wanted_version = wanted_version + 1")
-    await process.push("ctrip")
-    await process.measure()
-    assert process.metric(CHANNEL_AWAY, "ctrip") > 480
-    await process.measure(health.TRIED_WITHIN)
-    assert process.metric(CHANNEL_AWAY, "ctrip") == 0  # it is called no more
-    process.vendors.switch(down={})
-    await process.fetch("ctrip")
-    await process.measure()
-    assert process.metric(CHANNEL_AWAY, "ctrip") == 0
-
-
-async def test_a_token_that_is_renewed_is_no_sign_of_life(
-    process: BookingProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Credentials that are taken for the token, and for nothing else. Seen red: each renewal ended
-    the time away.
-    """
-    await process.sell_at("ctrip")
-    keys = process.vendors.simulator.vendors["ctrip"].keys
-    monkeypatch.setitem(keys, "partner_id", "another")
-    await process.fetch("ctrip")
-    await process.failed_before(timedelta(minutes=9))
-    await process.fetch("ctrip")
-    await process.measure()
-    assert process.metric(CHANNEL_AWAY, "ctrip") > 480
 
 
 async def test_an_administrator_cancels_what_is_confirmed_and_rejects_what_is_not(
