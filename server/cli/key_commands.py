@@ -23,7 +23,7 @@ def app(
     """The commands, which reach the database as all others do."""
     made = typer.Typer(
         no_args_is_help=True,
-        help="The keys that seal QR codes: list, rotate, revoke, compromise.",
+        help="The keys that seal QR codes: list, rotate, revoke, compromise; redemptions by stolen ones.",
     )
 
     @made.command("list")
@@ -62,6 +62,17 @@ def app(
 
         with_database(settings(), revoke)
         typer.echo(f"QR key {key_id} is revoked")
+
+    @made.command("unissued")
+    def list_unissued() -> None:
+        """List redemptions by codes that were made with a key of ours, but not by us.
+
+        The newest 200 that the hourly check has found; all are in `deeptravel admin
+        unissued-redemptions list`. Exit code 1 if the key of one is neither compromised nor
+        revoked.
+        """
+        if with_database(settings(), _list_unissued, reads=True):
+            raise typer.Exit(1)
 
     @made.command("compromise")
     def compromise_key(key_id: KeyId, comment: Comment) -> None:
@@ -104,6 +115,26 @@ async def _list(db: "Database", _key: bytes) -> None:
         anew = f"{key.replaced} of {key.issued}" if key.compromise_time else ""
         table.add_row(str(key.key_id), key.state, *shown, anew, f"{key.verify_key.hex()[:16]}…")
     Console().print(table)
+
+
+async def _list_unissued(db: "Database", _key: bytes) -> bool:
+    """Prints them; whether the key of one still admits."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from server.redemption import issue_check
+    from server.tickets.qr import KeyState
+
+    async with db.transaction() as tx:
+        found = await issue_check.page(tx, after=None, limit=200)
+    table = Table("redeemed", "ticket", "function", "venue", "terminal", "operator", "key", "state")
+    for each in found:
+        place = each.function_code, each.venue_code, each.terminal_device_id, each.operator
+        moment = f"{each.occurred_time:%Y-%m-%d %H:%M}Z"
+        table.add_row(moment, each.ticket_code, *place, str(each.qr_key_id), each.key_state)
+    Console().print(table)
+    ended = KeyState.COMPROMISED, KeyState.REVOKED
+    return any(each.key_state not in ended for each in found)
 
 
 async def _audit(  # noqa: PLR0917 - who did what

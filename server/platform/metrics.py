@@ -237,6 +237,12 @@ STUCK = Gauge(
     ["kind"],
     multiprocess_mode="livemostrecent",
 )
+UNISSUED_REDEMPTIONS = Gauge(
+    "deeptravel_unissued_redemptions",
+    "Redemptions by codes that were made with a key of ours, but not by us, and whose key is neither"
+    " compromised nor revoked yet; where jobs run",
+    multiprocess_mode="livemostrecent",
+)
 JOB_PAUSED = Gauge(
     "deeptravel_job_paused",
     "1 while an administrator has the job paused; where jobs run, 0 elsewhere",

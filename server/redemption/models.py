@@ -52,6 +52,10 @@ redemption_events = Table(
     Column("comment", Text),
     # which transaction has recorded it, none before terminals had packs: see pack_statements.py
     Column("transaction_id", BigInteger, server_default=text("pg_current_xact_id()::text::bigint")),
+    # by which token somebody was admitted (qr.Seal), if by one; an order's has `qr_order_id`
+    Column("qr_key_id", Integer),
+    Column("qr_digest", LargeBinary),
+    Column("qr_order_id", BigInteger),
     CheckConstraint("result IN ('SUCCESS', 'REJECT', 'REVERSED')", name="result"),
     CheckConstraint("(result = 'REJECT') = (reason IS NOT NULL)", name="reason_of_refusals"),
     # a ticket of a sandbox is admitted by a simulated terminal alone, and it by nothing else
@@ -95,6 +99,34 @@ Index(
     redemption_events.c.reversed_event_id,
     unique=True,
     postgresql_where=redemption_events.c.reversed_event_id.is_not(None),
+)
+
+unissued_redemptions = Table(
+    "unissued_redemptions",
+    metadata,
+    # redemptions by a token that has no row in `issued_tokens`; see issue_check.py
+    Column("ticket_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("event_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("find_time", DateTime(timezone=True), nullable=False),
+)
+Index(
+    "ix_unissued_redemptions_find_time",
+    unissued_redemptions.c.find_time,
+    unissued_redemptions.c.ticket_id,
+    unissued_redemptions.c.event_id,
+)
+
+# One row: the redemptions up to this one were looked at, in the order of their transactions, whose
+# numbers are those of one cluster of PostgreSQL.
+issue_check_marks = Table(
+    "issue_check_marks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("cluster_id", BigInteger, nullable=False),
+    Column("transaction_id", BigInteger, nullable=False),
+    Column("ticket_id", BigInteger, nullable=False),
+    Column("event_id", BigInteger, nullable=False),
+    CheckConstraint("name = 'redemptions'", name="one"),
 )
 
 offline_scans = Table(

@@ -27,7 +27,6 @@ from server.audit.origins import ChangeOrigin
 from server.audit.trail import AuditedChange
 from server.identity.callers import Operator
 from server.orders import completion
-from server.orders.rules import rotations_of_order_qr
 from server.parties import sandbox_clocks
 from server.parties.clock_rules import SandboxTime
 from server.platform import clock, idempotency
@@ -39,10 +38,11 @@ from server.platform.driver_errors import LockedError
 from server.platform.metrics import SCAN_BATCH, SCAN_QUEUE, SCANS
 from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Command
-from server.redemption import answers, rules, sessions, statements
+from server.redemption import answers, opened_tokens, rules, sessions, statements
 from server.redemption.answers import Answer
 from server.redemption.details import details
-from server.redemption.statements import EventRow, GuardRow, OrderQrRow, ScanFacts, ScanWrites
+from server.redemption.opened_tokens import Token
+from server.redemption.statements import EventRow, GuardRow, ScanFacts, ScanWrites
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
 from server.tickets import qr
 from server.tickets.rules import Code, Number, is_direct, partner_of
@@ -67,16 +67,6 @@ class ScanItem(NamedTuple):
     ticket_id: int | None = None
 
 
-class _Token(NamedTuple):
-    """An opened token: the ticket (0 if none) or order it names, or why it is refused."""
-
-    ticket_id: int = 0
-    jti: UUID | None = None
-    order_id: int | None = None
-    refusal: rules.Refusal | None = None
-    is_code: bool = False
-
-
 @dataclass(slots=True, eq=False)
 class ScanUnit:
     """One call: its items are decided together, and with `all_or_nothing` stand or fall
@@ -92,7 +82,7 @@ class ScanUnit:
     method: str
     content_hash: bytes
     comment: str = ""
-    tokens: list[_Token] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
     ring: qr.KeyRing | None = None
     pack_time: datetime | None = None
 
@@ -247,13 +237,13 @@ class Redeemer:
             self._verified.put(unverified, claims)
         return qr.check_expiry(claims, now)
 
-    def _resolve(self, unit: ScanUnit, item: ScanItem, ring: qr.KeyRing, now: datetime) -> _Token:
+    def _resolve(self, unit: ScanUnit, item: ScanItem, ring: qr.KeyRing, now: datetime) -> Token:
         if item.ticket_id is not None:
-            return _Token(item.ticket_id, is_code=True)
+            return Token(item.ticket_id, is_code=True)
         opened = self._open(item.qr_token, ring, now)
         if isinstance(opened, qr.Invalid):
-            return _Token(refusal=INVALID_TOKEN)
-        claims, refusal = opened.claims, None
+            return Token(refusal=INVALID_TOKEN)
+        claims, refusal, seal = opened.claims, None, qr.seal_of(item.qr_token)
         if isinstance(opened, qr.Compromised):
             if unit.pack_time is None or opened.since <= unit.pack_time:
                 refusal = COMPROMISED_KEY
@@ -262,13 +252,13 @@ class Redeemer:
         if isinstance(opened, qr.Expired):
             refusal = expired_token(claims, _local(unit, now))
         if claims.kind is qr.QrKind.TICKET:
-            return _Token(claims.number, claims.jti, refusal=refusal)
+            return Token(claims.number, claims.jti, refusal=refusal, seal=seal)
         code = Code.parse(item.ticket_code)
         if code is None:
             refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket_code")
-            return _Token(refusal=refusal)
+            return Token(refusal=refusal)
         ticket_id = code.number(Number.unpack(claims.number).partner_id)
-        return _Token(ticket_id, claims.jti, claims.number, refusal)
+        return Token(ticket_id, claims.jti, claims.number, refusal, seal=seal)
 
 
 async def _held_time(tx: PipelineConnection, units: Sequence[ScanUnit]) -> SandboxTime | None:
@@ -327,7 +317,7 @@ class _Decided(NamedTuple):
     """One item, what it names, and its answer."""
 
     item: ScanItem
-    token: _Token
+    token: Token
     ticket: rules.ScannedTicket | None
     jti: UUID | None
     event_id: int
@@ -335,7 +325,7 @@ class _Decided(NamedTuple):
 
 
 def decide_item(
-    unit: ScanUnit, item: ScanItem, token: _Token, facts: ScanFacts, local: datetime
+    unit: ScanUnit, item: ScanItem, token: Token, facts: ScanFacts, local: datetime
 ) -> _Decided:
     """Decides one item at a time in the venue's time zone, and has the facts be as after it."""
     ticket = facts.tickets.get(token.ticket_id)
@@ -345,14 +335,14 @@ def decide_item(
         ticket = None
     jti, refusal = token.jti, token.refusal
     if token.order_id is not None:
-        if ticket and not _opens(token.order_id, item, ticket, facts):
+        if ticket and not opened_tokens.opens(token.order_id, item.ticket_code, ticket, facts):
             ticket = None
         if not refusal:
-            issued_after = _issued_after(facts.orders.get(token.order_id), token.jti)
+            issued_after = opened_tokens.issued_after(facts.orders.get(token.order_id), token.jti)
             refusal = rules.order_qr_standing(issued_after, ticket)
             # an order's QR stands for the QRs of its tickets that are valid now
             jti = ticket.jti if ticket else None
-    ticket, refusal = _unless_forged(token, ticket, refusal, facts)
+    ticket, refusal = opened_tokens.unless_forged(token, ticket, refusal, facts)
     if token.is_code:
         # what nothing of is redeemed here does not exist here: codes can be counted up
         known = ticket and ticket.ticket_code == item.ticket_code
@@ -379,29 +369,6 @@ def decide_item(
     return _Decided(item, token, ticket, jti, event_id, answer)
 
 
-def _issued_after(order: OrderQrRow | None, jti: UUID | None) -> int | None:
-    return rotations_of_order_qr(order.jti, jti) if order and jti else None
-
-
-def _unless_forged(
-    token: _Token,
-    ticket: rules.ScannedTicket | None,
-    refusal: rules.Refusal | None,
-    facts: ScanFacts,
-) -> tuple[rules.ScannedTicket | None, rules.Refusal | None]:
-    """As given, unless the token has a compromised key and is not, by its id, the one that its
-    ticket or order has: nobody knows that id who has not seen the token.
-    """
-    if refusal is not COMPROMISED_KEY:
-        return ticket, refusal
-    if ticket and token.order_id is None:
-        is_issued = ticket.jti == token.jti
-    else:
-        issued_after = _issued_after(facts.orders.get(token.order_id or 0), token.jti)
-        is_issued = bool(ticket) and rules.order_qr_standing(issued_after, ticket) is None
-    return (ticket, refusal) if is_issued else (None, INVALID_TOKEN)
-
-
 def _scan(unit: ScanUnit, item: ScanItem, jti: UUID, local: datetime) -> rules.Scan:
     allowed = unit.operator.function_codes
     return rules.Scan(
@@ -415,15 +382,6 @@ def _scan(unit: ScanUnit, item: ScanItem, jti: UUID, local: datetime) -> rules.S
         unit.operator.venue_code,
         unit.operator.terminal_device_id,
     )
-
-
-def _opens(order_id: int, item: ScanItem, ticket: rules.ScannedTicket, facts: ScanFacts) -> bool:
-    """Whether an order's QR stands for this ticket: its own, or one that it shares with the
-    order it was changed from.
-    """
-    order = facts.orders.get(order_id)
-    shows = ticket.order_id == order_id or (order and ticket.ticket_id in order.also_shown)
-    return bool(shows) and ticket.ticket_code == item.ticket_code
 
 
 def _admitted(item: ScanItem, ticket: rules.ScannedTicket, public_id: str) -> Answer:
@@ -541,10 +499,20 @@ def note(unit: ScanUnit, scan: _Decided, writes: ScanWrites, now: datetime) -> N
             unit.session_code or None,
             unit.request_id or None,
             unit.comment or None,
+            *_admitted_by(scan),
         )
     )
     if scan.token.is_code:
         writes.audits.append(_by_code(unit, scan))
+
+
+def _admitted_by(scan: _Decided) -> tuple[int | None, bytes | None, int | None]:
+    """The key and digest of the token that somebody was admitted by, and its order if it is one's.
+    """
+    seal = scan.token.seal
+    if seal is None or scan.answer.result != "SUCCESS":
+        return None, None, None
+    return *seal, scan.token.order_id
 
 
 def _partner_event(ticket_id: int, scan: _Decided, operator: Operator) -> TicketEvent:

@@ -133,6 +133,9 @@ class EventRow(NamedTuple):
     session_code: str | None
     request_id: str | None
     comment: str | None
+    qr_key_id: int | None
+    qr_digest: bytes | None
+    qr_order_id: int | None
 
 
 LOCK_TICKETS = Statement(
@@ -246,11 +249,12 @@ RECORD_EVENTS = Statement(
     """
 INSERT INTO redemption_events
   (ticket_id, event_id, ticket_code, jti, function_code, result, reason, quantity, merchant_code,
-   venue_code, terminal_device_id, operator, session_code, request_id, comment, occurred_time)
+   venue_code, terminal_device_id, operator, session_code, request_id, comment, qr_key_id,
+   qr_digest, qr_order_id, occurred_time)
 SELECT v.*, $1::timestamptz
 FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[],
             $9::int[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[],
-            $16::text[]) v
+            $16::text[], $17::int[], $18::bytea[], $19::bigint[]) v
 """,
     notifies=RECORDED,
 )

@@ -5,7 +5,7 @@ gates are not held up.
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.platform import clock
 from server.platform.change_feed import Remembered
 from server.platform.database import Database
-from server.platform.statements import Statement, run
+from server.platform.statements import Command, Statement, run, run_together
 from server.tickets import picture, qr
 
 # issued again it has its record
@@ -22,6 +22,12 @@ INSERT INTO qr_issues (key_id, issue_time, kind, number, jti)
 SELECT $1::smallint, $2::timestamptz, v.*
 FROM unnest($3::smallint[], $4::bigint[], $5::uuid[]) v
 ON CONFLICT DO NOTHING
+""")
+
+_RECORD_TOKENS = Statement("""
+INSERT INTO issued_tokens (key_id, issue_time, kind, number, digest)
+SELECT $1::int, $2::timestamptz, v.*
+FROM unnest($3::smallint[], $4::bigint[], $5::bytea[]) v
 """)
 
 
@@ -97,17 +103,27 @@ class Issuer:
 
 async def issue(tx: AsyncConnection, claims: Sequence[qr.Claims], key: qr.QrKey) -> list[str]:
     """The tokens for the claims, in order, recorded in the transaction that hands them out."""
-    await record(tx, claims, key)
-    return await asyncio.to_thread(lambda: [qr.seal(each, key) for each in claims])
+    tokens = await asyncio.to_thread(lambda: [qr.seal(each, key) for each in claims])
+    rows = [
+        (each.kind.value, each.number, qr.seal_of(token).digest)
+        for each, token in zip(claims, tokens, strict=True)
+    ]
+    made = _RECORD_TOKENS.of_rows(rows, key.key_id, clock.now())
+    await run_together(tx, made, _issues(claims, key))
+    return tokens
 
 
 async def record(tx: AsyncConnection, claims: Iterable[qr.Claims], key: qr.QrKey) -> None:
     """Records that QRs are issued under a key, as the last thing in a transaction."""
-    # in the order of the table's key, as others may issue the same
-    rows = sorted((each.kind.value, each.number, each.jti) for each in claims)
-    recorded = _RECORD.of_rows(rows, key.key_id, clock.now())
+    recorded = _issues(claims, key)
     if recorded:
         await run(tx, recorded)
+
+
+def _issues(claims: Iterable[qr.Claims], key: qr.QrKey) -> Command[Any] | None:
+    # in the order of the table's key, as others may issue the same
+    rows = sorted((each.kind.value, each.number, each.jti) for each in claims)
+    return _RECORD.of_rows(rows, key.key_id, clock.now())
 
 
 def _draw(token: str, kind: str, module_pixels: int) -> Pictures:

@@ -23,7 +23,7 @@ from server.platform.crypto import Sealer
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import Statement, run
-from server.tickets.models import qr_issues, qr_keys
+from server.tickets.models import issued_tokens, qr_issues, qr_keys
 from server.tickets.qr import SEED_BYTES, KeyRing, KeyState, QrKey
 
 REISSUE = "qr_key.reissue"
@@ -243,7 +243,8 @@ async def _state_of(tx: AsyncConnection, key_id: int) -> KeyState:
 async def _add_key(tx: AsyncConnection, secret_key: bytes, state: KeyState, now: datetime) -> int:
     key = QrKey.generate(free_key_id(await list_keys(tx)), state)
     # after 256 keys an id comes again
-    await tx.execute(delete(qr_issues).where(qr_issues.c.key_id == key.key_id))
+    for issued in (qr_issues, issued_tokens):
+        await tx.execute(delete(issued).where(issued.c.key_id == key.key_id))
     await tx.execute(delete(qr_keys).where(qr_keys.c.key_id == key.key_id))
     await tx.execute(
         insert(qr_keys).values(
@@ -253,6 +254,7 @@ async def _add_key(tx: AsyncConnection, secret_key: bytes, state: KeyState, now:
             encrypted_secrets=encrypt_secrets(key, secret_key),
             create_time=now,
             activate_time=now if state is KeyState.ACTIVE else None,
+            is_recorded=True,
         )
     )
     await change_feed.publish(tx, change_feed.ChangeKind.QR_KEY, key.key_id)

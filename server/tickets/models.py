@@ -251,6 +251,8 @@ qr_keys = Table(
     Column("revoke_time", DateTime(timezone=True)),
     # since when it is known that others have it
     Column("compromise_time", DateTime(timezone=True)),
+    # whether each token of it is in `issued_tokens`: not so of those made before there was that
+    Column("is_recorded", Boolean, nullable=False, server_default="false"),
     CheckConstraint("key_id BETWEEN 0 AND 255", name="key_id"),
     CheckConstraint(
         "state IN ('PENDING', 'ACTIVE', 'VERIFY_ONLY', 'COMPROMISED', 'REVOKED')", name="state"
@@ -290,4 +292,19 @@ qr_issues = Table(
         "number",
         postgresql_where=text("replace_time IS NULL"),
     ),
+)
+
+issued_tokens = Table(
+    "issued_tokens",
+    metadata,
+    # every token that was made under a key, as long as the key has its id: what somebody else made
+    # has no row
+    Column("key_id", Integer, primary_key=True, autoincrement=False),
+    # as of qr_issues
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    # of qr.Seal
+    Column("digest", LargeBinary, primary_key=True),
+    Column("issue_time", DateTime(timezone=True), nullable=False),
+    CheckConstraint("octet_length(digest) = 16", name="digest"),
 )

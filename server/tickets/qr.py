@@ -30,7 +30,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -232,6 +232,13 @@ class Unverified:
     signature: bytes
 
 
+class Seal(NamedTuple):
+    """Which key made a token, and what tells it from any other that the key made."""
+
+    key_id: int
+    digest: bytes  # DIGEST_BYTES
+
+
 def seal(claims: Claims, key: QrKey) -> str:
     """The token for the claims. The fraction of a second of `expire_time` is cut off.
 
@@ -298,6 +305,12 @@ def verify(token: Unverified) -> Claims | Invalid:
         return _unpack(token.key.cipher.decrypt(token.iv, token.ciphertext, token.header))
     except (InvalidTag, ValueError):
         return Invalid(Check.DECRYPTION)
+
+
+def seal_of(text: str) -> Seal:
+    """Of a token that is genuine, as it was issued or scanned."""
+    text = read_scanned(text)
+    return Seal(base64.b32decode(text[:8])[1], _digest(text))
 
 
 def check_use(key: QrKey, claims: Claims, now: datetime) -> Valid | Expired | Compromised:

@@ -16,7 +16,8 @@ ONLY_SUMS = {
 }
 """Jobs whose runs have done nothing: they count or sum up what others did."""
 AUDITED = {
-    *("audit-checkpoint", "cancel-unsold-channel-bookings", "expire-holds", "expire-reservations"),
+    *("audit-checkpoint", "cancel-unsold-channel-bookings", "check-redeemed-codes"),
+    *("expire-holds", "expire-reservations"),
     *("expire-tickets", "give-back-tasks", "keep-channels-in-step", "index-orders"),
     *("make-departures", "make-rental-days", "purge-answers", "purge-changes"),
     *("purge-channel-calls", "purge-channel-values", "purge-job-runs", "purge-logins"),

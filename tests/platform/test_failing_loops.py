@@ -215,6 +215,7 @@ LOOPS = [
 JOBS = [
     "job audit-checkpoint",
     "job cancel-unsold-channel-bookings",
+    "job check-redeemed-codes",
     "job count-states",
     "job expire-holds",
     "job expire-reservations",

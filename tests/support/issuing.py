@@ -1,9 +1,20 @@
-"""An issuer of QR codes without a server."""
+"""An issuer of QR codes without a server, and the check of what was redeemed."""
+
+import asyncio
+from datetime import datetime
 
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
 from server.platform.database import Database
+from server.platform.statements import Statement, run
+from server.redemption import issue_check
 from server.tickets import keys, qr
 from server.tickets.issuing import Issuer
+from tests.support.waiting import WAIT_SECONDS
+
+_LAST = Statement(
+    "SELECT coalesce(max(transaction_id), 0) FROM redemption_events WHERE result <> 'REJECT'", int
+)
+_MARK = Statement("SELECT transaction_id FROM issue_check_marks", int)
 
 
 def key_rings(db: Database, secret_key: bytes) -> Remembered[str, qr.KeyRing]:
@@ -19,3 +30,17 @@ def key_rings(db: Database, secret_key: bytes) -> Remembered[str, qr.KeyRing]:
 def issuer(db: Database, secret_key: bytes) -> Issuer:
     """Issues under the active of these keys."""
     return Issuer(key_rings(db, secret_key), db)
+
+
+async def check_redeemed(db: Database, now: datetime) -> None:
+    """Looks at all that is redeemed, as the job does, once no transaction that began before is
+    under way.
+    """
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            async with db.transaction() as tx:
+                (last,), (mark,) = await run(tx, _LAST()), await run(tx, _MARK())
+            if mark >= last:
+                return
+            await db.in_transaction(lambda tx: issue_check.check(tx, now))
+            await asyncio.sleep(0.02)

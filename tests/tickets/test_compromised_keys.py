@@ -21,6 +21,7 @@ from server.tickets import keys, qr
 from tests.support import gate
 from tests.support.gate import PASSWORD, QrTicket, Terminal, World, verdict
 from tests.support.gate_server import GateServer, gate_server
+from tests.support.issuing import check_redeemed
 from tests.support.offline_terminal import VERDICT, OfflineTerminal
 from tests.support.partner_client import KEY, PartnerClient
 from tests.support.rpc_server import SECRET_KEY
@@ -52,6 +53,13 @@ async def servers(
 
 
 @pytest.fixture
+async def db(module_database_url: str) -> AsyncIterator[Database]:
+    made = Database(load_settings(), module_database_url)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
 async def terminal(world: World, servers: list[GateServer]) -> Terminal:
     return await world.log_in(servers[0].channel)
 
@@ -76,6 +84,20 @@ async def compromise(world: World, server: GateServer, key_id: int = 0) -> qr_ke
     return answer.qr_key
 
 
+async def unissued(world: World, server: GateServer) -> list[tuple[str, int, str]]:
+    """The redemptions that are listed: ticket, key and its state; a page has one."""
+    root = await world.log_in(server.channel, "root", device=None)
+    admin, request = AdminServiceStub(server.channel), qr_key_pb2.ListUnissuedRedemptionsRequest()
+    request.page_size, found, page = 1, list[tuple[str, int, str]](), None
+    while page is None or request.page_token:
+        page = await admin.ListUnissuedRedemptions(request, metadata=root.metadata)
+        for each in page.redemptions:
+            state = qr_key_pb2.QrKeyState.Name(each.qr_key_state)[13:]
+            found.append((each.ticket_code, each.qr_key_id, state))
+        request.page_token = page.next_page_token
+    return found
+
+
 async def all_issued_anew(world: World) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while (await world.sql(LEFT))[0][0]:  # noqa: ASYNC110 - no event tells
@@ -83,14 +105,24 @@ async def all_issued_anew(world: World) -> None:
 
 
 async def test_from_the_theft_to_the_admission(
-    world: World, servers: list[GateServer], terminal: Terminal, client: PartnerClient
+    world: World,
+    servers: list[GateServer],
+    terminal: Terminal,
+    client: PartnerClient,
+    db: Database,
 ) -> None:
-    honest, by_number, untouched = await world.tickets(3)
-    codes = [await code_of(client, each) for each in (honest, by_number)]
+    honest, by_number, early, robbed, untouched = await world.tickets(5)
+    codes = [await code_of(client, each) for each in (honest, by_number, early, robbed)]
     forged = world.seal(uuid4(), honest.ticket_id), world.seal(uuid4(), honest.ticket_id + 99)
     gates = [terminal, terminal.at(servers[1].channel)]
     for at in gates:  # looked at before, so that it is remembered
         assert verdict(await at.decrypt(codes[0])) == ""
+    # the thief has read the database too: nobody can know, until the check
+    stolen = world.seal(robbed.jti, robbed.ticket_id)
+    for token in (codes[2], stolen):
+        assert verdict(await gates[1].redeem(token)) == "SUCCESS"
+    await check_redeemed(db, clock.now())
+    assert await unissued(world, servers[0]) == [(robbed.code, 0, "ACTIVE")]
 
     assert (await compromise(world, servers[0])).state == qr_key_pb2.QR_KEY_STATE_COMPROMISED
     for at in gates:
@@ -108,14 +140,17 @@ async def test_from_the_theft_to_the_admission(
     assert verdict(await supervisor.call("RedeemByCode", request)) == "SUCCESS"
 
     await all_issued_anew(world)
-    assert await world.sql(REISSUED) == [(2,)]
+    assert await world.sql(REISSUED) == [(4,)]
     recorded = await world.sql("SELECT number, jti FROM qr_issues WHERE key_id = 1")
-    assert set(recorded) == {(each.ticket_id, each.jti) for each in (honest, by_number)}
+    reissued = {(each.ticket_id, each.jti) for each in (honest, by_number, early, robbed)}
+    assert set(recorded) == reissued
     again = [await code_of(client, each) for each in (honest, by_number)]
     assert verdict(await gates[1].redeem(again[0])) == "SUCCESS"
     assert verdict(await gates[0].redeem(again[0])) == "ALREADY_REDEEMED"
     assert verdict(await gates[0].redeem(again[1])) == "ALREADY_REDEEMED"  # by its number
     assert verdict(await gates[0].redeem(codes[0])) == "QR_KEY_COMPROMISED"
+    await check_redeemed(db, clock.now())
+    assert await unissued(world, servers[1]) == [(robbed.code, 0, "COMPROMISED")]
     assert await world.uses(untouched) == (1, 1)
     assert await world.contradictions() == []
 

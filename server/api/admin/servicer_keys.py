@@ -1,5 +1,7 @@
 """The methods of AdminService about the keys of QR codes."""
 
+from datetime import datetime
+
 from deeptravel.admin.v1 import qr_key_pb2
 
 from server.api import convert
@@ -8,6 +10,9 @@ from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
 from server.identity.callers import Admin
+from server.redemption import issue_check
+from server.redemption.issue_check import UnissuedRedemption
+from server.redemption.redeem import redemption_id
 from server.tickets import keys
 from server.tickets.keys import KeyInfo
 from server.tickets.qr import KeyState
@@ -36,6 +41,17 @@ class KeyMethods(AdminMethods):
         shown = page.cut(found[: page.size + 1], lambda last: last.key_id)
         return qr_key_pb2.ListQrKeysResponse(qr_keys=map(_key, shown))
 
+    @paged
+    async def ListUnissuedRedemptions(
+        self,
+        request: qr_key_pb2.ListUnissuedRedemptionsRequest,
+        page: Page[Admin, tuple[datetime, int, int]],
+    ) -> qr_key_pb2.ListUnissuedRedemptionsResponse:
+        async with self._db.report(page.caller.key) as tx:
+            found = await issue_check.page(tx, after=page.after, limit=page.size + 1)
+        shown = page.cut(found, lambda last: (last.find_time, last.ticket_id, last.event_id))
+        return qr_key_pb2.ListUnissuedRedemptionsResponse(redemptions=map(_unissued, shown))
+
     async def CompromiseQrKey(
         self,
         request: qr_key_pb2.CompromiseQrKeyRequest,
@@ -54,6 +70,23 @@ class KeyMethods(AdminMethods):
         )
         found = {each.key_id: each for each in await keys.list_keys(call.tx)}
         return qr_key_pb2.CompromiseQrKeyResponse(qr_key=_key(found[request.qr_key_id]))
+
+
+def _unissued(found: UnissuedRedemption) -> qr_key_pb2.UnissuedRedemption:
+    return qr_key_pb2.UnissuedRedemption(
+        redemption_id=redemption_id(found.ticket_id, found.event_id),
+        ticket_code=found.ticket_code,
+        function_code=found.function_code,
+        quantity=found.quantity,
+        merchant_code=found.merchant_code,
+        venue_code=found.venue_code,
+        terminal_device_id=found.terminal_device_id,
+        operator=found.operator,
+        redeemed_time=convert.timestamp(found.occurred_time),
+        find_time=convert.timestamp(found.find_time),
+        qr_key_id=found.qr_key_id,
+        qr_key_state=STATES[found.key_state],
+    )
 
 
 def _key(key: KeyInfo) -> qr_key_pb2.QrKey:

@@ -696,6 +696,11 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyResponse.FromString,
                 _registered_method=True)
+        self.ListUnissuedRedemptions = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListUnissuedRedemptions',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListUnissuedRedemptionsRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListUnissuedRedemptionsResponse.FromString,
+                _registered_method=True)
         self.ListOfflineConflicts = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListOfflineConflicts',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_offline__scan__pb2.ListOfflineConflictsRequest.SerializeToString,
@@ -2373,6 +2378,16 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUnissuedRedemptions(self, request, context):
+        """Lists redemptions by codes that were made with a key of ours, but that we did not issue: somebody
+        has the key, and CompromiseQrKey ends that. A job looks hourly at what was redeemed since it
+        looked last; codes of keys from before each code was recorded are left out. Newest first, by
+        page. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOfflineConflicts(self, request, context):
         """Lists scans that terminals admitted without network and that were not simply accepted: somebody
         had been admitted before, the ticket was given back, is unknown or no ticket of ours, or the
@@ -3971,6 +3986,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CompromiseQrKey,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyResponse.SerializeToString,
+            ),
+            'ListUnissuedRedemptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnissuedRedemptions,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListUnissuedRedemptionsRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListUnissuedRedemptionsResponse.SerializeToString,
             ),
             'ListOfflineConflicts': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOfflineConflicts,
@@ -7914,6 +7934,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/CompromiseQrKey',
             deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.CompromiseQrKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnissuedRedemptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListUnissuedRedemptions',
+            deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListUnissuedRedemptionsRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.ListUnissuedRedemptionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -608,6 +608,12 @@ class AdminServiceStub:
     hear of each by `ticket.qr_reissued`. Cannot be taken back; of a key that is COMPROMISED
     already it does nothing. Audited with the comment. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
     """
+    ListUnissuedRedemptions: _grpc.UnaryUnaryMultiCallable[_qr_key_pb2.ListUnissuedRedemptionsRequest, _qr_key_pb2.ListUnissuedRedemptionsResponse]
+    """Lists redemptions by codes that were made with a key of ours, but that we did not issue: somebody
+    has the key, and CompromiseQrKey ends that. A job looks hourly at what was redeemed since it
+    looked last; codes of keys from before each code was recorded are left out. Newest first, by
+    page. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
     ListOfflineConflicts: _grpc.UnaryUnaryMultiCallable[_offline_scan_pb2.ListOfflineConflictsRequest, _offline_scan_pb2.ListOfflineConflictsResponse]
     """Lists scans that terminals admitted without network and that were not simply accepted: somebody
     had been admitted before, the ticket was given back, is unknown or no ticket of ours, or the
@@ -1608,6 +1614,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     TOKEN_INVALID. The honest codes are issued anew in the background (ListQrKeys), and partners
     hear of each by `ticket.qr_reissued`. Cannot be taken back; of a key that is COMPROMISED
     already it does nothing. Audited with the comment. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    """
+    ListUnissuedRedemptions: _aio.UnaryUnaryMultiCallable[_qr_key_pb2.ListUnissuedRedemptionsRequest, _qr_key_pb2.ListUnissuedRedemptionsResponse]  # type: ignore[assignment]
+    """Lists redemptions by codes that were made with a key of ours, but that we did not issue: somebody
+    has the key, and CompromiseQrKey ends that. A job looks hourly at what was redeemed since it
+    looked last; codes of keys from before each code was recorded are left out. Newest first, by
+    page. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
     """
     ListOfflineConflicts: _aio.UnaryUnaryMultiCallable[_offline_scan_pb2.ListOfflineConflictsRequest, _offline_scan_pb2.ListOfflineConflictsResponse]  # type: ignore[assignment]
     """Lists scans that terminals admitted without network and that were not simply accepted: somebody
@@ -3344,6 +3356,18 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         TOKEN_INVALID. The honest codes are issued anew in the background (ListQrKeys), and partners
         hear of each by `ticket.qr_reissued`. Cannot be taken back; of a key that is COMPROMISED
         already it does nothing. Audited with the comment. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUnissuedRedemptions(
+        self,
+        request: _qr_key_pb2.ListUnissuedRedemptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_qr_key_pb2.ListUnissuedRedemptionsResponse, _abc.Awaitable[_qr_key_pb2.ListUnissuedRedemptionsResponse]]:
+        """Lists redemptions by codes that were made with a key of ours, but that we did not issue: somebody
+        has the key, and CompromiseQrKey ends that. A job looks hourly at what was redeemed since it
+        looked last; codes of keys from before each code was recorded are left out. Newest first, by
+        page. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
         """
 
     @_abc_1.abstractmethod

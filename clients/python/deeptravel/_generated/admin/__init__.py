@@ -679,6 +679,8 @@ from deeptravel._generated.admin.v1.qr_key_pb2 import (
     CompromiseQrKeyResponse,
     ListQrKeysRequest,
     ListQrKeysResponse,
+    ListUnissuedRedemptionsRequest,
+    ListUnissuedRedemptionsResponse,
     QR_KEY_STATE_ACTIVE,
     QR_KEY_STATE_COMPROMISED,
     QR_KEY_STATE_PENDING,
@@ -687,6 +689,7 @@ from deeptravel._generated.admin.v1.qr_key_pb2 import (
     QR_KEY_STATE_VERIFY_ONLY,
     QrKey,
     QrKeyState,
+    UnissuedRedemption,
 )
 from deeptravel._generated.admin.v1.promotion_pb2 import (
     ArchivePromotionRequest,
@@ -1415,6 +1418,8 @@ __all__ = [
     "ListTimetablesResponse",
     "ListTravellersRequest",
     "ListTravellersResponse",
+    "ListUnissuedRedemptionsRequest",
+    "ListUnissuedRedemptionsResponse",
     "ListVenuesRequest",
     "ListVenuesResponse",
     "Merchant",
@@ -1670,6 +1675,7 @@ __all__ = [
     "UnblockTicketResponse",
     "UnblockTravellerRequest",
     "UnblockTravellerResponse",
+    "UnissuedRedemption",
     "UpdateAdministratorRequest",
     "UpdateAdministratorResponse",
     "UpdateAllotmentRequest",

@@ -781,6 +781,13 @@ _COMPROMISE_QR_KEY = Method(
     admin.CompromiseQrKeyResponse,
     safe=False,
 )
+_LIST_UNISSUED_REDEMPTIONS = Method(
+    "/deeptravel.admin.v1.AdminService/ListUnissuedRedemptions",
+    admin.ListUnissuedRedemptionsRequest,
+    admin.ListUnissuedRedemptionsResponse,
+    safe=True,
+    items="redemptions",
+)
 _LIST_OFFLINE_CONFLICTS = Method(
     "/deeptravel.admin.v1.AdminService/ListOfflineConflicts",
     admin.ListOfflineConflictsRequest,
@@ -3699,6 +3706,29 @@ class AdminService:
         NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_COMPROMISE_QR_KEY, admin.CompromiseQrKeyRequest(comment=comment, qr_key_id=qr_key_id, request_id=request_id), timeout)
+
+    def list_unissued_redemptions(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListUnissuedRedemptionsResponse:
+        """Lists redemptions by codes that were made with a key of ours, but that we did not issue:
+        somebody has the key, and CompromiseQrKey ends that. A job looks hourly at what was redeemed
+        since it looked last; codes of keys from before each code was recorded are left out. Newest
+        first, by page. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return self._calls.unary(_LIST_UNISSUED_REDEMPTIONS, admin.ListUnissuedRedemptionsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_unissued_redemptions(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.UnissuedRedemption]:
+        """All `redemptions` of list_unissued_redemptions, page after page."""
+        return self._calls.pages(_LIST_UNISSUED_REDEMPTIONS, admin.ListUnissuedRedemptionsRequest(page_size=page_size), timeout)
 
     def list_offline_conflicts(
         self,
@@ -8005,6 +8035,29 @@ class AsyncAdminService:
         NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_COMPROMISE_QR_KEY, admin.CompromiseQrKeyRequest(comment=comment, qr_key_id=qr_key_id, request_id=request_id), timeout)
+
+    async def list_unissued_redemptions(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListUnissuedRedemptionsResponse:
+        """Lists redemptions by codes that were made with a key of ours, but that we did not issue:
+        somebody has the key, and CompromiseQrKey ends that. A job looks hourly at what was redeemed
+        since it looked last; codes of keys from before each code was recorded are left out. Newest
+        first, by page. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        return await self._calls.unary(_LIST_UNISSUED_REDEMPTIONS, admin.ListUnissuedRedemptionsRequest(page_size=page_size, page_token=page_token), timeout)
+
+    def iter_unissued_redemptions(
+        self,
+        *,
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.UnissuedRedemption]:
+        """All `redemptions` of list_unissued_redemptions, page after page."""
+        return self._calls.pages(_LIST_UNISSUED_REDEMPTIONS, admin.ListUnissuedRedemptionsRequest(page_size=page_size), timeout)
 
     async def list_offline_conflicts(
         self,

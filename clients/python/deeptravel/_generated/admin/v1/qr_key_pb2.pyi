@@ -233,3 +233,127 @@ class CompromiseQrKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompromiseQrKeyResponse: _TypeAlias = CompromiseQrKeyResponse  # noqa: Y015
+
+@_typing.final
+class ListUnissuedRedemptionsRequest(_message.Message):
+    """Asks for redemptions by codes that we did not issue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """How many a page, 1 to 200; 50 if 0."""
+    page_token: _builtins.str
+    """Token of the page, from the answer before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnissuedRedemptionsRequest: _TypeAlias = ListUnissuedRedemptionsRequest  # noqa: Y015
+
+@_typing.final
+class UnissuedRedemption(_message.Message):
+    """A redemption by a code that was made with a key of ours, but not by us."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REDEMPTION_ID_FIELD_NUMBER: _builtins.int
+    TICKET_CODE_FIELD_NUMBER: _builtins.int
+    FUNCTION_CODE_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    MERCHANT_CODE_FIELD_NUMBER: _builtins.int
+    VENUE_CODE_FIELD_NUMBER: _builtins.int
+    TERMINAL_DEVICE_ID_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    REDEEMED_TIME_FIELD_NUMBER: _builtins.int
+    FIND_TIME_FIELD_NUMBER: _builtins.int
+    QR_KEY_ID_FIELD_NUMBER: _builtins.int
+    QR_KEY_STATE_FIELD_NUMBER: _builtins.int
+    redemption_id: _builtins.str
+    """The redemption, as in RedemptionService.ListRedemptions."""
+    ticket_code: _builtins.str
+    """The ticket."""
+    function_code: _builtins.str
+    """The entitlement."""
+    quantity: _builtins.int
+    """Uses."""
+    merchant_code: _builtins.str
+    """The merchant."""
+    venue_code: _builtins.str
+    """The venue."""
+    terminal_device_id: _builtins.str
+    """The terminal."""
+    operator: _builtins.str
+    """Who scanned it."""
+    qr_key_id: _builtins.int
+    """The key that somebody else has."""
+    qr_key_state: Global___QrKeyState.ValueType
+    """Where that key is in its life now."""
+    @_builtins.property
+    def redeemed_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was redeemed, or uploaded by a terminal without network."""
+
+    @_builtins.property
+    def find_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was found."""
+
+    def __init__(
+        self,
+        *,
+        redemption_id: _builtins.str = ...,
+        ticket_code: _builtins.str = ...,
+        function_code: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        merchant_code: _builtins.str = ...,
+        venue_code: _builtins.str = ...,
+        terminal_device_id: _builtins.str = ...,
+        operator: _builtins.str = ...,
+        redeemed_time: _timestamp_pb2.Timestamp | None = ...,
+        find_time: _timestamp_pb2.Timestamp | None = ...,
+        qr_key_id: _builtins.int = ...,
+        qr_key_state: Global___QrKeyState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["find_time", b"find_time", "redeemed_time", b"redeemed_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["find_time", b"find_time", "function_code", b"function_code", "merchant_code", b"merchant_code", "operator", b"operator", "qr_key_id", b"qr_key_id", "qr_key_state", b"qr_key_state", "quantity", b"quantity", "redeemed_time", b"redeemed_time", "redemption_id", b"redemption_id", "terminal_device_id", b"terminal_device_id", "ticket_code", b"ticket_code", "venue_code", b"venue_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnissuedRedemption: _TypeAlias = UnissuedRedemption  # noqa: Y015
+
+@_typing.final
+class ListUnissuedRedemptionsResponse(_message.Message):
+    """A page of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REDEMPTIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def redemptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnissuedRedemption]:
+        """Those found last first."""
+
+    def __init__(
+        self,
+        *,
+        redemptions: _abc.Iterable[Global___UnissuedRedemption] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "redemptions", b"redemptions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnissuedRedemptionsResponse: _TypeAlias = ListUnissuedRedemptionsResponse  # noqa: Y015
