@@ -30,9 +30,7 @@ def issued_after(order: OrderQrRow | None, jti: UUID | None) -> int | None:
     return rotations_of_order_qr(order.jti, jti) if order and jti else None
 
 
-def opens(
-    order_id: int, ticket_code: str, ticket: rules.ScannedTicket, facts: ScanFacts
-) -> bool:
+def opens(order_id: int, ticket_code: str, ticket: rules.ScannedTicket, facts: ScanFacts) -> bool:
     """Whether an order's QR stands for this ticket: its own, or one that it shares with the
     order it was changed from.
     """
