@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +24,7 @@ def app(
     """The commands, which reach the database as all others do."""
     made = typer.Typer(
         no_args_is_help=True,
-        help="The keys that seal QR codes: list, rotate, revoke, compromise; redemptions by stolen ones.",
+        help="The keys that seal QR codes: list, rotate, revoke, compromise; what stolen ones did.",
     )
 
     @made.command("list")
@@ -52,15 +53,7 @@ def app(
     def revoke_key(key_id: KeyId) -> None:
         """End a key: within a second every QR code that it sealed is refused, everywhere."""
 
-        async def revoke(db: "Database", _key: bytes) -> None:
-            from server.tickets import keys
-
-            now = datetime.now(UTC)
-            async with db.transaction() as tx:
-                await keys.revoke(tx, key_id, now)
-                await _audit(tx, actor(), "revoke", key_id, "REVOKED", now)
-
-        with_database(settings(), revoke)
+        with_database(settings(), partial(_revoke, key_id, actor()))
         typer.echo(f"QR key {key_id} is revoked")
 
     @made.command("unissued")
@@ -94,6 +87,15 @@ def app(
         typer.echo(f"QR key {key_id} is compromised: its codes are refused, and issued anew")
 
     return made
+
+
+async def _revoke(key_id: int, actor: str, db: "Database", _key: bytes) -> None:
+    from server.tickets import keys
+
+    now = datetime.now(UTC)
+    async with db.transaction() as tx:
+        await keys.revoke(tx, key_id, now)
+        await _audit(tx, actor, "revoke", key_id, "REVOKED", now)
 
 
 async def _list(db: "Database", _key: bytes) -> None:

@@ -239,8 +239,8 @@ STUCK = Gauge(
 )
 UNISSUED_REDEMPTIONS = Gauge(
     "deeptravel_unissued_redemptions",
-    "Redemptions by codes that were made with a key of ours, but not by us, and whose key is neither"
-    " compromised nor revoked yet; where jobs run",
+    "Redemptions by codes made with a key of ours, but not by us, that is neither compromised nor"
+    " revoked yet; where jobs run",
     multiprocess_mode="livemostrecent",
 )
 JOB_PAUSED = Gauge(

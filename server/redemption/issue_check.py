@@ -153,4 +153,5 @@ async def page(
     )
     if after:
         query = query.where(tuple_(*place) < after)
-    return [UnissuedRedemption(*row[:-1], KeyState(row[-1])) for row in await tx.execute(query)]
+    rows = await tx.execute(query)
+    return [UnissuedRedemption._make([*row[:-1], KeyState(row[-1])]) for row in rows]

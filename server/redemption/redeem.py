@@ -507,7 +507,7 @@ def note(unit: ScanUnit, scan: _Decided, writes: ScanWrites, now: datetime) -> N
 
 
 def _admitted_by(scan: _Decided) -> tuple[int | None, bytes | None, int | None]:
-    """The key and digest of the token that somebody was admitted by, and its order if it is one's."""
+    """Key and digest of the token that somebody was admitted by, and whose it is if an order's."""
     seal = scan.token.seal
     if seal is None or scan.answer.result != "SUCCESS":
         return None, None, None

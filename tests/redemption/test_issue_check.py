@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.config import load_settings
 from server.platform.database import Database
@@ -94,10 +95,9 @@ async def test_only_what_we_did_not_issue_is_found(
 async def test_codes_of_orders(world: World, terminal: Terminal, db: Database) -> None:
     order, (first, second) = await world.order(2)
     (code,) = await issued(db, world, claims_of(order, ORDER))
-    ask = {"ticket_code": first.code}, {"ticket_code": second.code}
-    assert verdict(await terminal.redeem(code, **ask[0])) == "SUCCESS"
     made = forged(world, claims_of(order, ORDER))
-    assert verdict(await terminal.redeem(made, **ask[1])) == "SUCCESS"
+    for token, ticket in ((code, first), (made, second)):
+        assert verdict(await terminal.redeem(token, ticket_code=ticket.code)) == "SUCCESS"
     assert await found(db) == [second.ticket_id]
 
 
@@ -152,7 +152,7 @@ async def test_it_goes_on_where_it_was(
     assert sorted(await found(db)) == [each.ticket_id for each in robbed]
 
 
-async def cut_off(tx: issue_check.AsyncConnection) -> None:
+async def cut_off(tx: AsyncConnection) -> None:
     await issue_check.check(tx, datetime.now(UTC))
     raise InterruptedError
 
