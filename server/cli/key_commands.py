@@ -52,7 +52,6 @@ def app(
     @made.command("revoke")
     def revoke_key(key_id: KeyId) -> None:
         """End a key: within a second every QR code that it sealed is refused, everywhere."""
-
         with_database(settings(), partial(_revoke, key_id, actor()))
         typer.echo(f"QR key {key_id} is revoked")
 
