@@ -23,6 +23,7 @@ from server.channels.booking_seals import BookingSeals
 from server.channels.call_log import CallJournal
 from server.channels.catalogue_watch import CatalogueWatch
 from server.channels.connecting import ChannelClients
+from server.channels.disconnecting import ChannelEnder
 from server.channels.feed_service import FeedService
 from server.channels.fetching import BookingFetcher
 from server.channels.pushing import Pusher
@@ -307,7 +308,8 @@ def start_channels(
     sales = TtdSales(db, ttd_seals, sold.order_holds, domain.settlement, domain.issuer)
     cancels = TtdCancels(db, ttd_seals, sold.refund_handler)
     notices = TtdNotices(db, clients, ttd_seals, sales, cancels)
-    kinds = pusher.kinds() | channel_tasks.kinds(fetcher, handler) | notices.kinds()
+    ender = ChannelEnder(db, clients, platform.settings.zone)
+    kinds = pusher.kinds() | channel_tasks.kinds(fetcher, handler) | notices.kinds() | ender.kinds()
     journal = CallJournal(db, platform.loops)
     start_part(stack, "channel call log", journal)
     ttd = TtdService(clients, sales, cancels, notices, journal)

@@ -15,6 +15,7 @@ from datetime import timedelta
 import structlog
 
 from server.aftersales.refund_requests import RefundHandler
+from server.audit.records import REVOKED
 from server.channels import booking_rules as rules
 from server.channels import bookings
 from server.channels.allotment_orders import AllotmentOrders
@@ -23,7 +24,7 @@ from server.channels.booking_ends import BookingMovedError, end, move
 from server.channels.booking_orders import BookingOrders
 from server.channels.booking_rules import BookingStep
 from server.channels.booking_seals import StoredBooking
-from server.channels.channel_records import CHANNELS, account_of
+from server.channels.channel_records import CHANNELS, account_hash
 from server.channels.connecting import ChannelClients, OpenedChannel
 from server.channels.facts import (
     BookingState,
@@ -98,12 +99,12 @@ class BookingHandler:
         is not there.
         """
         code, _, booking_id = task.key.partition(":")
-        channel = await self._clients.get(code)
+        channel = await self._clients.active(code)
         for _ in range(MOST_STEPS):
             async with self._db.transaction() as tx:
                 found = await run(tx, bookings.read(code, booking_id))
             step = rules.next_step(found[0].facts) if found else BookingStep.NOTHING
-            if step is BookingStep.NOTHING or not channel.is_active:
+            if step is BookingStep.NOTHING or channel is None:
                 await self._db.in_transaction(task.done)
                 return None
             try:
@@ -120,7 +121,7 @@ class BookingHandler:
 
     async def _refuse_second(self, channel: OpenedChannel, booking: StoredBooking) -> None:
         """Raises BookingFaultError for a booking that another channel of the same account has sold:
-        that one was paused, and this one connected in its place.
+        that one was paused or disconnected, and this one connected in its place.
         """
         if booking.order_id is not None:
             return
@@ -131,12 +132,14 @@ class BookingHandler:
             )
             if not others:
                 return
-            account = await account_of(tx, seals, channel.record)
+            account = await account_hash(tx, seals, channel.record)
             for code in others:
-                if await account_of(tx, seals, await CHANNELS.get(tx, code)) == account:
+                other = await CHANNELS.get(tx, code)
+                if await account_hash(tx, seals, other) == account:
+                    verb = "connect" if other.state == REVOKED else "resume"
                     raise BookingFaultError(
                         f"channel {code} of the same account has an order of it; pause this channel"
-                        f" and resume {code}, which goes on with it"
+                        f" and {verb} {code}, which goes on with it"
                     )
 
     async def _reserve(

@@ -15,9 +15,11 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, Records
+from server.audit.records import REVOKED, By, Records
 from server.channels.channel_credentials import (
     ACTIVE,
+    DISCONNECTING,
+    SENT_TO,
     ChannelSeals,
     VendorAccount,
     refuse_shared_account,
@@ -76,17 +78,18 @@ class NewChannel(TypedDict):
 
 
 class StoredCredentials(NamedTuple):
-    """Credentials as the table has them."""
+    """Credentials as the table has them; `account_hash` of one that is REVOKED, which has none."""
 
     sealed: bytes
     version: int
+    account_hash: bytes | None
 
 
 CHANNELS = Records(
     "channel",
     channels.c.channel_code,
     select(
-        *(each for each in channels.c if each.name != "sealed_credentials"),
+        *(each for each in channels.c if each.name not in {"sealed_credentials", "account_hash"}),
         func.coalesce(partners.c.partner_code, "").label("partner_code"),
     ).outerjoin(partners, partners.c.partner_id == channels.c.partner_id),
     ChannelRecord,
@@ -101,9 +104,10 @@ async def connect_channel(
     credentials: Mapping[str, str],
     **by: Unpack[By],
 ) -> ChannelRecord:
-    """A new channel, ACTIVE, with the words that its vendor's document gives. Raises INVALID_FIELD,
-    also for an account that another channel has, NOT_FOUND, REVOKED and ARCHIVED for the partner,
-    ALREADY_EXISTS.
+    """A new channel, ACTIVE, with the words that its vendor's document gives; or one that was
+    disconnected, with all that it had. Raises INVALID_FIELD, also for an account that another
+    channel has, or that the disconnected one had not, NOT_FOUND, REVOKED and ARCHIVED for the
+    partner, ALREADY_EXISTS.
     """
     code = new["channel_code"]
     if not CODE.fullmatch(code):
@@ -123,6 +127,17 @@ async def connect_channel(
         "sealed_credentials": seals.seal(code, credentials),
         "state": ACTIVE,
     }
+    former = (await CHANNELS.lock_all(tx, [code])).get(code)
+    if former is not None and former.state == REVOKED:
+        stored = await credentials_of(tx, code)
+        kept = former.vendor_code, former.partner_id, stored.account_hash
+        if kept != (vendor.vendor_code, values["partner_id"], seals.account_hash(account)):
+            raise invalid(
+                "channel_code", "was a channel of another account or partner; choose another code"
+            )
+        again = {**values, "credentials_version": stored.version + 1, "account_hash": None}
+        await ask_for(tx, WORK_OUT, code, now=by["now"])
+        return await CHANNELS.change(tx, former, again, action="connect", **by)
     made = await CHANNELS.create(tx, values, **by)
     if vendor.words:
         rows = [word_row(code, pair, by["now"]) for pair in vendor.words]
@@ -146,7 +161,7 @@ async def update_channel(
     if "base_url" in changed:
         changed["base_url"] = _checked_url(str(changed["base_url"]))
         moved = replace(before, base_url=str(changed["base_url"]))
-        if before.state == ACTIVE:
+        if before.state in SENT_TO:
             await _refuse_shared(tx, seals, moved)
     return await CHANNELS.change(tx, before, changed, **by)
 
@@ -178,14 +193,17 @@ async def set_paused(
     paused: bool,
     **by: Unpack[By],
 ) -> ChannelRecord:
-    """Pauses a channel: nothing is sent to it, and all that changes waits; or resumes it. A repeat
-    changes nothing. Raises NOT_FOUND, REVOKED, INVALID_FIELD for an account that another channel
-    has meanwhile.
+    """Pauses a channel: nothing is sent to it, and all that changes waits; or resumes it, also one
+    that is being disconnected. A repeat changes nothing. Raises NOT_FOUND, REVOKED, INVALID_FIELD
+    for an account that another channel has meanwhile, and for one to pause that is being
+    disconnected.
     """
     before = await CHANNELS.lock_active(tx, channel_code)
     state = PAUSED if paused else ACTIVE
     if before.state == state:
         return before
+    if paused and before.state == DISCONNECTING:
+        raise invalid("channel_code", "is being disconnected; resume it, or disconnect it at once")
     if not paused:
         await _refuse_shared(tx, seals, before)
         await ask_for(tx, WORK_OUT, channel_code, now=by["now"])
@@ -195,7 +213,8 @@ async def set_paused(
 
 async def credentials_of(tx: AsyncConnection, channel_code: str) -> StoredCredentials:
     """The channel's credentials now. Raises NOT_FOUND."""
-    query = select(channels.c.sealed_credentials, channels.c.credentials_version)
+    c = channels.c
+    query = select(c.sealed_credentials, c.credentials_version, c.account_hash)
     found = (await tx.execute(query.where(channels.c.channel_code == channel_code))).one_or_none()
     if found is None:
         raise not_found("channel", channel_code)
@@ -217,10 +236,16 @@ async def codes_of_active(
     return list(await tx.scalars(query.order_by(channels.c.channel_code)))
 
 
+async def account_hash(tx: AsyncConnection, seals: ChannelSeals, channel: ChannelRecord) -> bytes:
+    """Whose bookings the channel gives, or gave, without its name. Raises NOT_FOUND."""
+    stored = await credentials_of(tx, channel.channel_code)
+    return stored.account_hash or seals.account_hash(await account_of(tx, seals, channel))
+
+
 async def account_of(
     tx: AsyncConnection, seals: ChannelSeals, channel: ChannelRecord
 ) -> VendorAccount:
-    """Whose bookings the channel gives. Raises NOT_FOUND."""
+    """Whose bookings the channel gives; it has credentials. Raises NOT_FOUND."""
     stored = await credentials_of(tx, channel.channel_code)
     credentials = seals.open(channel.channel_code, stored.sealed)
     return VendorAccount.of(channel.vendor_code, channel.base_url, credentials)

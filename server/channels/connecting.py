@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from server.audit.records import REVOKED, revoked
 from server.channels import call_log
 from server.channels.breaker import CircuitBreaker
 from server.channels.calling import ChannelClient, Connection
-from server.channels.channel_credentials import ACTIVE, ChannelSeals
+from server.channels.channel_credentials import ACTIVE, SENT_TO, ChannelSeals
 from server.channels.channel_records import (
     CHANNELS,
     ChannelRecord,
@@ -22,7 +23,7 @@ from server.channels.registry import FEED_PATH, VENDORS, Vendor
 from server.channels.tokens import ChannelTokens
 from server.channels.words import WordPair, Words
 from server.platform.database import Database
-from server.platform.errors import invalid
+from server.platform.errors import DomainError, Reason, invalid
 from server.platform.ratelimit import RateLimiter
 from server.platform.statements import run
 
@@ -51,7 +52,7 @@ class OpenedChannel(NamedTuple):
 
     @property
     def is_active(self) -> bool:
-        """Whether it is sent to: neither paused nor revoked."""
+        """Whether it sells: it is neither paused nor being disconnected."""
         return self.record.state == ACTIVE
 
 
@@ -72,11 +73,13 @@ class ChannelClients:
         self._breakers: dict[str, CircuitBreaker] = {}
 
     async def get(self, channel_code: str) -> OpenedChannel:
-        """The channel. Raises NOT_FOUND, INVALID_FIELD for one that is not called but fetches,
-        DATABASE_UNAVAILABLE.
+        """The channel. Raises NOT_FOUND, REVOKED, INVALID_FIELD for one that is not called but
+        fetches, DATABASE_UNAVAILABLE.
         """
         async with self._db.transaction() as tx:
             read = await _read(tx, channel_code)
+        if read.record.state == REVOKED:
+            raise revoked("channel", channel_code)
         vendor = VENDORS[read.record.vendor_code]
         if vendor.codec is None:
             raise invalid("channel_code", f"{vendor.display_name_en} fetches, and is never called")
@@ -87,6 +90,23 @@ class ChannelClients:
                 self._replaced.append(replaced.pool)  # calls may be under way in it
             self._open[channel_code] = known
         return OpenedChannel(read.record, vendor, known.client)
+
+    async def active(self, channel_code: str) -> OpenedChannel | None:
+        """The channel, if it is called now: neither paused nor revoked. Raises as `get`."""
+        try:
+            found = await self.get(channel_code)
+        except DomainError as error:
+            if error.reason is not Reason.REVOKED:
+                raise
+            return None
+        return found if found.record.state in SENT_TO else None
+
+    async def forget(self, channel: ChannelRecord) -> None:
+        """Forgets what a channel was called with that is revoked now."""
+        code = channel.channel_code
+        await self._tokens.forget(f"{code}:{channel.credentials_version - 1}")
+        if opened := self._open.pop(code, None):
+            self._replaced.append(opened.pool)
 
     async def test(self, channel_code: str) -> None:
         """Calls a channel to prove that it knows us. Raises as `get`, ChannelCallError,

@@ -21,6 +21,8 @@ FETCH = "channel.fetch"
 """Has the bookings of a channel fetched; the key is `channel:NEW` or `channel:ALL`."""
 BOOK = "channel.book"
 """Has a booking worked on; the key is `channel:booking`."""
+DISCONNECT = "channel.disconnect"
+"""Has a channel ended that is being disconnected; the key is its code."""
 NEW, ALL = "NEW", "ALL"
 PUSHED = (Capability.STATIC, Capability.AVAILABILITY, Capability.PRICES)
 

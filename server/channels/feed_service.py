@@ -11,9 +11,10 @@ from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from server.audit.records import REVOKED
 from server.channels import call_log, feed, outgoing
 from server.channels.calling import OK, CallRecord
-from server.channels.channel_credentials import ACTIVE, ChannelSeals
+from server.channels.channel_credentials import SENT_TO, ChannelSeals
 from server.channels.channel_records import CHANNELS, CODE, ChannelRecord, credentials_of
 from server.channels.facts import Capability
 from server.channels.feed import FeedDay, FeedItem
@@ -112,7 +113,7 @@ class FeedService:
         if channel is None:
             headers = {"www-authenticate": 'Bearer realm="channel feed"'}
             return FeedAnswer(401, headers, text="send the channel's key as Authorization: Bearer")
-        if channel.state != ACTIVE:
+        if channel.state not in SENT_TO:
             return FeedAnswer(403, {}, text=f"the channel is {channel.state.lower()}")
         code = channel.channel_code
         allowed = await self._limiter.hit(f"channel_feed:{code}", channel.calls_per_minute)
@@ -142,7 +143,8 @@ class FeedService:
             if error.reason is not Reason.NOT_FOUND:
                 raise
             return None
-        if Capability.FEED not in VENDORS[channel.vendor_code].capabilities:
+        is_fed = Capability.FEED in VENDORS[channel.vendor_code].capabilities
+        if channel.state == REVOKED or not is_fed:
             return None
         key = self._seals.open(channel.channel_code, stored.sealed).get(FEED_KEY, "")
         is_it = same(key.encode(), request.key.encode())

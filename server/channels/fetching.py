@@ -51,8 +51,8 @@ class BookingFetcher:
     async def fetch(self, task: Task) -> Postpone | None:
         """Fetches the bookings of a channel, and asks for the work on each that needs any."""
         code, _, which = task.key.rpartition(":")
-        channel, now = await self._clients.get(code), task.now()
-        if not channel.is_active:
+        channel, now = await self._clients.active(code), task.now()
+        if channel is None:
             await self._db.in_transaction(task.done)
             return None
         state = BookingState.NEW if which == NEW else None

@@ -43,7 +43,7 @@ WITH recent AS (
 failing AS (
   SELECT channel_code, min(create_time) AS since_time FROM recent WHERE NOT is_answered
   GROUP BY channel_code, endpoint HAVING max(create_time) > $2::timestamptz)
-SELECT c.channel_code, CASE WHEN c.state = 'ACTIVE' THEN LEAST((
+SELECT c.channel_code, CASE WHEN c.state IN ('ACTIVE', 'DISCONNECTING') THEN LEAST((
   SELECT min(f.create_time) FROM channel_calls f
   WHERE f.channel_code = c.channel_code AND f.method <> 'IN' AND f.call_id > COALESCE((
     SELECT a.call_id FROM channel_calls a
@@ -66,8 +66,7 @@ LEFT JOIN (
   SELECT channel_code, 'BOOKINGS' FROM channel_bookings
   WHERE fault <> '' AND state NOT IN ('REJECTED', 'CANCELLED')) f
   ON (f.channel_code, f.what) = (c.channel_code, w.what)
-  AND (c.state = 'ACTIVE' OR w.what = 'BOOKINGS')
-WHERE c.state <> 'REVOKED'
+  AND (c.state IN ('ACTIVE', 'DISCONNECTING') OR w.what = 'BOOKINGS' AND c.state <> 'REVOKED')
 GROUP BY c.channel_code, w.what
 """,
     ChannelFaults,

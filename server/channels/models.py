@@ -34,15 +34,22 @@ channels = Table(
     # of amounts whose currency the vendor does not say
     Column("currency_code", Text, nullable=False),
     Column("calls_per_minute", Integer, nullable=False),
-    # JSON, AES-GCM, bound to the channel; empty of one that fetches a feed
+    # JSON, AES-GCM, bound to the channel; empty of one that was disconnected, of which the account
+    # is known by a keyed hash alone
     Column("sealed_credentials", LargeBinary, nullable=False),
+    Column("account_hash", LargeBinary),
     # counts their rotations: tokens and the limit of calls belong to one version
     Column("credentials_version", Integer, nullable=False, server_default="1"),
     Column("state", Text, nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
-    CheckConstraint("state IN ('ACTIVE', 'PAUSED', 'REVOKED')", name="state"),
+    CheckConstraint("state IN ('ACTIVE', 'PAUSED', 'DISCONNECTING', 'REVOKED')", name="state"),
+    CheckConstraint(
+        "(state = 'REVOKED') = (account_hash IS NOT NULL)"
+        " AND (state = 'REVOKED') = (sealed_credentials = '')",
+        name="credentials",
+    ),
     CheckConstraint("calls_per_minute BETWEEN 1 AND 60000", name="calls_per_minute"),
 )
 

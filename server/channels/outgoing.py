@@ -80,15 +80,16 @@ RETURNING v.what
 """,
     str,
 )
-# of those that are listed no more: nothing of them is left
+# of those that are listed no more, or of all: nothing of them is left
 _END = Statement(
     """
 UPDATE channel_values v SET wanted = 0, stock_id = NULL, stock_version = 0,
   wanted_version = wanted_version + 1,
   wanted_time = $2::timestamptz, fault = ''
-WHERE channel_code = $1 AND what = 'AVAILABILITY' AND wanted > 0 AND day >= $3::date
-  AND NOT EXISTS (SELECT FROM channel_listings l
-    WHERE l.channel_code = $1 AND l.item_id = v.item_id)
+WHERE channel_code = $1 AND what = 'AVAILABILITY' AND day >= $3::date
+  AND (wanted > 0 OR $4::bool AND fault <> '')
+  AND ($4::bool OR NOT EXISTS (SELECT FROM channel_listings l
+    WHERE l.channel_code = $1 AND l.item_id = v.item_id))
 RETURNING what
 """,
     str,
@@ -195,9 +196,11 @@ def want(
     return _WANT.of_rows(values, channel_code, now, if_new)
 
 
-def end_unlisted(channel_code: str, *, today: date, now: datetime) -> Command[str]:
-    """Has 0 sent of what is listed no more; a row for each."""
-    return _END(channel_code, now, today)
+def end_unlisted(
+    channel_code: str, *, today: date, now: datetime, listed_too: bool = False
+) -> Command[str]:
+    """Has 0 sent of what is listed no more, or of everything; a row for each."""
+    return _END(channel_code, now, today, listed_too)
 
 
 def watch_thresholds(

@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog.catalogue import Catalogues
-from server.channels import channel_records, differences, outgoing, syncs
+from server.channels import channel_records, differences, disconnecting, outgoing, syncs
 from server.channels.cadence_rules import SyncPart, is_due
 from server.channels.connecting import ChannelClients, OpenedChannel
 from server.channels.due import PUSH, WORK_OUT, ask, push_keys
@@ -106,6 +106,9 @@ class Pusher:
         await self._db.in_transaction(lambda tx: run(tx, levels.note_from(notice_levels(days))))
 
         async def work(tx: AsyncConnection) -> None:
+            if await disconnecting.has_ended(tx, code, today=today, now=now):
+                await task.done(tx)
+                return
             values = await wanted_values(
                 tx, catalogue, days, partner_id=channel.partner_id, now=now
             )
@@ -132,9 +135,9 @@ class Pusher:
         """Sends what waits, until nothing does."""
         channel_code, _, word = task.key.rpartition(":")
         what, until = Capability(word), time.monotonic() + ROUND_SECONDS
-        channel = await self._clients.get(channel_code)
+        channel = await self._clients.active(channel_code)
         today = task.now().astimezone(self._zone).date()
-        while channel.is_active and what in channel.vendor.capabilities:
+        while channel and what in channel.vendor.capabilities:
             async with self._db.transaction() as tx:
                 command = outgoing.pending(
                     channel_code, what, today=today, limit=channel.vendor.batch

@@ -81,6 +81,11 @@ class ChannelTokens:
                 await asyncio.sleep(LOOK_SECONDS)
             return found
 
+    async def forget(self, name: str) -> None:
+        """Forgets the token under that name, here and in Redis."""
+        self._known.pop(name, None)
+        await self._client.ask(_key(name), lambda: self._client.redis.delete(_key(name)), 0)
+
     async def _fetch(self, name: str, known: _Known, fetch: Fetch, refused: str, owner: str) -> str:
         try:
             await self._read(name, known)  # who had the lock may have left it since we looked

@@ -19,6 +19,7 @@ from server.channels.ttd_rows import TtdSeals
 from server.channels.ttd_sales import TtdSales
 from server.channels.ttd_wire import ResultCode, TtdRefusal
 from server.platform.database import Database
+from server.platform.errors import DomainError, Reason
 from server.platform.outbox import NewTask, Postpone, Task, enqueue
 from server.platform.schedule import About, Job, Progress
 from server.platform.statements import run
@@ -128,10 +129,14 @@ class TtdNotices:
     async def _send(
         self, task: Task, channel_code: str, service: str, content: dict[str, Any]
     ) -> Postpone | None:
-        channel = await self._clients.get(channel_code)
-        if channel.record.state == "PAUSED":
-            return Postpone(task.now() + timedelta(seconds=PAUSED_SECONDS))
-        if channel.is_active:
+        try:
+            channel = await self._clients.get(channel_code)
+        except DomainError as error:
+            if error.reason is not Reason.REVOKED:
+                raise
+        else:
+            if channel.record.state == "PAUSED":
+                return Postpone(task.now() + timedelta(seconds=PAUSED_SECONDS))
             try:
                 await channel.client.notify(notice(service, content))
             except ChannelCallError as error:

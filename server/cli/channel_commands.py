@@ -36,6 +36,7 @@ def app(
     for add in (
         *(
             _add_connecting,
+            _add_disconnecting,
             _add_words,
             _add_listings,
             _add_listed,
@@ -152,6 +153,42 @@ def _add_connecting(made: typer.Typer, runner: Runner) -> None:
     def resume(code: Code) -> None:
         """Send a paused channel what has changed meanwhile."""
         typer.echo(f"{code} is {_set_paused(runner, code, paused=False)}")
+
+
+def _add_disconnecting(made: typer.Typer, runner: Runner) -> None:
+    @made.command()
+    def disconnect(
+        code: Code,
+        keep_bookings: Annotated[
+            bool, typer.Option("--keep-bookings", help="Though some are not over.")
+        ] = False,
+        at_once: Annotated[
+            bool, typer.Option("--at-once", help="Without telling it: it cannot be called.")
+        ] = False,
+    ) -> None:
+        """End a channel: it is sent that nothing is left, and then loses its credentials."""
+        from server.audit.records import REVOKED
+        from server.channels.channel_credentials import ChannelSeals
+        from server.channels.disconnecting import disconnect_channel
+
+        zone = runner.settings().zone
+
+        async def work(tx: "AsyncConnection", key: bytes, by: By) -> Any:
+            return await disconnect_channel(
+                *(tx, ChannelSeals(key), code),
+                today=by["now"].astimezone(zone).date(),
+                keep_bookings=keep_bookings,
+                at_once=at_once,
+                **by,
+            )
+
+        if runner.run(work).state == REVOKED:
+            typer.echo(f"{code} is disconnected")
+        else:
+            typer.echo(
+                f"{code} is sent, by a server that runs, that nothing is left, and then disconnected;"
+                " `channels list` shows when"
+            )
 
 
 def _add_words(made: typer.Typer, runner: Runner) -> None:
@@ -295,7 +332,7 @@ def _add_cadences(made: typer.Typer, runner: Runner) -> None:
 
         for each in runner.run(work, reads=True):
             typer.echo(
-                f"{each.channel_code:32} {each.vendor_code:12} {each.state:8}"
+                f"{each.channel_code:32} {each.vendor_code:12} {each.state:13}"
                 f" {each.currency_code} {each.partner_code or 'DIRECT':12} {each.base_url}"
             )
 
@@ -317,7 +354,7 @@ def _add_cadences(made: typer.Typer, runner: Runner) -> None:
 
         found = runner.run(work, reads=True)
         if not found:
-            typer.echo(f"{code or 'no channel'} is {'paused' if code else 'active'}", err=True)
+            typer.echo(f"{code} is not active" if code else "no channel is active", err=True)
         if found:
             typer.echo(f"times are of {settings.zone}")
         for each in found:

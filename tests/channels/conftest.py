@@ -7,6 +7,7 @@ import pytest
 from server.platform.database import Database
 from tests.support.booking_process import BookingProcess, booking_process
 from tests.support.channel_vendors import SimulatedChannels
+from tests.support.fuse import Fuse
 from tests.support.invariants import assert_invariants
 
 
@@ -34,3 +35,8 @@ async def process(
     async with booking_process(timetable_db, redis_url, vendors) as made:
         yield made
     assert_invariants(timetable_url)
+
+
+@pytest.fixture
+def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
+    return Fuse.of(monkeypatch)

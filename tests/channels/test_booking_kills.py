@@ -4,7 +4,6 @@ confirmation, and our orders and the vendor's books agree.
 A kill is an error that nothing catches, before or after each commit and each call to the vendor.
 """
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -12,45 +11,12 @@ import pytest
 
 from server.channels.http_pool import HttpPool, NoVendorAnswerError
 from server.channels.wire import WireAnswer, WireRequest
-from server.platform.database import Database
 from tests.support import timetable
 from tests.support.booking_process import BookingProcess
 from tests.support.channels import CONNECTED
+from tests.support.fuse import Fuse, KilledError
 
 MOST_BOUNDARIES = 60
-
-
-class KilledError(BaseException):
-    """The process is no more."""
-
-
-class Fuse:
-    """Kills at the boundary with this number; each has one before and one after."""
-
-    def __init__(self) -> None:
-        self.left = -1
-
-    def burn(self) -> None:
-        if self.left == 0:
-            raise KilledError
-        self.left -= 1
-
-    def around(self, work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def run(*arguments: Any, **named: Any) -> Any:
-            self.burn()
-            done = await work(*arguments, **named)
-            self.burn()
-            return done
-
-        return run
-
-
-@pytest.fixture
-def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
-    made = Fuse()
-    monkeypatch.setattr(Database, "in_transaction", made.around(Database.in_transaction))
-    monkeypatch.setattr(HttpPool, "send", made.around(HttpPool.send))
-    return made
 
 
 async def until_killed(process: BookingProcess, vendor: str, booking_id: str) -> bool:

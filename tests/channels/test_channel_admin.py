@@ -262,6 +262,8 @@ async def test_bookings_are_seen_retried_and_cancelled(client: AdminClient) -> N
     assert await asked(client, "channel.book") == ["EXP:B-1"]
     wrong = await client.refused("CancelChannelBooking", **booking, reason="bored", comment="no")
     assert wrong.fields == ("reason",)
+    used = await client.refused("DisconnectChannel", channel_code="EXP")
+    assert used.reason == Reason.IN_USE
     ended = await client.do("CancelChannelBooking", **booking, comment="the pier is closed")
     assert ended.booking.state == channel_booking_pb2.CHANNEL_BOOKING_STATE_REJECT_PENDING
     assert (await client.do("GetChannelBooking", **booking)).booking == ended.booking

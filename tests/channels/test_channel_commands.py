@@ -57,6 +57,13 @@ async def see_what_is_kept() -> None:
     assert "sync_time,what" in await done("differences", "EXP", "--csv")
 
 
+async def disconnect() -> None:
+    assert "nothing is left" in await done("disconnect", "EXP")
+    assert "DISCONNECTING" in await done("list")
+    assert "is disconnected" in await done("disconnect", "EXP", "--at-once", "--keep-bookings")
+    assert "REVOKED" in await done("list")
+
+
 async def test_a_channel_from_its_connection_on(
     vendors: SimulatedChannels, timetable_url: str
 ) -> None:
@@ -106,6 +113,8 @@ async def test_a_channel_from_its_connection_on(
     assert calls.count("bookings") == 3
     assert "AUTHENTICATION" in calls
     await done("drift", "EXP")
+    await disconnect()
+    await done(*connect, given=fresh)
     async with timetable.database(timetable_url) as db, db.transaction() as tx:
         tasks = select(outbox_tasks.c.key).where(outbox_tasks.c.kind == WORK_OUT)
         assert sorted(await tx.scalars(tasks)) == ["EXP", "EXP:EVERYTHING"]
@@ -114,6 +123,7 @@ async def test_a_channel_from_its_connection_on(
         )
         assert set(names) == {
             *("create", "rotate", "map", "unmap", "delete", "pause", "resume", "sync", "fetch"),
+            *("disconnect", "revoke", "connect"),
         }
 
 
@@ -134,6 +144,7 @@ async def test_what_cannot_be_listed(option: str, said: str) -> None:
         (["test", "NONE"], "there is no channel"),
         (["log", "NONE"], "there is no channel"),
         (["cadences", "NONE"], "there is no channel"),
+        (["disconnect", "NONE"], "there is no channel"),
         (["words", "NONE"], "there is no channel"),
         (["bookings", "NONE", "--state", "SOLD"], "is none of UNREADABLE"),
         (["map", "NONE", "COLOUR", "a", "b"], "is none of"),

@@ -14,6 +14,8 @@ import pytest
 from server.api.http.channel_feed import SCHEMA, ChannelFeedDoor
 from server.channels import call_log
 from server.channels.channel_records import connect_channel, rotate_credentials, set_paused
+from server.channels.disconnecting import disconnect_channel
+from server.channels.due import DISCONNECT, PUSH
 from server.channels.feed_service import FeedService
 from server.channels.listings import ChannelListing, add_listing, remove_listing
 from server.platform.database import Database
@@ -164,6 +166,22 @@ async def test_who_has_not_the_key_learns_nothing(
     assert (paused.status_code, paused.json()) == (403, {"error": "the channel is paused"})
     assert (await http.post(URL)).status_code == 405
     assert (await http.get("/channel-feed/v2/KAYAK")).status_code == 404
+
+
+async def test_a_channel_ends_when_it_has_fetched_that_nothing_is_left(
+    http: httpx2.AsyncClient, process: BookingProcess
+) -> None:
+    before = (await http.get(URL)).json()
+    assert any(day["quantity"] for item in before["items"] for day in item["days"])
+    seals, today = process.clients.seals, timetable.today()
+    await process.change(disconnect_channel, seals, "KAYAK", today=today)
+    assert await process.run(DISCONNECT, "KAYAK")
+    assert await process.asked(PUSH) == []
+    last = (await http.get(URL)).json()
+    assert not any(day["quantity"] for item in last["items"] for day in item["days"])
+    assert await process.run(DISCONNECT, "KAYAK")
+    assert await process.run(DISCONNECT, "KAYAK") is None
+    assert (await http.get(URL)).status_code == 401
 
 
 async def test_too_many_fetches_are_refused(

@@ -20,6 +20,7 @@ from server.channels.booking_ends import request_cancellation
 from server.channels.booking_handler import BookingHandler
 from server.channels.booking_orders import BookingOrders
 from server.channels.booking_seals import BookingSeals, booking_key
+from server.channels.disconnecting import ChannelEnder
 from server.channels.due import BOOK, FETCH, NEW, fetch_key
 from server.channels.facts import BookingState, MappingKind
 from server.channels.fetching import BookingFetcher
@@ -108,9 +109,11 @@ class BookingProcess(PushingProcess):
             RefundHandler(quotes, quote_seconds=300),
         )
         self.fetcher = BookingFetcher(db, self.clients, seals)
+        self.ender = ChannelEnder(db, self.clients, timetable.ZONE)
 
     def kinds(self) -> dict[str, Any]:
-        return {**self.pusher.kinds(), **tasks.kinds(self.fetcher, self.handler)}
+        of_bookings = tasks.kinds(self.fetcher, self.handler)
+        return {**self.pusher.kinds(), **of_bookings, **self.ender.kinds()}
 
     async def sell_at(
         self, vendor: str, *, statuses: bool = True, partner_code: str = "", code: str = ""

@@ -53,6 +53,7 @@ VALID: dict[str, dict[str, Any]] = {
     "UpdateChannel": {**EXP, "calls_per_minute": 30, "update_mask": "calls_per_minute"},
     "RotateChannelCredentials": {**EXP, "credentials": credentials(api_secret="fresh")},
     "PauseChannel": EXP,
+    "DisconnectChannel": {**EXP, "keep_bookings": True},
     "ResumeChannel": {"channel_code": "KAYAK"},
     "SyncChannel": EXP,
     "FetchChannelBookings": EXP,

@@ -18,6 +18,7 @@ from server.channels import asking, bookings, call_log, channel_records, kept_va
 from server.channels.booking_ends import request_cancellation
 from server.channels.channel_records import CHANNELS
 from server.channels.connecting import ChannelClients
+from server.channels.disconnecting import disconnect_channel
 from server.channels.facts import (
     CancellationReason,
     ChannelCallError,
@@ -91,6 +92,22 @@ class ChannelMethods(AdminMethods):
             call.tx, self._channels.seals, request.channel_code, paused=False, **by(call)
         )
         return channel_pb2.ResumeChannelResponse(channel=messages.channel(resumed))
+
+    @changing
+    async def DisconnectChannel(
+        self, request: channel_pb2.DisconnectChannelRequest, call: ChangingCall[Admin]
+    ) -> channel_pb2.DisconnectChannelResponse:
+        await CHANNELS.require_version(call.tx, request.channel_code, version_in(request))
+        ended = await disconnect_channel(
+            call.tx,
+            self._channels.seals,
+            request.channel_code,
+            today=call.now.astimezone(self._zone).date(),
+            keep_bookings=request.keep_bookings,
+            at_once=request.at_once,
+            **by(call),
+        )
+        return channel_pb2.DisconnectChannelResponse(channel=messages.channel(ended))
 
     async def TestChannel(
         self,

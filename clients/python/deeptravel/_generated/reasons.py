@@ -279,8 +279,9 @@ class Reason(StrEnum):
     """
     IN_USE = "IN_USE"
     """FAILED_PRECONDITION. Something that is not archived is made of it, so it can be neither archived
-    nor changed in this way. Metadata: `resource`, `name`, `used_by_resource`, `used_by`. Remedy:
-    change or archive what uses it first.
+    nor changed in this way; or a channel that is to be disconnected has bookings that are not over.
+    Metadata: `resource`, `name`, `used_by_resource`, `used_by`. Remedy: change or archive what uses
+    it first; cancel bookings of a channel, or say that they are kept.
     """
     CONFIG_VERSION_OUTDATED = "CONFIG_VERSION_OUTDATED"
     """FAILED_PRECONDITION. Something else is published now than what the draft was made from; the

@@ -1206,6 +1206,11 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelResponse.FromString,
                 _registered_method=True)
+        self.DisconnectChannel = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/DisconnectChannel',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.DisconnectChannelRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.DisconnectChannelResponse.FromString,
+                _registered_method=True)
         self.TestChannel = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/TestChannel',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.TestChannelRequest.SerializeToString,
@@ -3208,6 +3213,17 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DisconnectChannel(self, request, context):
+        """Disconnects a channel: it is sent that nothing is left, what it has booked until then is seen
+        to, and then its credentials are erased; nothing else of it is deleted. ConnectChannel with the
+        same code and account takes it up again, and ResumeChannel before it has ended. A repeat does no
+        harm. Reasons: NOT_FOUND, IN_USE (bookings that are not over, unless they are kept),
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TestChannel(self, request, context):
         """Calls a channel with the credentials that it has, and says what became of it; nothing is
         changed there. One that fetches a feed, or calls us, is not called: UNTESTABLE. Reasons:
@@ -4496,6 +4512,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ResumeChannel,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelResponse.SerializeToString,
+            ),
+            'DisconnectChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DisconnectChannel,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.DisconnectChannelRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.DisconnectChannelResponse.SerializeToString,
             ),
             'TestChannel': grpc.unary_unary_rpc_method_handler(
                     servicer.TestChannel,
@@ -10688,6 +10709,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/ResumeChannel',
             deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_channel__pb2.ResumeChannelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DisconnectChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/DisconnectChannel',
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.DisconnectChannelRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__pb2.DisconnectChannelResponse.FromString,
             options,
             channel_credentials,
             insecure,

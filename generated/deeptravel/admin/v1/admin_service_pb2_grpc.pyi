@@ -1002,6 +1002,13 @@ class AdminServiceStub:
     harm. Reasons: INVALID_FIELD (another channel has its account), NOT_FOUND, REVOKED,
     VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
+    DisconnectChannel: _grpc.UnaryUnaryMultiCallable[_channel_pb2.DisconnectChannelRequest, _channel_pb2.DisconnectChannelResponse]
+    """Disconnects a channel: it is sent that nothing is left, what it has booked until then is seen
+    to, and then its credentials are erased; nothing else of it is deleted. ConnectChannel with the
+    same code and account takes it up again, and ResumeChannel before it has ended. A repeat does no
+    harm. Reasons: NOT_FOUND, IN_USE (bookings that are not over, unless they are kept),
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
     TestChannel: _grpc.UnaryUnaryMultiCallable[_channel_pb2.TestChannelRequest, _channel_pb2.TestChannelResponse]
     """Calls a channel with the credentials that it has, and says what became of it; nothing is
     changed there. One that fetches a feed, or calls us, is not called: UNTESTABLE. Reasons:
@@ -2007,6 +2014,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ResumeChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.ResumeChannelRequest, _channel_pb2.ResumeChannelResponse]  # type: ignore[assignment]
     """Resumes a paused channel, which is then sent what has changed meanwhile. A repeat does no
     harm. Reasons: INVALID_FIELD (another channel has its account), NOT_FOUND, REVOKED,
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """
+    DisconnectChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.DisconnectChannelRequest, _channel_pb2.DisconnectChannelResponse]  # type: ignore[assignment]
+    """Disconnects a channel: it is sent that nothing is left, what it has booked until then is seen
+    to, and then its credentials are erased; nothing else of it is deleted. ConnectChannel with the
+    same code and account takes it up again, and ResumeChannel before it has ended. A repeat does no
+    harm. Reasons: NOT_FOUND, IN_USE (bookings that are not over, unless they are kept),
     VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     TestChannel: _aio.UnaryUnaryMultiCallable[_channel_pb2.TestChannelRequest, _channel_pb2.TestChannelResponse]  # type: ignore[assignment]
@@ -4361,6 +4375,19 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_channel_pb2.ResumeChannelResponse, _abc.Awaitable[_channel_pb2.ResumeChannelResponse]]:
         """Resumes a paused channel, which is then sent what has changed meanwhile. A repeat does no
         harm. Reasons: INVALID_FIELD (another channel has its account), NOT_FOUND, REVOKED,
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def DisconnectChannel(
+        self,
+        request: _channel_pb2.DisconnectChannelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_pb2.DisconnectChannelResponse, _abc.Awaitable[_channel_pb2.DisconnectChannelResponse]]:
+        """Disconnects a channel: it is sent that nothing is left, what it has booked until then is seen
+        to, and then its credentials are erased; nothing else of it is deleted. ConnectChannel with the
+        same code and account takes it up again, and ResumeChannel before it has ended. A repeat does no
+        harm. Reasons: NOT_FOUND, IN_USE (bookings that are not over, unless they are kept),
         VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 

@@ -1411,6 +1411,12 @@ _RESUME_CHANNEL = Method(
     admin.ResumeChannelResponse,
     safe=False,
 )
+_DISCONNECT_CHANNEL = Method(
+    "/deeptravel.admin.v1.AdminService/DisconnectChannel",
+    admin.DisconnectChannelRequest,
+    admin.DisconnectChannelResponse,
+    safe=False,
+)
 _TEST_CHANNEL = Method(
     "/deeptravel.admin.v1.AdminService/TestChannel",
     admin.TestChannelRequest,
@@ -5510,6 +5516,24 @@ class AdminService:
         VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_RESUME_CHANNEL, admin.ResumeChannelRequest(channel_code=channel_code, version=version, request_id=request_id), timeout)
+
+    def disconnect_channel(
+        self,
+        *,
+        channel_code: str,
+        keep_bookings: bool = False,
+        at_once: bool = False,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.DisconnectChannelResponse:
+        """Disconnects a channel: it is sent that nothing is left, what it has booked until then is
+        seen to, and then its credentials are erased; nothing else of it is deleted. ConnectChannel
+        with the same code and account takes it up again, and ResumeChannel before it has ended. A
+        repeat does no harm. Reasons: NOT_FOUND, IN_USE (bookings that are not over, unless they are
+        kept), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_DISCONNECT_CHANNEL, admin.DisconnectChannelRequest(channel_code=channel_code, keep_bookings=keep_bookings, at_once=at_once, version=version, request_id=request_id), timeout)
 
     def test_channel(
         self,
@@ -9839,6 +9863,24 @@ class AsyncAdminService:
         VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_RESUME_CHANNEL, admin.ResumeChannelRequest(channel_code=channel_code, version=version, request_id=request_id), timeout)
+
+    async def disconnect_channel(
+        self,
+        *,
+        channel_code: str,
+        keep_bookings: bool = False,
+        at_once: bool = False,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.DisconnectChannelResponse:
+        """Disconnects a channel: it is sent that nothing is left, what it has booked until then is
+        seen to, and then its credentials are erased; nothing else of it is deleted. ConnectChannel
+        with the same code and account takes it up again, and ResumeChannel before it has ended. A
+        repeat does no harm. Reasons: NOT_FOUND, IN_USE (bookings that are not over, unless they are
+        kept), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_DISCONNECT_CHANNEL, admin.DisconnectChannelRequest(channel_code=channel_code, keep_bookings=keep_bookings, at_once=at_once, version=version, request_id=request_id), timeout)
 
     async def test_channel(
         self,

@@ -34,7 +34,9 @@ class _ChannelStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChannelS
     CHANNEL_STATE_PAUSED: _ChannelState.ValueType  # 2
     """Nothing is sent or fetched; what changes waits."""
     CHANNEL_STATE_REVOKED: _ChannelState.ValueType  # 3
-    """For good."""
+    """Disconnected: it has no credentials, and nothing is called, sent or fetched."""
+    CHANNEL_STATE_DISCONNECTING: _ChannelState.ValueType  # 4
+    """It is sent that nothing is left, and what it has booked is seen to; then it is REVOKED."""
 
 class ChannelState(_ChannelState, metaclass=_ChannelStateEnumTypeWrapper):
     """How a channel is."""
@@ -46,7 +48,9 @@ CHANNEL_STATE_ACTIVE: ChannelState.ValueType  # 1
 CHANNEL_STATE_PAUSED: ChannelState.ValueType  # 2
 """Nothing is sent or fetched; what changes waits."""
 CHANNEL_STATE_REVOKED: ChannelState.ValueType  # 3
-"""For good."""
+"""Disconnected: it has no credentials, and nothing is called, sent or fetched."""
+CHANNEL_STATE_DISCONNECTING: ChannelState.ValueType  # 4
+"""It is sent that nothing is left, and what it has booked is seen to; then it is REVOKED."""
 Global___ChannelState: _TypeAlias = ChannelState  # noqa: Y015
 
 class _ChannelCallOutcome:
@@ -656,6 +660,68 @@ class ResumeChannelResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeChannelResponse: _TypeAlias = ResumeChannelResponse  # noqa: Y015
+
+@_typing.final
+class DisconnectChannelRequest(_message.Message):
+    """Disconnects a channel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_CODE_FIELD_NUMBER: _builtins.int
+    KEEP_BOOKINGS_FIELD_NUMBER: _builtins.int
+    AT_ONCE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    channel_code: _builtins.str
+    """The channel, 1 to 32 letters, digits, `-` and `_`."""
+    keep_bookings: _builtins.bool
+    """Whether bookings that are not over stay as they are, and nobody hears of their changes."""
+    at_once: _builtins.bool
+    """Whether it ends now, without being sent that nothing is left: one that cannot be called."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        channel_code: _builtins.str = ...,
+        keep_bookings: _builtins.bool = ...,
+        at_once: _builtins.bool = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_once", b"at_once", "channel_code", b"channel_code", "keep_bookings", b"keep_bookings", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectChannelRequest: _TypeAlias = DisconnectChannelRequest  # noqa: Y015
+
+@_typing.final
+class DisconnectChannelResponse(_message.Message):
+    """The channel that ends."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def channel(self) -> Global___Channel:
+        """As it is now: DISCONNECTING, or REVOKED."""
+
+    def __init__(
+        self,
+        *,
+        channel: Global___Channel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectChannelResponse: _TypeAlias = DisconnectChannelResponse  # noqa: Y015
 
 @_typing.final
 class TestChannelRequest(_message.Message):

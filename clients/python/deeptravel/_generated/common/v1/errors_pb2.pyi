@@ -295,8 +295,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_IN_USE: _ErrorReason.ValueType  # 56
     """FAILED_PRECONDITION. Something that is not archived is made of it, so it can be neither
-    archived nor changed in this way. Metadata: `resource`, `name`, `used_by_resource`, `used_by`.
-    Remedy: change or archive what uses it first.
+    archived nor changed in this way; or a channel that is to be disconnected has bookings that are
+    not over. Metadata: `resource`, `name`, `used_by_resource`, `used_by`. Remedy: change or archive
+    what uses it first; cancel bookings of a channel, or say that they are kept.
     """
     ERROR_REASON_CONFIG_VERSION_OUTDATED: _ErrorReason.ValueType  # 57
     """FAILED_PRECONDITION. Something else is published now than what the draft was made from; the
@@ -616,8 +617,9 @@ Remedy: unarchive it first, or name another.
 """
 ERROR_REASON_IN_USE: ErrorReason.ValueType  # 56
 """FAILED_PRECONDITION. Something that is not archived is made of it, so it can be neither
-archived nor changed in this way. Metadata: `resource`, `name`, `used_by_resource`, `used_by`.
-Remedy: change or archive what uses it first.
+archived nor changed in this way; or a channel that is to be disconnected has bookings that are
+not over. Metadata: `resource`, `name`, `used_by_resource`, `used_by`. Remedy: change or archive
+what uses it first; cancel bookings of a channel, or say that they are kept.
 """
 ERROR_REASON_CONFIG_VERSION_OUTDATED: ErrorReason.ValueType  # 57
 """FAILED_PRECONDITION. Something else is published now than what the draft was made from; the
