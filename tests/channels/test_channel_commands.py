@@ -62,6 +62,8 @@ async def disconnect() -> None:
     assert "DISCONNECTING" in await done("list")
     assert "is disconnected" in await done("disconnect", "EXP", "--at-once", "--keep-bookings")
     assert "REVOKED" in await done("list")
+    assert await done("bookings", "EXP", "--faulty") == ""
+    assert (await command("cancel-booking", "EXP", "4711", "no car")).exit_code == 1
 
 
 async def test_a_channel_from_its_connection_on(
@@ -107,8 +109,6 @@ async def test_a_channel_from_its_connection_on(
     assert (failed.exit_code, "STATUS" in failed.output) == (1, True)
     assert failed.exception is None or isinstance(failed.exception, SystemExit)
     await done("fetch", "EXP")
-    assert await done("bookings", "EXP", "--faulty") == ""
-    assert (await command("cancel-booking", "EXP", "4711", "no car")).exit_code == 1
     calls = await done("log", "EXP")
     assert calls.count("bookings") == 3
     assert "AUTHENTICATION" in calls
