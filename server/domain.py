@@ -301,7 +301,7 @@ def start_channels(
         *(db, PartnerBookingSeals(secret_key), reservation_terms(platform.settings)),
         platform.settings.zone,
     )
-    allotted = AllotmentOrders(db, seals, booker, domain.catalogues)
+    allotted = AllotmentOrders(db, seals, booker, domain.catalogues, platform.settings.zone)
     handler = BookingHandler(db, clients, made, allotted, sold.refund_handler)
     fetcher = BookingFetcher(db, clients, seals)
     ttd_seals = TtdSeals(secret_key)

@@ -1,4 +1,4 @@
-"""Channels are disconnected: told that nothing is left, then without credentials"""
+"""Channels are disconnected: sent that nothing is left, then without credentials"""
 
 import sqlalchemy as sa
 from alembic import op

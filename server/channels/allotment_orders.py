@@ -1,27 +1,36 @@
-"""The order behind a booking of a channel that sells a partner's allotment: a booking of that
-partner, taken of its stock and of nobody else's, whose order is the partner's.
+"""The order behind a booking of a channel that sells a partner's allotment: taken of that partner's
+stock and of nobody else's, and the partner's own. Of a package or departure it is a booking of the
+partner's, of a car what `server/partners/rented_cars.py` sells.
 
-It is held and sold in the transaction that moves the channel's booking, under an id made of
-(channel, booking, attempt): so there is one of each. There is nothing of it that could expire.
+It is sold in the transaction that moves the channel's booking, a partner's booking under an id made
+of (channel, booking, attempt): so there is one of each. There is nothing of it that could expire.
 """
 
 from datetime import datetime
 from uuid import NAMESPACE_URL, UUID, uuid5
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.catalog import pricing
 from server.catalog.catalogue import Catalogue, Catalogues
+from server.channels import allotted_cars as cars
 from server.channels import booking_rules as rules
-from server.channels.booked_offers import BookingFaultError, NotSoldError, booked_offer, name_of
+from server.channels.booked_offers import (
+    BookingFaultError,
+    NotSoldError,
+    name_of,
+)
 from server.channels.booking_ends import move
 from server.channels.booking_orders import FINAL_FOR_CHANGES, not_sold, require_known_total
 from server.channels.booking_seals import BookingSeals, StoredBooking
 from server.channels.facts import Booking, CancellationReason
 from server.channels.listed_values import offer_id_of
-from server.channels.listings import ChannelListing, listings_of
+from server.channels.listings import ChannelListing
 from server.identity.callers import Partner
+from server.orders.partner_orders import NewPartnerOrder
 from server.parties.partners import PARTNERS
+from server.partners import rented_cars
 from server.partners.booking_content import BookedUnit, BookingContact
 from server.partners.booking_rows import PartnerBooking, orders_of
 from server.partners.bookings import Booker, BookingChanges, WantedBooking
@@ -37,9 +46,15 @@ class AllotmentOrders:
     """Makes, changes and ends them."""
 
     def __init__(
-        self, db: Database, seals: BookingSeals, booker: Booker, catalogues: Catalogues
+        self,
+        db: Database,
+        seals: BookingSeals,
+        booker: Booker,
+        catalogues: Catalogues,
+        zone: ZoneInfo,
     ) -> None:
         self._db = db
+        self._zone = zone
         self._seals = seals
         self._booker = booker
         self._catalogues = catalogues
@@ -71,8 +86,16 @@ class AllotmentOrders:
 
         async def work(tx: AsyncConnection) -> StoredBooking:
             partner = await _partner(tx, partner_code)
+            if car := await rented_cars.find(tx, partner, booking.order_id or 0):
+                same = await cars.make_room(
+                    tx, booking, content, partner, car, catalogue=catalogue, now=now
+                )
+                if same:
+                    return await move(tx, booking, same, now=now)
+                again = booking._replace(attempt=booking.attempt + 1)
+                return await self._sell(tx, booking, again, partner, catalogue=catalogue, now=now)
             former = await self._booker.get(tx, partner, _booking_id(booking), now=now)
-            listing = await _listing(tx, catalogue, booking, content)
+            listing = (await cars.booked(tx, catalogue, booking, content)).listing
             option_id, slot_id = _place(catalogue, listing, content)
             if (former.row.option_id, former.row.slot_id) == (option_id, slot_id):
                 same = booking._replace(state=rules.CONFIRM_PENDING, is_asked=False, fault="")
@@ -122,6 +145,8 @@ class AllotmentOrders:
     ) -> StoredBooking:
         whole = booking.confirm_time is None or bool(booking.cancel_reason)
         booking_id = _booking_id(booking)
+        if car := await rented_cars.find(tx, partner, booking.order_id or 0):
+            return await cars.give_back(tx, booking, ended, partner, car, whole=whole, now=now)
         was = await self._booker.get(tx, partner, booking_id, now=now)
         if was.status == "CANCELLED":  # as with its departure: nothing is kept of it
             return ended
@@ -129,10 +154,7 @@ class AllotmentOrders:
         try:
             gone = await self._booker.cancel(tx, partner, booking_id, why, whole=whole, now=now)
         except DomainError as error:
-            if error.reason is not Reason.REFUND_REFUSED:
-                raise
-            fault = f"nothing is given back, and its tickets stay: {error}"
-            return ended._replace(fee_minor=booking.total_minor, fault=fault)
+            return cars.kept(booking, ended, error)
         paid = sum(each.amount_minor for each in gone.content.units)
         back = gone.row.refund_minor
         fee = rules.kept_of(booking.total_minor, paid_minor=paid, back_minor=back)
@@ -150,20 +172,28 @@ class AllotmentOrders:
     ) -> StoredBooking:
         """The booking with the order that was made of it."""
         content = self._seals.open(booking)
-        listing = await _listing(tx, catalogue, booking, content)
-        wanted = _wanted(catalogue, listing, booking, content)
-        await _check_total(tx, catalogue, listing, content)
-        await self._booker.hold(tx, partner, wanted, catalogue=catalogue, now=now)
-        sold = await self._booker.confirm(
-            *(tx, partner, wanted.booking_id, BookingChanges()),
-            content_hash=wanted.content_hash,
-            catalogue=catalogue,
-            now=now,
-        )
+        found = await cars.booked(tx, catalogue, booking, content)
+        listing = found.listing
+        if listing.rental_location_id is not None:
+            offer, sale = await cars.rented(tx, catalogue, found, booking, content, now=now)
+            order = await rented_cars.sell(
+                tx, self._db, partner, offer, sale, zone=self._zone, now=now
+            )
+        else:
+            wanted = _wanted(catalogue, listing, booking, content)
+            await _check_total(tx, catalogue, listing, content)
+            await self._booker.hold(tx, partner, wanted, catalogue=catalogue, now=now)
+            sold = await self._booker.confirm(
+                *(tx, partner, wanted.booking_id, BookingChanges()),
+                content_hash=wanted.content_hash,
+                catalogue=catalogue,
+                now=now,
+            )
+            order = NewPartnerOrder(await _order_id(tx, sold), sold.row.order_code)
         after = booking._replace(
             state=rules.CONFIRM_PENDING,
-            order_id=await _order_id(tx, sold),
-            confirmation_number=booking.confirmation_number or sold.row.order_code,
+            order_id=order.order_id,
+            confirmation_number=booking.confirmation_number or order.order_code,
             is_asked=False,
             fault="",
         )
@@ -182,13 +212,6 @@ async def _order_id(tx: AsyncConnection, sold: PartnerBooking) -> int:
 
 def _booking_id(booking: StoredBooking) -> UUID:
     return uuid5(NAMESPACE_URL, f"channel-booking:{booking.name}:{booking.attempt}")
-
-
-async def _listing(
-    tx: AsyncConnection, catalogue: Catalogue, booking: StoredBooking, content: Booking
-) -> ChannelListing:
-    listed = await listings_of(tx, booking.channel_code)
-    return booked_offer(catalogue, listed, content).listing
 
 
 def _place(catalogue: Catalogue, listing: ChannelListing, content: Booking) -> tuple[str, str]:

@@ -17,7 +17,6 @@ from server.orders.passengers import Passenger
 from server.orders.prices import NewOrder, Wish
 from server.platform.phones import read_phone_number
 from server.platform.texts import read_name
-from server.stock.ids import DIRECT
 
 LONGEST_NAME = 100
 NAMELESS = "Guest"
@@ -152,18 +151,14 @@ def name_of(customer: BookingCustomer) -> str:
         return NAMELESS
 
 
-def new_order(
-    found: BookedOffer, booking: Booking, quoted_minor: int, *, partner_id: int = DIRECT
-) -> NewOrder:
-    """What a booking is as an order, at the price of now, in the product's currency, out of a
-    partner's stock if one is named.
-    """
+def new_order(found: BookedOffer, booking: Booking, quoted_minor: int) -> NewOrder:
+    """What a booking is as an order, at the price of now, in the product's currency."""
     try:
         phone = read_phone_number(booking.customer.phone)
     except ValueError:
         phone = ""
     return NewOrder(
-        (Wish(found.offer_id, partner_id=partner_id),),
+        (Wish(found.offer_id),),
         (Passenger(name_of(booking.customer), found.listing.customer_type),),
         quoted_minor=quoted_minor,
         contact_phone=phone,

@@ -149,8 +149,7 @@ class BookingHandler:
             if partner := await self._seller(channel, booking):
                 await self._allotted.reserve(booking, partner, now=task.now())
             else:
-                partner = channel.record.partner_code
-                await self._orders.reserve(booking, partner, now=task.now())
+                await self._orders.reserve(booking, now=task.now())
         except NotSoldError as error:
             if not rules.may_reject(booking.facts):
                 raise BookingFaultError(f"it is sold there, and not here: {error}") from None
@@ -165,7 +164,7 @@ class BookingHandler:
     async def _seller(self, channel: OpenedChannel, booking: StoredBooking) -> str:
         """The partner whose own order is behind a booking; empty if that is ours."""
         partner = channel.record.partner_code
-        return "" if not partner or await self._orders.rents_out(booking) else partner
+        return "" if not partner or await self._orders.is_ours(booking) else partner
 
     async def _pay(self, _: OpenedChannel, booking: StoredBooking, task: Task) -> None:
         await self._orders.pay(booking, now=task.now())

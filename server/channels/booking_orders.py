@@ -33,7 +33,6 @@ from server.orders.hold import OrderHolds
 from server.orders.models import orders as orders_table
 from server.orders.orders import Order
 from server.orders.prices import Prices, Wish
-from server.parties.partners import PARTNERS
 from server.payments.settlement import Settlement
 from server.platform.crypto import digest
 from server.platform.database import Database
@@ -85,19 +84,14 @@ class BookingOrders:
         self._settlement = settlement
         self._changes = change_handler
 
-    async def reserve(
-        self, booking: StoredBooking, partner_code: str = "", *, now: datetime
-    ) -> StoredBooking:
-        """Checks the price, and makes the order that holds what is booked, out of a partner's stock
-        if one is named. Raises BookingFaultError, NotSoldError, BookingMovedError.
+    async def reserve(self, booking: StoredBooking, *, now: datetime) -> StoredBooking:
+        """Checks the price, and makes the order that holds what is booked. Raises
+        BookingFaultError, NotSoldError, BookingMovedError.
         """
         prices, content = await self._order_holds.prices(), self._seals.open(booking)
         async with self._db.transaction() as tx:
             found = await self._found(tx, prices, booking, content)
             total_minor = await _checked_total(tx, prices, found, content, now=now)
-            partner_id = (
-                (await PARTNERS.rely_on(tx, partner_code)).partner_id if partner_code else DIRECT
-            )
             who = self._seals.customer(content)
             try:
                 traveller = await travellers.log_in(
@@ -109,7 +103,7 @@ class BookingOrders:
         try:
             held = await self._order_holds.submit(
                 traveller,
-                new_order(found, content, total_minor, partner_id=partner_id),
+                new_order(found, content, total_minor),
                 request_id=request_id,
                 content_hash=digest(request_id.encode()),
             )
@@ -124,18 +118,14 @@ class BookingOrders:
         )
         return await self._db.in_transaction(lambda tx: move(tx, booking, reserved, now=now))
 
-    async def rents_out(self, booking: StoredBooking) -> bool:
-        """Whether it is of a car: of a partner's, too, the order is ours, and only the stock the
-        partner's. Of the order that there is, or the listing that there is now.
-        """
+    async def is_ours(self, booking: StoredBooking) -> bool:
+        """Whether the order is ours: of cars, too, before a partner had orders of these."""
+        if booking.order_id is None:
+            return False
+        owner = select(orders_table.c.partner_id)
         async with self._db.transaction() as tx:
-            if booking.order_id is not None:
-                owner = select(orders_table.c.partner_id)
-                owned = owner.where(orders_table.c.order_id == booking.order_id)
-                return await tx.scalar(owned) == DIRECT
-            item = self._seals.open(booking).item_id
-            listed = await listings_of(tx, booking.channel_code)
-        return any(each.item_id == item and each.rental_location_id for each in listed)
+            owned = owner.where(orders_table.c.order_id == booking.order_id)
+            return await tx.scalar(owned) == DIRECT
 
     async def pay(self, booking: StoredBooking, *, now: datetime) -> StoredBooking:
         """Has the order paid on account, with its tickets; RECEIVED again if its hold expired

@@ -2,7 +2,7 @@
 fetched and seen to, and then its credentials are erased. Nothing else of it is deleted.
 
 All of that is written down before any of it is done: whoever goes on after a process died sees the
-state DISCONNECTING and what the channel knows. One that cannot be told is ended at once where an
+state DISCONNECTING and what the channel knows. One that cannot be called is ended at once where an
 administrator says so, or where another channel of its account sells on.
 """
 
@@ -192,8 +192,8 @@ def _in_use(channel_code: str, found: list[_Open]) -> DomainError:
     more = f" and {count - NAMED} more" if count > NAMED else ""
     return DomainError(
         Reason.IN_USE,
-        f"channel {channel_code!r} has bookings that are not over: {named}{more}; cancel them, wait,"
-        " or say that they are kept (keep_bookings)",
+        f"channel {channel_code!r} has bookings that are not over: {named}{more}; cancel them,"
+        " wait, or say that they are kept (keep_bookings)",
         resource="channel",
         name=channel_code,
         used_by_resource="channel_booking",

@@ -186,8 +186,8 @@ def _add_disconnecting(made: typer.Typer, runner: Runner) -> None:
             typer.echo(f"{code} is disconnected")
         else:
             typer.echo(
-                f"{code} is sent, by a server that runs, that nothing is left, and then disconnected;"
-                " `channels list` shows when"
+                f"{code} is sent, by a server that runs, that nothing is left, and disconnected"
+                " then; `channels list` shows when"
             )
 
 

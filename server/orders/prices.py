@@ -12,11 +12,10 @@ from typing import NamedTuple
 
 from server.catalog import pricing
 from server.catalog.catalogue import Catalogue
-from server.catalog.offer_making import of_partner
 from server.catalog.offers import Offer
 from server.orders.passengers import Passenger
 from server.platform.errors import DomainError, Reason, invalid, not_found
-from server.stock.ids import DIRECT, promotion_quota_id, promotion_stock_id
+from server.stock.ids import promotion_quota_id, promotion_stock_id
 
 MAX_PRICES = 20_000
 """Prices remembered of one catalogue."""
@@ -24,13 +23,10 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Wish(NamedTuple):
-    """An offer, and the positions of the passengers it is for; none given: all of them. It is taken
-    of a partner's stock if `partner_id` is not 0.
-    """
+    """An offer, and the positions of the passengers it is for; none given: all of them."""
 
     offer_id: str
     passengers: tuple[int, ...] = ()
-    partner_id: int = DIRECT
 
 
 class NewOrder(NamedTuple):
@@ -107,8 +103,6 @@ class Prices:
             why = offer.unavailable(now)
             if why:
                 raise not_available(offer, why)
-            if wish.partner_id != DIRECT:
-                offer = of_partner(offer, wish.partner_id)
             if items and offer.currency_code != items[0].offer.currency_code:
                 raise invalid(
                     f"items[{index}].offer_id",

@@ -1,5 +1,6 @@
 """What is refused of a booking, in words for whoever knows it by its id and nothing behind it."""
 
+from server.catalog import policy
 from server.partners.booking_rows import PartnerBooking
 from server.platform.errors import DomainError, Reason
 
@@ -28,4 +29,15 @@ def other_content(done: str, remedy: str) -> DomainError:
     """IDEMPOTENCY_MISMATCH for a repeat that says something else than the first did."""
     return DomainError(
         Reason.IDEMPOTENCY_MISMATCH, f"the booking was {done} before, with another body; {remedy}"
+    )
+
+
+def refund_refused(ticket_code: str, refused: policy.Refused) -> DomainError:
+    """REFUND_REFUSED for a ticket that its policy gives nothing back of."""
+    return DomainError(
+        Reason.REFUND_REFUSED,
+        f"the ticket {ticket_code} of the booking cannot be given back: {refused.reason}",
+        ticket_code=ticket_code,
+        why=refused.reason,
+        **policy.deadline(refused),
     )

@@ -26,7 +26,7 @@ from server.partners.booking_content import (
     BookingContent,
     PartnerBookingSeals,
 )
-from server.partners.booking_refusals import other_content, require_held
+from server.partners.booking_refusals import other_content, refund_refused, require_held
 from server.partners.booking_rows import (
     BookingFilter,
     BookingRow,
@@ -442,14 +442,7 @@ class Booker:
                 amounts[ticket.ticket_id] = unit.amount_minor
                 continue
             if isinstance(offer, policy.Refused):
-                raise DomainError(
-                    Reason.REFUND_REFUSED,
-                    f"the ticket {ticket.ticket_code} of the booking cannot be given back:"
-                    f" {offer.reason}",
-                    ticket_code=ticket.ticket_code,
-                    why=offer.reason,
-                    **policy.deadline(offer),
-                )
+                raise refund_refused(ticket.ticket_code, offer)
             amounts[ticket.ticket_id] = offer.amount_minor
         orders = {each.ticket_id: each for each in await run(tx, orders_of(was.row.ticket_ids))}
         seats = {

@@ -192,7 +192,7 @@ async def generate_batch(
     )
     made = new.batch_id, new.first_ticket_id, new.quantity, new.state
     batch = NewBatch(*made, orders[0].order_code if sale else "")
-    event = events.record(_batch_event(partner, wanted, batch), now=now)
+    event = events.record(batch_event(partner, wanted, batch), now=now)
     await run_together(tx, snapshots.store([kept], now=now), event)
     await generate(tx, new)
     if reserved:
@@ -262,7 +262,7 @@ async def _terms(
     return BatchTerms(content, valid_from, until)
 
 
-def _batch_event(partner: Partner, wanted: BatchRequest, batch: NewBatch) -> PartnerEvent:
+def batch_event(partner: Partner, wanted: BatchRequest, batch: NewBatch) -> PartnerEvent:
     """What the partner hears of a batch: one event, however many tickets it has."""
     data: dict[str, Any] = {
         "batch_id": str(batch.batch_id),

@@ -39,7 +39,9 @@ async def refund(
         await tickets.refund(tx, theirs, amount_minor=amount, now=now, **how)
     actors = {each.order_id: actor for each in found}
     await run_together(tx, *completion.complete(actors, now=now))
-    sold = Counter(each.partner_stock_id for each in found)
+    sold = Counter(
+        stock_id for each in found for stock_id in (each.partner_stock_id, *each.other_stock_ids)
+    )
     await holds.lock(tx, sold.keys() | {each.stock_id for each in found})
     seats = [
         (each.stock_id, each.seat_index, each.ticket_id)

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.parties.rules import SANDBOX_BIT
 from server.platform.errors import DomainError, Reason
-from server.platform.statements import Command, Statement, run
+from server.platform.statements import Command, Statement, run, run_together
 from server.stock import levels
 from server.stock.ids import DAY_BITS, EPOCH, stock_id
 from server.stock.models import stocks
@@ -303,6 +303,18 @@ async def take_sold(
     if available is None:
         raise not_on_sale(product_id)
     raise sold_out(product_id, quantity, available)
+
+
+async def take_sold_of_each(
+    tx: AsyncConnection, stock_ids: Collection[int], *, product_id: int, now: datetime
+) -> None:
+    """Takes one out of each of a channel's stocks as sold, as of the days of a rental: of all or of
+    none. They stay locked until the commit. Raises SOLD_OUT.
+    """
+    await lock_levels(tx, stock_ids)
+    taken = await run_together(tx, *[_TAKE_SOLD(stock, 1, now) for stock in stock_ids])
+    if not all(taken):
+        raise sold_out(product_id, 1, 0)
 
 
 def hold(stock: int, quantity: int, *, now: datetime) -> Command[int]:

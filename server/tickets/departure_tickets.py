@@ -32,13 +32,16 @@ class TicketSeat(NamedTuple):
 
 
 class ToRefund(NamedTuple):
-    """A sold ticket of a cancelled departure: its order, its partner's stock, and its seat."""
+    """A sold ticket that is given back: its order, its partner's stock, and its seat. That of a car
+    has a stock for each further day.
+    """
 
     ticket_id: int
     order_id: int
     partner_stock_id: int
     stock_id: int
     seat_index: int | None
+    other_stock_ids: tuple[int, ...] = ()
 
 
 class ToMove(NamedTuple):

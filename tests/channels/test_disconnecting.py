@@ -1,4 +1,4 @@
-"""A channel is disconnected: the vendor is told first, what it has booked is seen to, and then it
+"""A channel is disconnected: the vendor knows first, what it has booked is seen to, and then it
 has no credentials; and it is connected again.
 """
 
@@ -154,7 +154,7 @@ async def test_bookings_that_are_not_over_are_named(process: BookingProcess) -> 
         assert [each[1] for each in await process.orders("ctrip", booking_id)] == ["PAID"]
 
 
-async def test_what_cannot_be_told_is_ended_at_once(process: BookingProcess) -> None:
+async def test_what_cannot_be_called_is_ended_at_once(process: BookingProcess) -> None:
     await process.sell_at("expedia")
     process.vendors.simulator.rotate("expedia")
     await disconnect(process, "expedia")

@@ -32,6 +32,7 @@ from server.orders import orders
 from server.orders.hold import OrderHolds
 from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
+from server.partners import ledger, statements
 from server.partners.booking_content import PartnerBookingSeals
 from server.partners.bookings import Booker
 from server.payments import payments
@@ -40,6 +41,7 @@ from server.platform.change_feed import ChangeFeed
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.outbox import Postpone, outbox_tasks
+from server.webhooks import sequencing
 from tests.support import rentals, timetable
 from tests.support.channel_process import PushingProcess
 from tests.support.channel_vendors import SimulatedChannels
@@ -103,7 +105,7 @@ class BookingProcess(PushingProcess):
         made = BookingOrders(db, seals, self.order_holds, settlement, changes)
         terms = reservation_terms(load_settings())
         booker = Booker(db, PartnerBookingSeals(secret_key), terms, timetable.ZONE)
-        self.allotted = AllotmentOrders(db, seals, booker, self.catalogues)
+        self.allotted = AllotmentOrders(db, seals, booker, self.catalogues, timetable.ZONE)
         self.handler = BookingHandler(
             *(db, self.clients, made, self.allotted),
             RefundHandler(quotes, quote_seconds=300),
@@ -204,6 +206,23 @@ class BookingProcess(PushingProcess):
     async def count(self, query: str) -> int:
         async with self.db.transaction() as tx:
             return int(await tx.scalar(text(query)) or 0)
+
+    async def balances(self, partner_code: str) -> dict[str, int]:
+        """What a partner's statement closes with, by account, when all is posted; debits are above
+        zero.
+        """
+        while await sequencing.sequence(self.db):
+            pass
+        now = datetime.now(UTC)
+        async with self.db.transaction() as tx:
+            partner = await statements.partner_id_of(tx, partner_code)
+        while await ledger.post(self.db, partner, zone=timetable.ZONE):
+            pass
+        of: Any = {"zone": timetable.ZONE, "now": now}
+        async with self.db.transaction() as tx:
+            (last,) = await statements.page(tx, partner, before=None, limit=1, **of)
+            made = await statements.get(tx, partner, f"{last.month:%Y-%m}", **of)
+        return {each["account"]: each["closing_minor"] for each in made.content["accounts"]}
 
     async def sql(self, statement: str) -> None:
         async with self.db.transaction() as tx:

@@ -88,7 +88,7 @@ WHERE s.ticket_id IS NULL OR g.amount > s.amount_minor - g.discount OR g.refunds
         "refunding",
         "a ticket is REFUNDING exactly while a refund of it is open, and REFUNDED when one"
         " succeeded; a partner's, whose money is not ours, where its departure or booking was"
-        " cancelled",
+        " cancelled, or its booking at a channel is over or has another order",
         f"""
 WITH given AS (
   SELECT ticket_id, CASE WHEN bool_or(state = 'SUCCEEDED') THEN 'REFUNDED'
@@ -106,6 +106,11 @@ WHERE t.state IS DISTINCT FROM g.state AND NOT (t.state = 'REFUNDED' AND EXISTS 
   WHERE s.ticket_id = t.ticket_id AND d.state = 'CANCELLED')) AND NOT (t.state = 'REFUNDED'
   AND t.reservation_id IS NOT NULL AND t.reservation_id IN (
     SELECT reservation_id FROM partner_bookings WHERE state = 'CANCELLED'))
+  AND NOT (t.state = 'REFUNDED' AND t.reservation_id IS NULL AND EXISTS (
+    SELECT FROM orders o JOIN channel_bookings b
+      ON o.payment_reference = b.channel_code || ':' || b.booking_id
+    WHERE o.order_id = t.order_id AND o.partner_id = t.partner_id
+      AND (b.state IN ('REJECTED', 'CANCELLED') OR b.order_id <> o.order_id)))
 """,
     ),
 )

@@ -19,9 +19,15 @@ WITH taken AS ({TAKEN}), parts AS (
   SELECT stock_id, count(*) FILTER (WHERE how = 'held'), count(*) FILTER (WHERE how = 'sold')
   FROM ({OTHER_DAYS}) d GROUP BY stock_id
   UNION ALL
-  SELECT (t.product_id::bigint << 20) + t.partner_id, 0, count(*) FROM tickets t
-  WHERE t.partner_id > 0 AND t.reservation_id IS NULL AND {KEPT}
-  GROUP BY t.product_id, t.partner_id
+  SELECT coalesce(d.stock_id::bigint, (k.product_id::bigint << 20) + k.partner_id), 0,
+    sum(k.tickets)
+  FROM (SELECT t.snapshot_id, t.product_id, t.partner_id, count(*) AS tickets FROM tickets t
+    WHERE t.partner_id > 0 AND t.reservation_id IS NULL AND {KEPT} GROUP BY 1, 2, 3) k
+  JOIN snapshots n USING (snapshot_id)
+  -- of a car each of its days
+  LEFT JOIN LATERAL jsonb_array_elements_text(n.content #> '{{offer,rental,stock_ids}}')
+    AS d (stock_id) ON true
+  GROUP BY 1
   UNION ALL
   SELECT r.stock_id, 0, count(*) FROM tickets t JOIN reservations r USING (reservation_id)
   WHERE t.state <> 'PRE_GENERATED' AND {KEPT} GROUP BY r.stock_id
