@@ -29,7 +29,10 @@ def app(
 
     @made.command("list")
     def list_keys() -> None:
-        """List the keys with their states; of compromised ones, how much is issued anew."""
+        """List the keys with their states; of compromised ones, how much is issued anew.
+
+        Of those that are recorded each code is, so that redemptions by others' codes are found.
+        """
         with_database(settings(), _list, reads=True)
 
     @made.command("rotate")
@@ -106,7 +109,7 @@ async def _list(db: "Database", _key: bytes) -> None:
     async with db.transaction() as tx:
         found = await keys.list_keys(tx)
     times = "made", "active from", "retired", "revoked", "compromised"
-    table = Table("key", "state", *times, "issued anew", "public key")
+    table = Table("key", "state", *times, "issued anew", "recorded", "public key")
     for key in found:
         moments = (
             *(key.create_time, key.activate_time, key.retire_time),
@@ -114,7 +117,9 @@ async def _list(db: "Database", _key: bytes) -> None:
         )
         shown = (f"{each:%Y-%m-%d %H:%M}Z" if each else "" for each in moments)
         anew = f"{key.replaced} of {key.issued}" if key.compromise_time else ""
-        table.add_row(str(key.key_id), key.state, *shown, anew, f"{key.verify_key.hex()[:16]}…")
+        recorded = "yes" if key.is_recorded else "no"
+        public = f"{key.verify_key.hex()[:16]}…"
+        table.add_row(str(key.key_id), key.state, *shown, anew, recorded, public)
     Console().print(table)
 
 

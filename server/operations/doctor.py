@@ -434,6 +434,10 @@ async def _look_at_keys(settings: Settings, found: Places, now: datetime) -> lis
         text = f"key {active.key_id} is active, {age.days} days old, and opens with the secret key"
         if age > OLD_KEY:
             findings.append(Finding("QR keys", Verdict.WARNING, text, "deeptravel keys rotate"))
+        elif not active.is_recorded:
+            text += "; forged codes of it are not found, as not each of its codes is recorded"
+            remedy = "deeptravel keys rotate, once no server of an older release runs"
+            findings.append(Finding("QR keys", Verdict.WARNING, text, remedy))
         else:
             findings.append(ok("QR keys", text))
     findings += [

@@ -48,6 +48,8 @@ class KeyInfo:
     # these were issued anew or found to be of no use
     issued: int = 0
     replaced: int = 0
+    # whether each token of it is recorded, so that redemptions by others' are found
+    is_recorded: bool = True
 
 
 class _Issued(NamedTuple):
@@ -90,6 +92,7 @@ async def list_keys(tx: AsyncConnection) -> list[KeyInfo]:
             compromise_time=row.compromise_time,
             issued=counted[row.key_id].issued if row.key_id in counted else 0,
             replaced=counted[row.key_id].replaced if row.key_id in counted else 0,
+            is_recorded=row.is_recorded,
         )
         for row in await tx.execute(select(qr_keys).order_by(qr_keys.c.key_id))
     ]

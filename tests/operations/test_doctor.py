@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 import tzdata
 from sqlalchemy import make_url
@@ -107,6 +108,12 @@ def test_keys_that_are_old_or_missing_or_sealed_otherwise(
     assert (old.verdict, old.remedy) == (Verdict.WARNING, "deeptravel keys rotate")
     assert "400 days old" in old.found
     assert "cut off" in pending.found
+
+    with psycopg.connect(places.database_url) as connection:
+        connection.execute("UPDATE qr_keys SET activate_time = now(), is_recorded = false")
+    unrecorded, _ = by_subject(doctor.check_database(settings, places))["QR keys"]
+    assert unrecorded.verdict is Verdict.WARNING
+    assert "not each of its codes is recorded" in unrecorded.found
 
     other = load_settings(
         database_url=settings.database_url,

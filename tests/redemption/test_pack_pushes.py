@@ -1,8 +1,7 @@
 """What changes of a venue's pack is pushed to the terminals that ask for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,13 +14,12 @@ from server.platform.errors import DomainError, Reason
 from server.platform.loops import Loop
 from server.redemption import offline_keys, pack_pushes
 from server.redemption.offline_keys import OfflineKeys
-from tests.support.gate import PASSWORD, Terminal, World, a_world, scan_message
+from tests.support.gate import PASSWORD, World, a_world, scan_message
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.redemption_model import Entitlement
-from tests.support.venue_pack import KeptPack
+from tests.support.venue_pack import KeptPack, connected
 from tests.support.waiting import WAIT_SECONDS
 
-ASK = redemption_pb2.ScanStreamRequest(with_pack_pushes=True)
 BLOCK = """
 WITH moved AS (UPDATE tickets SET blocked = true WHERE ticket_id = %s RETURNING ticket_id, state)
 INSERT INTO ticket_events (ticket_id, event_id, action, state, actor, occurred_time)
@@ -50,43 +48,6 @@ async def verify_key(world: World, server: GateServer) -> bytes:
     )
     stub = (await world.log_in(server.channel)).stub
     return (await stub.OperatorLogin(request)).offline_verify_key
-
-
-class Connected:
-    """A terminal with a stream, and the pack that it keeps."""
-
-    def __init__(self, terminal: Terminal, pack: KeptPack) -> None:
-        self.terminal, self.pack = terminal, pack
-        self.stream: Any = terminal.stream()
-        self.asked = 0
-        self.pushed: list[int] = []
-
-    async def until(self, holds: Callable[[], bool]) -> None:
-        """Reads pushes until it holds."""
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not holds():
-                push = (await self.stream.read()).push
-                self.asked += push.ask_for_pack
-                if push.packed_tickets:
-                    before = {**self.pack.tickets}
-                    self.pack.push(push)
-                    self.pushed += [n for n, t in self.pack.tickets.items() if before.get(n) != t]
-
-    async def until_asked(self) -> None:
-        """Reads until it is to ask for the pack."""
-        before = self.asked
-        await self.until(lambda: self.asked > before)
-
-
-@asynccontextmanager
-async def connected(terminal: Terminal, verify_key: bytes) -> AsyncIterator[Connected]:
-    """A terminal that is pushed to, and has the pack of when that began."""
-    one = Connected(terminal, KeptPack(verify_key))
-    await one.stream.write(ASK)
-    await one.until_asked()
-    await one.pack.update(terminal)
-    yield one
-    one.stream.cancel()
 
 
 async def until_ended(loop: Loop) -> None:

@@ -1,8 +1,12 @@
-"""A terminal's pack, as a terminal keeps it: verified, inflated, and put together by number."""
+"""A terminal's pack, as a terminal keeps it: verified, inflated, put together by number, and pushed
+to.
+"""
 
+import asyncio
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,9 +14,11 @@ from deeptravel.redemption.v1 import offline_pb2, redemption_pb2
 from nacl.signing import VerifyKey
 
 from tests.support.gate import STATE, Terminal
+from tests.support.waiting import WAIT_SECONDS
 
 PREFIX = b"deeptravel venue pack v1\x00"
 PUSH_PREFIX = b"deeptravel venue push v1\x00"
+ASK = redemption_pb2.ScanStreamRequest(with_pack_pushes=True)
 
 
 class PackTicket(NamedTuple):
@@ -124,3 +130,40 @@ def unpacked(tickets: offline_pb2.PackTickets) -> Iterator[PackTicket]:
             {function.function_code: next(uses) for function in of.functions},
             leases.get(ids[n], {}),
         )
+
+
+class Connected:
+    """A terminal with a stream, and the pack that it keeps."""
+
+    def __init__(self, terminal: Terminal, pack: KeptPack) -> None:
+        self.terminal, self.pack = terminal, pack
+        self.stream: Any = terminal.stream()
+        self.asked = 0
+        self.pushed: list[int] = []
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Reads pushes until it holds."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not holds():
+                push = (await self.stream.read()).push
+                self.asked += push.ask_for_pack
+                if push.packed_tickets:
+                    before = {**self.pack.tickets}
+                    self.pack.push(push)
+                    self.pushed += [n for n, t in self.pack.tickets.items() if before.get(n) != t]
+
+    async def until_asked(self) -> None:
+        """Reads until it is to ask for the pack."""
+        before = self.asked
+        await self.until(lambda: self.asked > before)
+
+
+@asynccontextmanager
+async def connected(terminal: Terminal, verify_key: bytes) -> AsyncIterator[Connected]:
+    """A terminal that is pushed to, and has the pack of when that began."""
+    one = Connected(terminal, KeptPack(verify_key))
+    await one.stream.write(ASK)
+    await one.until_asked()
+    await one.pack.update(terminal)
+    yield one
+    one.stream.cancel()

@@ -25,7 +25,7 @@ from tests.support.issuing import check_redeemed
 from tests.support.offline_terminal import VERDICT, OfflineTerminal
 from tests.support.partner_client import KEY, PartnerClient
 from tests.support.rpc_server import SECRET_KEY
-from tests.support.venue_pack import KeptPack
+from tests.support.venue_pack import KeptPack, connected
 from tests.support.waiting import WAIT_SECONDS
 
 CP = new_partner_key()
@@ -196,21 +196,26 @@ async def test_a_code_of_an_order(
 async def test_terminals_hear_of_it(
     world: World, servers: list[GateServer], terminal: Terminal, client: PartnerClient
 ) -> None:
-    """A terminal that could not know has admitted an honest ticket, which is used then; not so one
-    that could, and never by a forged code.
+    """One that is connected to whichever process at once, any other with its next pack. A terminal
+    that could not know has admitted an honest ticket, which is used then; not so one that could,
+    and never by a forged code.
     """
     login = access_pb2.OperatorLoginRequest(
         username="olga", password=PASSWORD, terminal_device_id="T-1", with_offline_key=True
     )
-    pack = KeptPack((await terminal.stub.OperatorLogin(login)).offline_verify_key)
+    verify_key = (await terminal.stub.OperatorLogin(login)).offline_verify_key
+    pack = KeptPack(verify_key)
     await pack.update(terminal)
     early, late = await world.tickets(2)
     codes = [await code_of(client, each) for each in (early, late)]
     before = int(datetime.now(UTC).timestamp() * 1000) - 1
-    await compromise(world, servers[0])
-    await pack.update(terminal)
+    async with connected(terminal.at(servers[1].channel), verify_key) as online:
+        await compromise(world, servers[0])
+        await online.until_asked()
+        for each in (online.pack, pack):
+            await each.update(terminal)
+            assert [*each.configuration.compromised_key_ids] == [0]
     known = pack.configuration
-    assert [*known.compromised_key_ids] == [0]
     await all_issued_anew(world)
     assert [each.key_id for each in known.qr_keys] == [1]
     offline, now = OfflineTerminal(terminal), datetime.now(UTC)

@@ -101,4 +101,5 @@ def _key(key: KeyInfo) -> qr_key_pb2.QrKey:
         compromise_time=convert.timestamp(key.compromise_time),
         issued=key.issued,
         replaced=key.replaced,
+        is_recorded=key.is_recorded,
     )

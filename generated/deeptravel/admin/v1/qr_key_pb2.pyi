@@ -72,6 +72,7 @@ class QrKey(_message.Message):
     COMPROMISE_TIME_FIELD_NUMBER: _builtins.int
     ISSUED_FIELD_NUMBER: _builtins.int
     REPLACED_FIELD_NUMBER: _builtins.int
+    IS_RECORDED_FIELD_NUMBER: _builtins.int
     qr_key_id: _builtins.int
     """Its number, 0 to 255."""
     state: Global___QrKeyState.ValueType
@@ -83,6 +84,10 @@ class QrKey(_message.Message):
     replaced: _builtins.int
     """Of a compromised key: how many of these are issued anew, or need not be, as the ticket is over,
     given back or blocked.
+    """
+    is_recorded: _builtins.bool
+    """Whether each of its codes is recorded, so that a redemption by one that we did not issue is found
+    (ListUnissuedRedemptions). Not so of a key from before there were the records.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -117,10 +122,11 @@ class QrKey(_message.Message):
         compromise_time: _timestamp_pb2.Timestamp | None = ...,
         issued: _builtins.int = ...,
         replaced: _builtins.int = ...,
+        is_recorded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "compromise_time", b"compromise_time", "create_time", b"create_time", "retire_time", b"retire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "compromise_time", b"compromise_time", "create_time", b"create_time", "issued", b"issued", "qr_key_id", b"qr_key_id", "replaced", b"replaced", "retire_time", b"retire_time", "revoke_time", b"revoke_time", "state", b"state", "verify_key", b"verify_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "compromise_time", b"compromise_time", "create_time", b"create_time", "is_recorded", b"is_recorded", "issued", b"issued", "qr_key_id", b"qr_key_id", "replaced", b"replaced", "retire_time", b"retire_time", "revoke_time", b"revoke_time", "state", b"state", "verify_key", b"verify_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
