@@ -30,6 +30,7 @@ from server.platform.pipeline import PipelineConnection
 from server.platform.reading import ReadBatcher, Readers
 from server.redemption import rules, sessions, statements, sums
 from server.redemption.details import Details, details
+from server.redemption.forged_codes import without_forged
 from server.redemption.models import redemption_events
 from server.redemption.redeem import Redeemer, remaining
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
@@ -118,6 +119,8 @@ class QrLooks:
 
     async def _read(self, tx: PipelineConnection, units: Sequence[LookUnit]) -> list[Look]:
         opened = await self._redeemer.open_all((unit.token, unit.now) for unit in units)
+        texts = [unit.token for unit in units]
+        opened = await without_forged(tx, zip(texts, opened, strict=True))
         claims = [each.claims for each in opened if not isinstance(each, qr.Invalid)]
         looked = await statements.look(
             tx,

@@ -41,6 +41,7 @@ from server.platform.statements import Command
 from server.redemption import answers, opened_tokens, rules, sessions, statements
 from server.redemption.answers import Answer
 from server.redemption.details import details
+from server.redemption.forged_codes import drop_forged
 from server.redemption.opened_tokens import Token
 from server.redemption.statements import EventRow, GuardRow, ScanFacts, ScanWrites
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
@@ -210,6 +211,7 @@ class Redeemer:
         for unit in units:
             if unit.ring is not ring or time:  # it changed meanwhile, or was not at hand
                 self._open_all(unit, ring, time.at(clock.now()) if time else clock.now())
+        await drop_forged(tx, [unit.tokens for unit in units])
         named = [token for unit in units for token in unit.tokens]
         facts = await statements.read(
             tx,

@@ -28,6 +28,7 @@ from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Command, Statement, run, run_together
 from server.redemption import answers, lookup, redeem, statements
 from server.redemption.answers import Answer
+from server.redemption.forged_codes import drop_forged
 from server.redemption.models import offline_scans
 from server.redemption.offline_rules import (
     BelievedTime,
@@ -241,6 +242,7 @@ class Uploads:
     ) -> _Facts:
         for unit in units:
             await self._redeemer.open_tokens(unit.scanned, unit.time.moment)
+        await drop_forged(tx, [unit.scanned.tokens for unit in units])
         tokens = [token for unit in units for token in unit.scanned.tokens]
         ticket_ids = sorted({token.ticket_id for token in tokens if token.ticket_id})
         facts = await statements.read(

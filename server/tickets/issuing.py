@@ -58,6 +58,20 @@ WHERE i.key_id = $2::smallint AND (i.kind, i.number, i.jti) = (v.kind, v.number,
 """When: key, and rows as of TO_REPLACE."""
 
 
+UNISSUED = Statement(
+    """
+SELECT v.key_id, v.digest
+FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::bytea[]) v (key_id, kind, number, digest)
+JOIN qr_keys k ON k.key_id = v.key_id AND k.is_recorded
+WHERE NOT EXISTS (
+  SELECT FROM issued_tokens i
+  WHERE (i.key_id, i.kind, i.number, i.digest) = (v.key_id, v.kind, v.number, v.digest))
+""",
+    qr.Seal,
+)
+"""Of tokens, as key, kind, number and digest, those that we have not issued for certain."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pictures:
     """A QR code, drawn: in the formats that were asked for, `width_pixels` from edge to edge."""
