@@ -29,10 +29,7 @@ def app(
 
     @made.command("list")
     def list_keys() -> None:
-        """List the keys with their states; of compromised ones, how much is issued anew.
-
-        Of those that are recorded each code is, so that redemptions by others' codes are found.
-        """
+        """List the keys: state, how much is issued anew, and whether each code is recorded."""
         with_database(settings(), _list, reads=True)
 
     @made.command("rotate")

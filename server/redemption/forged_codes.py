@@ -1,6 +1,6 @@
-"""Codes under a key that others have: what we did not issue is a forgery, also if it says the jti of
-a ticket or order that there is, as of who has read the database. Only where each token of the key
-is recorded; of other keys the jti alone tells.
+"""Codes under a key that others have: what we did not issue is a forgery, also if it says the jti
+of a ticket or order that there is, as of who has read the database. Only where each token of the
+key is recorded; of other keys the jti alone tells.
 """
 
 from collections.abc import Iterable, Sequence

@@ -182,7 +182,7 @@ async def look_up_order(
     tx: AsyncConnection,
     snapshots: statements.SnapshotCache,
     *,
-    opened: qr.Opened | None,
+    scanned: tuple[str, qr.Opened] | None,
     order_code: str,
     now: datetime,
     caller: Caller,
@@ -190,26 +190,27 @@ async def look_up_order(
     limit: int,
 ) -> OrderView:
     """Up to `limit` tickets of an order with numbers above `after`, by its QR, the QR of one of
-    them, or its code.
+    them (`scanned`: the text, and what it was opened as), or its code.
 
     By its code alone it is there only for administrators and for operators who may redeem a
     function in it: codes can be counted up, and its tickets have names (DOMAIN, Redemption 8).
     `now` is in the time zone whose days count, see `days_of`. Raises INVALID_FIELD unless exactly
     one is given, NOT_FOUND for an unknown code.
     """
-    if (opened is None) == (not order_code):
+    if (scanned is None) == (not order_code):
         raise invalid("encrypted_data", "send either encrypted_data or order_id")
     issued_after = None
-    if opened is None:
+    if scanned is None:
         order_id = await _number(tx, order_code, ORDER_PREFIX)
     else:
+        (opened,) = await without_forged(tx, [scanned])
         shown = await _order_of_token(tx, opened, now)
         if isinstance(shown, rules.Refusal):
             return OrderView("", 0, (), shown)
         order_id, issued_after = shown
     wanted = select(orders.c.order_id, orders.c.order_code, orders.c.ticket_count)
     wanted = wanted.where(orders.c.order_id == order_id)
-    if opened is None and isinstance(caller, Operator):
+    if scanned is None and isinstance(caller, Operator):
         wanted = wanted.where(_redeems_in(order_id, caller))
     order = (await tx.execute(wanted)).one_or_none()
     if order is None:

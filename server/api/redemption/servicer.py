@@ -32,7 +32,6 @@ from server.platform.errors import invalid
 from server.redemption import leases as terminal_leases
 from server.redemption import lookup, reversals, sessions
 from server.redemption.answers import Answer
-from server.redemption.forged_codes import without_forged
 from server.redemption.offline_keys import OfflineKeys
 from server.redemption.pack_pushes import PackPushes
 from server.redemption.redeem import Redeemer, ScanItem
@@ -189,14 +188,12 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         self, request: redemption_pb2.LookupOrderRequest, page: paging.Page[Operator | Admin, int]
     ) -> redemption_pb2.LookupOrderResponse:
         now, token = self._local_now(), request.encrypted_data
-        opened = await self._redeemer.open(token, now) if token else None
+        scanned = (token, await self._redeemer.open(token, now)) if token else None
         async with self._db.transaction() as tx:
-            if opened:
-                (opened,) = await without_forged(tx, [(token, opened)])
             order = await lookup.look_up_order(
                 tx,
                 self._snapshots,
-                opened=opened,
+                scanned=scanned,
                 order_code=request.order_id,
                 now=now,
                 caller=page.caller,
