@@ -11,7 +11,7 @@ const browser = await puppeteer.launch({
   args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--lang=en-GB"],
   headless: "shell",
 });
-const found = { errors: [], requests: [], overflows: [] };
+const found = { errors: [], requests: [], overflows: [], sideways: [] };
 
 async function opened(options = {}) {
   const context = await browser.createBrowserContext();
@@ -44,6 +44,21 @@ async function picture(page, name) {
   await page.screenshot({ path: path.join(given.folder, `${name}.png`), fullPage: true });
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   if (wide > 0) found.overflows.push([name, wide]);
+}
+
+/** What does not fit on a telephone, with the longest there is of each text, in both languages, light and dark. */
+async function telephone(page, name) {
+  for (const scheme of ["light", "dark"]) {
+    await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
+    for (let turn = 0; turn < 2; turn++) {
+      await page.click("#language");
+      const language = await page.$eval("html", (each) => each.lang);
+      await page.$$eval("details", (all) => all.forEach((each) => { each.open = true; }));
+      found.faint.push(...await page.evaluate(contrasts));
+      found.sideways.push(...(await page.evaluate(sideways)).map((each) => [name, scheme, language, ...each]));
+      await picture(page, `${name}-${scheme}-${language}`);
+    }
+  }
 }
 
 const texts = (page, selector) =>
@@ -112,15 +127,38 @@ await logIn(phone, given.supervisor);
 await figures(phone);
 found.supervisor = await texts(phone, "section:not([hidden]) h2");
 found.merchants = await texts(phone, "#merchants td:first-child");
-await picture(phone, "supervisor-phone");
+await telephone(phone, "supervisor-phone");
 await phone.click("#leave");
 await phone.waitForSelector("#log-in:not([hidden])");
 found.left = (await phone.cookies(`${given.url}/console/`)).length;
 await logIn(phone, given.operator);
 found.operator = await said(phone);
+await logIn(phone, given.administrator);
+await figures(phone);
+await telephone(phone, "administrator-phone");
 
 await browser.close();
 console.log(JSON.stringify(found));
+
+function sideways() {
+  const longest = { "#refusals td:nth-child(2)": "FUNCTION_NOT_ALLOWED_HERE", "#refusals td:nth-child(3)":
+    "OTA-PARTNERSCODE-20261231-999999", "#refusals td:nth-child(4)": "A-VENUE-OF-THIRTY-TWO-CHARACTERS terminal-0001",
+    "#reasons td:first-child": "FUNCTION_NOT_ALLOWED_HERE", ".number": "1,234,567" };
+  for (const [selector, text] of Object.entries(longest)) {
+    for (const each of document.querySelectorAll(selector)) if (each.tagName === "TD") each.textContent = text;
+  }
+  const wrong = [];
+  for (const each of document.querySelectorAll("body, body *")) {
+    const box = each.getBoundingClientRect();
+    if (!box.width || each.closest(".skip, .hidden, thead")) continue;
+    const over = Math.max(box.right - innerWidth, each.scrollWidth - each.clientWidth);
+    const isBox = each.clientWidth > 0 && getComputedStyle(each).overflowX !== "visible";
+    if (box.right > innerWidth + 1 || (isBox && each.scrollWidth > each.clientWidth)) {
+      wrong.push([each.tagName, each.id || each.className, Math.round(over)]);
+    }
+  }
+  return wrong;
+}
 
 function contrasts() {
   const light = (colour) => {

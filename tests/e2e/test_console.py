@@ -196,7 +196,8 @@ async def test_the_page_in_a_browser(server: GateServer, tmp_path: Path) -> None
     and dark; while the server is away, and when the log-in has ended.
 
     Seen red with texts put in as HTML, times by the browser's clock, money with two decimals
-    always, amounts broken within, and house figures shown to supervisors.
+    always, amounts broken within, house figures shown to supervisors, and tables of many columns
+    beside each other on a telephone.
     """
     async with client_of(server) as http:
         await http.post("/console/session", json=ADMINISTRATOR)
@@ -245,3 +246,4 @@ async def test_the_page_in_a_browser(server: GateServer, tmp_path: Path) -> None
     assert found["operator"].startswith("This account may not see this page")
     assert found["broken"] == []
     assert (found["overflows"], found["unlabelled"], found["faint"]) == ([], [], [])
+    assert found["sideways"] == []

@@ -17,13 +17,17 @@ function shape(name, attributes, ...children) {
   return made;
 }
 
+const FITS = 3;  // columns beside each other on a telephone; rows of more stand as lists there
+
 /** A table; `columns` are [title, whether it is of numbers]. */
 export function table(columns, rows) {
   const head = columns.map(([title, isNumber]) =>
     element("th", { scope: "col", class: isNumber ? "number" : "" }, title));
   const body = rows.map((row) => element("tr", {}, ...row.map((cell, place) =>
-    element("td", { class: columns[place][1] ? "number" : "" }, String(cell)))));
-  return element("div", { class: "scroll", tabindex: "0" }, element("table", {},
+    element("td", { class: columns[place][1] ? "number" : "", "data-title": columns[place][0] },
+      String(cell)))));
+  const kind = columns.length > FITS ? "many" : "";
+  return element("div", { class: "scroll", tabindex: "0" }, element("table", { class: kind },
     element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body)));
 }
 
