@@ -14,13 +14,17 @@ from google.protobuf.descriptor import Descriptor
 CONTRACT = (admin_service_pb2, ota_service_pb2, redemption_service_pb2, ticketing_service_pb2)
 STORED = {"birth_date", "customer_name", "customer_phone", "holder_name", "passenger_name", "phone"}
 """What rows call it where the contract has another name."""
+NEVER_STORED = {"code"}
+"""What is of a log-in only, and never recorded: in the trail it is a promotion's code, or the one a
+vendor stopped a channel with.
+"""
 
 
 @cache
 def personal_fields() -> frozenset[str]:
     """The names."""
     seen: set[str] = set()
-    return frozenset(STORED).union(
+    found = frozenset(STORED).union(
         name
         for file in CONTRACT
         for service in file.DESCRIPTOR.services_by_name.values()
@@ -28,6 +32,7 @@ def personal_fields() -> frozenset[str]:
         for message in (method.input_type, method.output_type)
         for name in _marked(message, seen)
     )
+    return found - NEVER_STORED
 
 
 def _marked(message: Descriptor, seen: set[str]) -> Iterator[str]:
