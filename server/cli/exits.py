@@ -34,6 +34,7 @@ def run(command: Callable[[], object]) -> None:
 
 
 def complain(error: Exception, code: int) -> None:
-    """Says it on standard error and ends the process."""
-    sys.stderr.write(f"{error}\n")
+    """Says it on standard error, each field that is wrong too, and ends the process."""
+    more = error.violations[1:] if isinstance(error, DomainError) else ()
+    sys.stderr.write("".join(f"{each}\n" for each in (error, *map(": ".join, more))))
     sys.exit(code)

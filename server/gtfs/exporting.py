@@ -28,7 +28,7 @@ from server.gtfs.writing import (
     feed_files,
     route_fares,
 )
-from server.platform.errors import invalid, not_found
+from server.platform.errors import invalid, invalid_fields, not_found
 
 MOST_DAYS = 400
 
@@ -63,7 +63,7 @@ async def export_feed(tx: AsyncConnection, terms: ExportTerms) -> bytes:
     used = {trip.route_id for trip in trips}
     sold = [route for route in found if route.route_id in used]
     called = {call["stop_code"] for route in sold for call in route.calls}
-    _require_places([stop for code, (stop, _) in known.items() if code in called])
+    _require_places(sold, [stop for code, (stop, _) in known.items() if code in called])
     days = [each for trip in trips for each in trip.days]
     first, last = min(days), max(days)
     calendars = {route.calendar_code for route in sold if route.fares}
@@ -117,15 +117,25 @@ async def _stops(
     }
 
 
-def _require_places(called: Collection[ExportedStop]) -> None:
-    unknown = [stop.stop_code for stop in called if stop.latitude_microdegrees is None]
-    if unknown:
-        named = ", ".join(sorted(unknown)[:10])
-        raise invalid(
-            "route_ids",
-            f"it is not known where these stops are: {named}; UpdateStop with"
-            " latitude_microdegrees and longitude_microdegrees first",
-        )
+def _require_places(sold: Collection[ExportedRoute], called: Collection[ExportedStop]) -> None:
+    """Raises INVALID_FIELD with each stop whose place is not known, and the routes that call there:
+    without these the others can be exported.
+    """
+    calling: defaultdict[str, list[int]] = defaultdict(list)
+    for route in sold:
+        for call in route.calls:
+            calling[call["stop_code"]].append(route.route_id)
+    missing = [stop.stop_code for stop in called if stop.latitude_microdegrees is None]
+    if missing:
+        raise invalid_fields([("route_ids", _unplaced(each, calling[each])) for each in missing])
+
+
+def _unplaced(stop_code: str, route_ids: Collection[int]) -> str:
+    calling = ", ".join(map(str, route_ids))
+    return (
+        f"it is not known where stop {stop_code} is, at which routes {calling} call: UpdateStop with"
+        " latitude_microdegrees and longitude_microdegrees, or name other routes"
+    )
 
 
 async def _trips(

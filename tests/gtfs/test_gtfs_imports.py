@@ -1,5 +1,6 @@
 """Feeds in the catalogue: imported once and again, newer editions, what is sold, and exported."""
 
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from server.gtfs.report import FeedReport
 from server.gtfs.writing import FeedAgency
 from server.platform.change_feed import change_feed
 from server.platform.database import Database
+from server.platform.errors import DomainError
 from server.stock.ids import departure_id
 from server.stock.models import stocks
 from server.webhooks.models import partner_events
@@ -276,6 +278,27 @@ async def test_what_is_exported_makes_the_same_elsewhere(db: Database, database_
         assert report.departures.counts == Counter({"made": ALL["made"] - 1})
         assert await moments(tx) == sold
         assert await all_fares(tx) == fares
+
+
+async def test_each_stop_whose_place_is_not_known_is_named(db: Database) -> None:
+    """With the routes that call there, so that others may be exported without them."""
+    await bring(db, FERRY_FEED)
+    async with db.transaction() as tx:
+        every = await ours(tx)
+        query = select(routes.c.route_id, routes.c.stops).where(routes.c.route_id.in_(every))
+        calls = {row[0]: {call["stop_code"] for call in row[1]} for row in await tx.execute(query)}
+        lost = calls[every[0]]
+        unknown = {"latitude_microdegrees": None, "longitude_microdegrees": None}
+        await tx.execute(update(stops).where(stops.c.stop_code.in_(lost)).values(unknown))
+        terms = ExportTerms(AGENCY, world.today(), DAYS[-1] + timedelta(days=2), every)
+        with pytest.raises(DomainError) as refused:
+            await export_feed(tx, terms)
+    named = {}
+    for field, why in refused.value.violations:
+        code, calling = re.findall(r"stop (\w+) is, at which routes ([\d, ]+) call", why)[0]
+        named[code] = {int(each) for each in calling.split(",")}
+        assert field == "route_ids"
+    assert named == {code: {each for each in every if code in calls[each]} for code in lost}
 
 
 async def ours(tx: Any) -> list[int]:
