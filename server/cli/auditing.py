@@ -125,9 +125,10 @@ def report(verified: Verified) -> list[str]:
     signed = f"{len(checkpoints)} checkpoints are signed"
     if checkpoints:
         signed += f", the last of {checkpoints[-1].create_time:%Y-%m-%d}"
+    end = f"the chain ends at position {head.position}" if head else "the chain has no head"
     lines = [
         f"{verified.events} audit events are as they were recorded, in their order",
-        f"the chain ends at position {head.position if head else 0}; {signed}",
+        f"{end}; {signed}",
     ]
     lines += [
         f"BROKEN before position {each.begin_position}: {each.fault}; resumed"
