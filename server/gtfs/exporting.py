@@ -133,8 +133,8 @@ def _require_places(sold: Collection[ExportedRoute], called: Collection[Exported
 def _unplaced(stop_code: str, route_ids: Collection[int]) -> str:
     calling = ", ".join(map(str, route_ids))
     return (
-        f"it is not known where stop {stop_code} is, at which routes {calling} call: UpdateStop with"
-        " latitude_microdegrees and longitude_microdegrees, or name other routes"
+        f"it is not known where stop {stop_code} is, at which routes {calling} call:"
+        " UpdateStop with latitude_microdegrees and longitude_microdegrees, or name other routes"
     )
 
 
