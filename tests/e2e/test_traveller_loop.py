@@ -201,9 +201,9 @@ def look_around(traveller: Traveller) -> tuple[Json, Json, Json]:
     return cheap, dear, package
 
 
-def log_in(traveller: Traveller) -> None:
+def log_in(traveller: Traveller, offer: Json) -> None:
     """With codes that are wrong, then with one that is good, once."""
-    items = [{"offer_id": "PK-106-20261201"}]
+    items = [{"offer_id": offer["offer_id"]}]
     nobody = {"items": items, "passengers": traveller.passengers("张三"), "request_id": "1"}
     refused("UNAUTHENTICATED", traveller.call, "CreateOrder", **nobody)
     refused("LOGIN_FAILED", traveller.call, "TravellerLogin", code="invalid")
@@ -300,15 +300,17 @@ def give_back(traveller: Traveller, order: Json, ticket: Json, redeemed: Json) -
     assert payment["refunded_minor"] == quote["amount_minor"]
 
 
-def change(traveller: Traveller, ticket: Json, to: Json) -> Json:
-    """Another train instead; what is to be paid is paid, what comes back comes. The new ticket."""
+def change(traveller: Traveller, ticket: Json, to: Json, no_train: Json) -> Json:
+    """Another train instead, which `no_train` is not; what is to be paid is paid, what comes back
+    comes. The new ticket.
+    """
     code = ticket["ticket_code"]
     same = refused(
         "CHANGE_REFUSED",
         traveller.call,
         "QuoteChange",
         ticket_code=code,
-        offer_id="PK-106-20261201",
+        offer_id=no_train["offer_id"],
     )
     assert same.facts["ticket_code"] == code
     quote = traveller.call("QuoteChange", ticket_code=code, offer_id=to["offer_id"])
@@ -340,7 +342,7 @@ def change(traveller: Traveller, ticket: Json, to: Json) -> Json:
 
 def loop(traveller: Traveller, gate: Client, terminal: str) -> None:
     cheap, dear, package = look_around(traveller)
-    log_in(traveller)
+    log_in(traveller, package)
     order_wrongly(traveller, cheap)
     cancel(traveller, cheap)
     order = traveller.order([cheap, package], ["张三", "Ann Lee"])
@@ -355,7 +357,7 @@ def loop(traveller: Traveller, gate: Client, terminal: str) -> None:
     assert gate.call("DecryptQr", encrypted_data=looked["encrypted_data"])
     go_in(traveller, gate, terminal, rest)
     give_back(traveller, order, trains[0], rest[0])
-    new = change(traveller, trains[1], dear)
+    new = change(traveller, trains[1], dear, package)
     ended = traveller.call("GetOrder", order_id=order["order_id"])["order"]
     assert ended["state"] == "COMPLETED"
     events = [move["event"] for move in traveller.client.watch(order_id=order["order_id"])]
@@ -373,7 +375,7 @@ def loop(traveller: Traveller, gate: Client, terminal: str) -> None:
     assert (ended["state"], ended["cancel_reason"]) == ("CANCELLED", "REFUNDED")
     other = traveller.order([dear], ["李四"])
     (ticket,) = traveller.tickets(other["order_id"])
-    change(traveller, ticket, cheap)
+    change(traveller, ticket, cheap, package)
     ended = traveller.call("GetOrder", order_id=other["order_id"])["order"]
     assert (ended["state"], ended["cancel_reason"]) == ("CANCELLED", "REFUNDED")
     mine = [each["order_id"] for each in traveller.call("ListOrders")["orders"]]
