@@ -87,6 +87,7 @@ from server.search.seats_left import SeatsLeft
 from server.tickets.issuing import Issuer
 from server.tickets.keys import load_key_ring
 from server.tickets.qr import KeyRing
+from server.tickets.rotating_keys import RotatingKeys
 from server.webhooks import tasks as webhook_tasks
 from server.webhooks.dispatching import Dispatcher
 from server.webhooks.sequencing import Sequencer
@@ -163,6 +164,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     orders, seats = _start_orders(stack, platform), SeatsLeft(readers)
     payments = _payments(platform, readers, orders, wechat)
     notifications = _start_notifications(stack, platform)
+    rotating_keys = RotatingKeys(platform.secret_key)
     issuer, quotes, seals = Issuer(key_rings, db), Quotes(platform.secret_key), orders.reader.seals
     return Domain(
         identity=identity,
@@ -170,12 +172,15 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         simulated=Redeemer(
             db,
             key_rings,
+            rotating_keys=rotating_keys,
             batch=1,
             workers=SIMULATED_WORKERS,
             token_cache=SIMULATED_TOKENS,
             queue=SIMULATED_SCAN_QUEUE,
         ),
-        redemption=_redemption(stack, platform, readers, key_rings, identity),
+        redemption=_redemption(
+            stack, platform, readers, key_rings, identity, rotating_keys=rotating_keys
+        ),
         ticketing=TicketingDomain(
             order_holds=orders.order_holds,
             reader=orders.reader,
@@ -183,6 +188,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
             watcher=orders.watcher,
             issuer=issuer,
             travellers=identity.travellers,
+            rotating_keys=rotating_keys,
             payment_handler=payments.requests,
             notice_handler=payments.notices,
             refund_handler=RefundHandler(quotes, quote_seconds=settings.quote_seconds),
@@ -221,11 +227,14 @@ def _redemption(
     readers: Readers,
     key_rings: Remembered[str, KeyRing],
     identity: Identity,
+    *,
+    rotating_keys: RotatingKeys,
 ) -> RedemptionDomain:
     db, settings = platform.db, platform.settings
     redeemer = Redeemer(
         db,
         key_rings,
+        rotating_keys=rotating_keys,
         batch=settings.redeem_batch,
         workers=settings.redeem_workers,
         token_cache=settings.token_cache,

@@ -32,7 +32,7 @@ class ProductFare(TypedDict):
 
 class ProductEntitlement(TypedDict):
     """What every ticket of a product allows, as it is stored; `use_mode` is ONCE_PER_QR or
-    MULTI_USE.
+    MULTI_USE, `rotating_code` NONE, OPTIONAL or REQUIRED.
     """
 
     function_code: str
@@ -42,6 +42,11 @@ class ProductEntitlement(TypedDict):
     use_mode: str
     guard_seconds: int
     shared: NotRequired[bool]
+    rotating_code: NotRequired[str]
+
+
+ENTITLEMENT_DEFAULTS: Mapping[str, Any] = {"shared": False, "rotating_code": "NONE"}
+"""What is meant by a stored entitlement that does not say it, as older ones."""
 
 
 class AgeLimit(TypedDict):

@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
+from server.audit.rules import ENTITLEMENT_DEFAULTS
 from server.audit.trail import AuditedChange, audit
 from server.catalog import pricing
 from server.catalog.models import config_versions
@@ -138,7 +139,7 @@ def normal(content: ConfigContent) -> dict[str, Any]:
         if "tiers" in made:
             made["tiers"] = pricing.tiers_content(pricing.parse_tiers(made["tiers"]))
     if "entitlements" in made:
-        made["entitlements"] = [{"shared": False, **each} for each in made["entitlements"]]
+        made["entitlements"] = [{**ENTITLEMENT_DEFAULTS, **each} for each in made["entitlements"]]
     return made
 
 

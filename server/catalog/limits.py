@@ -15,6 +15,7 @@ MOST_MINOR = 100_000_000_000
 MOST_SURCHARGE_MINOR = 1_000_000_000
 """Of what comes to the price of a rental."""
 USE_MODES = ("ONCE_PER_QR", "MULTI_USE")
+ROTATING_CODES = ("NONE", "OPTIONAL", "REQUIRED")
 FUNCTION_CODE = "[a-z][a-z0-9_]{0,31}"
 ENTITLEMENT = {"total_uses": (1, 1000), "guard_seconds": (0, 86_400)}
 PRODUCT = {
@@ -58,6 +59,9 @@ def entitlement_faults(entitlement: Mapping[str, Any], path: str = "") -> Iterat
     yield from code_faults(f"{path}function_code", entitlement["function_code"], FUNCTION_CODE)
     if entitlement["use_mode"] not in USE_MODES:
         yield f"{path}use_mode", f"is {entitlement['use_mode']!r}; send {' or '.join(USE_MODES)}"
+    asked = entitlement.get("rotating_code", "NONE")
+    if asked not in ROTATING_CODES:
+        yield f"{path}rotating_code", f"is {asked!r}; send {', '.join(ROTATING_CODES)}"
     yield from number_faults(entitlement, ENTITLEMENT, path)
 
 

@@ -33,8 +33,8 @@ products = Table(
     Column("currency_code", Text, nullable=False),
     # a list of {customer_type, day_type, amount_minor}
     Column("fares", JSONB, nullable=False),
-    # a list of {function_code, display_name_en/zh, total_uses, use_mode, guard_seconds, shared};
-    # shared may be left out
+    # a list of {function_code, display_name_en/zh, total_uses, use_mode, guard_seconds, shared,
+    # rotating_code}; the last two may be left out
     Column("entitlements", JSONB, nullable=False),
     # discounts by party size, see pricing.parse_tiers
     Column("tiers", JSONB, nullable=False, server_default=text("'[]'")),
@@ -364,8 +364,10 @@ entitlement_templates = Table(
     Column("use_mode", Text, nullable=False),
     Column("guard_seconds", Integer, nullable=False),
     Column("shared", Boolean, nullable=False),
+    Column("rotating_code", Text, nullable=False, server_default="NONE"),
     Column("state", Text, nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
+    CheckConstraint("rotating_code IN ('NONE', 'OPTIONAL', 'REQUIRED')", name="rotating_code"),
     CheckConstraint("use_mode IN ('ONCE_PER_QR', 'MULTI_USE')", name="use_mode"),
     CheckConstraint("total_uses > 0", name="total_uses"),
     CheckConstraint("state IN ('ACTIVE', 'ARCHIVED')", name="state"),

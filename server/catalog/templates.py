@@ -32,6 +32,7 @@ class EntitlementTemplate:
     use_mode: str
     guard_seconds: int
     shared: bool
+    rotating_code: str = "NONE"
     state: str = ACTIVE
     version: int = 1
 
@@ -45,6 +46,7 @@ class EntitlementTemplate:
             use_mode=self.use_mode,
             guard_seconds=self.guard_seconds,
             shared=self.shared,
+            rotating_code=self.rotating_code,
         )
 
 

@@ -242,6 +242,7 @@ ENTITLEMENT = (
     Column("use_mode", code, "ONCE_PER_QR"),
     Column("guard_seconds", number, 60),
     Column("shared", flag, False),
+    Column("rotating_code", code, "NONE"),
 )
 
 NOUNS = (

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By
-from server.audit.rules import DIRECT_CHANNEL
+from server.audit.rules import DIRECT_CHANNEL, ENTITLEMENT_DEFAULTS
 from server.catalog import (
     car_categories,
     cities,
@@ -150,7 +150,7 @@ def _product_values(product: products.Product) -> Values:
     for name in ("create_time", "update_time"):
         del values[name]
     values["blackout_dates"] = [each.isoformat() for each in product.blackout_dates]
-    values["entitlements"] = [{"shared": False, **each} for each in product.entitlements]
+    values["entitlements"] = [{**ENTITLEMENT_DEFAULTS, **each} for each in product.entitlements]
     return values
 
 

@@ -45,7 +45,7 @@ from server.platform.statements import Statement, Transaction, run, run_together
 from server.tickets import snapshots
 from server.tickets.models import entitlements
 from server.tickets.models import tickets as ticket_rows
-from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code, Number
+from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Code, Number, why_no_qr
 
 _NUMBERS: ARRAY[int] = ARRAY(BigInteger)
 BOARDING = "boarding"
@@ -78,6 +78,7 @@ class TravelTicket:
     snapshot: SoldUnder
     ticket_id: int
     ticket_code: str
+    jti: UUID
     state: str
     blocked: bool
     order_id: int
@@ -169,6 +170,20 @@ class TravelTicket:
         """How it is refunded and changed."""
         return self.snapshot.policy
 
+    def shows_code(self, now: datetime) -> bool:
+        """Whether its owner's phone shows a rotating code: a function looks at one, and it gets a
+        QR.
+        """
+        functions = {function_code for function_code, _, _ in self.uses}
+        asked = {
+            each.get("rotating_code", "NONE")
+            for each in self.snapshot["entitlements"]
+            if each["function_code"] in functions
+        }
+        return bool(asked - {"NONE"}) and not why_no_qr(
+            self.state, blocked=self.blocked, valid_until_time=self.valid_until_time, now=now
+        )
+
     @property
     def rental(self) -> dict[str, Any] | None:
         """The rental it is for, as its snapshot has it; None for all else."""
@@ -236,6 +251,7 @@ _TICKETS: Select[Any] = (
     select(
         ticket_rows.c.ticket_id,
         ticket_rows.c.ticket_code,
+        ticket_rows.c.jti,
         ticket_rows.c.state,
         ticket_rows.c.blocked,
         ticket_rows.c.order_id,

@@ -123,6 +123,8 @@ SCAN_REFUSALS: Mapping[str, str] = {
     "DEPARTURE_CANCELLED": "departure",
     "TEST_TICKET": "mode",
     "LEASED_ELSEWHERE": "lease",
+    "ROTATING_CODE_EXPIRED": "rotating_code",
+    "ROTATING_CODE_REQUIRED": "rotating_code",
 }
 """Why a scan is refused, of deeptravel.redemption.v1.RefusalReason, and the check that decides."""
 SCAN_FACTS: Mapping[str, str | int] = {
@@ -137,10 +139,12 @@ SCAN_FACTS: Mapping[str, str | int] = {
     "function": "ferry",
     "here": "F100 (2026-01-01)",
     "included": "gift",
+    "now": "2026-01-01 08:00:00",
     "opens": "2026-01-01 07:00:00",
     "origin_en": "Hong Kong",
     "origin_zh": "香港",
     "remaining": 1,
+    "seconds": 30,
     "service": "F200",
     "state": "PRE_GENERATED",
     "terminal": "SANDBOX",

@@ -2,8 +2,9 @@
 
 Each purpose has a key of its own, so that what is made for one is worth nothing for another: the
 purposes, and the forms below, are those of what is stored and issued, and must not change
-(tests/platform/test_crypto.py has examples). The QR token's codec (`server/tickets/qr.py`), and the
-signatures of WeChat (`server/wechat/`) and channels (`server/channels/`), have forms of their own.
+(tests/platform/test_crypto.py has examples). The QR token's codec (`server/tickets/qr.py`), the
+codes of phones (`server/tickets/rotating_codes.py`), and the signatures of WeChat
+(`server/wechat/`) and channels (`server/channels/`), have forms of their own.
 """
 
 import base64

@@ -52,7 +52,7 @@ MAX_SCANNED_CHARS = 1024
 """Of a QR's text with what a scanner adds; of a longer one nothing is taken away, so that the
 work is bounded.
 """
-_AS_SEALED = re.compile(r"[A-Z2-7:]*")
+_AS_SEALED = re.compile(r"[A-Z2-7:-]*")
 _AIM_IDENTIFIER = re.compile(r"\]Q[0-9]")
 # Not `str.upper`: that makes letters of ours of others, as I of a dotless i.
 _FOLDED = {form: form - 0xFEE0 for form in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}

@@ -170,6 +170,22 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         ),
         "终端 {terminal} 已占用该票的 {function}，至 {until}。请到该终端核销，或届时再试；该终端可提前归还。",
     ),
+    ("ROTATING_CODE_EXPIRED", "rotating_code"): (
+        (
+            "The code on the phone is not of {now}, give or take {seconds} s: a screenshot, or the"
+            " phone's clock is wrong. Ask the traveller to open the ticket in the app, with"
+            " network, and scan again."
+        ),
+        "手机上的动态码不是 {now}（±{seconds} 秒）的码：可能是截图，或手机时间不准。请旅客联网打开小程序中的票券后重新扫码。",
+    ),
+    ("ROTATING_CODE_REQUIRED", "rotating_code"): (
+        (
+            "{function} of this ticket is redeemed by the code on the traveller's phone alone, which"
+            " changes; a print, a picture or an order's code is not enough. Ask the traveller to"
+            " open the ticket in the app, or have a supervisor redeem it by its number."
+        ),
+        "此票的 {function} 须凭旅客手机上的动态码核销，打印件、截图或订单码无效。请旅客打开小程序中的票券，或由主管按票号核销。",
+    ),
     ("NO_USES_LEFT", "uses"): (
         "{asked} uses of {function} asked for, {remaining} of {total} left.",
         "请求核销 {function} {asked} 次，仅剩 {remaining}/{total} 次。",

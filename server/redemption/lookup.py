@@ -36,6 +36,7 @@ from server.redemption.redeem import Redeemer, remaining
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
 from server.tickets import qr
 from server.tickets.models import entitlements, tickets
+from server.tickets.rotating_codes import Shown
 from server.tickets.rules import (
     DIRECT,
     DIRECT_CODE,
@@ -128,36 +129,48 @@ class QrLooks:
             ticket_ids=_numbers(claims, qr.QrKind.TICKET),
             order_ids=_numbers(claims, qr.QrKind.ORDER),
         )
-        return [_look(unit, each, looked) for unit, each in zip(units, opened, strict=True)]
+        return [
+            _look(unit, each, looked, self._shown(unit, each))
+            for unit, each in zip(units, opened, strict=True)
+        ]
+
+    def _shown(self, unit: LookUnit, opened: qr.Opened) -> Shown:
+        if isinstance(opened, qr.Invalid):
+            return Shown.NO_CODE
+        return self._redeemer.shown(unit.token, opened.claims, unit.now)
 
 
 def _numbers(claims: Iterable[qr.Claims], kind: qr.QrKind) -> list[int]:
     return list({each.number for each in claims if each.kind is kind})
 
 
-def _look(unit: LookUnit, opened: qr.Opened, looked: statements.Looked) -> Look:
+def _look(unit: LookUnit, opened: qr.Opened, looked: statements.Looked, shown: Shown) -> Look:
     """What a QR is, by what was read of its ticket or order."""
     if isinstance(opened, qr.Invalid):
         return Look(None, None, INVALID_TOKEN)
     claims, caller = opened.claims, unit.caller
     if isinstance(opened, qr.Compromised):
-        return _look_at_compromised(unit, claims, looked)
+        return _look_at_compromised(unit, claims, looked, shown)
     expired = expired_token(claims, unit.now) if isinstance(opened, qr.Expired) else None
     if claims.kind is qr.QrKind.ORDER:
-        refusal = _look_at_order(claims, caller, looked.orders.get(claims.number))
-        return Look(claims.jti, None, expired or refusal)
+        no_ticket = _look_at_order(claims, caller, looked.orders.get(claims.number))
+        return Look(claims.jti, None, expired or no_ticket)
     seen = looked.tickets.get(claims.number)
     if seen is None or (isinstance(caller, Partner) and seen.partner_id != caller.partner_id):
         return Look(claims.jti, None, expired or rules.Refusal("TICKET_NOT_FOUND", "ticket"))
     view = _view(seen, claims.jti, caller, unit.now)
-    return Look(claims.jti, view, expired or view.refusal)
+    allowed = caller.function_codes if isinstance(caller, Operator) else None
+    refusal = view.refusal or rules.no_code(seen.ticket, allowed, shown, unit.now)
+    return Look(claims.jti, replace(view, refusal=refusal), expired or refusal)
 
 
-def _look_at_compromised(unit: LookUnit, claims: qr.Claims, looked: statements.Looked) -> Look:
+def _look_at_compromised(
+    unit: LookUnit, claims: qr.Claims, looked: statements.Looked, shown: Shown
+) -> Look:
     """What a QR under a compromised key is, to whom it is one: that which its ticket or order has,
     or a forgery.
     """
-    look = _look(unit, qr.Valid(claims), looked)
+    look = _look(unit, qr.Valid(claims), looked, shown)
     if look.refusal and look.refusal.check in ("ticket", "jti"):
         return Look(None, None, INVALID_TOKEN)
     return replace(look, refusal=COMPROMISED_KEY)

@@ -8,11 +8,12 @@ from server.redemption import rules
 from server.redemption.statements import OrderQrRow, ScanFacts
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN
 from server.tickets.qr import Seal
+from server.tickets.rotating_codes import Shown
 
 
 class Token(NamedTuple):
     """An opened token: the ticket (0 if none) or order it names, or why it is refused; `seal` of
-    a genuine one.
+    a genuine one, and `shown` the rotating code behind it; None without a QR.
     """
 
     ticket_id: int = 0
@@ -21,6 +22,7 @@ class Token(NamedTuple):
     refusal: rules.Refusal | None = None
     is_code: bool = False
     seal: Seal | None = None
+    shown: Shown | None = None
 
 
 def issued_after(order: OrderQrRow | None, jti: UUID | None) -> int | None:

@@ -14,7 +14,7 @@ function_code), the check on remaining_uses.
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -45,7 +45,9 @@ from server.redemption.forged_codes import drop_forged
 from server.redemption.opened_tokens import Token
 from server.redemption.statements import EventRow, GuardRow, ScanFacts, ScanWrites
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
-from server.tickets import qr
+from server.tickets import qr, rotating_codes
+from server.tickets.rotating_codes import Shown
+from server.tickets.rotating_keys import RotatingKeys
 from server.tickets.rules import Code, Number, is_direct, partner_of
 from server.tickets.tickets import new_event_id
 from server.webhooks.events import TicketEvent
@@ -72,7 +74,8 @@ class ScanItem(NamedTuple):
 class ScanUnit:
     """One call: its items are decided together, and with `all_or_nothing` stand or fall
     together. `tokens` are those of the items, as they were opened with `ring`; a terminal without
-    network, with a pack of `pack_time`, could not know of keys that were compromised later.
+    network, with a pack of `pack_time`, could not know of keys that were compromised later. Its
+    clock may be off by `clock_slack`; by nobody knows how much if None.
     """
 
     operator: Operator
@@ -86,6 +89,7 @@ class ScanUnit:
     tokens: list[Token] = field(default_factory=list)
     ring: qr.KeyRing | None = None
     pack_time: datetime | None = None
+    clock_slack: timedelta | None = timedelta()
 
     @property
     def call(self) -> idempotency.KeyedCall | None:
@@ -124,12 +128,14 @@ class Redeemer:
         db: Database,
         key_rings: Remembered[str, qr.KeyRing],
         *,
+        rotating_keys: RotatingKeys,
         batch: int,
         workers: int,
         token_cache: int,
         queue: Gauge = SCAN_QUEUE,
     ) -> None:
         self._key_rings = key_rings
+        self._rotating_keys = rotating_keys
         self._verified = qr.VerifiedTokens(token_cache)
         self._snapshots = statements.SnapshotCache()
         self._batcher = Batcher(
@@ -183,6 +189,24 @@ class Redeemer:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         return [self._open(token, ring, now) for token, now in tokens]
 
+    def shown(
+        self,
+        text: str,
+        claims: qr.Claims,
+        now: datetime,
+        clock_slack: timedelta | None = timedelta(),
+    ) -> Shown:
+        """The rotating code behind a token that says these claims; an order has none. Where nobody
+        knows the time, any code is as good as that of now.
+        """
+        _, code = rotating_codes.split(text)
+        if not code or claims.kind is not qr.QrKind.TICKET:
+            return Shown.NO_CODE
+        if clock_slack is None:
+            return Shown.CURRENT
+        secret = self._rotating_keys.secret(claims.number, claims.jti)
+        return rotating_codes.shown(code, secret, now, clock_slack=clock_slack)
+
     def _prepare(self, unit: ScanUnit) -> None:
         if not unit.operator.sandbox_id:
             self.open_if_known(unit, clock.now())
@@ -224,7 +248,8 @@ class Redeemer:
         now = clock.now()
         return _Scans(facts, ScanWrites(), time.at(now) if time else now)
 
-    def _open(self, token: str, ring: qr.KeyRing, now: datetime) -> qr.Opened:
+    def _open(self, text: str, ring: qr.KeyRing, now: datetime) -> qr.Opened:
+        token, _ = rotating_codes.split(text)
         claims = self._verified.get(token, ring)
         if claims is None:
             unverified = qr.parse(token, ring)
@@ -242,10 +267,11 @@ class Redeemer:
     def _resolve(self, unit: ScanUnit, item: ScanItem, ring: qr.KeyRing, now: datetime) -> Token:
         if item.ticket_id is not None:
             return Token(item.ticket_id, is_code=True)
-        opened = self._open(item.qr_token, ring, now)
+        token, _ = rotating_codes.split(item.qr_token)
+        opened = self._open(token, ring, now)
         if isinstance(opened, qr.Invalid):
             return Token(refusal=INVALID_TOKEN)
-        claims, refusal, seal = opened.claims, None, qr.seal_of(item.qr_token)
+        claims, refusal, seal = opened.claims, None, qr.seal_of(token)
         if isinstance(opened, qr.Compromised):
             if unit.pack_time is None or opened.since <= unit.pack_time:
                 refusal = COMPROMISED_KEY
@@ -253,14 +279,15 @@ class Redeemer:
                 opened = qr.check_expiry(claims, now)
         if isinstance(opened, qr.Expired):
             refusal = expired_token(claims, _local(unit, now))
+        shown = self.shown(item.qr_token, claims, now, unit.clock_slack)
         if claims.kind is qr.QrKind.TICKET:
-            return Token(claims.number, claims.jti, refusal=refusal, seal=seal)
+            return Token(claims.number, claims.jti, refusal=refusal, seal=seal, shown=shown)
         code = Code.parse(item.ticket_code)
         if code is None:
             refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket_code")
             return Token(refusal=refusal)
         ticket_id = code.number(Number.unpack(claims.number).partner_id)
-        return Token(ticket_id, claims.jti, claims.number, refusal, seal=seal)
+        return Token(ticket_id, claims.jti, claims.number, refusal, seal=seal, shown=shown)
 
 
 async def _held_time(tx: PipelineConnection, units: Sequence[ScanUnit]) -> SandboxTime | None:
@@ -356,7 +383,7 @@ def decide_item(
         refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket")
         ticket = None
     elif refusal is None:
-        scan = _scan(unit, item, jti, local)
+        scan = _scan(unit, item, token, jti, local)
         refusal = rules.decide(scan, ticket)
         if refusal is None:
             place = unit.operator.terminal_device_id, unit.operator.venue_code
@@ -371,7 +398,7 @@ def decide_item(
     return _Decided(item, token, ticket, jti, event_id, answer)
 
 
-def _scan(unit: ScanUnit, item: ScanItem, jti: UUID, local: datetime) -> rules.Scan:
+def _scan(unit: ScanUnit, item: ScanItem, token: Token, jti: UUID, local: datetime) -> rules.Scan:
     allowed = unit.operator.function_codes
     return rules.Scan(
         jti,
@@ -383,6 +410,7 @@ def _scan(unit: ScanUnit, item: ScanItem, jti: UUID, local: datetime) -> rules.S
         unit.operator.sandbox_id,
         unit.operator.venue_code,
         unit.operator.terminal_device_id,
+        token.shown,
     )
 
 
@@ -429,7 +457,7 @@ def _as_it_stays(
     answer = answer._replace(ticket_state=ticket.state, remaining=left)
     if scan.jti and answer.check in ("guard", "guard_time", "uses"):
         function = scan.item.function_code
-        alone = _scan(unit, scan.item, scan.jti, local)
+        alone = _scan(unit, scan.item, scan.token, scan.jti, local)
         uses = ticket.uses[function]
         facts: dict[str, str | int] = {
             "function": function,

@@ -11,10 +11,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 from server.platform.texts import clock_time
-from server.tickets.rules import is_test, partner_of
+from server.tickets.rotating_codes import STEP_SECONDS, Shown
+from server.tickets.rules import is_direct, is_test, partner_of
 
 ONCE_PER_QR = "ONCE_PER_QR"
 MULTI_USE = "MULTI_USE"
+NO_CODE, CODE_OPTIONAL, CODE_REQUIRED = "NONE", "OPTIONAL", "REQUIRED"
+"""Whether a function asks for the rotating code of the traveller's phone."""
 RETURN = "return"
 """The function that a rental's voucher is redeemed by when the car is brought back."""
 
@@ -36,6 +39,7 @@ class TicketTerms:
 
     use_mode: str
     guard_seconds: int
+    rotating_code: str = NO_CODE
 
 
 class TicketStop(NamedTuple):
@@ -186,6 +190,14 @@ class ScannedTicket:
         """The departure it goes by; None for a ticket of none, and for a shared one."""
         return self.departure if self.departure and not self.departure.is_shared else None
 
+    def asks_for_code(self, function_code: str) -> str:
+        """Whether a function of it asks for a rotating code, which partners' tickets have none
+        of.
+        """
+        if not is_direct(self.ticket_id):
+            return NO_CODE
+        return self.snapshot.terms[function_code].rotating_code
+
     def copy(self) -> "ScannedTicket":
         """The ticket as it is now, to go back to."""
         uses = {function: replace(uses) for function, uses in self.uses.items()}
@@ -199,6 +211,7 @@ class Scan(NamedTuple):
     `now` is in the venue's time zone: its date is the one that counts, its clock the one the
     operator reads. `admits` is the departure that the operator's session is for, None if all. The
     simulated terminal of a sandbox, `sandbox_id`, admits its test tickets, and nothing else.
+    `shown` is the rotating code behind the QR; None where no QR was shown.
     """
 
     jti: UUID
@@ -210,6 +223,7 @@ class Scan(NamedTuple):
     sandbox_id: int = 0
     venue_code: str = ""
     terminal_device_id: str = ""
+    shown: Shown | None = None
 
 
 class Admits(NamedTuple):
@@ -243,6 +257,8 @@ def decide(scan: Scan, ticket: ScannedTicket) -> Refusal | None:
         or validity(ticket, scan.now)
         or _uses(scan, ticket)
         or _lease(scan, ticket)
+        # last: whoever is sent to open the app is admitted then
+        or _code(scan.function_code, ticket, scan.shown, scan.now)
     )
 
 
@@ -306,6 +322,20 @@ def order_qr_standing(issued_after: int | None, ticket: ScannedTicket | None) ->
     if ticket and ticket.rotation > issued_after:
         return Refusal("QR_SUPERSEDED", "rotation")
     return None
+
+
+def no_code(
+    ticket: ScannedTicket, allowed: frozenset[str] | None, shown: Shown, now: datetime
+) -> Refusal | None:
+    """Whether what was shown behind the QR keeps it from redeeming anything: of the functions with
+    uses left those that are `allowed`, all if None.
+    """
+    refusals = [
+        _code(function, ticket, shown, now)
+        for function, uses in ticket.uses.items()
+        if uses.remaining and (allowed is None or function in allowed)
+    ]
+    return refusals[0] if refusals and all(refusals) else None
 
 
 def wrong_departure(ticket: ScannedTicket, admits: Admits | None, now: datetime) -> Refusal | None:
@@ -441,3 +471,18 @@ def why_not_reversible(
     if ticket_state not in _REVERSIBLE_STATES:
         return f"the ticket is {ticket_state} now"
     return None
+
+
+def _code(
+    function_code: str, ticket: ScannedTicket, shown: Shown | None, now: datetime
+) -> Refusal | None:
+    if shown in (None, Shown.CURRENT):
+        return None
+    asked = ticket.asks_for_code(function_code)
+    if asked == NO_CODE or (asked == CODE_OPTIONAL and shown is Shown.NO_CODE):
+        return None
+    facts: dict[str, str | int] = {"function": function_code}
+    if shown is Shown.NO_CODE:
+        return Refusal("ROTATING_CODE_REQUIRED", "rotating_code", facts)
+    facts = {"now": _clock(now, now), "seconds": STEP_SECONDS}
+    return Refusal("ROTATING_CODE_EXPIRED", "rotating_code", facts)

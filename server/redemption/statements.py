@@ -318,7 +318,9 @@ def parse_snapshot(content: dict[str, Any]) -> rules.Snapshot:
     return rules.Snapshot(
         terms={
             entitlement["function_code"]: rules.TicketTerms(
-                entitlement["use_mode"], entitlement["guard_seconds"]
+                entitlement["use_mode"],
+                entitlement["guard_seconds"],
+                entitlement.get("rotating_code", rules.NO_CODE),
             )
             for entitlement in content["entitlements"]
         },

@@ -31,6 +31,7 @@ from server.redemption.answers import Answer
 from server.redemption.forged_codes import drop_forged
 from server.redemption.models import offline_scans
 from server.redemption.offline_rules import (
+    CLOCK_TOLERANCE,
     BelievedTime,
     Judgement,
     OfflineScan,
@@ -269,13 +270,15 @@ def _unit(
     by_code = numbers[scan.ticket_code] or 0 if scan.is_by_code else None
     uses = scan.function_code, scan.quantity or 1
     item = ScanItem(scan.qr_token, *uses, scan.ticket_code, by_code)
+    time = believed_time(scan, received)
     scanned = ScanUnit(
         operator,
         [item],
         *("", "", False, redeem.METHOD, b"", scan.comment),
         pack_time=pack_time(scan.pack_version),
+        clock_slack=None if time.is_suspect else CLOCK_TOLERANCE,
     )
-    return _Unit(scan, scan.hash(), believed_time(scan, received), scanned)
+    return _Unit(scan, scan.hash(), time, scanned)
 
 
 def _kept(row: _KnownScan) -> Uploaded:

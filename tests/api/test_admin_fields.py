@@ -176,6 +176,7 @@ async def test_product_is_read_as_created(admin_client: AdminClient) -> None:
     ferry, tokens = product.entitlements
     assert (ferry.use_mode, ferry.guard_seconds) == (product_pb2.USE_MODE_ONCE_PER_QR, 60)
     assert (tokens.use_mode, tokens.guard_seconds) == (product_pb2.USE_MODE_MULTI_USE, 5)
+    assert ferry.rotating_code == product_pb2.ROTATING_CODE_NONE
     assert tokens.display_name_zh == "代币"
     assert product.display_name_zh == "尊享套票"
     assert product.fares == [ADULT]

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import func, select
 
 from server.audit.models import audit_events
+from server.audit.rules import ENTITLEMENT_DEFAULTS
 from server.catalog import rental_fleets
 from server.catalog.catalogue_queries import read_facts as catalogue_facts
 from server.catalog.cities import (
@@ -141,7 +142,7 @@ async def facts(db: Database) -> dict[str, Any]:
     # what is not said of an entitlement is false
     products = [
         [
-            [{"shared": False, **each} for each in value] if place == ENTITLEMENTS else value
+            [{**ENTITLEMENT_DEFAULTS, **each} for each in value] if place == ENTITLEMENTS else value
             for place, value in enumerate(row)
         ]
         for row in found["products"]

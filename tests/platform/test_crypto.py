@@ -143,6 +143,7 @@ FORMS_OF_THEIR_OWN = {
     "partners/statement_rules.py",
     "platform/crypto.py",
     "tickets/qr.py",
+    "tickets/rotating_codes.py",
     "webhooks/signatures.py",
     "wechat/bill.py",
     "wechat/signatures.py",

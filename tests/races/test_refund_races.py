@@ -35,6 +35,7 @@ from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError, Reason
 from server.redemption.redeem import Redeemer, ScanItem
 from server.tickets import qr
+from server.tickets.rotating_keys import RotatingKeys
 from tests.support.changes import changes_are_seen
 from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import OrderScenario, a_scenario
@@ -203,6 +204,7 @@ async def house(database_url: str) -> AsyncIterator[House]:
             Redeemer(
                 db,
                 Remembered(feed, ring, kinds=[ChangeKind.QR_KEY]),
+                rotating_keys=RotatingKeys(SECRET_KEY),
                 batch=32,
                 workers=2,
                 token_cache=0,
@@ -210,6 +212,7 @@ async def house(database_url: str) -> AsyncIterator[House]:
             Redeemer(
                 db,
                 Remembered(feed, ring, kinds=[ChangeKind.QR_KEY]),
+                rotating_keys=RotatingKeys(SECRET_KEY),
                 batch=32,
                 workers=2,
                 token_cache=0,

@@ -7,6 +7,8 @@ not read with the log-in (wrong departure).
 """
 
 import asyncio
+import base64
+import hmac
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +21,7 @@ from sqlalchemy import make_url
 
 from server.platform.errors import Reason
 from tests.support import gate
+from tests.support.changes import changes_are_seen
 from tests.support.gate import REFUSAL, Terminal, scan_message, verdict
 from tests.support.gate_server import GateServer
 from tests.support.order_scenario import OrderScenario, a_scenario, tickets
@@ -36,6 +39,15 @@ FROM moved WHERE t.ticket_id = moved.ticket_id
 """All departures leave so long from now, and the tickets' own validity begins on the 'day' half
 an hour before.
 """
+ASKS_FOR_CODES = """
+UPDATE products SET entitlements = jsonb_set(entitlements, '{0,rotating_code}', '"REQUIRED"')
+"""
+REDEEMED_AS_ISSUED = """
+SELECT count(*) FROM redemption_events e JOIN issued_tokens i
+  ON (i.key_id, i.number, i.digest) = (e.qr_key_id, e.ticket_id, e.qr_digest)
+WHERE e.result = 'SUCCESS' AND e.ticket_code = %s
+"""
+"""The code behind a token is no part of what was issued."""
 CANCEL = "UPDATE departures SET state = 'CANCELLED' WHERE departure_id = %s"
 
 
@@ -179,12 +191,45 @@ async def test_boarding_opens_by_the_product_as_it_was_sold(
     """And by 120 minutes for what was sold before there was the setting."""
     await world.sql("UPDATE products SET boarding_minutes = 30")
     await world.sql("INSERT INTO change_feed DEFAULT VALUES")
+    await changes_are_seen()
     (ticket,), (token,) = await sold(client, scenario, world.seat())
     await world.sql(LEAVES_IN, "45 minutes")
     assert verdict(await terminal.redeem(token, "boarding")) == "TICKET_NOT_YET_VALID"
     await world.sql(LEAVES_IN, "25 minutes")
     assert verdict(await terminal.redeem(token, "boarding")) == "SUCCESS"
     assert ticket.journey.service_number == "G5001"
+
+
+async def test_the_owners_phone_alone_makes_rotating_codes(
+    world: World, client: TravellerClient, scenario: OrderScenario, terminal: Terminal
+) -> None:
+    """By what the contract says, with a clock of its own that is years off. What was sold before
+    the policy asks for none.
+    """
+    (before, *_), (sold_before, *_) = await sold(client, scenario, world.seat())
+    await world.sql(ASKS_FOR_CODES)
+    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
+    await changes_are_seen()
+    (ticket, *_), (token, *_) = await sold(client, scenario, world.seat(2))
+    await world.sql(LEAVES_IN, "1 hour")
+    assert not before.HasField("rotating_code_key")
+    assert verdict(await terminal.redeem(sold_before, "boarding")) == "SUCCESS"
+    key = ticket.rotating_code_key
+    issued = await client.call(
+        "IssueTicketQr", ticket_pb2.IssueTicketQrRequest(ticket_code=ticket.ticket_code)
+    )
+    assert key.jti == issued.jti
+    (again,) = [each for each in await tickets(client) if each.ticket_code == ticket.ticket_code]
+    assert again.rotating_code_key.secret == key.secret
+    step = key.server_time.seconds // key.step_seconds + 1  # whatever its own clock says
+    mac = hmac.digest(key.secret, step.to_bytes(8, "big"), "sha256")
+    code = base64.b32encode(mac[:5]).decode()
+    assert verdict(await terminal.redeem(token, "boarding")) == "ROTATING_CODE_REQUIRED"
+    assert verdict(await terminal.redeem(f"{token}-{code}", "boarding")) == "SUCCESS"
+    assert await world.value(REDEEMED_AS_ISSUED, ticket.ticket_code) == 1
+    await world.sql("UPDATE tickets SET blocked = true WHERE ticket_code = %s", ticket.ticket_code)
+    (blocked,) = [each for each in await tickets(client) if each.ticket_code == ticket.ticket_code]
+    assert not blocked.HasField("rotating_code_key")
 
 
 async def test_tickets_of_a_cancelled_departure(

@@ -33,6 +33,8 @@ from server.redemption.rules import (
     Uses,
 )
 from server.tickets import qr
+from server.tickets.rotating_codes import Shown
+from server.tickets.rules import Number
 from tests.support.redemption_model import Entitlement, Model, Place
 
 HONG_KONG = ZoneInfo("Asia/Hong_Kong")
@@ -134,8 +136,22 @@ def before_boarding(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTic
     return scan, replace(ticket, departure=departure)
 
 
+def a_screenshot(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
+    terms = {
+        code: replace(t, rotating_code="OPTIONAL") for code, t in ticket.snapshot.terms.items()
+    }
+    asking = replace(ticket, snapshot=replace(ticket.snapshot, terms=terms))
+    return scan._replace(shown=Shown.STALE), asking
+
+
 def none_left(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
     uses = {function: Uses(u.total, 0) for function, u in ticket.uses.items()}
+    return scan, replace(ticket, uses=uses)
+
+
+def leased(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
+    lease = rules.Lease("T-9", scan.now + timedelta(minutes=1))
+    uses = {function: replace(u, lease=lease) for function, u in ticket.uses.items()}
     return scan, replace(ticket, uses=uses)
 
 
@@ -154,6 +170,8 @@ FAULTS: dict[Fault, tuple[str, str]] = {
     too_late: ("TICKET_EXPIRED", "validity"),
     on_a_blackout_date: ("BLACKOUT_DATE", "blackout"),
     none_left: ("NO_USES_LEFT", "uses"),
+    leased: ("LEASED_ELSEWHERE", "lease"),
+    a_screenshot: ("ROTATING_CODE_EXPIRED", "rotating_code"),
 }
 
 
@@ -440,8 +458,8 @@ def _refusals_in_the_code() -> set[tuple[str, str]]:
     return found
 
 
-def test_there_are_twenty_one_reasons_and_each_has_words() -> None:
-    assert len(REASONS) == 21
+def test_there_are_twenty_three_reasons_and_each_has_words() -> None:
+    assert len(REASONS) == 23
     assert {reason for reason, _ in _refusals_in_the_code()} == REASONS
 
 
@@ -479,6 +497,33 @@ def test_a_tokens_faults_are_explained() -> None:
     }
 
 
+ASKED = ("NONE", "OPTIONAL", "REQUIRED")
+BY_CODE = {
+    (Shown.NO_CODE, "REQUIRED"): ("ROTATING_CODE_REQUIRED", "rotating_code"),
+    (Shown.STALE, "OPTIONAL"): ("ROTATING_CODE_EXPIRED", "rotating_code"),
+    (Shown.STALE, "REQUIRED"): ("ROTATING_CODE_EXPIRED", "rotating_code"),
+}
+
+
+@pytest.mark.parametrize("shown", [*Shown, None])
+@pytest.mark.parametrize("asked", ASKED)
+def test_what_the_policy_says_of_a_rotating_code(asked: str, shown: Shown | None) -> None:
+    """None is a redemption by the ticket's number, which nobody's screenshot is."""
+    ticket, scan = a_ticket(), a_scan()._replace(shown=shown)
+    terms = {"ferry": TicketTerms("ONCE_PER_QR", 60, asked), "tokens": TicketTerms("MULTI_USE", 60)}
+    ticket.snapshot = replace(ticket.snapshot, terms=terms)
+    expected = BY_CODE.get((shown, asked)) if shown else None
+    assert verdict(scan, ticket) == expected
+    if shown:  # a look says so where no other function is left
+        assert rules.no_code(ticket, None, shown, NOON) is None
+        one = rules.no_code(ticket, frozenset({"ferry"}), shown, NOON)
+        assert (one and (one.reason, one.check)) == expected
+        ticket.uses["tokens"].remaining = 0
+        assert rules.no_code(ticket, None, shown, NOON) == one
+    partners = replace(ticket, ticket_id=int(Number(1, NOON.date(), 1)))
+    assert verdict(scan, partners) is None
+
+
 def test_facts_are_in_the_venues_time() -> None:
     scan, ticket = redeemed_before(a_scan(), a_ticket())
     utc = Earlier(7, EARLIER.redeemed_time.astimezone(UTC), "T-1", "PIER")
@@ -491,6 +536,7 @@ def test_facts_are_in_the_venues_time() -> None:
 # Against the model
 
 FUNCTIONS = ("ferry", "gift", "tokens")
+SHOWN = {True: Shown.CURRENT, False: Shown.STALE, None: Shown.NO_CODE}
 jtis = st.sampled_from([JTI, OTHER_JTI])
 entitlement_terms = st.builds(
     Entitlement,
@@ -498,6 +544,7 @@ entitlement_terms = st.builds(
     total=st.integers(1, 4),
     use_mode=st.sampled_from(["ONCE_PER_QR", "MULTI_USE"]),
     guard_seconds=st.sampled_from([0, 60]),
+    rotating_code=st.sampled_from(["NONE", "OPTIONAL", "REQUIRED"]),
 )
 asked = st.tuples(
     st.just("scan"),
@@ -505,6 +552,7 @@ asked = st.tuples(
     st.sampled_from(FUNCTIONS),
     st.integers(1, 3),
     st.frozensets(st.sampled_from(FUNCTIONS), min_size=2),
+    st.sampled_from([True, True, False, None]),
 )
 changed = st.one_of(
     st.tuples(st.just("jti"), jtis),
@@ -523,7 +571,10 @@ def server_ticket(model: Model) -> ScannedTicket:
         valid_from_time=model.valid_from.astimezone(UTC),
         valid_until_time=model.valid_until.astimezone(UTC),
         snapshot=Snapshot(
-            {e.function_code: TicketTerms(e.use_mode, e.guard_seconds) for e in model.entitlements},
+            {
+                e.function_code: TicketTerms(e.use_mode, e.guard_seconds, e.rotating_code)
+                for e in model.entitlements
+            },
             model.blackout_dates,
         ),
         uses={e.function_code: Uses(e.total, e.total) for e in sorted(model.entitlements)},
@@ -570,9 +621,11 @@ def test_decides_as_the_model_does(
     for number, (seconds, step) in enumerate(steps):
         now += timedelta(seconds=seconds)
         match step:
-            case ("scan", jti, function, quantity, allowed):
-                refusal = follow(ticket, Scan(jti, function, quantity, allowed, now), number)
-                outcome, model = model.scan(number, jti, function, quantity, Place(allowed, now))
+            case ("scan", jti, function, quantity, allowed, code):
+                scan = Scan(jti, function, quantity, allowed, now, shown=SHOWN[code])
+                refusal = follow(ticket, scan, number)
+                place = Place(allowed, now, code)
+                outcome, model = model.scan(number, jti, function, quantity, place)
                 assert (refusal.reason if refusal else "") == outcome.reason
                 earlier = refusal.earlier.event_id if refusal and refusal.earlier else None
                 assert earlier == outcome.earlier

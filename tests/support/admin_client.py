@@ -119,6 +119,7 @@ TOKENS = product_pb2.ProductEntitlement(
     total_uses=10,
     use_mode=product_pb2.USE_MODE_MULTI_USE,
     guard_seconds=5,
+    rotating_code=product_pb2.ROTATING_CODE_OPTIONAL,
 )
 
 

@@ -26,7 +26,7 @@ from server.identity import credentials
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.tickets import keys, qr
-from server.tickets.rules import Number
+from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Number
 from tests.support import cached, kept_answers
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import SECRET_KEY
@@ -158,9 +158,12 @@ class World:
         entitlements: Iterable[Entitlement] = FERRY_AND_GIFT,
         *,
         blackout_dates: Iterable[date] = (),
+        partner_id: int = PARTNER_ID,
         **columns: Any,
     ) -> list[QrTicket]:
-        """Makes tickets, valid from yesterday for a hundred days unless `columns` say otherwise."""
+        """Makes tickets, valid from yesterday for a hundred days unless `columns` say otherwise;
+        ours if `partner_id` is DIRECT.
+        """
         now, terms = datetime.now(UTC), tuple(entitlements)
         snapshot_id, first = uuid4(), self.made + 1
         self.made += count
@@ -179,8 +182,9 @@ class World:
             "valid_from_time": now - timedelta(days=1),
             "valid_until_time": now + timedelta(days=100),
         } | columns
-        numbers = [Number(PARTNER_ID, DAY, sequence) for sequence in range(first, first + count)]
-        made = [self._sealed(int(number), number.code("OTA", "CP")) for number in numbers]
+        numbers = [Number(partner_id, DAY, sequence) for sequence in range(first, first + count)]
+        code = (DIRECT_PREFIX, DIRECT_CODE) if partner_id == DIRECT else ("OTA", "CP")
+        made = [self._sealed(int(number), number.code(*code)) for number in numbers]
         async with self.pg.transaction():
             await self.sql(
                 "INSERT INTO snapshots VALUES (%s, 106, %s, %s)",
@@ -191,7 +195,7 @@ class World:
             async with self.pg.cursor().copy(INSERT_TICKETS) as copy:
                 for ticket in made:
                     known = ticket.ticket_id, ticket.code, ticket.jti, row["state"], row["blocked"]
-                    sold = 106, PARTNER_ID, "", snapshot_id, row["order_id"]
+                    sold = 106, partner_id, "", snapshot_id, row["order_id"]
                     customer = row["customer_type"], row["customer_name"]
                     times = row["valid_from_time"], row["valid_until_time"], now, now
                     await copy.write_row((*known, *sold, *customer, *times))

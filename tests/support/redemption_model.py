@@ -31,6 +31,7 @@ class Entitlement(NamedTuple):
     total: int = 1
     use_mode: str = ONCE_PER_QR
     guard_seconds: int = 60
+    rotating_code: str = "NONE"
 
 
 class Redemption(NamedTuple):
@@ -56,10 +57,13 @@ class Outcome(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where and when a scan is made; `time` is in the venue's zone."""
+    """Where and when a scan is made; `time` is in the venue's zone. With a `code` of the phone
+    that is of now (True), of another time (False), or without.
+    """
 
     allowed: frozenset[str]
     time: datetime
+    code: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +125,7 @@ class Model:
         found = [e for e in self.entitlements if e.function_code == function_code]
         earlier = self._in_the_way(jti, found[0], place.time) if found else None
         left = self._left(found[0]) if found else 0
+        asked = found[0].rotating_code if found else "NONE"
         reasons = (
             (function_code not in place.allowed, "FUNCTION_NOT_ALLOWED_HERE"),
             (jti != self.jti, "QR_SUPERSEDED"),
@@ -132,6 +137,8 @@ class Model:
             (place.time >= self.valid_until, "TICKET_EXPIRED"),
             (place.time.date() in self.blackout_dates, "BLACKOUT_DATE"),
             (quantity > left, "NO_USES_LEFT"),
+            (asked != "NONE" and place.code is False, "ROTATING_CODE_EXPIRED"),
+            (asked == "REQUIRED" and place.code is None, "ROTATING_CODE_REQUIRED"),
         )
         reason = next((reason for holds, reason in reasons if holds), "")
         return reason, earlier if reason == "ALREADY_REDEEMED" else None

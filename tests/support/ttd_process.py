@@ -29,6 +29,7 @@ from server.platform.loops import Loops
 from server.redemption.redeem import Redeemer, ScanItem
 from server.tickets import keys
 from server.tickets.issuing import Issuer
+from server.tickets.rotating_keys import RotatingKeys
 from tests.support import timetable
 from tests.support.booking_process import BookingProcess
 from tests.support.channel_process import DAYS
@@ -71,7 +72,14 @@ class TtdProcess(BookingProcess):
         self.ttd = vendors.simulator.ttd
         rings = key_rings(db, secret_key)
         self.issuer = Issuer(rings, db)
-        self.redeemer = Redeemer(db, rings, batch=8, workers=1, token_cache=0)
+        self.redeemer = Redeemer(
+            db,
+            rings,
+            rotating_keys=RotatingKeys(secret_key),
+            batch=8,
+            workers=1,
+            token_cache=0,
+        )
         seals = TtdSeals(secret_key)
 
         settlement = Settlement(db, OrderReader(PassengerSeals(secret_key)), zone=timetable.ZONE)

@@ -15,7 +15,11 @@ from deeptravel.admin.v1 import (
 )
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from server.api.admin.product_messages import USE_MODE, USE_MODE_NAME
+from server.api.admin.product_messages import (
+    ROTATING_CODE_NAME,
+    USE_MODE_NAME,
+    entitlement_values,
+)
 from server.api.convert import enum_numbers, timestamp
 from server.api.requests import optional
 from server.catalog.cities import City, Stop
@@ -206,7 +210,7 @@ def template_message(
         template_code=template.template_code,
         state=CATALOGUE_STATE[template.state],
         version=template.version,
-        **{**template.entitlement(), "use_mode": USE_MODE[template.use_mode]},
+        **entitlement_values(template.entitlement()),
     )
 
 
@@ -223,6 +227,7 @@ def new_template(
         use_mode=USE_MODE_NAME[request.use_mode],
         guard_seconds=optional(request, "guard_seconds", DEFAULT_GUARD_SECONDS),
         shared=request.shared,
+        rotating_code=ROTATING_CODE_NAME[request.rotating_code],
     )
 
 

@@ -8,7 +8,12 @@ from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api.convert import day, enum_names, enum_numbers, timestamp
 from server.api.requests import optional
-from server.audit.rules import AgeLimit, ProductEntitlement, ProductFare
+from server.audit.rules import (
+    ENTITLEMENT_DEFAULTS,
+    AgeLimit,
+    ProductEntitlement,
+    ProductFare,
+)
 from server.catalog.allotments import Allotment, AllotmentSubject
 from server.catalog.operator_cause import DEFAULT_TOLERANCE_MINUTES
 from server.catalog.products import (
@@ -25,6 +30,8 @@ KIND_NAME = enum_names(product_pb2.ProductKind)
 PRODUCT_STATE = enum_numbers(product_pb2.ProductState)
 USE_MODE = enum_numbers(product_pb2.UseMode)
 USE_MODE_NAME = enum_names(product_pb2.UseMode) | {0: "ONCE_PER_QR"}
+ROTATING_CODE = enum_numbers(product_pb2.RotatingCode)
+ROTATING_CODE_NAME = enum_names(product_pb2.RotatingCode) | {0: "NONE"}
 CUSTOMER_TYPE = enum_numbers(ticket_pb2.CustomerType)
 CUSTOMER_TYPE_NAME = enum_names(ticket_pb2.CustomerType)
 
@@ -68,10 +75,14 @@ def entitlement_messages(
     stored: Iterable[ProductEntitlement],
 ) -> list[product_pb2.ProductEntitlement]:
     """Entitlements."""
-    return [
-        product_pb2.ProductEntitlement(**{**each, "use_mode": USE_MODE[each["use_mode"]]})
-        for each in stored
-    ]
+    return [product_pb2.ProductEntitlement(**entitlement_values(each)) for each in stored]
+
+
+def entitlement_values(stored: ProductEntitlement) -> dict[str, Any]:
+    """The fields of an entitlement's message."""
+    values = {**ENTITLEMENT_DEFAULTS, **stored}
+    code = ROTATING_CODE[values["rotating_code"]]
+    return values | {"use_mode": USE_MODE[stored["use_mode"]], "rotating_code": code}
 
 
 def age_limit_messages(stored: Iterable[AgeLimit]) -> list[product_pb2.AgeLimit]:
@@ -169,6 +180,7 @@ def entitlements(messages: Iterable[product_pb2.ProductEntitlement]) -> list[Pro
             use_mode=USE_MODE_NAME[each.use_mode],
             guard_seconds=optional(each, "guard_seconds", DEFAULT_GUARD_SECONDS),
             shared=each.shared,
+            rotating_code=ROTATING_CODE_NAME[each.rotating_code],
         )
         for each in messages
     ]

@@ -46,6 +46,7 @@ from server.search.rentals import RentalSearch
 from server.search.search import Search
 from server.tickets.issuing import Issuer, issue
 from server.tickets.qr import QrKey
+from server.tickets.rotating_keys import RotatingKeys
 
 
 class TicketingDomain(NamedTuple):
@@ -57,6 +58,7 @@ class TicketingDomain(NamedTuple):
     watcher: Watcher
     issuer: Issuer
     travellers: Travellers
+    rotating_keys: RotatingKeys
     payment_handler: PaymentHandler
     notice_handler: NoticeHandler
     refund_handler: RefundHandler
@@ -83,6 +85,7 @@ class TicketingServicer(InboxMethods):
         self._pages = pages
         self._domain = domain
         self._notifications = domain.notifications
+        self._secrets = domain.reader.seals, domain.rotating_keys
 
     # Search
 
@@ -286,7 +289,7 @@ class TicketingServicer(InboxMethods):
             )
         shown = page.cut(found, lambda last: last.position)
         return ticket_pb2.ListTicketsResponse(
-            tickets=ticket_messages.tickets(self._domain.reader.seals, shown)
+            tickets=ticket_messages.own_tickets(*self._secrets, shown, clock.now())
         )
 
     @plain
@@ -297,7 +300,7 @@ class TicketingServicer(InboxMethods):
     ) -> Awaitable[ticket_pb2.GetTicketResponse]:
         reads, traveller = self._domain.own_reads, calls.caller(Traveller)
         found = reads.ticket(traveller.traveller_id, request.ticket_code)
-        return Later(found, partial(ticket_messages.found, self._domain.reader.seals))
+        return Later(found, partial(ticket_messages.found, *self._secrets))
 
     async def IssueTicketQr(
         self,

@@ -12,7 +12,10 @@ from server.api.ticketing.orders import CUSTOMER_TYPES, DOCUMENT_TYPES
 from server.catalog.operator_cause import DEPARTURE_CANCELLED, DEPARTURE_MOVED
 from server.orders.passengers import Passenger, PassengerSeals
 from server.orders.travel_tickets import TravelTicket
+from server.platform import clock
 from server.tickets import qr
+from server.tickets.rotating_codes import STEP_SECONDS
+from server.tickets.rotating_keys import RotatingKeys
 
 STATES = convert.enum_numbers(tickets_pb2.TicketState)
 STATE_NAMES = convert.enum_names(tickets_pb2.TicketState)
@@ -31,10 +34,25 @@ def passengers(
     return {order_id: seals.open(order_id, each) for order_id, each in sealed.items()}
 
 
-def found(seals: PassengerSeals, ticket: TravelTicket) -> ticket_pb2.GetTicketResponse:
-    """The answer to GetTicket."""
-    (shown,) = tickets(seals, [ticket])
+def found(
+    seals: PassengerSeals, keys: RotatingKeys, ticket: TravelTicket
+) -> ticket_pb2.GetTicketResponse:
+    """The answer to GetTicket, as it is made."""
+    (shown,) = own_tickets(seals, keys, [ticket], clock.now())
     return ticket_pb2.GetTicketResponse(ticket=shown)
+
+
+def own_tickets(
+    seals: PassengerSeals, keys: RotatingKeys, found: Sequence[TravelTicket], now: datetime
+) -> list[ticket_pb2.TravellerTicket]:
+    """Tickets for their owner's phone, with what rotating codes are made of: in no answer that is
+    kept for a repeat.
+    """
+    shown = tickets(seals, found)
+    for message, ticket in zip(shown, found, strict=True):
+        if ticket.shows_code(now):
+            message.rotating_code_key.CopyFrom(_code_key(keys, ticket, now))
+    return shown
 
 
 def tickets(
@@ -43,6 +61,17 @@ def tickets(
     """Tickets as their owner sees them."""
     travelling = passengers(seals, found)
     return [_ticket(each, travelling[each.order_id]) for each in found]
+
+
+def _code_key(
+    keys: RotatingKeys, ticket: TravelTicket, now: datetime
+) -> ticket_pb2.RotatingCodeKey:
+    return ticket_pb2.RotatingCodeKey(
+        secret=keys.secret(ticket.ticket_id, ticket.jti),
+        jti=str(ticket.jti),
+        step_seconds=STEP_SECONDS,
+        server_time=convert.timestamp(now),
+    )
 
 
 def _ticket(ticket: TravelTicket, party: Sequence[Passenger]) -> ticket_pb2.TravellerTicket:

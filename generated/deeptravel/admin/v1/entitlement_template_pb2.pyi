@@ -39,6 +39,7 @@ class EntitlementTemplate(_message.Message):
     SHARED_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    ROTATING_CODE_FIELD_NUMBER: _builtins.int
     template_code: _builtins.str
     """Its code."""
     function_code: _builtins.str
@@ -59,6 +60,8 @@ class EntitlementTemplate(_message.Message):
     """Whether it is archived."""
     version: _builtins.int
     """Counts its changes from 1 on."""
+    rotating_code: _product_pb2.RotatingCode.ValueType
+    """Whether redeeming it asks for the rotating code of the traveller's phone."""
     def __init__(
         self,
         *,
@@ -72,10 +75,11 @@ class EntitlementTemplate(_message.Message):
         shared: _builtins.bool = ...,
         state: _state_pb2.CatalogueState.ValueType = ...,
         version: _builtins.int = ...,
+        rotating_code: _product_pb2.RotatingCode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "function_code", b"function_code", "guard_seconds", b"guard_seconds", "shared", b"shared", "state", b"state", "template_code", b"template_code", "total_uses", b"total_uses", "use_mode", b"use_mode", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "function_code", b"function_code", "guard_seconds", b"guard_seconds", "rotating_code", b"rotating_code", "shared", b"shared", "state", b"state", "template_code", b"template_code", "total_uses", b"total_uses", "use_mode", b"use_mode", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -96,6 +100,7 @@ class CreateEntitlementTemplateRequest(_message.Message):
     GUARD_SECONDS_FIELD_NUMBER: _builtins.int
     SHARED_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ROTATING_CODE_FIELD_NUMBER: _builtins.int
     template_code: _builtins.str
     """Code, e.g. `FERRY-ONCE`: 1 to 32 of A-Z, 0-9, - and _."""
     function_code: _builtins.str
@@ -116,6 +121,8 @@ class CreateEntitlementTemplateRequest(_message.Message):
     """Whether it belongs to the whole order, which gets one ticket more for it (共享权益)."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    rotating_code: _product_pb2.RotatingCode.ValueType
+    """Whether redeeming it asks for the rotating code of the traveller's phone; NONE if not said."""
     def __init__(
         self,
         *,
@@ -128,10 +135,11 @@ class CreateEntitlementTemplateRequest(_message.Message):
         guard_seconds: _builtins.int | None = ...,
         shared: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        rotating_code: _product_pb2.RotatingCode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "guard_seconds", b"guard_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "function_code", b"function_code", "guard_seconds", b"guard_seconds", "request_id", b"request_id", "shared", b"shared", "template_code", b"template_code", "total_uses", b"total_uses", "use_mode", b"use_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "function_code", b"function_code", "guard_seconds", b"guard_seconds", "request_id", b"request_id", "rotating_code", b"rotating_code", "shared", b"shared", "template_code", b"template_code", "total_uses", b"total_uses", "use_mode", b"use_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__guard_seconds: _TypeAlias = _typing.Literal["guard_seconds"]  # noqa: Y015
     _WhichOneofArgType__guard_seconds: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds"]  # noqa: Y015
@@ -288,6 +296,7 @@ class UpdateEntitlementTemplateRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ROTATING_CODE_FIELD_NUMBER: _builtins.int
     template_code: _builtins.str
     """Code, e.g. `FERRY-ONCE`: 1 to 32 of A-Z, 0-9, - and _."""
     function_code: _builtins.str
@@ -310,6 +319,8 @@ class UpdateEntitlementTemplateRequest(_message.Message):
     """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    rotating_code: _product_pb2.RotatingCode.ValueType
+    """Whether redeeming it asks for the rotating code of the traveller's phone; NONE if not said."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """Names of the fields of this request to change; the others stay as they are."""
@@ -328,10 +339,11 @@ class UpdateEntitlementTemplateRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         version: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        rotating_code: _product_pb2.RotatingCode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "_shared", b"_shared", "guard_seconds", b"guard_seconds", "shared", b"shared", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "_shared", b"_shared", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "function_code", b"function_code", "guard_seconds", b"guard_seconds", "request_id", b"request_id", "shared", b"shared", "template_code", b"template_code", "total_uses", b"total_uses", "update_mask", b"update_mask", "use_mode", b"use_mode", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "_shared", b"_shared", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "function_code", b"function_code", "guard_seconds", b"guard_seconds", "request_id", b"request_id", "rotating_code", b"rotating_code", "shared", b"shared", "template_code", b"template_code", "total_uses", b"total_uses", "update_mask", b"update_mask", "use_mode", b"use_mode", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__guard_seconds: _TypeAlias = _typing.Literal["guard_seconds"]  # noqa: Y015
     _WhichOneofArgType__guard_seconds: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds"]  # noqa: Y015

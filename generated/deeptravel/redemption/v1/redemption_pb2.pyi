@@ -120,6 +120,15 @@ class _RefusalReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Refusal
     """The ticket is genuine, and so is its QR, but others have the key that this was made with. A new
     one is there when the ticket is opened again; until then a supervisor redeems it by its code.
     """
+    REFUSAL_REASON_ROTATING_CODE_EXPIRED: _RefusalReason.ValueType  # 22
+    """The rotating code beside the QR is not of now, give or take 30 s: a screenshot, or a phone whose
+    clock is wrong. The traveller opens the ticket in the app, which shows the code of now.
+    """
+    REFUSAL_REASON_ROTATING_CODE_REQUIRED: _RefusalReason.ValueType  # 23
+    """The function asks for the rotating code of the traveller's phone, and the QR was shown without:
+    printed, or of the order. The traveller opens the ticket in the app; a supervisor may redeem it
+    by its code.
+    """
 
 class RefusalReason(_RefusalReason, metaclass=_RefusalReasonEnumTypeWrapper):
     """Why a scan was refused: a closed list."""
@@ -179,6 +188,15 @@ named there; redeem it at that terminal, or after that.
 REFUSAL_REASON_QR_KEY_COMPROMISED: RefusalReason.ValueType  # 21
 """The ticket is genuine, and so is its QR, but others have the key that this was made with. A new
 one is there when the ticket is opened again; until then a supervisor redeems it by its code.
+"""
+REFUSAL_REASON_ROTATING_CODE_EXPIRED: RefusalReason.ValueType  # 22
+"""The rotating code beside the QR is not of now, give or take 30 s: a screenshot, or a phone whose
+clock is wrong. The traveller opens the ticket in the app, which shows the code of now.
+"""
+REFUSAL_REASON_ROTATING_CODE_REQUIRED: RefusalReason.ValueType  # 23
+"""The function asks for the rotating code of the traveller's phone, and the QR was shown without:
+printed, or of the order. The traveller opens the ticket in the app; a supervisor may redeem it
+by its code.
 """
 Global___RefusalReason: _TypeAlias = RefusalReason  # noqa: Y015
 
@@ -288,8 +306,9 @@ class DecryptQrRequest(_message.Message):
 
     ENCRYPTED_DATA_FIELD_NUMBER: _builtins.int
     encrypted_data: _builtins.str
-    """The QR's text: `iv:encrypted:authTag:signature`; what a scanner adds to it is no fault,
-    wherever one is taken.
+    """The QR's text: `iv:encrypted:authTag:signature`, on the traveller's phone with a rotating code
+    behind it: a hyphen and 8 characters. What a scanner adds to it is no fault, wherever one is
+    taken.
     """
     def __init__(
         self,

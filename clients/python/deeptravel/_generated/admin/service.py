@@ -4709,12 +4709,13 @@ class AdminService:
         guard_seconds: int | None = None,
         shared: bool = False,
         request_id: str = "",
+        rotating_code: admin.RotatingCode.ValueType = admin.ROTATING_CODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.CreateEntitlementTemplateResponse:
         """Creates an entitlement template. Products are made of it by `entitlement_template_codes`.
         Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_CREATE_ENTITLEMENT_TEMPLATE, admin.CreateEntitlementTemplateRequest(template_code=template_code, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, request_id=request_id), timeout)
+        return self._calls.unary(_CREATE_ENTITLEMENT_TEMPLATE, admin.CreateEntitlementTemplateRequest(template_code=template_code, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, request_id=request_id, rotating_code=rotating_code), timeout)
 
     def get_entitlement_template(
         self,
@@ -4762,13 +4763,14 @@ class AdminService:
         shared: bool | None = None,
         version: int = 0,
         request_id: str = "",
+        rotating_code: admin.RotatingCode.ValueType = admin.ROTATING_CODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.UpdateEntitlementTemplateResponse:
         """Changes an entitlement template, for products that are created or changed with it from now
         on; those there are stay as they are. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_ENTITLEMENT_TEMPLATE, admin.UpdateEntitlementTemplateRequest(template_code=template_code, update_mask=update_mask, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, version=version, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_ENTITLEMENT_TEMPLATE, admin.UpdateEntitlementTemplateRequest(template_code=template_code, update_mask=update_mask, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, version=version, request_id=request_id, rotating_code=rotating_code), timeout)
 
     def archive_entitlement_template(
         self,
@@ -9056,12 +9058,13 @@ class AsyncAdminService:
         guard_seconds: int | None = None,
         shared: bool = False,
         request_id: str = "",
+        rotating_code: admin.RotatingCode.ValueType = admin.ROTATING_CODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.CreateEntitlementTemplateResponse:
         """Creates an entitlement template. Products are made of it by `entitlement_template_codes`.
         Reasons: ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_CREATE_ENTITLEMENT_TEMPLATE, admin.CreateEntitlementTemplateRequest(template_code=template_code, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, request_id=request_id), timeout)
+        return await self._calls.unary(_CREATE_ENTITLEMENT_TEMPLATE, admin.CreateEntitlementTemplateRequest(template_code=template_code, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, request_id=request_id, rotating_code=rotating_code), timeout)
 
     async def get_entitlement_template(
         self,
@@ -9109,13 +9112,14 @@ class AsyncAdminService:
         shared: bool | None = None,
         version: int = 0,
         request_id: str = "",
+        rotating_code: admin.RotatingCode.ValueType = admin.ROTATING_CODE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.UpdateEntitlementTemplateResponse:
         """Changes an entitlement template, for products that are created or changed with it from now
         on; those there are stay as they are. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_ENTITLEMENT_TEMPLATE, admin.UpdateEntitlementTemplateRequest(template_code=template_code, update_mask=update_mask, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, version=version, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_ENTITLEMENT_TEMPLATE, admin.UpdateEntitlementTemplateRequest(template_code=template_code, update_mask=update_mask, function_code=function_code, display_name_en=display_name_en, display_name_zh=display_name_zh, total_uses=total_uses, use_mode=use_mode, guard_seconds=guard_seconds, shared=shared, version=version, request_id=request_id, rotating_code=rotating_code), timeout)
 
     async def archive_entitlement_template(
         self,

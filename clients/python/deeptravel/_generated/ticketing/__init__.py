@@ -126,6 +126,7 @@ from deeptravel._generated.ticketing.v1.ticket_pb2 import (
     IssueTicketQrResponse,
     ListTicketsRequest,
     ListTicketsResponse,
+    RotatingCodeKey,
     TravellerTicket,
 )
 from deeptravel._generated.ticketing.v1.refund_pb2 import (
@@ -379,6 +380,7 @@ __all__ = [
     "ReportSubscriptionConsentsResponse",
     "RequestRefundRequest",
     "RequestRefundResponse",
+    "RotatingCodeKey",
     "SUBSCRIPTION_ANSWER_ACCEPT",
     "SUBSCRIPTION_ANSWER_REJECT",
     "SUBSCRIPTION_ANSWER_UNSPECIFIED",

@@ -102,6 +102,37 @@ USE_MODE_MULTI_USE: UseMode.ValueType  # 2
 """Until no uses are left, but not again within the guard time."""
 Global___UseMode: _TypeAlias = UseMode  # noqa: Y015
 
+class _RotatingCode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RotatingCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RotatingCode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ROTATING_CODE_UNSPECIFIED: _RotatingCode.ValueType  # 0
+    """NONE."""
+    ROTATING_CODE_NONE: _RotatingCode.ValueType  # 1
+    """It does not: the QR alone is enough, and a code beside it is not looked at."""
+    ROTATING_CODE_OPTIONAL: _RotatingCode.ValueType  # 2
+    """The QR alone is enough, for those who print it; but a code that is shown has to be of now."""
+    ROTATING_CODE_REQUIRED: _RotatingCode.ValueType  # 3
+    """It does: the QR alone is refused, on paper or of an order too."""
+
+class RotatingCode(_RotatingCode, metaclass=_RotatingCodeEnumTypeWrapper):
+    """Whether a redemption asks for the rotating code that the traveller's phone shows beside the QR
+    token, new every 30 s (动态码). Of tickets that travellers bought; partners' tickets have none, and
+    are admitted by their QR alone. Redeemed by its printed number, a ticket needs no code either.
+    """
+
+ROTATING_CODE_UNSPECIFIED: RotatingCode.ValueType  # 0
+"""NONE."""
+ROTATING_CODE_NONE: RotatingCode.ValueType  # 1
+"""It does not: the QR alone is enough, and a code beside it is not looked at."""
+ROTATING_CODE_OPTIONAL: RotatingCode.ValueType  # 2
+"""The QR alone is enough, for those who print it; but a code that is shown has to be of now."""
+ROTATING_CODE_REQUIRED: RotatingCode.ValueType  # 3
+"""It does: the QR alone is refused, on paper or of an order too."""
+Global___RotatingCode: _TypeAlias = RotatingCode  # noqa: Y015
+
 @_typing.final
 class Fare(_message.Message):
     """A price."""
@@ -145,6 +176,7 @@ class ProductEntitlement(_message.Message):
     USE_MODE_FIELD_NUMBER: _builtins.int
     GUARD_SECONDS_FIELD_NUMBER: _builtins.int
     SHARED_FIELD_NUMBER: _builtins.int
+    ROTATING_CODE_FIELD_NUMBER: _builtins.int
     function_code: _builtins.str
     """Code of what it allows, e.g. `ferry`: a small letter, then up to 31 of a-z, 0-9 and underscore."""
     display_name_en: _builtins.str
@@ -163,6 +195,8 @@ class ProductEntitlement(_message.Message):
     """Whether it belongs to the whole order, which gets one ticket more for it (共享权益). Only of orders
     of travellers: the tickets of a partner's batch have each their own.
     """
+    rotating_code: Global___RotatingCode.ValueType
+    """Whether redeeming it asks for the rotating code of the traveller's phone; NONE if not said."""
     def __init__(
         self,
         *,
@@ -173,10 +207,11 @@ class ProductEntitlement(_message.Message):
         use_mode: Global___UseMode.ValueType = ...,
         guard_seconds: _builtins.int | None = ...,
         shared: _builtins.bool = ...,
+        rotating_code: Global___RotatingCode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "guard_seconds", b"guard_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "function_code", b"function_code", "guard_seconds", b"guard_seconds", "shared", b"shared", "total_uses", b"total_uses", "use_mode", b"use_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "function_code", b"function_code", "guard_seconds", b"guard_seconds", "rotating_code", b"rotating_code", "shared", b"shared", "total_uses", b"total_uses", "use_mode", b"use_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__guard_seconds: _TypeAlias = _typing.Literal["guard_seconds"]  # noqa: Y015
     _WhichOneofArgType__guard_seconds: _TypeAlias = _typing.Literal["_guard_seconds", b"_guard_seconds"]  # noqa: Y015

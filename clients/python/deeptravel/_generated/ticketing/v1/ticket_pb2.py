@@ -30,7 +30,7 @@ from deeptravel._generated.tickets.v1 import ticket_pb2 as deeptravel_dot_ticket
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$deeptravel/ticketing/v1/ticket.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a#deeptravel/ticketing/v1/order.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x05\n\x0fTravellerTicket\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x12\n\nproduct_id\x18\x04 \x01(\x05\x12\x17\n\x0f\x64isplay_name_en\x18\x05 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x06 \x01(\t\x12<\n\tpassenger\x18\x07 \x01(\x0b\x32).deeptravel.ticketing.v1.OrderedPassenger\x12\x31\n\x07journey\x18\x08 \x01(\x0b\x32 .deeptravel.ticketing.v1.Journey\x12\x0c\n\x04seat\x18\t \x01(\t\x12\x33\n\x0fvalid_from_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10valid_until_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0c\x65ntitlements\x18\x0c \x03(\x0b\x32\".deeptravel.tickets.v1.Entitlement\x12\x0e\n\x06shared\x18\r \x01(\x08\x12\x14\n\x0c\x61mount_minor\x18\x0e \x01(\x03\x12\x14\n\x0c\x63hanges_made\x18\x0f \x01(\x05\x12\x36\n\x06policy\x18\x10 \x01(\x0b\x32&.deeptravel.ticketing.v1.PolicySummary\x12\x31\n\rboarding_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x10\x64\x65parture_change\x18\x12 \x01(\x0e\x32(.deeptravel.ticketing.v1.DepartureChange\x12\x37\n\x13sold_departure_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb9\x01\n\x12ListTicketsRequest\x12!\n\x08order_id\x18\x01 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x04\x12<\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"i\n\x13ListTicketsResponse\x12\x39\n\x07tickets\x18\x01 \x03(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x10GetTicketRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\"M\n\x11GetTicketResponse\x12\x38\n\x06ticket\x18\x01 \x01(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\"\xa3\x01\n\x14IssueTicketQrRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12\x31\n\x07picture\x18\x04 \x01(\x0b\x32 .deeptravel.tickets.v1.QrPicture\"\xd6\x01\n\x15IssueTicketQrResponse\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x0b\n\x03jti\x18\x02 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x03 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x05 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x06 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06raster\x18\x07 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x0cwidth_pixels\x18\x08 \x01(\x05\"\x9f\x01\n\x13IssueOrderQrRequest\x12$\n\x08order_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12\x31\n\x07picture\x18\x04 \x01(\x0b\x32 .deeptravel.tickets.v1.QrPicture\"\xc5\x01\n\x14IssueOrderQrResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x04 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06raster\x18\x06 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x0cwidth_pixels\x18\x07 \x01(\x05*o\n\x0f\x44\x65partureChange\x12 \n\x1c\x44\x45PARTURE_CHANGE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44\x45PARTURE_CHANGE_CANCELLED\x10\x01\x12\x1a\n\x16\x44\x45PARTURE_CHANGE_MOVED\x10\x02\x42\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$deeptravel/ticketing/v1/ticket.proto\x12\x17\x64\x65\x65ptravel.ticketing.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a#deeptravel/ticketing/v1/offer.proto\x1a#deeptravel/ticketing/v1/order.proto\x1a\"deeptravel/tickets/v1/ticket.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n\x0fRotatingCodeKey\x12\x13\n\x06secret\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\x12\x0b\n\x03jti\x18\x02 \x01(\t\x12\x14\n\x0cstep_seconds\x18\x03 \x01(\x05\x12/\n\x0bserver_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbf\x06\n\x0fTravellerTicket\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x32\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x12\n\nproduct_id\x18\x04 \x01(\x05\x12\x17\n\x0f\x64isplay_name_en\x18\x05 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x06 \x01(\t\x12<\n\tpassenger\x18\x07 \x01(\x0b\x32).deeptravel.ticketing.v1.OrderedPassenger\x12\x31\n\x07journey\x18\x08 \x01(\x0b\x32 .deeptravel.ticketing.v1.Journey\x12\x0c\n\x04seat\x18\t \x01(\t\x12\x33\n\x0fvalid_from_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10valid_until_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0c\x65ntitlements\x18\x0c \x03(\x0b\x32\".deeptravel.tickets.v1.Entitlement\x12\x0e\n\x06shared\x18\r \x01(\x08\x12\x14\n\x0c\x61mount_minor\x18\x0e \x01(\x03\x12\x14\n\x0c\x63hanges_made\x18\x0f \x01(\x05\x12\x36\n\x06policy\x18\x10 \x01(\x0b\x32&.deeptravel.ticketing.v1.PolicySummary\x12\x31\n\rboarding_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x42\n\x10\x64\x65parture_change\x18\x12 \x01(\x0e\x32(.deeptravel.ticketing.v1.DepartureChange\x12\x37\n\x13sold_departure_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x43\n\x11rotating_code_key\x18\x14 \x01(\x0b\x32(.deeptravel.ticketing.v1.RotatingCodeKey\"\xb9\x01\n\x12ListTicketsRequest\x12!\n\x08order_id\x18\x01 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x04\x12<\n\x06status\x18\x02 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"i\n\x13ListTicketsResponse\x12\x39\n\x07tickets\x18\x01 \x03(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x10GetTicketRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\"M\n\x11GetTicketResponse\x12\x38\n\x06ticket\x18\x01 \x01(\x0b\x32(.deeptravel.ticketing.v1.TravellerTicket\"\xa3\x01\n\x14IssueTicketQrRequest\x12\'\n\x0bticket_code\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12\x31\n\x07picture\x18\x04 \x01(\x0b\x32 .deeptravel.tickets.v1.QrPicture\"\xd6\x01\n\x15IssueTicketQrResponse\x12\x13\n\x0bticket_code\x18\x01 \x01(\t\x12\x0b\n\x03jti\x18\x02 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x03 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x05 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x06 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06raster\x18\x07 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x0cwidth_pixels\x18\x08 \x01(\x05\"\x9f\x01\n\x13IssueOrderQrRequest\x12$\n\x08order_id\x18\x01 \x01(\tB\x12\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x04\x12\x0e\n\x06rotate\x18\x02 \x01(\x08\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18@\xba\x01\x01\x00\x12\x31\n\x07picture\x18\x04 \x01(\x0b\x32 .deeptravel.tickets.v1.QrPicture\"\xc5\x01\n\x14IssueOrderQrResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x1b\n\x0e\x65ncrypted_data\x18\x02 \x01(\tB\x03\x80\x01\x01\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x03png\x18\x04 \x01(\x0c\x42\x03\x80\x01\x01\x12\x10\n\x03svg\x18\x05 \x01(\tB\x03\x80\x01\x01\x12\x13\n\x06raster\x18\x06 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x0cwidth_pixels\x18\x07 \x01(\x05*o\n\x0f\x44\x65partureChange\x12 \n\x1c\x44\x45PARTURE_CHANGE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44\x45PARTURE_CHANGE_CANCELLED\x10\x01\x12\x1a\n\x16\x44\x45PARTURE_CHANGE_MOVED\x10\x02\x42\x1f\n\x1b\x63om.deeptravel.ticketing.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deeptravel._generated.ticke
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\033com.deeptravel.ticketing.v1P\001'
+  _globals['_ROTATINGCODEKEY'].fields_by_name['secret']._loaded_options = None
+  _globals['_ROTATINGCODEKEY'].fields_by_name['secret']._serialized_options = b'\200\001\001'
   _globals['_LISTTICKETSREQUEST'].fields_by_name['order_id']._loaded_options = None
   _globals['_LISTTICKETSREQUEST'].fields_by_name['order_id']._serialized_options = b'\272H\010r\006\030@\272\001\001\000\240\265\030\004'
   _globals['_LISTTICKETSREQUEST'].fields_by_name['status']._loaded_options = None
@@ -72,24 +74,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['svg']._serialized_options = b'\200\001\001'
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['raster']._loaded_options = None
   _globals['_ISSUEORDERQRRESPONSE'].fields_by_name['raster']._serialized_options = b'\200\001\001'
-  _globals['_DEPARTURECHANGE']._serialized_start=2218
-  _globals['_DEPARTURECHANGE']._serialized_end=2329
-  _globals['_TRAVELLERTICKET']._serialized_start=274
-  _globals['_TRAVELLERTICKET']._serialized_end=1036
-  _globals['_LISTTICKETSREQUEST']._serialized_start=1039
-  _globals['_LISTTICKETSREQUEST']._serialized_end=1224
-  _globals['_LISTTICKETSRESPONSE']._serialized_start=1226
-  _globals['_LISTTICKETSRESPONSE']._serialized_end=1331
-  _globals['_GETTICKETREQUEST']._serialized_start=1333
-  _globals['_GETTICKETREQUEST']._serialized_end=1392
-  _globals['_GETTICKETRESPONSE']._serialized_start=1394
-  _globals['_GETTICKETRESPONSE']._serialized_end=1471
-  _globals['_ISSUETICKETQRREQUEST']._serialized_start=1474
-  _globals['_ISSUETICKETQRREQUEST']._serialized_end=1637
-  _globals['_ISSUETICKETQRRESPONSE']._serialized_start=1640
-  _globals['_ISSUETICKETQRRESPONSE']._serialized_end=1854
-  _globals['_ISSUEORDERQRREQUEST']._serialized_start=1857
-  _globals['_ISSUEORDERQRREQUEST']._serialized_end=2016
-  _globals['_ISSUEORDERQRRESPONSE']._serialized_start=2019
-  _globals['_ISSUEORDERQRRESPONSE']._serialized_end=2216
+  _globals['_DEPARTURECHANGE']._serialized_start=2411
+  _globals['_DEPARTURECHANGE']._serialized_end=2522
+  _globals['_ROTATINGCODEKEY']._serialized_start=273
+  _globals['_ROTATINGCODEKEY']._serialized_end=395
+  _globals['_TRAVELLERTICKET']._serialized_start=398
+  _globals['_TRAVELLERTICKET']._serialized_end=1229
+  _globals['_LISTTICKETSREQUEST']._serialized_start=1232
+  _globals['_LISTTICKETSREQUEST']._serialized_end=1417
+  _globals['_LISTTICKETSRESPONSE']._serialized_start=1419
+  _globals['_LISTTICKETSRESPONSE']._serialized_end=1524
+  _globals['_GETTICKETREQUEST']._serialized_start=1526
+  _globals['_GETTICKETREQUEST']._serialized_end=1585
+  _globals['_GETTICKETRESPONSE']._serialized_start=1587
+  _globals['_GETTICKETRESPONSE']._serialized_end=1664
+  _globals['_ISSUETICKETQRREQUEST']._serialized_start=1667
+  _globals['_ISSUETICKETQRREQUEST']._serialized_end=1830
+  _globals['_ISSUETICKETQRRESPONSE']._serialized_start=1833
+  _globals['_ISSUETICKETQRRESPONSE']._serialized_end=2047
+  _globals['_ISSUEORDERQRREQUEST']._serialized_start=2050
+  _globals['_ISSUEORDERQRREQUEST']._serialized_end=2209
+  _globals['_ISSUEORDERQRRESPONSE']._serialized_start=2212
+  _globals['_ISSUEORDERQRRESPONSE']._serialized_end=2409
 # @@protoc_insertion_point(module_scope)

@@ -52,6 +52,52 @@ DEPARTURE_CHANGE_MOVED: DepartureChange.ValueType  # 2
 Global___DepartureChange: _TypeAlias = DepartureChange  # noqa: Y015
 
 @_typing.final
+class RotatingCodeKey(_message.Message):
+    """What the owner's phone makes the rotating code of a ticket of, which it shows behind the QR token.
+
+    The code of a moment: HMAC-SHA-256 with the key `secret` over the number of the step, which is the
+    Unix time in seconds divided by `step_seconds` and rounded down, as 8 bytes big-endian; of that the
+    first 5 bytes in Base32, 8 upper-case characters. The QR's text is `encrypted_data` of
+    IssueTicketQr, a hyphen, and the code. It is good during its step, the one before and the one after.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: _builtins.int
+    JTI_FIELD_NUMBER: _builtins.int
+    STEP_SECONDS_FIELD_NUMBER: _builtins.int
+    SERVER_TIME_FIELD_NUMBER: _builtins.int
+    secret: _builtins.bytes
+    """Key of the HMAC, 32 bytes. It stays the same until the QR is rotated. Kept on the phone alone,
+    and shown to nobody.
+    """
+    jti: _builtins.str
+    """Id of the QR that it belongs to, as in IssueTicketQr."""
+    step_seconds: _builtins.int
+    """Length of a step in seconds."""
+    @_builtins.property
+    def server_time(self) -> _timestamp_pb2.Timestamp:
+        """The server's time now: a phone counts by this and its own clock's steps from here on, whatever
+        its clock is set to.
+        """
+
+    def __init__(
+        self,
+        *,
+        secret: _builtins.bytes = ...,
+        jti: _builtins.str = ...,
+        step_seconds: _builtins.int = ...,
+        server_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jti", b"jti", "secret", b"secret", "server_time", b"server_time", "step_seconds", b"step_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RotatingCodeKey: _TypeAlias = RotatingCodeKey  # noqa: Y015
+
+@_typing.final
 class TravellerTicket(_message.Message):
     """A ticket as its owner sees it."""
 
@@ -76,6 +122,7 @@ class TravellerTicket(_message.Message):
     BOARDING_TIME_FIELD_NUMBER: _builtins.int
     DEPARTURE_CHANGE_FIELD_NUMBER: _builtins.int
     SOLD_DEPARTURE_TIME_FIELD_NUMBER: _builtins.int
+    ROTATING_CODE_KEY_FIELD_NUMBER: _builtins.int
     ticket_code: _builtins.str
     """Its code, e.g. `DIR-DT-20261121-000001`."""
     status: _ticket_pb2.TicketState.ValueType
@@ -136,6 +183,12 @@ class TravellerTicket(_message.Message):
         was moved since.
         """
 
+    @_builtins.property
+    def rotating_code_key(self) -> Global___RotatingCodeKey:
+        """What the rotating code is made of, in the answers of GetTicket and ListTickets, if a function of
+        the ticket looks at one; absent in all others, and for a ticket that gets no QR.
+        """
+
     def __init__(
         self,
         *,
@@ -158,10 +211,11 @@ class TravellerTicket(_message.Message):
         boarding_time: _timestamp_pb2.Timestamp | None = ...,
         departure_change: Global___DepartureChange.ValueType = ...,
         sold_departure_time: _timestamp_pb2.Timestamp | None = ...,
+        rotating_code_key: Global___RotatingCodeKey | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["boarding_time", b"boarding_time", "journey", b"journey", "passenger", b"passenger", "policy", b"policy", "sold_departure_time", b"sold_departure_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["boarding_time", b"boarding_time", "journey", b"journey", "passenger", b"passenger", "policy", b"policy", "rotating_code_key", b"rotating_code_key", "sold_departure_time", b"sold_departure_time", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "boarding_time", b"boarding_time", "changes_made", b"changes_made", "departure_change", b"departure_change", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "journey", b"journey", "order_id", b"order_id", "passenger", b"passenger", "policy", b"policy", "product_id", b"product_id", "seat", b"seat", "shared", b"shared", "sold_departure_time", b"sold_departure_time", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_minor", b"amount_minor", "boarding_time", b"boarding_time", "changes_made", b"changes_made", "departure_change", b"departure_change", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "entitlements", b"entitlements", "journey", b"journey", "order_id", b"order_id", "passenger", b"passenger", "policy", b"policy", "product_id", b"product_id", "rotating_code_key", b"rotating_code_key", "seat", b"seat", "shared", b"shared", "sold_departure_time", b"sold_departure_time", "status", b"status", "ticket_code", b"ticket_code", "valid_from_time", b"valid_from_time", "valid_until_time", b"valid_until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
