@@ -164,7 +164,6 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     orders, seats = _start_orders(stack, platform), SeatsLeft(readers)
     payments = _payments(platform, readers, orders, wechat)
     notifications = _start_notifications(stack, platform)
-    rotating_keys = RotatingKeys(platform.secret_key)
     issuer, quotes, seals = Issuer(key_rings, db), Quotes(platform.secret_key), orders.reader.seals
     return Domain(
         identity=identity,
@@ -172,15 +171,13 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         simulated=Redeemer(
             db,
             key_rings,
-            rotating_keys=rotating_keys,
+            rotating_keys=RotatingKeys(platform.secret_key),
             batch=1,
             workers=SIMULATED_WORKERS,
             token_cache=SIMULATED_TOKENS,
             queue=SIMULATED_SCAN_QUEUE,
         ),
-        redemption=_redemption(
-            stack, platform, readers, key_rings, identity, rotating_keys=rotating_keys
-        ),
+        redemption=_redemption(stack, platform, readers, key_rings, identity),
         ticketing=TicketingDomain(
             order_holds=orders.order_holds,
             reader=orders.reader,
@@ -188,7 +185,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
             watcher=orders.watcher,
             issuer=issuer,
             travellers=identity.travellers,
-            rotating_keys=rotating_keys,
+            rotating_keys=RotatingKeys(platform.secret_key),
             payment_handler=payments.requests,
             notice_handler=payments.notices,
             refund_handler=RefundHandler(quotes, quote_seconds=settings.quote_seconds),
@@ -227,14 +224,12 @@ def _redemption(
     readers: Readers,
     key_rings: Remembered[str, KeyRing],
     identity: Identity,
-    *,
-    rotating_keys: RotatingKeys,
 ) -> RedemptionDomain:
     db, settings = platform.db, platform.settings
     redeemer = Redeemer(
         db,
         key_rings,
-        rotating_keys=rotating_keys,
+        rotating_keys=RotatingKeys(platform.secret_key),
         batch=settings.redeem_batch,
         workers=settings.redeem_workers,
         token_cache=settings.token_cache,

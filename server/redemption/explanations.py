@@ -180,8 +180,8 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("ROTATING_CODE_REQUIRED", "rotating_code"): (
         (
-            "{function} of this ticket is redeemed by the code on the traveller's phone alone, which"
-            " changes; a print, a picture or an order's code is not enough. Ask the traveller to"
+            "{function} of this ticket is redeemed by the changing code on the traveller's phone"
+            " alone; a print, a picture or an order's code is not enough. Ask the traveller to"
             " open the ticket in the app, or have a supervisor redeem it by its number."
         ),
         "此票的 {function} 须凭旅客手机上的动态码核销，打印件、截图或订单码无效。请旅客打开小程序中的票券，或由主管按票号核销。",

@@ -36,7 +36,7 @@ from server.redemption.redeem import Redeemer, remaining
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
 from server.tickets import qr
 from server.tickets.models import entitlements, tickets
-from server.tickets.rotating_codes import Shown
+from server.tickets.rotating_codes import CodeShown
 from server.tickets.rules import (
     DIRECT,
     DIRECT_CODE,
@@ -134,9 +134,9 @@ class QrLooks:
             for unit, each in zip(units, opened, strict=True)
         ]
 
-    def _shown(self, unit: LookUnit, opened: qr.Opened) -> Shown:
+    def _shown(self, unit: LookUnit, opened: qr.Opened) -> CodeShown:
         if isinstance(opened, qr.Invalid):
-            return Shown.NO_CODE
+            return CodeShown.NO_CODE
         return self._redeemer.shown(unit.token, opened.claims, unit.now)
 
 
@@ -144,7 +144,7 @@ def _numbers(claims: Iterable[qr.Claims], kind: qr.QrKind) -> list[int]:
     return list({each.number for each in claims if each.kind is kind})
 
 
-def _look(unit: LookUnit, opened: qr.Opened, looked: statements.Looked, shown: Shown) -> Look:
+def _look(unit: LookUnit, opened: qr.Opened, looked: statements.Looked, shown: CodeShown) -> Look:
     """What a QR is, by what was read of its ticket or order."""
     if isinstance(opened, qr.Invalid):
         return Look(None, None, INVALID_TOKEN)
@@ -165,7 +165,7 @@ def _look(unit: LookUnit, opened: qr.Opened, looked: statements.Looked, shown: S
 
 
 def _look_at_compromised(
-    unit: LookUnit, claims: qr.Claims, looked: statements.Looked, shown: Shown
+    unit: LookUnit, claims: qr.Claims, looked: statements.Looked, shown: CodeShown
 ) -> Look:
     """What a QR under a compromised key is, to whom it is one: that which its ticket or order has,
     or a forgery.

@@ -8,7 +8,7 @@ from server.redemption import rules
 from server.redemption.statements import OrderQrRow, ScanFacts
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN
 from server.tickets.qr import Seal
-from server.tickets.rotating_codes import Shown
+from server.tickets.rotating_codes import CodeShown
 
 
 class Token(NamedTuple):
@@ -22,7 +22,7 @@ class Token(NamedTuple):
     refusal: rules.Refusal | None = None
     is_code: bool = False
     seal: Seal | None = None
-    shown: Shown | None = None
+    shown: CodeShown | None = None
 
 
 def issued_after(order: OrderQrRow | None, jti: UUID | None) -> int | None:

@@ -46,7 +46,7 @@ from server.redemption.opened_tokens import Token
 from server.redemption.statements import EventRow, GuardRow, ScanFacts, ScanWrites
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
 from server.tickets import qr, rotating_codes
-from server.tickets.rotating_codes import Shown
+from server.tickets.rotating_codes import CodeShown
 from server.tickets.rotating_keys import RotatingKeys
 from server.tickets.rules import Code, Number, is_direct, partner_of
 from server.tickets.tickets import new_event_id
@@ -195,15 +195,15 @@ class Redeemer:
         claims: qr.Claims,
         now: datetime,
         clock_slack: timedelta | None = timedelta(),
-    ) -> Shown:
+    ) -> CodeShown:
         """The rotating code behind a token that says these claims; an order has none. Where nobody
         knows the time, any code is as good as that of now.
         """
         _, code = rotating_codes.split(text)
         if not code or claims.kind is not qr.QrKind.TICKET:
-            return Shown.NO_CODE
+            return CodeShown.NO_CODE
         if clock_slack is None:
-            return Shown.CURRENT
+            return CodeShown.CURRENT
         secret = self._rotating_keys.secret(claims.number, claims.jti)
         return rotating_codes.shown(code, secret, now, clock_slack=clock_slack)
 

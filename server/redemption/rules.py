@@ -11,7 +11,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from server.platform.texts import clock_time
-from server.tickets.rotating_codes import STEP_SECONDS, Shown
+from server.tickets.rotating_codes import STEP_SECONDS, CodeShown
 from server.tickets.rules import is_direct, is_test, partner_of
 
 ONCE_PER_QR = "ONCE_PER_QR"
@@ -223,7 +223,7 @@ class Scan(NamedTuple):
     sandbox_id: int = 0
     venue_code: str = ""
     terminal_device_id: str = ""
-    shown: Shown | None = None
+    shown: CodeShown | None = None
 
 
 class Admits(NamedTuple):
@@ -325,7 +325,7 @@ def order_qr_standing(issued_after: int | None, ticket: ScannedTicket | None) ->
 
 
 def no_code(
-    ticket: ScannedTicket, allowed: frozenset[str] | None, shown: Shown, now: datetime
+    ticket: ScannedTicket, allowed: frozenset[str] | None, shown: CodeShown, now: datetime
 ) -> Refusal | None:
     """Whether what was shown behind the QR keeps it from redeeming anything: of the functions with
     uses left those that are `allowed`, all if None.
@@ -474,15 +474,15 @@ def why_not_reversible(
 
 
 def _code(
-    function_code: str, ticket: ScannedTicket, shown: Shown | None, now: datetime
+    function_code: str, ticket: ScannedTicket, shown: CodeShown | None, now: datetime
 ) -> Refusal | None:
-    if shown in (None, Shown.CURRENT):
+    if shown in (None, CodeShown.CURRENT):
         return None
     asked = ticket.asks_for_code(function_code)
-    if asked == NO_CODE or (asked == CODE_OPTIONAL and shown is Shown.NO_CODE):
+    if asked == NO_CODE or (asked == CODE_OPTIONAL and shown is CodeShown.NO_CODE):
         return None
     facts: dict[str, str | int] = {"function": function_code}
-    if shown is Shown.NO_CODE:
+    if shown is CodeShown.NO_CODE:
         return Refusal("ROTATING_CODE_REQUIRED", "rotating_code", facts)
     facts = {"now": _clock(now, now), "seconds": STEP_SECONDS}
     return Refusal("ROTATING_CODE_EXPIRED", "rotating_code", facts)

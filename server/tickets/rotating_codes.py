@@ -40,7 +40,7 @@ _NUMBER = struct.Struct(">Q")
 _CODE_BYTES = 5
 
 
-class Shown(enum.Enum):
+class CodeShown(enum.Enum):
     """What was shown behind a token."""
 
     NO_CODE = enum.auto()
@@ -69,15 +69,15 @@ def code_at(secret: bytes, moment: datetime) -> str:
 
 def shown(
     code: str, secret: bytes, now: datetime, *, clock_slack: timedelta = timedelta()
-) -> Shown:
+) -> CodeShown:
     """Whether a code is of `now`, one step more or less; `clock_slack` is by how much the clock of
     whoever says `now` may be off besides.
     """
     if not code:
-        return Shown.NO_CODE
+        return CodeShown.NO_CODE
     steps = range(_step(now - clock_slack) - 1, _step(now + clock_slack) + 2)
     is_current = any(hmac.compare_digest(_code(secret, step), code) for step in steps)
-    return Shown.CURRENT if is_current else Shown.STALE
+    return CodeShown.CURRENT if is_current else CodeShown.STALE
 
 
 def _step(moment: datetime) -> int:

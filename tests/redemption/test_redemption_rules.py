@@ -1,6 +1,4 @@
-"""The decision of a scan: every reason, which of two reasons wins, the words for it, and a model
-to compare with.
-"""
+"""The decision of a scan: every reason, which of two reasons wins, and the words for it."""
 
 import ast
 import re
@@ -15,16 +13,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from deeptravel.redemption.v1 import redemption_pb2
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import server.redemption
 from server.api import convert
-from server.redemption import explanations, redeem, rules, token_refusals
+from server.redemption import explanations, rules, token_refusals
 from server.redemption.explanations import explain
 from server.redemption.rules import (
     Earlier,
-    Refusal,
     Scan,
     ScannedTicket,
     Snapshot,
@@ -33,9 +28,8 @@ from server.redemption.rules import (
     Uses,
 )
 from server.tickets import qr
-from server.tickets.rotating_codes import Shown
+from server.tickets.rotating_codes import CodeShown
 from server.tickets.rules import Number
-from tests.support.redemption_model import Entitlement, Model, Place
 
 HONG_KONG = ZoneInfo("Asia/Hong_Kong")
 NOON = datetime(2026, 12, 24, 12, tzinfo=HONG_KONG)
@@ -141,7 +135,7 @@ def a_screenshot(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket
         code: replace(t, rotating_code="OPTIONAL") for code, t in ticket.snapshot.terms.items()
     }
     asking = replace(ticket, snapshot=replace(ticket.snapshot, terms=terms))
-    return scan._replace(shown=Shown.STALE), asking
+    return scan._replace(shown=CodeShown.STALE), asking
 
 
 def none_left(scan: Scan, ticket: ScannedTicket) -> tuple[Scan, ScannedTicket]:
@@ -499,15 +493,15 @@ def test_a_tokens_faults_are_explained() -> None:
 
 ASKED = ("NONE", "OPTIONAL", "REQUIRED")
 BY_CODE = {
-    (Shown.NO_CODE, "REQUIRED"): ("ROTATING_CODE_REQUIRED", "rotating_code"),
-    (Shown.STALE, "OPTIONAL"): ("ROTATING_CODE_EXPIRED", "rotating_code"),
-    (Shown.STALE, "REQUIRED"): ("ROTATING_CODE_EXPIRED", "rotating_code"),
+    (CodeShown.NO_CODE, "REQUIRED"): ("ROTATING_CODE_REQUIRED", "rotating_code"),
+    (CodeShown.STALE, "OPTIONAL"): ("ROTATING_CODE_EXPIRED", "rotating_code"),
+    (CodeShown.STALE, "REQUIRED"): ("ROTATING_CODE_EXPIRED", "rotating_code"),
 }
 
 
-@pytest.mark.parametrize("shown", [*Shown, None])
+@pytest.mark.parametrize("shown", [*CodeShown, None])
 @pytest.mark.parametrize("asked", ASKED)
-def test_what_the_policy_says_of_a_rotating_code(asked: str, shown: Shown | None) -> None:
+def test_what_the_policy_says_of_a_rotating_code(asked: str, shown: CodeShown | None) -> None:
     """None is a redemption by the ticket's number, which nobody's screenshot is."""
     ticket, scan = a_ticket(), a_scan()._replace(shown=shown)
     terms = {"ferry": TicketTerms("ONCE_PER_QR", 60, asked), "tokens": TicketTerms("MULTI_USE", 60)}
@@ -531,115 +525,3 @@ def test_facts_are_in_the_venues_time() -> None:
     refusal = rules.decide(scan, ticket)
     assert refusal
     assert refusal.facts["at"] == "2026-12-24 11:59:30 UTC+08:00"
-
-
-# Against the model
-
-FUNCTIONS = ("ferry", "gift", "tokens")
-SHOWN = {True: Shown.CURRENT, False: Shown.STALE, None: Shown.NO_CODE}
-jtis = st.sampled_from([JTI, OTHER_JTI])
-entitlement_terms = st.builds(
-    Entitlement,
-    function_code=st.just(""),
-    total=st.integers(1, 4),
-    use_mode=st.sampled_from(["ONCE_PER_QR", "MULTI_USE"]),
-    guard_seconds=st.sampled_from([0, 60]),
-    rotating_code=st.sampled_from(["NONE", "OPTIONAL", "REQUIRED"]),
-)
-asked = st.tuples(
-    st.just("scan"),
-    jtis,
-    st.sampled_from(FUNCTIONS),
-    st.integers(1, 3),
-    st.frozensets(st.sampled_from(FUNCTIONS), min_size=2),
-    st.sampled_from([True, True, False, None]),
-)
-changed = st.one_of(
-    st.tuples(st.just("jti"), jtis),
-    st.tuples(st.just("blocked"), st.booleans()),
-    st.tuples(st.just("standing"), st.sampled_from(["ACTIVE", "REFUNDING", "EXPIRED", "CHANGED"])),
-)
-steps = st.lists(
-    st.tuples(st.sampled_from([0, 30, 60, 24 * 3600]), st.one_of(asked, asked, asked, changed)),
-    max_size=25,
-)
-
-
-def server_ticket(model: Model) -> ScannedTicket:
-    return replace(
-        a_ticket(),
-        valid_from_time=model.valid_from.astimezone(UTC),
-        valid_until_time=model.valid_until.astimezone(UTC),
-        snapshot=Snapshot(
-            {
-                e.function_code: TicketTerms(e.use_mode, e.guard_seconds, e.rotating_code)
-                for e in model.entitlements
-            },
-            model.blackout_dates,
-        ),
-        uses={e.function_code: Uses(e.total, e.total) for e in sorted(model.entitlements)},
-    )
-
-
-def follow(ticket: ScannedTicket, scan: Scan, number: int) -> Refusal | None:
-    refusal = rules.decide(scan, ticket)
-    if refusal is None:
-        rules.apply(scan, ticket, Earlier(number, scan.now, "T-1", "PIER"))
-        facts: dict[str, str | int] = {
-            "function": scan.function_code,
-            "quantity": 1,
-            "remaining": 1,
-            "total": 1,
-        }
-        explained("", "admitted", facts)
-    else:
-        explained(refusal.reason, refusal.check, refusal.facts)
-    return refusal
-
-
-@settings(max_examples=400, deadline=None)
-@given(
-    terms=st.dictionaries(st.sampled_from(FUNCTIONS), entitlement_terms, min_size=1),
-    blackout=st.frozensets(st.sampled_from([NOON.date(), NOON.date() + timedelta(days=1)])),
-    days=st.tuples(st.integers(-1, 1), st.integers(2, 3)),
-    steps=steps,
-)
-def test_decides_as_the_model_does(
-    terms: dict[str, Entitlement],
-    blackout: frozenset[date],
-    days: tuple[int, int],
-    steps: list[tuple[int, Any]],
-) -> None:
-    model = Model(
-        JTI,
-        tuple(e._replace(function_code=function) for function, e in terms.items()),
-        valid_from=NOON + timedelta(days=days[0]),
-        valid_until=NOON + timedelta(days=days[1]),
-        blackout_dates=blackout,
-    )
-    ticket, now, admitted = server_ticket(model), NOON, []
-    for number, (seconds, step) in enumerate(steps):
-        now += timedelta(seconds=seconds)
-        match step:
-            case ("scan", jti, function, quantity, allowed, code):
-                scan = Scan(jti, function, quantity, allowed, now, shown=SHOWN[code])
-                refusal = follow(ticket, scan, number)
-                place = Place(allowed, now, code)
-                outcome, model = model.scan(number, jti, function, quantity, place)
-                assert (refusal.reason if refusal else "") == outcome.reason
-                earlier = refusal.earlier.event_id if refusal and refusal.earlier else None
-                assert earlier == outcome.earlier
-                assert redeem.remaining(ticket) == outcome.remaining
-                assert ticket.state == outcome.state
-                admitted += [(jti, function, quantity)] if refusal is None else []
-            case ("standing", standing):
-                model = replace(model, standing=standing)
-                ticket.state = model.state()
-            case (name, value):
-                model = replace(model, **{name: value})
-                setattr(ticket, name, value)
-    for entitlement in model.entitlements:
-        mine = [scan for scan in admitted if scan[1] == entitlement.function_code]
-        assert sum(quantity for _, _, quantity in mine) <= entitlement.total
-        if entitlement.use_mode == "ONCE_PER_QR":
-            assert len({jti for jti, _, _ in mine}) == len(mine)

