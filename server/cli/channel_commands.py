@@ -1,7 +1,6 @@
 """`deeptravel channels …`: outside channels connected, mapped, listed, tested, paused, compared."""
 
 import json
-import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -534,29 +533,27 @@ def _add_demo(made: typer.Typer, runner: Runner) -> None:
         partner: Annotated[str, typer.Option(help="Whose allotments are sold, too.")] = "CP",
     ) -> None:
         """Book a package, a departure and a car at each simulated channel of `serve --channels`,
-        and the former two of a partner's allotment at one more.
+        and the former two of a partner's allotment at one more; change and cancel them.
         """
+        from server.channels.asking import get_booking
         from server.cli import channel_demo
         from server.operations import data_folder
 
         folder = runner.settings().data_dir / "channels"
 
-        def command(*words: str, credentials: dict[str, str] | None = None) -> None:
-            given = list(words)
-            if credentials:
-                with tempfile.NamedTemporaryFile("w", suffix=".json", dir=folder) as file:
-                    file.write(json.dumps(credentials))
-                    file.flush()
-                    made([*given, "--credentials", file.name], standalone_mode=False)
-            else:
-                made(given, standalone_mode=False)
+        def look(code: str, booking: str) -> "StoredBooking":
+            found: StoredBooking = runner.run(
+                lambda tx, _key, _by: get_booking(tx, code, booking), reads=True
+            )
+            return found
 
         port = data_folder.read_running(runner.settings()).get("http_port")
         url = f"http://127.0.0.1:{port}" if port else ""
         sold = channel_demo.DemoSale(
             product, timetable, destination, car, rental_location, currency, partner
         )
-        for line in channel_demo.walk(folder, sold, command, server_url=url):
+        command = channel_demo.commands(made, folder)
+        for line in channel_demo.walk(folder, sold, command, look, server_url=url):
             typer.echo(line)
 
 

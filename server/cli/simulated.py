@@ -31,9 +31,9 @@ def get(url: str) -> list[Any]:
     return found
 
 
-def post(url: str, content: dict[str, Any]) -> Any:
-    """What the simulator answers to a POST."""
-    body = json.dumps(content).encode()
-    headers = {"content-type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers)) as answer:  # noqa: S310
+def post(url: str, content: dict[str, Any], *, method: str = "POST") -> Any:
+    """What the simulator answers to a POST, or to a PUT."""
+    body, headers = json.dumps(content).encode(), {"content-type": "application/json"}
+    asked = urllib.request.Request(url, body, headers, method=method)  # noqa: S310 - as above
+    with urllib.request.urlopen(asked) as answer:  # noqa: S310
         return json.loads(answer.read() or b"null")

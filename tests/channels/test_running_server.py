@@ -12,9 +12,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from server.__main__ import app
+from server.channels.asking import get_booking
+from server.channels.booking_seals import StoredBooking
 from server.channels.due import WORK_OUT, ask
 from server.cli import channel_demo
 from server.platform import clock, logs
@@ -42,6 +45,11 @@ SOLD = channel_demo.DemoSale(
 )
 
 
+CHANGEABLE = """
+UPDATE products SET policy = policy || '{"changes_allowed": 1}' WHERE product_id = :package
+"""
+
+
 @pytest.fixture
 async def process(
     timetable_db: Database,
@@ -54,7 +62,7 @@ async def process(
     async with (
         SimulatedChannels(folder) as vendors,
         a_process(timetable_db, redis_url, vendors, secret_key=SECRET_KEY) as made,
-        _with_qr_key(made),
+        _prepared(made),
         gate_server(timetable_url, redis_url, ctrip_ttd=True) as server,
     ):
         made.server_url = f"http://127.0.0.1:{server.app.http_port}"
@@ -62,9 +70,12 @@ async def process(
 
 
 @asynccontextmanager
-async def _with_qr_key(process: PushingProcess) -> AsyncIterator[None]:
+async def _prepared(process: PushingProcess) -> AsyncIterator[None]:
+    """With a QR key, and a package whose day may be changed."""
     now = clock.now()
     await process.db.in_transaction(lambda tx: keys.create_first_key(tx, SECRET_KEY, now))
+    async with process.db.transaction() as tx:
+        await tx.execute(text(CHANGEABLE), {"package": timetable.PACKAGE})
     yield
 
 
@@ -112,15 +123,36 @@ async def test_the_demo_books_at_each_channel(
         result = CliRunner().invoke(app, ["channels", *words, *given], input=said)
         assert result.exit_code == 0, result.output
 
-    lines = await asyncio.to_thread(
-        lambda: list(channel_demo.walk(tmp_path, SOLD, command, server_url=process.server_url))
-    )
+    def look(code: str, booking_id: str) -> StoredBooking:
+        found = asyncio.run_coroutine_threadsafe(_booking(process, code, booking_id), loop)
+        return found.result()
+
+    loop = asyncio.get_running_loop()
+    walk = partial(channel_demo.walk, tmp_path, SOLD, command, look)
+    lines = await asyncio.to_thread(lambda: list(walk(server_url=process.server_url)))
     assert lines[-1].endswith("1 of 3 are cancelled, and no more")
     booked = [line for line in lines if "is an order of ours, and confirmed" in line]
     assert len(booked) == 3 * len(CONNECTED) + 2
     assert sum("-CP-" in line for line in booked) == 2
     of_partner = [line for line in lines if "-CP-" in line and "is listed" in line]
     assert all(f"; {ALLOTTED} are left" in line for line in of_partner)
+    changed = [line for line in lines if "changed" in line and "confirmed again" in line]
+    assert len(changed) == len(CONNECTED) + 1
+    by_customer = [line for line in lines if "cancelled by the customer" in line]
+    assert len(by_customer) == len(CONNECTED) + 1
+    assert all(line.endswith("a fee of HKD 40.00 is kept") for line in by_customer)
+    by_us = [line for line in lines if "cancelled by us" in line]
+    assert len(by_us) == len(CONNECTED)
+    assert all(line.endswith("a fee of HKD 0.00 is kept") for line in by_us)
     for vendor in CONNECTED:
-        confirms = [each["confirms"] for each in simulator.books.all_bookings(vendor)]
-        assert confirms == [1] * (5 if vendor == channel_demo.PARTNERS_VENDOR else 3)
+        books = simulator.books.all_bookings(vendor)
+        sold = 2 if vendor == channel_demo.PARTNERS_VENDOR else 1
+        assert sorted(each["confirms"] for each in books) == sorted([2, 1] * sold + [1])
+        assert sorted(each["status"] for each in books) == sorted(
+            ["confirmed", "cancelled"] * sold + ["cancelled"]
+        )
+
+
+async def _booking(process: PushingProcess, code: str, booking_id: str) -> StoredBooking:
+    async with process.db.transaction() as tx:
+        return await get_booking(tx, code, booking_id)
