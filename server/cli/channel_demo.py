@@ -1,5 +1,5 @@
-"""Bookings at each simulated channel, from its connection to our confirmations, a change, and an end
-by either side: for those who try it with `serve --channels`.
+"""Bookings at each simulated channel, from its connection to our confirmations, a change, and an
+end by either side: for those who try it with `serve --channels`.
 """
 
 import json
