@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, version_mismatch
 from server.audit.trail import AuditedChange, audit
+from server.channels import worded_values
 from server.channels.channel_records import CHANNELS
 from server.channels.due import ALL, FETCH, WORK_OUT, ask_for, fetch_key
 from server.channels.facts import Capability, MappingKind
@@ -22,6 +23,13 @@ from server.platform.statements import run
 LONGEST_WORD = 100
 IN_BOOKINGS = frozenset({MappingKind.STATUS, MappingKind.LOCATION})
 """Kinds of words that bookings are read with."""
+SENT_WITH: dict[MappingKind, tuple[Capability, ...]] = {
+    MappingKind.CATEGORY: (Capability.STATIC,),
+    MappingKind.FEATURE: (Capability.STATIC,),
+    MappingKind.FUEL: (Capability.STATIC,),
+    MappingKind.LOCATION: (Capability.PRICES, Capability.AVAILABILITY),
+}
+"""Which values a kind of words stands in."""
 
 
 class WordName(NamedTuple):
@@ -69,10 +77,10 @@ _KEPT = select(*(channel_words.c[name] for name in KeptWord._fields))
 async def map_word(
     tx: AsyncConnection, channel_code: str, pair: WordPair, *, version: int = 0, **by: Unpack[By]
 ) -> KeptWord:
-    """Adds a word of the vendor beside ours, or changes it, and has what waited for it sent, and
-    bookings that could not be read without it fetched: which row it is says the vendor's word of
-    states and codes, and ours of all others. Raises NOT_FOUND, INVALID_FIELD, REVOKED,
-    VERSION_MISMATCH.
+    """Adds a word of the vendor beside ours, or changes it, and has what waited for it, or was sent
+    with another, sent, and bookings that could not be read without it fetched: which row it is says
+    the vendor's word of states and codes, and ours of all others. Raises NOT_FOUND, INVALID_FIELD,
+    also for the word of a place at which the channel sells, REVOKED, VERSION_MISMATCH.
     """
     channel = await CHANNELS.lock_active(tx, channel_code)
     for field, word in (("ours", pair.ours), ("theirs", pair.theirs)):
@@ -87,6 +95,8 @@ async def map_word(
     name = WordName(channel_code, pair.kind, str(row["word"]))
     before = await _lock(tx, name)
     _require(name, before, version)
+    if before and before.counterpart != row["counterpart"]:
+        await _refuse_lost_place(tx, name, "theirs", now=by["now"])
     changed = insert(channel_words).values(row)
     await tx.execute(
         changed.on_conflict_do_update(
@@ -99,6 +109,8 @@ async def map_word(
         )
     )
     await _trace(tx, name, before, {"counterpart": row["counterpart"]}, **by)
+    if before is None or before.counterpart != row["counterpart"]:
+        await _send_reworded(tx, name, now=by["now"])
     await ask_for(tx, WORK_OUT, channel_code, now=by["now"])
     able = VENDORS[channel.vendor_code].capabilities
     if pair.kind in IN_BOOKINGS and Capability.BOOKINGS in able:
@@ -121,6 +133,27 @@ async def _refuse_second_place(tx: AsyncConnection, channel_code: str, pair: Wor
         raise invalid("theirs", f"is {taken} already; unmap that one first, or send another place")
 
 
+async def _refuse_lost_place(
+    tx: AsyncConnection, name: WordName, field: str, *, now: datetime
+) -> None:
+    """Who sells at a place, and is told of another, would go on selling at the former."""
+    if name.kind is not MappingKind.LOCATION:
+        return
+    if name.word in await run(tx, worded_values.sold_at(name.channel_code, now=now)):
+        raise invalid(
+            field,
+            f"the channel sells at {name.word}; end the listings there, and once it was sent that"
+            " nothing is left, say what the place is, and list them again",
+        )
+
+
+async def _send_reworded(tx: AsyncConnection, name: WordName, *, now: datetime) -> None:
+    location = name.word if name.kind is MappingKind.LOCATION else ""
+    if kinds := SENT_WITH.get(name.kind):
+        again = worded_values.send_reworded(name.channel_code, kinds, location=location, now=now)
+        await run(tx, again)
+
+
 async def unmap_word(
     tx: AsyncConnection,
     channel_code: str,
@@ -130,13 +163,16 @@ async def unmap_word(
     version: int = 0,
     **by: Unpack[By],
 ) -> None:
-    """Removes a row. Raises NOT_FOUND, REVOKED, VERSION_MISMATCH."""
+    """Removes a row. Raises NOT_FOUND, REVOKED, VERSION_MISMATCH, INVALID_FIELD for a place at
+    which the channel sells, and could be sent no more that it is not to.
+    """
     await CHANNELS.lock_active(tx, channel_code)
     name = WordName(channel_code, kind, word)
     before = await _lock(tx, name)
     if before is None:
         raise not_found("channel word", name.shown)
     _require(name, before, version)
+    await _refuse_lost_place(tx, name, "word", now=by["now"])
     await tx.execute(delete(channel_words).where(name.is_row))
     await _trace(tx, name, before, None, **by)
 

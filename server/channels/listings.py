@@ -17,6 +17,7 @@ from server.catalog.products import PRODUCTS
 from server.catalog.rental_locations import LOCATIONS
 from server.catalog.routes import ROUTES
 from server.catalog.timetables import TIMETABLES
+from server.channels import worded_values
 from server.channels.cadence_rules import PricePace
 from server.channels.channel_records import CHANNELS
 from server.channels.channel_words import LONGEST_WORD
@@ -72,6 +73,7 @@ async def add_listing(tx: AsyncConnection, new: ChannelListing, **by: Unpack[By]
     listing = replace(new, price_pace=pace, version=1, create_time=by["now"], update_time=by["now"])
     _check_plan(asdict(listing))
     await _check_rate(tx, listing)
+    await _refuse_second_place(tx, listing, now=by["now"])
     row = insert(channel_listings).values(asdict(listing)).on_conflict_do_nothing()
     if not (await tx.execute(row.returning(channel_listings.c.item_id))).one_or_none():
         raise already_exists("channel listing", listing.name)
@@ -211,6 +213,21 @@ def _check_plan(values: Mapping[str, Any]) -> None:
         raise invalid("location", f"is no word; send 1 to {LONGEST_WORD} characters")
     if "currency_code" in values and (fault := currency_fault(values["currency_code"])):
         raise invalid("currency_code", fault)
+
+
+async def _refuse_second_place(
+    tx: AsyncConnection, listing: ChannelListing, *, now: datetime
+) -> None:
+    """Of an item that was listed at another place the channel has to know first that nothing is
+    left there.
+    """
+    sold = worded_values.sold_at(listing.channel_code, item_id=listing.item_id, now=now)
+    if elsewhere := {*await run(tx, sold)} - {listing.location}:
+        raise invalid(
+            "location",
+            f"the channel sells {listing.item_id} at {min(elsewhere)}; list it once it was sent"
+            " that nothing is left there, or under another item_id",
+        )
 
 
 async def _check_rate(tx: AsyncConnection, listing: ChannelListing) -> None:

@@ -80,7 +80,7 @@ RETURNING v.what
 """,
     str,
 )
-# of those that are listed no more, or of all: nothing of them is left
+# of those that are listed no more, or not as far ahead, or of all: nothing of them is left
 _END = Statement(
     """
 UPDATE channel_values v SET wanted = 0, stock_id = NULL, stock_version = 0,
@@ -89,7 +89,7 @@ UPDATE channel_values v SET wanted = 0, stock_id = NULL, stock_version = 0,
 WHERE channel_code = $1 AND what = 'AVAILABILITY' AND day >= $3::date
   AND (wanted > 0 OR $4::bool AND fault <> '')
   AND ($4::bool OR NOT EXISTS (SELECT FROM channel_listings l
-    WHERE l.channel_code = $1 AND l.item_id = v.item_id))
+    WHERE l.channel_code = $1 AND l.item_id = v.item_id AND v.day < $3::date + l.days_ahead))
 RETURNING what
 """,
     str,
@@ -199,7 +199,9 @@ def want(
 def end_unlisted(
     channel_code: str, *, today: date, now: datetime, listed_too: bool = False
 ) -> Command[str]:
-    """Has 0 sent of what is listed no more, or of everything; a row for each."""
+    """Has 0 sent of what is listed no more, and of days that are not any more, or of everything;
+    a row for each.
+    """
     return _END(channel_code, now, today, listed_too)
 
 

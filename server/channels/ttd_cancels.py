@@ -20,7 +20,7 @@ from server.channels.ttd_messages import (
     TtdCancellation,
     TtdOrder,
 )
-from server.channels.ttd_rows import CANCELLED, TtdRow, TtdSeals
+from server.channels.ttd_rows import CANCELLED, RECEIVED, TtdRow, TtdSeals
 from server.channels.ttd_sales import locked
 from server.channels.ttd_wire import ResultCode, TtdRefusal
 from server.identity.callers import Traveller
@@ -86,7 +86,8 @@ class TtdCancels:
         ota_order_id = ttd_messages.order_id_of(content, ResultCode.QUERY_UNKNOWN_ORDER)
         async with self._db.transaction() as tx:
             found = await run(tx, ttd_rows.read(channel_code, ota_order_id))
-            if not found:
+            # of one that was refused when it was to be held there is a row, and no order
+            if not found or _was_never_held(found[0]):
                 raise TtdRefusal(ResultCode.QUERY_UNKNOWN_ORDER, "there is no such order")
             row = found[0]
             items = await item_states(tx, row, self._seals.order(row))
@@ -159,6 +160,11 @@ async def item_states(tx: AsyncConnection, row: TtdRow, content: TtdOrder) -> li
     return states
 
 
+def _was_never_held(row: TtdRow) -> bool:
+    """Whether nothing was ordered by it; CreateOrder may have been answered as pending."""
+    return row.state == RECEIVED and not row.supplier_order_id and not row.is_direct
+
+
 async def _own(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:
     """The tickets of people; those of what is shared go along by themselves."""
     found = await travel_tickets.of_order(tx, order_id)
@@ -189,7 +195,7 @@ def _chosen(
     else:
         wanted = item.quantity
     if wanted == 0 or wanted > len(unused):
-        left = f"{len(unused)} can be cancelled of {item.item_id}"
+        left = f"{len(unused)} of item {item.item_id} can be cancelled"
         raise TtdRefusal(ResultCode.USED if was_used else ResultCode.WRONG_QUANTITY, left)
     return unused[len(unused) - wanted :]
 

@@ -203,6 +203,7 @@ def invalid_fields(violations: Sequence[tuple[str, str]]) -> DomainError:
 
 def not_found(resource: str, name: object) -> DomainError:
     """NOT_FOUND for what a request names: absent, or not the caller's to see."""
+    shown = name if isinstance(name, int) else str(name)
     return DomainError(
-        Reason.NOT_FOUND, f"there is no {resource} {name!r} here", resource=resource, name=name
+        Reason.NOT_FOUND, f"there is no {resource} {shown!r} here", resource=resource, name=name
     )

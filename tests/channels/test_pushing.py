@@ -383,6 +383,23 @@ async def test_what_is_listed_no_more_is_sold_out(process: PushingProcess) -> No
 
 
 @all_vendors
+async def test_days_that_are_listed_no_more_are_sold_out(
+    process: PushingProcess, vendor: str
+) -> None:
+    """Seen red: they went on being sold at the quantity and price that were sent last."""
+    await process.connect(vendor)
+    for days in (DAYS, 2, DAYS):
+        await process.change(update_listing, vendor, "P", {"days_ahead": days})
+        begun = timetable.today()
+        await process.work_out(vendor)
+        ahead = timedelta(days=days - 1)
+        lasts = {(today + ahead).isoformat() for today in (begun, timetable.today())}
+        await process.push(vendor)
+        known = process.known(vendor, "availability")
+        assert max(day for (item, day), c in known.items() if item == "P" and quantity(c)) in lasts
+
+
+@all_vendors
 async def test_credentials_are_rotated_while_it_runs(process: PushingProcess, vendor: str) -> None:
     await process.connect(vendor)
     await (await process.clients.get(vendor)).client.test()

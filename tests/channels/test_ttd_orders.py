@@ -192,6 +192,9 @@ async def test_what_cannot_be_sold_is_refused(ctrip: TtdProcess) -> None:
         for service in ("VerifyOrder", "CreatePreOrder", "CreateOrder"):
             order = ctrip.ttd.an_order(f"X-{service}-{at}", {**item(2), **fields})
             assert (await ctrip.call(service, order))[0] == code, fields
+        # seen red: it was shown as one that is to be paid
+        asked = {"otaOrderId": f"X-CreatePreOrder-{at}"}
+        assert (await ctrip.call("QueryOrder", asked))[0] == "4001", fields
     assert await ctrip.count("SELECT count(*) FROM orders") == 0
 
 

@@ -3301,16 +3301,17 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetChannelWord(self, request, context):
-        """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
-        REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """Adds a word, or changes it; what waited for it, or was sent with another, is sent. That of a
+        place where the channel sells is not changed: end its listings first. Reasons: INVALID_FIELD,
+        NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveChannelWord(self, request, context):
-        """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
-        IDEMPOTENCY_MISMATCH.
+        """Removes a word: nothing is sent in its place. Not that of a place where the channel sells.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1041,12 +1041,13 @@ class AdminServiceStub:
     ListChannelWords: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.ListChannelWordsRequest, _channel_listing_pb2.ListChannelWordsResponse]
     """Lists the vendor’s words beside ours, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     SetChannelWord: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.SetChannelWordRequest, _channel_listing_pb2.SetChannelWordResponse]
-    """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
-    REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """Adds a word, or changes it; what waited for it, or was sent with another, is sent. That of a
+    place where the channel sells is not changed: end its listings first. Reasons: INVALID_FIELD,
+    NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     RemoveChannelWord: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.RemoveChannelWordRequest, _channel_listing_pb2.RemoveChannelWordResponse]
-    """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
-    IDEMPOTENCY_MISMATCH.
+    """Removes a word: nothing is sent in its place. Not that of a place where the channel sells.
+    Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     CreateChannelListing: _grpc.UnaryUnaryMultiCallable[_channel_listing_pb2.CreateChannelListingRequest, _channel_listing_pb2.CreateChannelListingResponse]
     """Lists something at a channel; its prices and quantities are worked out and sent at once.
@@ -2055,12 +2056,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListChannelWords: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.ListChannelWordsRequest, _channel_listing_pb2.ListChannelWordsResponse]  # type: ignore[assignment]
     """Lists the vendor’s words beside ours, by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     SetChannelWord: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.SetChannelWordRequest, _channel_listing_pb2.SetChannelWordResponse]  # type: ignore[assignment]
-    """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
-    REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    """Adds a word, or changes it; what waited for it, or was sent with another, is sent. That of a
+    place where the channel sells is not changed: end its listings first. Reasons: INVALID_FIELD,
+    NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     RemoveChannelWord: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.RemoveChannelWordRequest, _channel_listing_pb2.RemoveChannelWordResponse]  # type: ignore[assignment]
-    """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
-    IDEMPOTENCY_MISMATCH.
+    """Removes a word: nothing is sent in its place. Not that of a place where the channel sells.
+    Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     CreateChannelListing: _aio.UnaryUnaryMultiCallable[_channel_listing_pb2.CreateChannelListingRequest, _channel_listing_pb2.CreateChannelListingResponse]  # type: ignore[assignment]
     """Lists something at a channel; its prices and quantities are worked out and sent at once.
@@ -4488,8 +4490,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _channel_listing_pb2.SetChannelWordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_channel_listing_pb2.SetChannelWordResponse, _abc.Awaitable[_channel_listing_pb2.SetChannelWordResponse]]:
-        """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
-        REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """Adds a word, or changes it; what waited for it, or was sent with another, is sent. That of a
+        place where the channel sells is not changed: end its listings first. Reasons: INVALID_FIELD,
+        NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -4498,8 +4501,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _channel_listing_pb2.RemoveChannelWordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_channel_listing_pb2.RemoveChannelWordResponse, _abc.Awaitable[_channel_listing_pb2.RemoveChannelWordResponse]]:
-        """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
-        IDEMPOTENCY_MISMATCH.
+        """Removes a word: nothing is sent in its place. Not that of a place where the channel sells.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -5720,8 +5720,9 @@ class AdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.SetChannelWordResponse:
-        """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
-        REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """Adds a word, or changes it; what waited for it, or was sent with another, is sent. That of a
+        place where the channel sells is not changed: end its listings first. Reasons:
+        INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_SET_CHANNEL_WORD, admin.SetChannelWordRequest(channel_code=channel_code, kind=kind, ours=ours, theirs=theirs, version=version, request_id=request_id), timeout)
 
@@ -5735,8 +5736,8 @@ class AdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.RemoveChannelWordResponse:
-        """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
-        IDEMPOTENCY_MISMATCH.
+        """Removes a word: nothing is sent in its place. Not that of a place where the channel sells.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REMOVE_CHANNEL_WORD, admin.RemoveChannelWordRequest(channel_code=channel_code, kind=kind, word=word, version=version, request_id=request_id), timeout)
 
@@ -10069,8 +10070,9 @@ class AsyncAdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.SetChannelWordResponse:
-        """Adds a word, or changes it; what waited for it is sent. Reasons: INVALID_FIELD, NOT_FOUND,
-        REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """Adds a word, or changes it; what waited for it, or was sent with another, is sent. That of a
+        place where the channel sells is not changed: end its listings first. Reasons:
+        INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SET_CHANNEL_WORD, admin.SetChannelWordRequest(channel_code=channel_code, kind=kind, ours=ours, theirs=theirs, version=version, request_id=request_id), timeout)
 
@@ -10084,8 +10086,8 @@ class AsyncAdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.RemoveChannelWordResponse:
-        """Removes a word: nothing is sent in its place. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
-        IDEMPOTENCY_MISMATCH.
+        """Removes a word: nothing is sent in its place. Not that of a place where the channel sells.
+        Reasons: INVALID_FIELD, NOT_FOUND, REVOKED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REMOVE_CHANNEL_WORD, admin.RemoveChannelWordRequest(channel_code=channel_code, kind=kind, word=word, version=version, request_id=request_id), timeout)
 
