@@ -136,7 +136,7 @@ async def _refuse_second_place(tx: AsyncConnection, channel_code: str, pair: Wor
 async def _refuse_lost_place(
     tx: AsyncConnection, name: WordName, field: str, *, now: datetime
 ) -> None:
-    """Who sells at a place, and is told of another, would go on selling at the former."""
+    """Who sells at a place, and is sent another, would go on selling at the former."""
     if name.kind is not MappingKind.LOCATION:
         return
     if name.word in await run(tx, worded_values.sold_at(name.channel_code, now=now)):

@@ -1,5 +1,5 @@
-"""What a channel was sent with a word of its own, which an administrator may change: sent once more,
-or, of a place where it sells, not lost.
+"""What a channel was sent with a word of its own, which an administrator may change: sent once
+more, or, of a place where it sells, not lost.
 """
 
 from collections.abc import Collection
