@@ -61,7 +61,8 @@ IN_WORDS: dict[SyncPart, str] = {
     SyncPart.PRICES_DAILY: "daily",
     SyncPart.PRICES_FOUR_HOURLY: "every 4 hours",
     SyncPart.PRICES_HOURLY: "hourly; of pace AT_ONCE when the catalogue changes, too",
-    SyncPart.AVAILABILITY: "hourly, half-hourly in peak hours, at once at a threshold",
+    SyncPart.AVAILABILITY: "hourly, half-hourly in peak hours, at once at a threshold and when the"
+    " catalogue changes",
     SyncPart.BOOKINGS: "every 15 minutes",
     SyncPart.STATUS: "every 4 hours",
     SyncPart.EVERYTHING: f"nightly at {NIGHT:%H:%M}",

@@ -1,5 +1,6 @@
-"""What of a change of the catalogue channels are sent at once: what is sold, prices of a plan that
-follows the catalogue, and all prices when a promotion begins, changes or ends (seed 003, 特殊促销).
+"""What of a change of the catalogue channels are sent at once: what is sold, and whether it still
+is, prices of a plan that follows the catalogue, and all prices when a promotion begins, changes or
+ends (seed 003, 特殊促销).
 
 Each process looks, and remembers what it has seen; what several ask for is done once. Its first
 look asks, too: so a change that nobody was there to see is found.
@@ -50,7 +51,7 @@ class CatalogueWatch:
         )
         parts: list[str] = []
         if catalogue.edition != self._edition:
-            parts += [SyncPart.STATIC, PRICES_AT_ONCE]
+            parts += [SyncPart.STATIC, SyncPart.AVAILABILITY, PRICES_AT_ONCE]
         if promotions != self._promotions:
             parts.append(PRICES)
         if not parts:

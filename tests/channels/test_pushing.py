@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from server.catalog.catalogue import Catalogues
+from server.catalog.products import archive_product
 from server.catalog.promotions import PromotionRecord, create_promotion
 from server.channels import call_log, channel_records, differences, outgoing, pushing, syncs
 from server.channels.cadence_rules import PRICES_AT_ONCE, SyncPart
@@ -190,7 +191,7 @@ async def test_a_change_of_the_catalogue_is_asked_for_at_once(process: PushingPr
         async with process.db.transaction() as tx:
             return set(await tx.scalars(select(outbox_tasks.c.key)))
 
-    of_catalogue = {"expedia:STATIC", "expedia:PRICES_AT_ONCE"}
+    of_catalogue = {"expedia:STATIC", "expedia:AVAILABILITY", "expedia:PRICES_AT_ONCE"}
     assert await asked() == {*of_catalogue, "expedia:PRICES"}  # nobody saw what was before
     assert await asked() == set()
     now = datetime.now(UTC)
@@ -202,6 +203,28 @@ async def test_a_change_of_the_catalogue_is_asked_for_at_once(process: PushingPr
     assert await asked() == {*of_catalogue, "expedia:PRICES"}
     await process.work_out("expedia")
     assert await asked() == set()
+
+
+async def test_what_is_archived_is_sold_out_at_once(process: PushingProcess) -> None:
+    """Seen red: it went on being sold until quantities were compared within the hour."""
+    await process.connect("expedia")
+    watch = CatalogueWatch(process.db, process.pusher._catalogues, Loops())
+    await watch.look()
+    await process.work_out("expedia")
+    await process.push("expedia")
+    async with process.db.transaction() as tx:
+        await tx.execute(delete(outbox_tasks))
+    await process.change(archive_product, timetable.PACKAGE)
+    fresh = Catalogues(ChangeFeed(process.db), process.db)
+    watch._catalogues = process.pusher._catalogues = fresh
+    await watch.look()
+    async with process.db.transaction() as tx:
+        asked = set(await tx.scalars(select(outbox_tasks.c.key)))
+    for key in asked:
+        await process.work_out(key)
+    await process.push("expedia")
+    known = process.known("expedia", "availability")
+    assert {quantity(c) for (item, _), c in known.items() if item == "P"} == {0}
 
 
 @all_vendors

@@ -39,7 +39,9 @@ class _ChannelSyncPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Chann
     CHANNEL_SYNC_PART_PRICES_HOURLY: _ChannelSyncPart.ValueType  # 4
     """Prices of pace HOURLY and AT_ONCE."""
     CHANNEL_SYNC_PART_AVAILABILITY: _ChannelSyncPart.ValueType  # 5
-    """Quantities; hourly, half-hourly in peak hours, at once at thresholds."""
+    """Quantities; hourly, half-hourly in peak hours, at once at thresholds and when the catalogue
+    changes.
+    """
     CHANNEL_SYNC_PART_BOOKINGS: _ChannelSyncPart.ValueType  # 6
     """New bookings; every 15 minutes."""
     CHANNEL_SYNC_PART_STATUS: _ChannelSyncPart.ValueType  # 7
@@ -61,7 +63,9 @@ CHANNEL_SYNC_PART_PRICES_FOUR_HOURLY: ChannelSyncPart.ValueType  # 3
 CHANNEL_SYNC_PART_PRICES_HOURLY: ChannelSyncPart.ValueType  # 4
 """Prices of pace HOURLY and AT_ONCE."""
 CHANNEL_SYNC_PART_AVAILABILITY: ChannelSyncPart.ValueType  # 5
-"""Quantities; hourly, half-hourly in peak hours, at once at thresholds."""
+"""Quantities; hourly, half-hourly in peak hours, at once at thresholds and when the catalogue
+changes.
+"""
 CHANNEL_SYNC_PART_BOOKINGS: ChannelSyncPart.ValueType  # 6
 """New bookings; every 15 minutes."""
 CHANNEL_SYNC_PART_STATUS: ChannelSyncPart.ValueType  # 7
