@@ -261,7 +261,7 @@ class TerminalApp(App[None]):
         choice = self.choice
         call = self.gate.look_anyhow(scanned, choice.function, choice.quantity)
         if (looked := await self._tried(call)) is not None:
-            view = views.looked(looked.answer)
+            view = views.looked(looked.answer, self.gate.zone)
             self._looked = scanned if view.tone is Tone.LOOK else None
             age = looked.pack_age
             self.show(view if age is None else view.by_pack(age))
@@ -274,7 +274,7 @@ class TerminalApp(App[None]):
         outcome = await self._tried(self.gate.redeem(scanned, function, quantity))
         if outcome is None:
             return
-        view = views.redeemed(outcome.answer, function, quantity)
+        view = views.redeemed(outcome.answer, function, quantity, self.gate.zone)
         if outcome.pack_age is not None:
             self.show(view.by_pack(outcome.pack_age))
             return
@@ -353,7 +353,7 @@ class TerminalApp(App[None]):
             call = self.gate.redeem_by_code(code, function, 1, comment)
             if (outcome := await self._tried(call)) is None:
                 return
-            view = views.redeemed(outcome.answer, function, 1)
+            view = views.redeemed(outcome.answer, function, 1, self.gate.zone)
             age = outcome.pack_age
             self.show(view if age is None else view.by_pack(age))
             if view.tone is not Tone.PASS:
@@ -407,7 +407,7 @@ class TerminalApp(App[None]):
         elif chosen not in {None, "*"}:
             share, shares = map(int, str(chosen).split("/"))
             if (leased := await self._tried(gate.lease(share - 1, shares, function))) is not None:
-                self.show(views.leased(leased, function))
+                self.show(views.leased(leased, function, gate.zone))
 
     @work(exclusive=True, group="history")
     async def action_history(self) -> None:
@@ -416,7 +416,9 @@ class TerminalApp(App[None]):
         if found is None:
             return
         heading = "记录 History · 回车撤销（主管）Enter reverses (supervisor) · Esc"
-        chosen = await self.push_screen_wait(ListScreen(heading, history_lines(found)))
+        chosen = await self.push_screen_wait(
+            ListScreen(heading, history_lines(found, self.gate.zone))
+        )
         if chosen in {None, "*"}:
             return
         comment = await self.push_screen_wait(AskScreen("撤销原因 · why it is reversed"))
@@ -436,7 +438,7 @@ class TerminalApp(App[None]):
         except StoreError as error:
             self.show(views.failed("STORE_BROKEN", str(error)))
             return
-        lines = [(str(each[0]), views.verdict_line(*each)) for each in found]
+        lines = [(str(each[0]), views.verdict_line(*each, self.gate.zone)) for each in found]
         await self.push_screen_wait(ListScreen("离线核销 Decided offline · Esc", lines))
         self._show_top()
 

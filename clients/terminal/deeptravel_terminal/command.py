@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--camera-size", default="640x480", metavar="WxH", help="640x480")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="read one picture, and end")
-    parser.add_argument("--folder", type=Path, metavar="DIR", default=FOLDER, help=f"{FOLDER}")
+    parser.add_argument("--folder", type=Path, metavar="DIR", help=f"{FOLDER}")
     parser.add_argument("--online-only", action="store_true", help="keep no pack, write nothing")
     parser.add_argument(
         "--pack-hours",
@@ -133,7 +133,9 @@ def _wipe(asked: argparse.Namespace) -> int:
 
 def _file_of(asked: argparse.Namespace, device: str) -> Path:
     name = re.sub(r"[^A-Za-z0-9_-]", "_", device)
-    folder: Path = asked.folder.expanduser()
+    # the demo's beside its credentials: a server with other data signs by another key
+    usual = asked.credentials.parent / "terminal" if asked.demo else FOLDER
+    folder: Path = (asked.folder or usual).expanduser()
     return folder / f"{name}.db"
 
 

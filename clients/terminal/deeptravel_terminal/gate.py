@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import grpc
 from deeptravel import AsyncClient, CallError, Reason, new_request_id, redemption
@@ -168,6 +169,14 @@ class Gate:
         assert offline
         return offline.decide(scanned, function, quantity)
 
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """That of the venue, whatever this box has; None before there is a pack."""
+        with contextlib.suppress(StoreError):
+            pack = self.offline.store.pack() if self.offline else None
+            return ZoneInfo(pack.configuration.time_zone) if pack else None
+        return None
+
     def standing(self) -> str:
         """Of the file: the age of its pack and how many scans wait, or what is wrong with it."""
         if self.offline is None:
@@ -180,7 +189,7 @@ class Gate:
             return f"✗ {error}"
         pack = "无名单 no pack" if age is None else f"名单 pack {max(0, age) // 60} min"
         waits = f"待传 queue {count}" if count else ""
-        ends = f"{datetime.fromtimestamp(until / 1000, UTC).astimezone():%H:%M}"
+        ends = f"{datetime.fromtimestamp(until / 1000, UTC).astimezone(self.zone):%H:%M}"
         leases = f"占用 leased {leased} → {ends}" if leased else ""
         seen = f"✗ 冲突 conflicts {conflicts}: F8" if conflicts else ""
         return "  ".join(part for part in (pack, leases, waits, seen, self.fault) if part)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 
 from deeptravel import redemption
 from textual import on
@@ -105,7 +106,9 @@ class ListScreen(ModalScreen[str | None]):
         self.dismiss(event.option_id)
 
 
-def history_lines(found: Sequence[redemption.Redemption]) -> list[tuple[str, str]]:
+def history_lines(
+    found: Sequence[redemption.Redemption], zone: tzinfo | None = None
+) -> list[tuple[str, str]]:
     """Redemptions for a list, each with its id."""
     words = {
         redemption.REDEMPTION_RESULT_SUCCESS: "✓ 核销",
@@ -116,7 +119,7 @@ def history_lines(found: Sequence[redemption.Redemption]) -> list[tuple[str, str
         (
             each.redemption_id,
             (
-                f"{clock(each.redeemed_at)}  {words.get(each.result, '?')}"
+                f"{clock(each.redeemed_at, zone)}  {words.get(each.result, '?')}"
                 f"  {each.ticket_code or '-'}"
                 f"  {each.function_code} ×{each.quantity}  {reason_of(each)}  {each.operator}"
             ),

@@ -243,16 +243,18 @@ def party_by_codes(count: int, function: str) -> View:
     )
 
 
-def verdict_line(counter: int, scanned_at: int, function: str, verdict: bytes) -> str:
+def verdict_line(
+    counter: int, scanned_at: int, function: str, verdict: bytes, zone: tzinfo | None = None
+) -> str:
     """A scan that was decided without network, in a line of its list."""
-    at = datetime.fromtimestamp(scanned_at / 1000, UTC).astimezone().strftime("%m-%d %H:%M")
+    at = datetime.fromtimestamp(scanned_at / 1000, UTC).astimezone(zone).strftime("%m-%d %H:%M")
     if not verdict:
         return f"{counter}  {at}  {function}  … 待传 not sent yet"
     answer = redemption.UploadedScan.FromString(verdict)
     word = _VERDICTS.get(answer.verdict, "其他 other")
     other = f"{answer.earlier.terminal_device_id} {answer.earlier.venue_code}".strip()
-    earlier = f"{clock(answer.earlier.redeemed_at)} {other}" if other else ""
-    since = clock(answer.revoked_time) if answer.HasField("revoked_time") else ""
+    earlier = f"{clock(answer.earlier.redeemed_at, zone)} {other}" if other else ""
+    since = clock(answer.revoked_time, zone) if answer.HasField("revoked_time") else ""
     liable = _LIABLE.get(answer.liable, "")
     parts = (
         str(counter),
@@ -431,7 +433,7 @@ _FAULTS = {
 
 
 def clock(moment: Timestamp, zone: tzinfo | None = None) -> str:
-    """A moment as the clock at the gate shows it."""
+    """A moment as the clock at the venue shows it; without a zone, that of this box."""
     at = datetime.fromtimestamp(moment.seconds, UTC).astimezone(zone)
     return at.strftime("%m-%d %H:%M")
 
@@ -445,8 +447,8 @@ def _what_for(details: redemption.TicketDetails, zone: tzinfo | None) -> tuple[s
     if details.seat:
         lines.append(f"座位 seat {details.seat}")
     if not details.HasField("journey"):
-        until = clock(details.valid_until_time, zone)
-        lines.append(f"有效期至 valid until {until}")
+        ends = details.valid_until_time.ToDatetime(UTC).astimezone(zone)
+        lines.append(f"有效期至 valid until {ends:%Y-%m-%d %H:%M}")
     return tuple(lines)
 
 

@@ -23,6 +23,16 @@ def test_a_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert printed == f"ticket or order of ours {OURS}\npayment code\nno code\n"
 
 
+def test_the_demo_keeps_its_file_beside_its_servers_data(tmp_path: Path) -> None:
+    """So that a server with other data, which signs by another key, has another file."""
+    parser, credentials = command._parser(), str(tmp_path / "demo-credentials.json")
+    demo = ["--demo", "--credentials", credentials]
+    assert command._file_of(parser.parse_args(demo), "T") == tmp_path / "terminal" / "T.db"
+    other = parser.parse_args([*demo, "--folder", str(tmp_path / "x")])
+    assert command._file_of(other, "T") == tmp_path / "x" / "T.db"
+    assert command._file_of(parser.parse_args([]), "T").parent == command.FOLDER.expanduser()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

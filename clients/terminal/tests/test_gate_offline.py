@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from deeptravel import AsyncClient, CallError, RetryPolicy, redemption, tickets
@@ -129,6 +130,7 @@ def test_the_network_goes_and_comes(fake: FakeServer, tmp_path: Path) -> None:
                 await until(lambda: versions(gate) == venue.version)
                 online = await gate.redeem(ticket, "ferry", 1)
                 assert (online.answer.result, online.pack_age) == (SUCCESS, None)
+                assert gate.zone == ZoneInfo("Asia/Hong_Kong")  # the venue's, not this box's
                 await network.aclose()
                 await until(lambda: states[-1] is LinkState.OFFLINE)
                 again = await gate.redeem(ticket, "ferry", 1)

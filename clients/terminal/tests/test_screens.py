@@ -291,6 +291,8 @@ def test_verdicts(fake: FakeServer, tmp_path: Path) -> None:
         for n, verdict in enumerate((b"", a_verdict(OFFLINE).SerializeToString()), 1)
     ]
     assert "not sent yet" in lines[0]
+    in_hong_kong = views.verdict_line(1, 1_796_256_000_000, "ferry", b"", HONG_KONG)
+    assert "12-03 08:00" in in_hong_kong
     for word in ("冲突 conflict", "TERMINAL-CP-002", "merchant", "OTA-CP-20261204-000017"):
         assert word in lines[1]
     store = Store(tmp_path / "terminal.db", DEVICE)
