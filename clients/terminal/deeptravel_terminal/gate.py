@@ -21,10 +21,12 @@ LOOK_SECONDS = 4.0
 KEEPALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 3_000),
+    ("grpc.http2.ping_timeout_ms", 3_000),  # 60 s, whatever the one above says
     ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_reconnect_backoff_ms", 5_000),  # else 120 s, in which no call is tried
 )
-"""Options of the channel: a cable that is pulled out says nothing by itself. The server allows a
-ping every 5 s."""
+"""Options of the channel: a cable that is pulled out, or a server that hangs, says nothing by
+itself, and one that is there again is to be found soon. The server allows a ping every 5 s."""
 LATER_SECONDS = 5.0
 """Between two attempts to log in, after a start without network."""
 LEASE_SECONDS, LEASE_ANSWER_SECONDS = 3_600, 15.0

@@ -10,7 +10,7 @@ import pytest
 from deeptravel import AsyncClient, CallError, RetryPolicy, redemption, tickets
 from deeptravel_terminal import gate as gate_module
 from deeptravel_terminal import scan_line, sync, views
-from deeptravel_terminal.gate import Departure, Gate
+from deeptravel_terminal.gate import KEEPALIVE, Departure, Gate
 from deeptravel_terminal.offline import Clock, NotDecidedError, Offline
 from deeptravel_terminal.scan_line import LinkState
 from deeptravel_terminal.store import Store
@@ -165,6 +165,57 @@ def test_the_network_goes_and_comes(fake: FakeServer, tmp_path: Path) -> None:
     assert uploaded[0] == uploaded[1]
     assert [each.counter for each in uploaded[0].scans] == [1, 2, 3]
     assert [each.scan.function_code for each in fake.scans] == ["ferry"]
+
+
+class Cable:
+    """Between a terminal and a server: what is not `connected` is lost, and nobody hears of it."""
+
+    def __init__(self, address: str) -> None:
+        self.port, self.connected = int(address.rpartition(":")[2]), True
+        self._writers: list[asyncio.StreamWriter] = []
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[str]:
+        async with await asyncio.start_server(self._carry, "127.0.0.1", 0) as listening:
+            yield f"127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+            for each in self._writers:
+                each.close()
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection("127.0.0.1", self.port)
+        self._writers += [writer, there[1]]
+        await asyncio.gather(self._one_way(reader, there[1]), self._one_way(there[0], writer))
+
+    async def _one_way(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while content := await reader.read(65536):
+                if self.connected:
+                    writer.write(content)
+        writer.close()
+
+
+def test_a_cable_that_is_pulled_out(fake: FakeServer) -> None:
+    """Nobody says so, and scans are not to wait for their answer each: the pings say it. Seen red
+    without the timeout of pings, of which that of the keep-alive is none.
+    """
+    states: list[LinkState] = []
+    sooner = tuple((name, min(value, 200)) for name, value in KEEPALIVE)
+
+    async def main() -> None:
+        async with serving(fake) as address:
+            cable = Cable(address)
+            async with (
+                cable.open() as through,
+                AsyncClient(through, plaintext=True, channel_options=sooner) as client,
+            ):
+                gate = Gate(client, DEVICE, lambda state, _: states.append(state))
+                await gate.log_in("operator", "right", Departure())
+                await until(lambda: LinkState.ONLINE in states)
+                cable.connected = False
+                await until(lambda: LinkState.OFFLINE in states, 30)
+                await gate.close()
+
+    asyncio.run(main())
 
 
 def test_an_answer_that_does_not_come_is_the_packs(
