@@ -7,6 +7,7 @@ and what is deleted is overwritten.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import sqlite3
@@ -140,7 +141,8 @@ class Store:
     """A terminal's file. Threads may share it; each call is one transaction.
 
     Args:
-        path: of the file; made for this user alone if it is not there.
+        path: of the file; made for this user alone if it is not there. One program has it at a
+            time: what was wiped under another one's feet would be lost, with its scans.
         device: the terminal. The file of another is refused.
 
     Raises:
@@ -153,7 +155,7 @@ class Store:
         self._pack: PackState | None = None
         with _as_store_error():
             path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            self._held = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
@@ -167,10 +169,16 @@ class Store:
             if known not in {"", device}:
                 raise StoreError(f"{path} is of terminal {known}: clear it with --wipe")
             self._put("device", device)
+        try:
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise StoreError(f"another program has {path} open: end it first") from None
 
     def close(self) -> None:
         """Closes the file."""
         self._db.close()
+        os.close(self._held)
 
     # the server
 
@@ -421,7 +429,7 @@ class Store:
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 # its own names
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._db.execute("VACUUM")
-            self._db.close()
+            self.close()
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
 

@@ -187,6 +187,14 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+def test_one_program_has_it_at_a_time(store: Store) -> None:
+    """Else `--wipe` took it from a terminal that runs, whose scans were lost when that ended."""
+    take(store)
+    with pytest.raises(StoreError, match="end it first"):
+        Store(store.path, DEVICE)
+    assert store.pack() is not None
+
+
 def test_it_is_for_this_user_alone_and_wiped(tmp_path: Path) -> None:
     """No signing key is in it: what opens tokens is, and cannot make one."""
     store = opened(tmp_path)
