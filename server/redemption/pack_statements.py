@@ -130,8 +130,8 @@ def _milliseconds(moment: str) -> str:
     return f"floor(extract(epoch FROM {moment}) * 1000)::bigint"
 
 
-# The second part is empty, which the planner does not know: it takes it for 1,000 rows. Of a page it
-# may think that it has one row (all end at one time, and this one goes on there), and would join
+# The second part is empty, which the planner does not know: it takes it for 1,000 rows. Of a page
+# it may think that it has one row (all end at one time, and this one goes on there), and would join
 # what is read of it below row by row, each with each: 5,000 with 5,000 take longer than a statement
 # may.
 _COLUMNS = f"""

@@ -121,9 +121,9 @@ def test_a_page_is_not_joined_row_by_row(database_url: str, statement: Statement
     second page of 200,000 tickets took longer than a statement may. Seen red, of those
     that are named, without the part that is empty.
     """
-    values = "'{ferry}'", "now()", "1", "5000"
+    values = ["'{ferry}'", "now()", "1", "5000"]
     if statement is pack_statements.NAMED:
-        values = "'{ferry}'", "'{1}'"
+        values = ["'{ferry}'", "'{1}'"]
     sql = statement.sql.decode()
     for number, value in enumerate(values, 1):
         sql = sql.replace(f"${number}", value)
