@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS uses (
   id INTEGER PRIMARY KEY, counter INTEGER, number INTEGER, function_code TEXT, quantity INTEGER,
   jti BLOB, at INTEGER, settled INTEGER, left_after INTEGER);
 CREATE INDEX IF NOT EXISTS uses_of ON uses (number);
+CREATE INDEX IF NOT EXISTS uses_of_scan ON uses (counter) WHERE counter IS NOT NULL;
 CREATE TABLE IF NOT EXISTS pushed (
   number INTEGER PRIMARY KEY, version INTEGER, packed BLOB, terms BLOB, departure BLOB);
 CREATE TABLE IF NOT EXISTS leases (
