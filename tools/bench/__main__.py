@@ -31,6 +31,7 @@ from tools.bench import (
     redemption,
     reserving,
     searching,
+    terminals,
     travelling,
     webhooks,
 )
@@ -45,6 +46,7 @@ MARKS = "<!-- bench -->", "<!-- /bench -->"
 MEMORY_REDEMPTIONS = 200_000
 PARTS = {
     "redemption": redemption.measure,
+    "terminals": terminals.measure,
     "searching": searching.measure,
     "travelling": travelling.measure,
     "paying": paying.measure,
@@ -59,6 +61,7 @@ PARTS = {
 RATIOS = redemption.RATIOS | searching.RATIOS
 TARGETS = (
     redemption.TARGETS
+    | terminals.TARGETS
     | travelling.TARGETS
     | paying.TARGETS
     | large_batches.TARGETS
@@ -83,7 +86,8 @@ def report(figures: Figures, noise: str, options: Any) -> dict[str, Any]:
         "options": vars(options),
         "medians": {name: [value, figures.units[name]] for name, value in medians.items()},
         "cpu": {name: [round(part) for part in each] for name, each in cpu.items() if each},
-        "ratios": _ratios(RATIOS, medians) | _ratios(redemption.CPU_RATIOS, server),
+        "ratios": _ratios(RATIOS, medians)
+        | _ratios(redemption.CPU_RATIOS | terminals.CPU_RATIOS, server),
         "samples": figures.samples,
     }
 
