@@ -11,16 +11,26 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from deeptravel.redemption.v1 import redemption_pb2
+from deeptravel.redemption.v1 import access_pb2, redemption_pb2
+from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 
-from server.tickets.rotating_codes import STEP_SECONDS, code_at
+from server.tickets.rotating_codes import STEP_SECONDS, code_at, secret_of
 from server.tickets.rotating_keys import RotatingKeys
 from server.tickets.rules import DIRECT
-from tests.support.gate import QrTicket, Terminal, World, a_world, scan_message, verdict
+from tests.support.gate import (
+    PASSWORD,
+    QrTicket,
+    Terminal,
+    World,
+    a_world,
+    scan_message,
+    verdict,
+)
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.offline_terminal import OfflineTerminal
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import SECRET_KEY
+from tests.support.venue_pack import KeptPack
 
 STEP, HOUR = timedelta(seconds=STEP_SECONDS), timedelta(hours=1)
 KEYS = RotatingKeys(SECRET_KEY)
@@ -168,6 +178,45 @@ async def test_one_code_is_good_once_whatever_races(world: World, server: GateSe
     code = on_phone(party, NEXT)
     answers = await asyncio.gather(*[gate.redeem(code, "tokens") for gate in gates * 4])
     assert sorted(map(verdict, answers)) == ["NO_USES_LEFT"] * 5 + ["SUCCESS"] * 3
+
+
+async def test_a_pack_has_what_codes_of_its_tickets_are_verified_by(
+    world: World, server: GateServer, terminal: Terminal
+) -> None:
+    """Of those tickets alone that show codes: together with the jti of the token it makes the
+    secret of the phone, and without that nothing.
+    """
+    request = access_pb2.OperatorLoginRequest(
+        username="olga", password=PASSWORD, terminal_device_id="T-1", with_offline_key=True
+    )
+    key = (await RedemptionServiceStub(server.channel).OperatorLogin(request)).offline_verify_key
+    asking = await ours(world, REQUIRED), await ours(world, OPTIONAL)
+    plain, partners = await ours(world, (Entitlement("ferry"),)), await world.ticket(ONLY_REQUIRED)
+    pack = KeptPack(key)
+    await pack.update(terminal)
+    for ticket in asking:
+        kept = pack.tickets[ticket.ticket_id]
+        secret = KEYS.secret(ticket.ticket_id, ticket.jti)
+        assert secret_of(kept.share, ticket.jti) == secret
+        assert kept.jti == ticket.jti.bytes[:8]
+    flags = [
+        (each.looks_at_code, each.needs_code)
+        for ticket in (*asking, plain, partners)
+        for each in pack.tickets[ticket.ticket_id].terms.functions
+    ]
+    none = False, False
+    assert flags == [(True, True), none, (True, False), none, none]
+    assert [pack.tickets[t.ticket_id].share for t in (plain, partners)] == [b"", b""]
+    new = await world.rotate(asking[0])
+    await world.sql(
+        "INSERT INTO ticket_events (ticket_id, event_id, action, state, actor, occurred_time)"
+        " VALUES (%s, 1, 'qr_rotated', 'ACTIVE', 'traveller:1', now())",
+        new.ticket_id,
+    )
+    await pack.update(terminal)
+    assert secret_of(pack.tickets[new.ticket_id].share, new.jti) == KEYS.secret(
+        new.ticket_id, new.jti
+    )
 
 
 async def test_a_scan_without_network_is_verified_by_its_own_time(

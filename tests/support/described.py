@@ -20,7 +20,8 @@ PROTOS = ROOT / "protos"
 
 
 SECRET = re.compile(
-    r"(\w+_)?(password|secret|(api|aes)_key|(access|refresh|qr)_token|encrypted_data|packed_chunk)"
+    r"(\w+_)?(password|secret|(api|aes)_key|(access|refresh|qr)_token|encrypted_data|packed_chunk"
+    r"|code_shares)"
 )
 """Names of fields that hold secrets."""
 

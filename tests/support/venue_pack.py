@@ -36,6 +36,7 @@ class PackTicket(NamedTuple):
     seat: str
     uses: dict[str, tuple[int, int]]
     leases: dict[str, tuple[str, int]]
+    share: bytes
 
 
 @dataclass
@@ -114,8 +115,10 @@ def unpacked(tickets: offline_pb2.PackTickets) -> Iterator[PackTicket]:
     for each in tickets.leases:
         terms_of = each.terminal_device_id, each.until_time
         leases.setdefault(each.ticket_id, {})[each.function_code] = terms_of
+    shares = struct.iter_unpack("16s", tickets.code_shares)
     for n in range(tickets.count):
         of = tickets.terms[terms[n]]
+        looks = any(function.looks_at_code for function in of.functions)
         departure = tickets.departures[departures[n] - 1] if departures[n] else None
         yield PackTicket(
             ids[n],
@@ -129,6 +132,7 @@ def unpacked(tickets: offline_pb2.PackTickets) -> Iterator[PackTicket]:
             seats[n],
             {function.function_code: next(uses) for function in of.functions},
             leases.get(ids[n], {}),
+            next(shares)[0] if looks else b"",
         )
 
 

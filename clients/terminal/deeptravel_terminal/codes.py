@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 MAX_SCANNED_CHARS = 4096
-"""Of a longer text nothing is looked at; a code of ours has 203."""
+"""Of a longer text nothing is looked at; a code of ours has 203, or 212 with a rotating code."""
 
 
 class Kind(enum.Enum):
@@ -52,8 +52,8 @@ _FOLDED = {form: form - 0xFEE0 for form in range(0xFF01, 0xFF5F)} | {0x3000: 0x2
 _AIM_IDENTIFIER = re.compile(r"\][A-Za-z][0-9A-Za-z]")
 _UPPER = str.maketrans({chr(code): chr(code - 32) for code in range(97, 123)})  # ASCII alone
 
-_OURS = re.compile(r"[A-Z2-7]{23}:[A-Z2-7]{48}:[A-Z2-7]{26}:[A-Z2-7]{103}")
-_PART_OF_OURS = re.compile(r"(?=.{20})[A-Z2-7]*:[A-Z2-7:]*")
+_OURS = re.compile(r"[A-Z2-7]{23}:[A-Z2-7]{48}:[A-Z2-7]{26}:[A-Z2-7]{103}(?:-[A-Z2-7]{8})?")
+_PART_OF_OURS = re.compile(r"(?=.{20})[A-Z2-7]*:[A-Z2-7:-]*")
 _CODE = re.compile(r"(OTA|DIR|ORD)[- ]?([A-Z0-9]{1,12}?)[- ]?(\d{8})[- ]?(\d{6,9})", re.ASCII)
 
 _FOREIGN: tuple[tuple[Kind, re.Pattern[str]], ...] = (

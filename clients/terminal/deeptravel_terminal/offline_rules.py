@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from deeptravel import redemption, tickets
 
+from deeptravel_terminal import rotating_codes
 from deeptravel_terminal.packs import FunctionUses, PackTicket
 from deeptravel_terminal.tokens import FLAG_TEST, Claims
 
@@ -56,6 +57,14 @@ _WHY = {
     "TICKET_NOT_YET_VALID": ("尚未到检票或生效时间", "Boarding or validity has not begun"),
     "BLACKOUT_DATE": ("该日期不可使用", "Not valid on this day"),
     "NO_USES_LEFT": ("剩余次数不足", "Fewer uses are left than asked for"),
+    "ROTATING_CODE_EXPIRED": (
+        "动态码不是现在的：可能是截图",
+        "The code is not of now: perhaps a screenshot",
+    ),
+    "ROTATING_CODE_REQUIRED": (
+        "须出示手机上的动态码",
+        "The changing code of the phone is needed",
+    ),
     "LEASED_ELSEWHERE": (
         "终端 {device} 已占用，至 {until}",
         "Terminal {device} has leased it until {until}",
@@ -179,6 +188,7 @@ def refused(
         or _validity(asked, known, pack)
         or _uses(asked, known)
         or _lease(asked, known)
+        or _code(asked, claims, known)
     )
 
 
@@ -293,6 +303,16 @@ def _uses(asked: Asked, known: Known) -> str:
 def _lease(asked: Asked, known: Known) -> str:
     lease = known.leased.get(asked.function_code, NOBODY)
     return "LEASED_ELSEWHERE" if asked.now < lease.until else ""
+
+
+def _code(asked: Asked, claims: Claims | None, known: Known) -> str:
+    function = _function(asked, known)
+    if claims is None or function is None or not function.looks_at_code:
+        return ""
+    if not claims.code:
+        return "ROTATING_CODE_REQUIRED" if function.needs_code else ""
+    is_current = rotating_codes.is_current(claims.code, known.ticket.share, claims.jti, asked.now)
+    return "" if is_current else "ROTATING_CODE_EXPIRED"
 
 
 def _function(asked: Asked, known: Known) -> redemption.PackFunction | None:

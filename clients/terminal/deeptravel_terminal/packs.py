@@ -15,13 +15,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from deeptravel import redemption
 from google.protobuf.message import DecodeError, Message
 
+from deeptravel_terminal.rotating_codes import SHARE_BYTES
 from deeptravel_terminal.tokens import keys_of
 
 PREFIX = b"deeptravel venue pack v1\x00"
 PUSH_PREFIX = b"deeptravel venue push v1\x00"
 MOST_BYTES = 4 * 1024 * 1024
 JTI_BYTES = 8
-BLOCKED = 128
+BLOCKED, HAS_SHARE = 128, 64
 M = TypeVar("M", bound=Message)
 _FIXED = struct.Struct(">8sBqq")
 _USE = struct.Struct(">Iq")
@@ -42,7 +43,8 @@ class FunctionUses:
 @dataclass(frozen=True)
 class PackTicket:
     """A ticket as the pack has it; times in milliseconds of Unix time, `uses` in the order of the
-    functions of its terms.
+    functions of its terms. `share` is what rotating codes are verified by, nothing where none is
+    looked at.
     """
 
     number: int
@@ -55,13 +57,14 @@ class PackTicket:
     uses: tuple[FunctionUses, ...]
     terms_index: int = 0
     departure_index: int = 0
+    share: bytes = b""
 
     def packed(self) -> bytes:
         """Without number and indexes, as it is kept."""
-        state = self.state + (BLOCKED if self.is_blocked else 0)
+        state = self.state + BLOCKED * self.is_blocked + HAS_SHARE * bool(self.share)
         fixed = _FIXED.pack(self.jti, state, self.valid_from, self.valid_until)
         uses = b"".join(_USE.pack(each.left, each.redeemed_at) for each in self.uses)
-        return fixed + bytes([len(self.uses)]) + uses + self.seat.encode()
+        return fixed + bytes([len(self.uses)]) + uses + self.share + self.seat.encode()
 
     @classmethod
     def unpacked(cls, number: int, content: bytes) -> "PackTicket":
@@ -71,15 +74,17 @@ class PackTicket:
         uses = tuple(
             FunctionUses(*each) for each in _USE.iter_unpack(content[_FIXED.size + 1 : end])
         )
+        share = content[end : end + SHARE_BYTES] if state & HAS_SHARE else b""
         return cls(
             number,
             jti,
-            state % BLOCKED,
+            state % HAS_SHARE,
             state >= BLOCKED,
             valid_from,
             valid_until,
-            content[end:].decode(),
+            content[end + len(share) :].decode(),
             uses,
+            share=share,
         )
 
 
@@ -147,6 +152,8 @@ def _tickets_of(tickets: redemption.PackTickets) -> Iterator[PackTicket]:
     begins, ends = _column("q", tickets.valid_from), _column("q", tickets.valid_until)
     terms, departures = _column("I", tickets.terms_indexes), _column("I", tickets.departure_indexes)
     left, redeemed = _column("I", tickets.remaining_uses), _column("q", tickets.redeemed_times)
+    looks = [any(each.looks_at_code for each in of.functions) for of in tickets.terms]
+    shares = struct.iter_unpack(f"{SHARE_BYTES}s", tickets.code_shares)
     seats, at = tickets.seats.split("\n"), 0
     for n in range(count):
         until = at + len(tickets.terms[terms[n]].functions)
@@ -162,6 +169,7 @@ def _tickets_of(tickets: redemption.PackTickets) -> Iterator[PackTicket]:
             tuple(FunctionUses(*each) for each in pairs),
             terms[n],
             departures[n],
+            next(shares)[0] if looks[terms[n]] else b"",
         )
         at = until
 

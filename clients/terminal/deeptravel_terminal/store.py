@@ -64,6 +64,10 @@ LATER_COLUMNS = (
     ("scans", "comment", "TEXT DEFAULT ''"),
 )
 """Which the file of an earlier version gets when it is opened."""
+PACKED_FORM = 2
+"""Of tickets: a file that has them in an earlier one asks for all of them anew. 2 is with what
+rotating codes are verified by.
+"""
 VERDICTS_KEPT = 200
 HASH_PREFIX = b"deeptravel offline scan v1\x00"
 _NUMBERS = struct.Struct(">qqqiB")
@@ -170,6 +174,9 @@ class Store:
             if known not in {"", device}:
                 raise StoreError(f"{path} is of terminal {known}: clear it with --wipe")
             self._put("device", device)
+            if self._get("packed_form", 0) != PACKED_FORM:
+                self._put("packed_form", PACKED_FORM)
+                self._put("cursor", "")
         try:
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from deeptravel import redemption
 
+from deeptravel_terminal.rotating_codes import SEPARATOR
+
 VERSION, TICKET, ORDER = 1, 1, 2
 FLAG_TEST = 1
 SIGNATURE_PREFIX = b"deeptravel qr token v1\x00"
@@ -23,13 +25,14 @@ _CLAIMS = struct.Struct(">16sQIBB")
 
 
 class Claims(NamedTuple):
-    """What a genuine token says."""
+    """What a genuine token says, and the rotating code that is shown behind it, if one is."""
 
     jti: bytes
     number: int
     expiry: int  # Unix seconds
     kind: int
     flags: int
+    code: str = ""
 
 
 class TokenError(Exception):
@@ -65,14 +68,15 @@ def opened(text: str, keys: Mapping[int, OpeningKey]) -> Claims:
         text: in canonical form, as `codes.read` gives it.
         keys: by key id.
     """
-    parts = [_decoded(part) for part in text.split(":")]
+    token, _, code = text.partition(SEPARATOR)
+    parts = [_decoded(part) for part in token.split(":")]
     if tuple(map(len, parts)) != _PART_BYTES or parts[0][0] != VERSION:
         raise TokenError
     header, encrypted, tag, signature = parts
     key = keys.get(header[1])
     if key is None:
         raise TokenError(header[1])
-    signed = SIGNATURE_PREFIX + text.rpartition(":")[0].encode()
+    signed = SIGNATURE_PREFIX + token.rpartition(":")[0].encode()
     try:
         key.verify_key.verify(signature, signed)
         claims = Claims(*_CLAIMS.unpack(key.cipher.decrypt(header[2:], encrypted + tag, header)))
@@ -80,7 +84,7 @@ def opened(text: str, keys: Mapping[int, OpeningKey]) -> Claims:
         raise TokenError from None
     if claims.kind not in {TICKET, ORDER}:
         raise TokenError
-    return claims
+    return claims._replace(code=code)
 
 
 def _decoded(part: str) -> bytes:

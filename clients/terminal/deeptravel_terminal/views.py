@@ -92,6 +92,14 @@ _TODO: dict[str, tuple[str, str]] = {
     "TICKET_BLOCKED": ("请呼叫主管", "Call a supervisor"),
     "FUNCTION_NOT_INCLUDED": ("按 F5 选择其他权益", "Choose another function with F5"),
     "LEASED_ELSEWHERE": ("请到该终端核销，或稍后再试", "Go to that terminal, or try later"),
+    "ROTATING_CODE_EXPIRED": (
+        "请旅客打开小程序中的票券再扫",
+        "Have the ticket opened in the app, then scan",
+    ),
+    "ROTATING_CODE_REQUIRED": (
+        "请旅客打开小程序；不行由主管按 F3 输入票号",
+        "Have it opened in the app; else a supervisor types its number: F3",
+    ),
     "NO_USES_LEFT": ("请减少次数或购新票", "Fewer uses, or a new ticket"),
     "ALREADY_REDEEMED": ("请勿放行；有误呼叫主管", "Do not admit; a supervisor can reverse"),
     "FUNCTION_NOT_ALLOWED_HERE": ("引导至正确的核销点", "Send to the right venue"),

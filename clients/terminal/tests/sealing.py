@@ -47,6 +47,7 @@ class Sealer:
         expiry: int = T0 + 999 * HOUR,
         kind: int = 1,
         flags: int = 0,
+        code: str = "",
     ) -> Scanned:
         header = struct.pack(">BB12s", 1, self.key_id, os.urandom(12))
         claims = struct.pack(">16sQIBB", jti, number, expiry // 1000, kind, flags)
@@ -55,7 +56,7 @@ class Sealer:
         text = ":".join(base64.b32encode(each).rstrip(b"=").decode() for each in parts)
         signature = self.signs.sign(b"deeptravel qr token v1\x00" + text.encode())
         last = base64.b32encode(signature).rstrip(b"=").decode()
-        return Scanned(Kind.TICKET_QR, f"{text}:{last}")
+        return Scanned(Kind.TICKET_QR, f"{text}:{last}{code and '-'}{code}")
 
     def configuration(self, server_time: int) -> redemption.PackConfiguration:
         made = redemption.PackConfiguration(
@@ -131,6 +132,7 @@ def pack_tickets(  # noqa: PLR0913 # columns
     redeemed: Sequence[int] = (0, 0, 0),
     sold_under: redemption.PackTerms | None = None,
     departure: redemption.PackDeparture | None = None,
+    share: bytes = b"",
 ) -> redemption.PackTickets:
     return redemption.PackTickets(
         count=count,
@@ -146,4 +148,5 @@ def pack_tickets(  # noqa: PLR0913 # columns
         redeemed_times=struct.pack(">3q", *redeemed) * count,
         terms=[sold_under or terms()],
         departures=[departure] if departure else [],
+        code_shares=share * count,
     )

@@ -1,6 +1,7 @@
 """Chunks of venues' packs as messages, signed."""
 
 import asyncio
+import struct
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,9 @@ from server.redemption.pack_pushes import PushedChange
 from server.redemption.pack_statements import Columns
 from server.redemption.statements import parse_snapshot
 from server.redemption.venue_packs import PackConfiguration, PackPart
+from server.tickets.rotating_codes import PACK_JTI_BYTES
+from server.tickets.rotating_keys import RotatingKeys
+from server.tickets.rules import DIRECT_CODE, DIRECT_PREFIX
 
 
 async def signed_chunk(
@@ -54,8 +58,24 @@ async def signed_push(
 def _signed(
     keys: OfflineKeys, purpose: bytes, message: offline_pb2.PackChunk | offline_pb2.PushedTickets
 ) -> tuple[bytes, bytes]:
+    message.tickets.code_shares = _shares(keys.rotating, message.tickets)
     content = zlib.compress(message.SerializeToString())
     return content, keys.sign(purpose, content)
+
+
+def _shares(keys: RotatingKeys, tickets: offline_pb2.PackTickets) -> bytes:
+    """Of those tickets alone that show rotating codes: they are not compressed."""
+    looks = [any(each.looks_at_code for each in terms.functions) for terms in tickets.terms]
+    if not any(looks):
+        return b""
+    numbers = struct.unpack(f">{tickets.count}Q", tickets.ticket_ids)
+    indexes = struct.unpack(f">{tickets.count}I", tickets.terms_indexes)
+    size = PACK_JTI_BYTES
+    return b"".join(
+        keys.share(number, tickets.jtis[n * size : (n + 1) * size])
+        for n, number in enumerate(numbers)
+        if looks[indexes[n]]
+    )
 
 
 def _configuration(now: PackConfiguration) -> offline_pb2.PackConfiguration:
@@ -128,6 +148,11 @@ def _terms(
         functions=_functions(uses.split(), snapshot, operator, rental_venues),
         blackout_dates=sorted(day.isoformat() for day in snapshot.blackout_dates),
     )
+    if code_prefix == f"{DIRECT_PREFIX}-{DIRECT_CODE}":  # partners' tickets have no codes
+        for function in terms.functions:
+            asked = snapshot.terms[function.function_code].rotating_code
+            function.looks_at_code = asked != rules.NO_CODE
+            function.needs_code = asked == rules.CODE_REQUIRED
     if snapshot.leg:
         leg = snapshot.leg
         terms.boarding_minutes = snapshot.boarding_minutes

@@ -383,6 +383,7 @@ class PackTickets(_message.Message):
     REDEEMED_TIMES_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     DEPARTURES_FIELD_NUMBER: _builtins.int
+    CODE_SHARES_FIELD_NUMBER: _builtins.int
     LEASES_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """How many."""
@@ -416,6 +417,12 @@ class PackTickets(_message.Message):
     """8 bytes for each function of each ticket, likewise: when the valid QR last redeemed it; 0 for
     never, or taken back.
     """
+    code_shares: _builtins.bytes
+    """16 bytes for each ticket whose terms have a function that looks at rotating codes, in their order:
+    what the ticket's secret is made of, together with the jti that its token says. The secret is
+    HMAC-SHA-256 with these as key over the 16 bytes of the jti; of that the codes are made as
+    deeptravel.ticketing.v1.RotatingCodeKey has it.
+    """
     @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___PackTerms]:
         """What tickets were sold under, each once."""
@@ -446,11 +453,12 @@ class PackTickets(_message.Message):
         redeemed_times: _builtins.bytes = ...,
         terms: _abc.Iterable[Global___PackTerms] | None = ...,
         departures: _abc.Iterable[Global___PackDeparture] | None = ...,
+        code_shares: _builtins.bytes = ...,
         leases: _abc.Iterable[Global___PackLease] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "departure_indexes", b"departure_indexes", "departures", b"departures", "jtis", b"jtis", "leases", b"leases", "redeemed_times", b"redeemed_times", "remaining_uses", b"remaining_uses", "seats", b"seats", "states", b"states", "terms", b"terms", "terms_indexes", b"terms_indexes", "ticket_ids", b"ticket_ids", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_shares", b"code_shares", "count", b"count", "departure_indexes", b"departure_indexes", "departures", b"departures", "jtis", b"jtis", "leases", b"leases", "redeemed_times", b"redeemed_times", "remaining_uses", b"remaining_uses", "seats", b"seats", "states", b"states", "terms", b"terms", "terms_indexes", b"terms_indexes", "ticket_ids", b"ticket_ids", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -580,6 +588,8 @@ class PackFunction(_message.Message):
     ONCE_PER_QR_FIELD_NUMBER: _builtins.int
     GUARD_SECONDS_FIELD_NUMBER: _builtins.int
     VENUE_CODE_FIELD_NUMBER: _builtins.int
+    LOOKS_AT_CODE_FIELD_NUMBER: _builtins.int
+    NEEDS_CODE_FIELD_NUMBER: _builtins.int
     function_code: _builtins.str
     """The function, e.g. `ferry`."""
     total_uses: _builtins.int
@@ -592,6 +602,12 @@ class PackFunction(_message.Message):
     """Of a rental whose location has a venue of its own: that venue, which alone redeems it. Empty
     where this one does.
     """
+    looks_at_code: _builtins.bool
+    """Whether a rotating code behind the QR has to be of now, one step more or less; else nobody looks
+    at it.
+    """
+    needs_code: _builtins.bool
+    """Whether the QR without a rotating code is refused."""
     def __init__(
         self,
         *,
@@ -600,10 +616,12 @@ class PackFunction(_message.Message):
         once_per_qr: _builtins.bool = ...,
         guard_seconds: _builtins.int = ...,
         venue_code: _builtins.str = ...,
+        looks_at_code: _builtins.bool = ...,
+        needs_code: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["function_code", b"function_code", "guard_seconds", b"guard_seconds", "once_per_qr", b"once_per_qr", "total_uses", b"total_uses", "venue_code", b"venue_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["function_code", b"function_code", "guard_seconds", b"guard_seconds", "looks_at_code", b"looks_at_code", "needs_code", b"needs_code", "once_per_qr", b"once_per_qr", "total_uses", b"total_uses", "venue_code", b"venue_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
