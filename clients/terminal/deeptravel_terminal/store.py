@@ -64,10 +64,7 @@ LATER_COLUMNS = (
     ("scans", "comment", "TEXT DEFAULT ''"),
 )
 """Which the file of an earlier version gets when it is opened."""
-PACKED_FORM = 2
-"""Of tickets: a file that has them in an earlier one asks for all of them anew. 2 is with what
-rotating codes are verified by.
-"""
+PACKED_FORM = 2  # of tickets; a file with an earlier one asks for all of them anew
 VERDICTS_KEPT = 200
 HASH_PREFIX = b"deeptravel offline scan v1\x00"
 _NUMBERS = struct.Struct(">qqqiB")
