@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from server.cli import audit_commands, channel_commands, exits, gtfs_feeds, key_commands
+from server.cli import (
+    audit_commands,
+    channel_commands,
+    exits,
+    gtfs_feeds,
+    key_commands,
+    receipt_commands,
+)
 from server.platform import logs
 from server.platform.config import Settings, load_settings, unknown_settings
 
@@ -499,6 +506,7 @@ def _stop_before_serving(_number: int, _frame: object) -> None:
 
 app.add_typer(audit_commands.app(_settings, _with_database, _actor), name="audit")
 app.add_typer(key_commands.app(_settings, _with_database, _actor), name="keys")
+app.add_typer(receipt_commands.app(_settings, _with_database, _actor), name="receipts")
 app.add_typer(channel_commands.app(_settings, _with_database, _actor), name="channels")
 
 

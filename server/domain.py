@@ -246,6 +246,7 @@ def _redemption(
         Uploads(db, redeemer),
         keys,
         settings.zone,
+        platform.secret_key,
     )
 
 

@@ -72,6 +72,7 @@ class Reason(StrEnum):
     SECOND_FACTOR_REQUIRED = "SECOND_FACTOR_REQUIRED"
     PREVIEW_OUTDATED = "PREVIEW_OUTDATED"
     DEPARTURE_OVER = "DEPARTURE_OVER"
+    RECEIPT_REFUSED = "RECEIPT_REFUSED"
 
 
 STATUS_BY_REASON: dict[Reason, str] = {
@@ -138,6 +139,7 @@ STATUS_BY_REASON: dict[Reason, str] = {
     Reason.SECOND_FACTOR_REQUIRED: "PERMISSION_DENIED",
     Reason.PREVIEW_OUTDATED: "FAILED_PRECONDITION",
     Reason.DEPARTURE_OVER: "FAILED_PRECONDITION",
+    Reason.RECEIPT_REFUSED: "FAILED_PRECONDITION",
 }
 """gRPC status code name for each reason; a test holds it complete and equal to the contract's
 comments.

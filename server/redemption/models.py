@@ -169,6 +169,16 @@ Index(
     postgresql_where=text("verdict NOT IN ('ACCEPTED', 'RECORDED')"),
 )
 
+receipt_keys = Table(
+    "receipt_keys",
+    metadata,
+    # the newest signs, see receipt_keys.py
+    Column("key_number", Integer, primary_key=True, autoincrement=False),
+    # Ed25519
+    Column("public_key", LargeBinary, nullable=False),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+)
+
 # What happened in an hour, or a day of UTC, once as a whole and once by venue, terminal and
 # operator (`member`). See sums.py.
 redemption_sums = Table(

@@ -41,6 +41,7 @@ from server.platform.statements import Command
 from server.redemption import answers, opened_tokens, rules, sessions, statements
 from server.redemption.answers import Answer
 from server.redemption.details import details
+from server.redemption.event_ids import event_id_after, redemption_id
 from server.redemption.forged_codes import drop_forged
 from server.redemption.opened_tokens import Token
 from server.redemption.statements import EventRow, GuardRow, ScanFacts, ScanWrites
@@ -49,7 +50,6 @@ from server.tickets import qr, rotating_codes
 from server.tickets.rotating_codes import CodeShown
 from server.tickets.rotating_keys import RotatingKeys
 from server.tickets.rules import Code, Number, is_direct, partner_of
-from server.tickets.tickets import new_event_id
 from server.webhooks.events import TicketEvent
 from server.webhooks.rules import TICKET_REDEEMED
 
@@ -107,13 +107,6 @@ class _Scans(NamedTuple):
     facts: ScanFacts
     writes: ScanWrites
     now: datetime
-
-
-def redemption_id(ticket_id: int, event_id: int) -> str:
-    """The public id of an event, 32 hexadecimal digits: it names the ticket's rows and the event
-    in them.
-    """
-    return f"{ticket_id:016x}{event_id:016x}"
 
 
 class Redeemer:
@@ -317,7 +310,7 @@ def _decide(unit: ScanUnit, scans: _Scans) -> list[Answer]:
         if unit.all_or_nothing and token.ticket_id in facts.tickets
     }
     decided = [
-        decide_item(unit, item, token, facts, local)
+        decide_item(unit, item, token, facts, local, now=now)
         for item, token in zip(unit.items, unit.tokens, strict=True)
     ]
     if unit.all_or_nothing and any(each.answer.result == "REJECT" for each in decided):
@@ -354,9 +347,17 @@ class _Decided(NamedTuple):
 
 
 def decide_item(
-    unit: ScanUnit, item: ScanItem, token: Token, facts: ScanFacts, local: datetime
+    unit: ScanUnit,
+    item: ScanItem,
+    token: Token,
+    facts: ScanFacts,
+    local: datetime,
+    *,
+    now: datetime,
 ) -> _Decided:
-    """Decides one item at a time in the venue's time zone, and has the facts be as after it."""
+    """Decides one item at a time in the venue's time zone, recorded `now`, and has the facts be as
+    after it.
+    """
     ticket = facts.tickets.get(token.ticket_id)
     sandbox_id = unit.operator.sandbox_id
     foreign = bool(sandbox_id) and partner_of(token.ticket_id) != sandbox_id
@@ -378,7 +379,8 @@ def decide_item(
         if not ticket or not known or unit.operator.function_codes.isdisjoint(ticket.uses):
             ticket, refusal = None, rules.Refusal("TICKET_NOT_FOUND", "code")
         jti = ticket.jti if ticket else None
-    event_id = new_event_id(local)
+    recorded = [use.event_id for use in ticket.guards.values()] if ticket else []
+    event_id = event_id_after(recorded, now)
     if ticket is None or jti is None:
         refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket")
         ticket = None

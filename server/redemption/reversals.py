@@ -15,13 +15,12 @@ from server.orders import completion, shared_tickets
 from server.platform.errors import DomainError, Reason, not_found
 from server.platform.statements import Statement, run, run_together
 from server.redemption import rules
+from server.redemption.event_ids import event_id_after, event_key, redemption_id
 from server.redemption.models import redemption_events
-from server.redemption.redeem import redemption_id
 from server.redemption.statements import READ_USES
 from server.tickets import partner_events, uses
 from server.tickets.models import tickets
 from server.tickets.rules import FINAL_STATES, partner_of, state_after_redemption
-from server.tickets.tickets import new_event_id
 from server.tickets.uses import TicketState, UsesLeft
 from server.webhooks.events import TicketEvent
 from server.webhooks.rules import TICKET_REDEMPTION_REVERSED
@@ -86,7 +85,10 @@ async def reverse(
         partner_events.record(taken_back, now=now),
         audit(change, now=now),
     )
-    reversal_id = new_event_id(now)
+    recorded = select(redemption_events.c.event_id).where(
+        redemption_events.c.ticket_id == event.ticket_id
+    )
+    reversal_id = event_id_after((await tx.execute(recorded)).scalars(), now)
     reversal = event._asdict() | {
         "event_id": reversal_id,
         "result": "REVERSED",
@@ -135,9 +137,7 @@ async def _lock(
     tx: AsyncConnection, redemption: str, caller: Operator
 ) -> tuple[Row[Any], Row[Any]]:
     """The ticket, locked, and the event of a redemption of the caller's merchant."""
-    ticket_id, event_id = int(redemption[:16], 16), int(redemption[16:], 16)
-    if max(ticket_id, event_id) >= 1 << 63:
-        raise not_found("redemption", redemption)
+    ticket_id, event_id = event_key(redemption)
     if caller.sandbox_id and partner_of(ticket_id) != caller.sandbox_id:
         raise not_found("redemption", redemption)
     # the ticket's row first, as every redemption does

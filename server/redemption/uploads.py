@@ -28,6 +28,7 @@ from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Command, Statement, run, run_together
 from server.redemption import answers, lookup, redeem, statements
 from server.redemption.answers import Answer
+from server.redemption.event_ids import redemption_id
 from server.redemption.forged_codes import drop_forged
 from server.redemption.models import offline_scans
 from server.redemption.offline_rules import (
@@ -318,7 +319,7 @@ def _judged(unit: _Unit, facts: _Facts) -> Uploaded:
     is_before = revoked is not None and time.moment < revoked
     with _as_it_was(ticket, token.jti if is_other else None, is_before=is_before):
         local = time.moment.astimezone(ZoneInfo(scanned.operator.venue_time_zone))
-        decided = redeem.decide_item(scanned, item, token, facts.scans, local)
+        decided = redeem.decide_item(scanned, item, token, facts.scans, local, now=facts.now)
     answer = decided.answer
     if answer.result == "SUCCESS":
         redeem.note(scanned, decided, facts.writes, time.moment)
@@ -362,7 +363,7 @@ def _last_use(ticket: ScannedTicket, function_code: str) -> tuple[str, datetime,
     if not uses:
         return None
     last = max(uses, key=lambda use: use.redeemed_time)
-    return redeem.redemption_id(ticket.ticket_id, last.event_id), *last[1:]
+    return redemption_id(ticket.ticket_id, last.event_id), *last[1:]
 
 
 def _row(unit: _Unit, ticket_id: int, uploaded: Uploaded) -> _ScanRow:

@@ -6,18 +6,20 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypedDict
 
-from deeptravel.redemption.v1 import access_pb2, redemption_pb2
+from deeptravel.redemption.v1 import access_pb2, receipts_pb2, redemption_pb2
 from deeptravel.ticketing.v1 import offer_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from server.api import convert
 from server.identity.callers import Operator
-from server.redemption import redeem, rules, sums
+from server.redemption import rules, sums
 from server.redemption.answers import Answer
 from server.redemption.details import Details
+from server.redemption.event_ids import redemption_id
 from server.redemption.explanations import explain
 from server.redemption.lookup import Look, OrderView, TicketView
+from server.redemption.receipt_keys import ReceiptKey
 from server.redemption.reversals import Reversal
 from server.redemption.sessions import SessionDeparture
 from server.stock.ids import departure_parts
@@ -222,14 +224,12 @@ def redemption_message(row: Any) -> redemption_pb2.Redemption:
         reason=REFUSAL[row.reason] if row.reason else None,
         terminal_device_id=row.terminal_device_id,
         redeemed_at=convert.timestamp(row.occurred_time),
-        redemption_id=redeem.redemption_id(row.ticket_id, row.event_id),
+        redemption_id=redemption_id(row.ticket_id, row.event_id),
         operator=row.operator,
         merchant_code=row.merchant_code,
         venue_code=row.venue_code,
         quantity=row.quantity,
-        reversed_redemption_id=redeem.redemption_id(row.ticket_id, reversed_id)
-        if reversed_id
-        else "",
+        reversed_redemption_id=redemption_id(row.ticket_id, reversed_id) if reversed_id else "",
         comment=row.comment or "",
     )
 
@@ -243,4 +243,13 @@ def summary_row(row: sums.Row) -> redemption_pb2.SummaryRow:
         group=row.group,
         events=row.events,
         uses=row.uses,
+    )
+
+
+def receipt_key(key: ReceiptKey) -> receipts_pb2.ReceiptKey:
+    """A public key of receipts."""
+    return receipts_pb2.ReceiptKey(
+        key_id=key.key_id,
+        public_key_pem=key.pem,
+        create_time=convert.timestamp(key.create_time),
     )

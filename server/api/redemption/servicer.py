@@ -12,6 +12,7 @@ from deeptravel.redemption.v1 import (
     access_pb2,
     leases_pb2,
     offline_pb2,
+    receipts_pb2,
     redemption_pb2,
     redemption_service_pb2_grpc,
 )
@@ -30,7 +31,7 @@ from server.platform import clock
 from server.platform.database import Database
 from server.platform.errors import invalid
 from server.redemption import leases as terminal_leases
-from server.redemption import lookup, reversals, sessions
+from server.redemption import lookup, receipt_keys, receipts, reversals, sessions
 from server.redemption.answers import Answer
 from server.redemption.offline_keys import OfflineKeys
 from server.redemption.pack_pushes import PackPushes
@@ -68,6 +69,7 @@ class RedemptionDomain(NamedTuple):
     uploads: Uploads
     offline_keys: OfflineKeys
     zone: ZoneInfo
+    secret_key: bytes
 
 
 class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
@@ -86,7 +88,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         self._pages = pages
         self._identity, self._redeemer, self._looks = domain[:3]
         self._packs, self._pushes = domain.packs, domain.pushes
-        self._uploads, self._offline_keys, self._zone = domain[5:]
+        self._uploads, self._offline_keys, self._zone, self._secret_key = domain[5:]
         self._stopping = stopping
         self._snapshots = SnapshotCache()
 
@@ -317,6 +319,30 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
             now=call.now,
         )
         return messages.reversal_message(reversal)
+
+    async def GetRedemptionReceipt(
+        self,
+        request: receipts_pb2.GetRedemptionReceiptRequest,
+        context: Context[
+            receipts_pb2.GetRedemptionReceiptRequest, receipts_pb2.GetRedemptionReceiptResponse
+        ],
+    ) -> receipts_pb2.GetRedemptionReceiptResponse:
+        caller = calls.caller(Partner, Operator, Admin)
+        async with self._db.transaction() as tx:
+            made = await receipts.receipt(
+                tx, self._secret_key, request.redemption_id, caller=caller, now=clock.now()
+            )
+        return receipts_pb2.GetRedemptionReceiptResponse(receipt=made)
+
+    async def GetReceiptKeys(
+        self,
+        request: receipts_pb2.GetReceiptKeysRequest,
+        context: Context[receipts_pb2.GetReceiptKeysRequest, receipts_pb2.GetReceiptKeysResponse],
+    ) -> receipts_pb2.GetReceiptKeysResponse:
+        async with self._db.transaction() as tx:
+            await receipt_keys.signing_key(tx, self._secret_key, clock.now())
+            keys = await receipt_keys.list_keys(tx)
+        return receipts_pb2.GetReceiptKeysResponse(keys=map(messages.receipt_key, keys))
 
     @paged
     async def ListRedemptions(

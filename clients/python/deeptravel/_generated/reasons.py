@@ -321,3 +321,8 @@ class Reason(StrEnum):
     which is final, and none is left that would be given back. Metadata: `departure_id`, `expired`.
     Remedy: give the money back by hand, by the payments of the orders.
     """
+    RECEIPT_REFUSED = "RECEIPT_REFUSED"
+    """FAILED_PRECONDITION. There is a receipt of what was redeemed, or taken back, alone: the scan was
+    refused. Metadata: `redemption_id`, `refusal` (a RefusalReason without prefix). Remedy: ask for
+    the receipt of a redemption that succeeded; ListRedemptions has them.
+    """

@@ -337,6 +337,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     which is final, and none is left that would be given back. Metadata: `departure_id`, `expired`.
     Remedy: give the money back by hand, by the payments of the orders.
     """
+    ERROR_REASON_RECEIPT_REFUSED: _ErrorReason.ValueType  # 64
+    """FAILED_PRECONDITION. There is a receipt of what was redeemed, or taken back, alone: the scan was
+    refused. Metadata: `redemption_id`, `refusal` (a RefusalReason without prefix). Remedy: ask for
+    the receipt of a redemption that succeeded; ListRedemptions has them.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed: the `reason` of the google.rpc.ErrorInfo (domain `deeptravel`) in the status
@@ -658,5 +663,10 @@ ERROR_REASON_DEPARTURE_OVER: ErrorReason.ValueType  # 63
 """FAILED_PRECONDITION. The departure is cancelled too late: `expired` tickets of it are EXPIRED,
 which is final, and none is left that would be given back. Metadata: `departure_id`, `expired`.
 Remedy: give the money back by hand, by the payments of the orders.
+"""
+ERROR_REASON_RECEIPT_REFUSED: ErrorReason.ValueType  # 64
+"""FAILED_PRECONDITION. There is a receipt of what was redeemed, or taken back, alone: the scan was
+refused. Metadata: `redemption_id`, `refusal` (a RefusalReason without prefix). Remedy: ask for
+the receipt of a redemption that succeeded; ListRedemptions has them.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -6,6 +6,7 @@ import warnings
 from deeptravel.redemption.v1 import access_pb2 as deeptravel_dot_redemption_dot_v1_dot_access__pb2
 from deeptravel.redemption.v1 import leases_pb2 as deeptravel_dot_redemption_dot_v1_dot_leases__pb2
 from deeptravel.redemption.v1 import offline_pb2 as deeptravel_dot_redemption_dot_v1_dot_offline__pb2
+from deeptravel.redemption.v1 import receipts_pb2 as deeptravel_dot_redemption_dot_v1_dot_receipts__pb2
 from deeptravel.redemption.v1 import redemption_pb2 as deeptravel_dot_redemption_dot_v1_dot_redemption__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -126,6 +127,16 @@ class RedemptionServiceStub:
                 '/deeptravel.redemption.v1.RedemptionService/ListRedemptions',
                 request_serializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ListRedemptionsRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ListRedemptionsResponse.FromString,
+                _registered_method=True)
+        self.GetRedemptionReceipt = channel.unary_unary(
+                '/deeptravel.redemption.v1.RedemptionService/GetRedemptionReceipt',
+                request_serializer=deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetRedemptionReceiptRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetRedemptionReceiptResponse.FromString,
+                _registered_method=True)
+        self.GetReceiptKeys = channel.unary_unary(
+                '/deeptravel.redemption.v1.RedemptionService/GetReceiptKeys',
+                request_serializer=deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetReceiptKeysRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetReceiptKeysResponse.FromString,
                 _registered_method=True)
         self.SummarizeRedemptions = channel.unary_unary(
                 '/deeptravel.redemption.v1.RedemptionService/SummarizeRedemptions',
@@ -305,6 +316,25 @@ class RedemptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRedemptionReceipt(self, request, context):
+        """Makes the receipt of a redemption or of a reversal: who redeemed what, when and where, its place
+        among all that was redeemed of the ticket, and whether it was taken back by now; a text that is
+        signed, and verified by anybody with a key of GetReceiptKeys alone. To operators for what their
+        merchant redeemed, to a partner for its own tickets. Each call makes it anew, of the time of the
+        call. Reasons: NOT_FOUND, RECEIPT_REFUSED (the scan was refused).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReceiptKeys(self, request, context):
+        """Gives the public keys that verify receipts, former ones included. For everybody; to be kept, so
+        that receipts are verified without asking again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SummarizeRedemptions(self, request, context):
         """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one
         more grouping. What has just happened counts. Reasons: SERVER_BUSY (as ListRedemptions),
@@ -401,6 +431,16 @@ def add_RedemptionServiceServicer_to_server(servicer, server):
                     servicer.ListRedemptions,
                     request_deserializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ListRedemptionsRequest.FromString,
                     response_serializer=deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ListRedemptionsResponse.SerializeToString,
+            ),
+            'GetRedemptionReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRedemptionReceipt,
+                    request_deserializer=deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetRedemptionReceiptRequest.FromString,
+                    response_serializer=deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetRedemptionReceiptResponse.SerializeToString,
+            ),
+            'GetReceiptKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReceiptKeys,
+                    request_deserializer=deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetReceiptKeysRequest.FromString,
+                    response_serializer=deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetReceiptKeysResponse.SerializeToString,
             ),
             'SummarizeRedemptions': grpc.unary_unary_rpc_method_handler(
                     servicer.SummarizeRedemptions,
@@ -872,6 +912,60 @@ class RedemptionService:
             '/deeptravel.redemption.v1.RedemptionService/ListRedemptions',
             deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ListRedemptionsRequest.SerializeToString,
             deeptravel_dot_redemption_dot_v1_dot_redemption__pb2.ListRedemptionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRedemptionReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.redemption.v1.RedemptionService/GetRedemptionReceipt',
+            deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetRedemptionReceiptRequest.SerializeToString,
+            deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetRedemptionReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReceiptKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.redemption.v1.RedemptionService/GetReceiptKeys',
+            deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetReceiptKeysRequest.SerializeToString,
+            deeptravel_dot_redemption_dot_v1_dot_receipts__pb2.GetReceiptKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

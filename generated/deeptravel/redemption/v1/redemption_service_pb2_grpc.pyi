@@ -7,6 +7,7 @@ from collections import abc as _abc
 from deeptravel.redemption.v1 import access_pb2 as _access_pb2
 from deeptravel.redemption.v1 import leases_pb2 as _leases_pb2
 from deeptravel.redemption.v1 import offline_pb2 as _offline_pb2
+from deeptravel.redemption.v1 import receipts_pb2 as _receipts_pb2
 from deeptravel.redemption.v1 import redemption_pb2 as _redemption_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -135,6 +136,17 @@ class RedemptionServiceStub:
     administrator of all. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a
     caller are read at once), RANGE_TOO_LARGE.
     """
+    GetRedemptionReceipt: _grpc.UnaryUnaryMultiCallable[_receipts_pb2.GetRedemptionReceiptRequest, _receipts_pb2.GetRedemptionReceiptResponse]
+    """Makes the receipt of a redemption or of a reversal: who redeemed what, when and where, its place
+    among all that was redeemed of the ticket, and whether it was taken back by now; a text that is
+    signed, and verified by anybody with a key of GetReceiptKeys alone. To operators for what their
+    merchant redeemed, to a partner for its own tickets. Each call makes it anew, of the time of the
+    call. Reasons: NOT_FOUND, RECEIPT_REFUSED (the scan was refused).
+    """
+    GetReceiptKeys: _grpc.UnaryUnaryMultiCallable[_receipts_pb2.GetReceiptKeysRequest, _receipts_pb2.GetReceiptKeysResponse]
+    """Gives the public keys that verify receipts, former ones included. For everybody; to be kept, so
+    that receipts are verified without asking again.
+    """
     SummarizeRedemptions: _grpc.UnaryUnaryMultiCallable[_redemption_pb2.SummarizeRedemptionsRequest, _redemption_pb2.SummarizeRedemptionsResponse]
     """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one
     more grouping. What has just happened counts. Reasons: SERVER_BUSY (as ListRedemptions),
@@ -244,6 +256,17 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     """Lists redemption events, newest first, by page: of the caller's merchant, or for an
     administrator of all. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a
     caller are read at once), RANGE_TOO_LARGE.
+    """
+    GetRedemptionReceipt: _aio.UnaryUnaryMultiCallable[_receipts_pb2.GetRedemptionReceiptRequest, _receipts_pb2.GetRedemptionReceiptResponse]  # type: ignore[assignment]
+    """Makes the receipt of a redemption or of a reversal: who redeemed what, when and where, its place
+    among all that was redeemed of the ticket, and whether it was taken back by now; a text that is
+    signed, and verified by anybody with a key of GetReceiptKeys alone. To operators for what their
+    merchant redeemed, to a partner for its own tickets. Each call makes it anew, of the time of the
+    call. Reasons: NOT_FOUND, RECEIPT_REFUSED (the scan was refused).
+    """
+    GetReceiptKeys: _aio.UnaryUnaryMultiCallable[_receipts_pb2.GetReceiptKeysRequest, _receipts_pb2.GetReceiptKeysResponse]  # type: ignore[assignment]
+    """Gives the public keys that verify receipts, former ones included. For everybody; to be kept, so
+    that receipts are verified without asking again.
     """
     SummarizeRedemptions: _aio.UnaryUnaryMultiCallable[_redemption_pb2.SummarizeRedemptionsRequest, _redemption_pb2.SummarizeRedemptionsResponse]  # type: ignore[assignment]
     """Counts redemption events of a span of up to 31 days, by function, result and reason, and by one
@@ -453,6 +476,29 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists redemption events, newest first, by page: of the caller's merchant, or for an
         administrator of all. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY (two lists and reports of a
         caller are read at once), RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRedemptionReceipt(
+        self,
+        request: _receipts_pb2.GetRedemptionReceiptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_receipts_pb2.GetRedemptionReceiptResponse, _abc.Awaitable[_receipts_pb2.GetRedemptionReceiptResponse]]:
+        """Makes the receipt of a redemption or of a reversal: who redeemed what, when and where, its place
+        among all that was redeemed of the ticket, and whether it was taken back by now; a text that is
+        signed, and verified by anybody with a key of GetReceiptKeys alone. To operators for what their
+        merchant redeemed, to a partner for its own tickets. Each call makes it anew, of the time of the
+        call. Reasons: NOT_FOUND, RECEIPT_REFUSED (the scan was refused).
+        """
+
+    @_abc_1.abstractmethod
+    def GetReceiptKeys(
+        self,
+        request: _receipts_pb2.GetReceiptKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_receipts_pb2.GetReceiptKeysResponse, _abc.Awaitable[_receipts_pb2.GetReceiptKeysResponse]]:
+        """Gives the public keys that verify receipts, former ones included. For everybody; to be kept, so
+        that receipts are verified without asking again.
         """
 
     @_abc_1.abstractmethod

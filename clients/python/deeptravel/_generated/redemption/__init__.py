@@ -122,6 +122,13 @@ from deeptravel._generated.redemption.v1.leases_pb2 import (
     LeaseTicketsResponse,
     LeasedTicket,
 )
+from deeptravel._generated.redemption.v1.receipts_pb2 import (
+    GetReceiptKeysRequest,
+    GetReceiptKeysResponse,
+    GetRedemptionReceiptRequest,
+    GetRedemptionReceiptResponse,
+    ReceiptKey,
+)
 
 __all__ = [
     "ChainBreak",
@@ -131,6 +138,10 @@ __all__ = [
     "DecryptQrResponse",
     "EarlierRedemption",
     "Explanation",
+    "GetReceiptKeysRequest",
+    "GetReceiptKeysResponse",
+    "GetRedemptionReceiptRequest",
+    "GetRedemptionReceiptResponse",
     "GetVenuePackRequest",
     "GetVenuePackResponse",
     "GiveBackLeasesRequest",
@@ -205,6 +216,7 @@ __all__ = [
     "REFUSAL_REASON_TOKEN_INVALID",
     "REFUSAL_REASON_UNSPECIFIED",
     "REFUSAL_REASON_WRONG_DEPARTURE",
+    "ReceiptKey",
     "RedeemByCodeRequest",
     "RedeemByCodeResponse",
     "RedeemItem",

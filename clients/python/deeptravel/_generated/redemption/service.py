@@ -114,6 +114,18 @@ _LIST_REDEMPTIONS = Method(
     safe=True,
     items="redemptions",
 )
+_GET_REDEMPTION_RECEIPT = Method(
+    "/deeptravel.redemption.v1.RedemptionService/GetRedemptionReceipt",
+    redemption.GetRedemptionReceiptRequest,
+    redemption.GetRedemptionReceiptResponse,
+    safe=True,
+)
+_GET_RECEIPT_KEYS = Method(
+    "/deeptravel.redemption.v1.RedemptionService/GetReceiptKeys",
+    redemption.GetReceiptKeysRequest,
+    redemption.GetReceiptKeysResponse,
+    safe=True,
+)
 _SUMMARIZE_REDEMPTIONS = Method(
     "/deeptravel.redemption.v1.RedemptionService/SummarizeRedemptions",
     redemption.SummarizeRedemptionsRequest,
@@ -417,6 +429,31 @@ class RedemptionService:
     ) -> Iterator[redemption.Redemption]:
         """All `redemptions` of list_redemptions, page after page."""
         return self._calls.pages(_LIST_REDEMPTIONS, redemption.ListRedemptionsRequest(jti=jti, ticket_code=ticket_code, terminal_device_id=terminal_device_id, operator=operator, merchant_code=merchant_code, result=result, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size), timeout)
+
+    def get_redemption_receipt(
+        self,
+        *,
+        redemption_id: str,
+        timeout: float | None = None,
+    ) -> redemption.GetRedemptionReceiptResponse:
+        """Makes the receipt of a redemption or of a reversal: who redeemed what, when and where, its
+        place among all that was redeemed of the ticket, and whether it was taken back by now; a
+        text that is signed, and verified by anybody with a key of GetReceiptKeys alone. To
+        operators for what their merchant redeemed, to a partner for its own tickets. Each call
+        makes it anew, of the time of the call. Reasons: NOT_FOUND, RECEIPT_REFUSED (the scan was
+        refused).
+        """
+        return self._calls.unary(_GET_REDEMPTION_RECEIPT, redemption.GetRedemptionReceiptRequest(redemption_id=redemption_id), timeout)
+
+    def get_receipt_keys(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> redemption.GetReceiptKeysResponse:
+        """Gives the public keys that verify receipts, former ones included. For everybody; to be kept,
+        so that receipts are verified without asking again.
+        """
+        return self._calls.unary(_GET_RECEIPT_KEYS, redemption.GetReceiptKeysRequest(), timeout)
 
     def summarize_redemptions(
         self,
@@ -729,6 +766,31 @@ class AsyncRedemptionService:
     ) -> AsyncIterator[redemption.Redemption]:
         """All `redemptions` of list_redemptions, page after page."""
         return self._calls.pages(_LIST_REDEMPTIONS, redemption.ListRedemptionsRequest(jti=jti, ticket_code=ticket_code, terminal_device_id=terminal_device_id, operator=operator, merchant_code=merchant_code, result=result, time_from=timestamp(time_from), time_until=timestamp(time_until), page_size=page_size), timeout)
+
+    async def get_redemption_receipt(
+        self,
+        *,
+        redemption_id: str,
+        timeout: float | None = None,
+    ) -> redemption.GetRedemptionReceiptResponse:
+        """Makes the receipt of a redemption or of a reversal: who redeemed what, when and where, its
+        place among all that was redeemed of the ticket, and whether it was taken back by now; a
+        text that is signed, and verified by anybody with a key of GetReceiptKeys alone. To
+        operators for what their merchant redeemed, to a partner for its own tickets. Each call
+        makes it anew, of the time of the call. Reasons: NOT_FOUND, RECEIPT_REFUSED (the scan was
+        refused).
+        """
+        return await self._calls.unary(_GET_REDEMPTION_RECEIPT, redemption.GetRedemptionReceiptRequest(redemption_id=redemption_id), timeout)
+
+    async def get_receipt_keys(
+        self,
+        *,
+        timeout: float | None = None,
+    ) -> redemption.GetReceiptKeysResponse:
+        """Gives the public keys that verify receipts, former ones included. For everybody; to be kept,
+        so that receipts are verified without asking again.
+        """
+        return await self._calls.unary(_GET_RECEIPT_KEYS, redemption.GetReceiptKeysRequest(), timeout)
 
     async def summarize_redemptions(
         self,
