@@ -11,8 +11,8 @@ from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
 from server.identity.callers import Admin
 from server.redemption import issue_check
+from server.redemption.event_ids import redemption_id
 from server.redemption.issue_check import UnissuedRedemption
-from server.redemption.redeem import redemption_id
 from server.tickets import keys
 from server.tickets.keys import KeyInfo
 from server.tickets.qr import KeyState
