@@ -9,6 +9,7 @@ from typing import Literal
 from uuid import UUID
 
 from server.parties.clock_rules import SandboxTime
+from server.parties.offline_policy import USUAL, OfflinePolicy
 from server.parties.rules import is_sandbox
 from server.platform import clock
 
@@ -48,7 +49,8 @@ class Partner:
 class Operator:
     """A merchant's operator or supervisor, logged in at a terminal.
 
-    `function_codes` are what may be redeemed here: the merchant's, narrowed by the venue's.
+    `function_codes` are what may be redeemed here: the merchant's, narrowed by the venue's;
+    `offline` is the merchant's policy.
     `departure` is the one that the open session is for, by number and service; None if all. One at
     the simulated terminal of a sandbox, `sandbox_id`, redeems its test tickets and nothing else.
     """
@@ -64,6 +66,7 @@ class Operator:
     reversal_window_seconds: int
     departure: tuple[int, str] | None = None
     sandbox_id: int = 0
+    offline: OfflinePolicy = USUAL
 
     @property
     def key(self) -> str:

@@ -51,6 +51,7 @@ from server.identity.signing_in import (
     standing,
 )
 from server.identity.travellers import TOKEN_PREFIX, Travellers
+from server.parties.offline_policy import OfflinePolicy
 from server.platform import change_feed
 from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered, Subject
 from server.platform.config import Settings
@@ -481,6 +482,12 @@ def _live(row: Row[*tuple[Any, ...]], settings: Settings) -> _Login:
             ),
             reversal_window_seconds=row.reversal_window_seconds,
             departure=session_departure(row),
+            offline=OfflinePolicy(
+                row.offline_pack_seconds,
+                row.offline_clock_seconds,
+                row.offline_over_admission,
+                row.offline_bears_refunds,
+            ),
         )
     return _Login(caller, row.access_expire_time.timestamp(), row.refresh_expire_time.timestamp())
 

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -58,6 +59,11 @@ merchants = Table(
     Column("update_time", DateTime(timezone=True), nullable=False),
     # counts the changes: who changes it may say which one was read
     Column("version", Integer, nullable=False, server_default="1"),
+    # what holds for its terminals without network, see `rules.OfflinePolicy`
+    Column("offline_pack_seconds", Integer, nullable=False, server_default="86400"),
+    Column("offline_clock_seconds", Integer, nullable=False, server_default="120"),
+    Column("offline_over_admission", Boolean, nullable=False, server_default="false"),
+    Column("offline_bears_refunds", Boolean, nullable=False, server_default="false"),
     CheckConstraint("state IN ('ACTIVE', 'ARCHIVED', 'REVOKED')", name="state"),
 )
 

@@ -28,6 +28,10 @@ class Merchant:
     create_time: datetime
     update_time: datetime
     version: int
+    offline_pack_seconds: int
+    offline_clock_seconds: int
+    offline_over_admission: bool
+    offline_bears_refunds: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from server.parties.offline_policy import OfflinePolicy
 from server.platform.crypto import digest
 from server.redemption.rules import ScannedTicket
 
-CLOCK_TOLERANCE = timedelta(minutes=2)
-"""So much a terminal's clock may be off."""
-FRESH = timedelta(days=1)
-"""A pack that is younger is as good as the platform asks for."""
 HASH_PREFIX = b"deeptravel offline scan v1\x00"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -87,12 +84,12 @@ class Judgement(NamedTuple):
     liable: str = ""
 
 
-def believed_time(scan: OfflineScan, received: datetime) -> BelievedTime:
+def believed_time(scan: OfflineScan, received: datetime, policy: OfflinePolicy) -> BelievedTime:
     """The terminal's time, brought between its pack and the upload."""
     begins = min(pack_time(scan.pack_version), received)
     if scan.scanned_time is None:
         return BelievedTime(received, is_suspect=True)
-    early, late = begins - CLOCK_TOLERANCE, received + CLOCK_TOLERANCE
+    early, late = begins - policy.clock_tolerance, received + policy.clock_tolerance
     moment = min(max(scan.scanned_time, begins), received)
     return BelievedTime(moment, not early <= scan.scanned_time <= late)
 
@@ -122,6 +119,7 @@ def judge(
     time: BelievedTime,
     revoked: datetime | None,
     pack_version: int,
+    policy: OfflinePolicy,
 ) -> Judgement:
     """The verdict on a scan that the terminal admitted; `reason` is that of its refusal at its
     time, empty if it is admitted, and `earlier_terminal` where the function was redeemed before.
@@ -133,13 +131,16 @@ def judge(
     if reason == "TICKET_NOT_FOUND":
         return Judgement("UNKNOWN_TICKET", "MERCHANT")
     if reason in ("ALREADY_REDEEMED", "NO_USES_LEFT") and earlier_terminal:
-        is_same = earlier_terminal == terminal_device_id
-        return Judgement("DUPLICATE" if is_same else "CONFLICT", "MERCHANT")
+        if earlier_terminal == terminal_device_id:
+            return Judgement("DUPLICATE", "MERCHANT")
+        return Judgement("OVER_ADMITTED" if policy.over_admission else "CONFLICT", "MERCHANT")
     if reason in _REVOKED and revoked:
         if time.moment < revoked:
-            return Judgement("CONFLICT", "PLATFORM")
+            return Judgement("CONFLICT", "MERCHANT" if policy.bears_refunds else "PLATFORM")
         begun = pack_time(pack_version)
-        could_not_know = begun < revoked and time.moment - begun <= FRESH
+        could_not_know = begun < revoked and time.moment - begun <= timedelta(
+            seconds=policy.pack_seconds
+        )
         return Judgement("REVOKED_AT_SCAN", "PLATFORM" if could_not_know else "MERCHANT")
     return Judgement("REFUSED", "MERCHANT")
 

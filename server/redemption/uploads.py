@@ -32,7 +32,6 @@ from server.redemption.event_ids import redemption_id
 from server.redemption.forged_codes import drop_forged
 from server.redemption.models import offline_scans
 from server.redemption.offline_rules import (
-    CLOCK_TOLERANCE,
     BelievedTime,
     Judgement,
     OfflineScan,
@@ -271,13 +270,13 @@ def _unit(
     by_code = numbers[scan.ticket_code] or 0 if scan.is_by_code else None
     uses = scan.function_code, scan.quantity or 1
     item = ScanItem(scan.qr_token, *uses, scan.ticket_code, by_code)
-    time = believed_time(scan, received)
+    time = believed_time(scan, received, operator.offline)
     scanned = ScanUnit(
         operator,
         [item],
         *("", "", False, redeem.METHOD, b"", scan.comment),
         pack_time=pack_time(scan.pack_version),
-        clock_slack=None if time.is_suspect else CLOCK_TOLERANCE,
+        clock_slack=None if time.is_suspect else operator.offline.clock_tolerance,
     )
     return _Unit(scan, scan.hash(), time, scanned)
 
@@ -333,6 +332,7 @@ def _judged(unit: _Unit, facts: _Facts) -> Uploaded:
         time=time,
         revoked=revoked,
         pack_version=unit.scan.pack_version,
+        policy=scanned.operator.offline,
     )
     return Uploaded(unit.scan_hash, judged, answer, revoked)
 

@@ -253,6 +253,8 @@ async def test_update_changes_what_the_mask_names_and_nothing_else(
 
 CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("UpdateMerchant", {"function_codes": ["gift"], "reversal_window_seconds": 0}),
+    ("UpdateMerchant", {"offline_pack_seconds": 300, "offline_over_admission": True}),
+    ("UpdateMerchant", {"offline_clock_seconds": 0, "offline_bears_refunds": True}),
     ("UpdateMerchant", {"function_codes": []}),
     ("UpdateVenue", {"time_zone": "Asia/Macau", "function_codes": []}),
     ("UpdateTerminal", {"venue_code": "QUAY"}),

@@ -33,6 +33,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from server.parties.offline_policy import USUAL, OfflinePolicy
 from server.platform.errors import Reason
 from tests.support import runs
 from tests.support.gate import PASSWORD, REFUSAL, Terminal, World, a_world, verdict
@@ -41,7 +42,7 @@ from tests.support.offline_model import Expected, SharedTicket, WrittenScan
 from tests.support.offline_terminal import LIABLE, VERDICT, OfflineTerminal, hash_of
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import read_refusal
-from tests.support.venue_pack import KeptPack
+from tests.support.venue_pack import KeptPack, knows_policy
 from tests.support.waiting import WAIT_SECONDS
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "12"))
@@ -56,6 +57,10 @@ REVOKED = """
 WITH moved AS (UPDATE tickets SET state = %s, blocked = %s WHERE ticket_id = %s)
 INSERT INTO ticket_events (ticket_id, event_id, action, state, actor, occurred_time)
 VALUES (%s, %s, %s, %s, 'admin:root', %s)
+"""
+POLICY = """
+UPDATE merchants SET (offline_pack_seconds, offline_clock_seconds, offline_over_admission,
+  offline_bears_refunds) = (%s, %s, %s, %s) WHERE merchant_code = 'M'
 """
 SCANS = "SELECT terminal_device_id, scan_hash FROM offline_scans WHERE ticket_id = %s"
 
@@ -103,12 +108,13 @@ class OfflineMachine(RuleBasedStateMachine):
     """One ticket and its gates."""
 
     pier: Pier
+    policy = USUAL
 
     def __init__(self) -> None:
         super().__init__()
         self.steps = itertools.count(1)
         self.began = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
-        self.model = SharedTicket(ENTITLEMENTS)
+        self.model = SharedTicket(ENTITLEMENTS, policy=self.policy)
         self.ticket = self.pier.run(self.pier.world.ticket(ENTITLEMENTS))
         self.gates = {
             device: OfflineTerminal(self.pier.terminals[device]) for device in self.pier.packs
@@ -335,6 +341,12 @@ class LeaseMachine(OfflineMachine):
             del self.model.leases[function]
 
 
+class PolicyMachine(OfflineMachine):
+    """And the merchant has agreed on something else than the others."""
+
+    policy = OfflinePolicy(300, 30, over_admission=True, bears_refunds=True)
+
+
 @pytest.fixture(scope="module")
 async def world(module_database_url: str) -> AsyncIterator[World]:
     async with a_world(module_database_url) as filled:
@@ -370,7 +382,7 @@ async def pier(world: World, server: GateServer) -> Pier:
     )
 
 
-@pytest.mark.parametrize("machine", [OfflineMachine, LeaseMachine])
+@pytest.mark.parametrize("machine", [OfflineMachine, LeaseMachine, PolicyMachine])
 async def test_gates_without_network_and_one_with_it(
     pier: Pier, machine: type[OfflineMachine]
 ) -> None:
@@ -382,4 +394,6 @@ async def test_gates_without_network_and_one_with_it(
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     machine.pier = pier
+    await pier.world.change(POLICY, *machine.policy)
+    await knows_policy(pier.terminals["T-1"], machine.policy.pack_seconds)
     await asyncio.to_thread(run_state_machine_as_test, machine, settings=settings)

@@ -13,12 +13,14 @@ from deeptravel.admin.v1 import offline_scan_pb2
 from deeptravel.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from deeptravel.redemption.v1 import offline_pb2
 
+from server.parties.offline_policy import USUAL
 from server.platform.errors import Reason
 from tests.support.gate import REFUSAL, QrTicket, World, a_world, verdict
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.offline_terminal import LIABLE, VERDICT, OfflineTerminal, hash_of
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal
+from tests.support.venue_pack import knows_policy
 
 TOKENS = Entitlement("tokens", total=3, use_mode="MULTI_USE", guard_seconds=0)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -135,6 +137,47 @@ async def test_a_refund_is_decided_by_the_time_of_the_scan(
     assert REFUSAL[scan.reason] == "TICKET_REFUNDED"
     assert abs(scan.revoked_time.ToMicroseconds() - refunded.timestamp() * 1e6) < 2
     assert await world.uses(ticket) == (1, 1)
+
+
+async def test_a_merchants_policy_decides(
+    world: World, gate: OfflineTerminal, other_gate: OfflineTerminal
+) -> None:
+    """Who was admitted stays so, and the merchant bears that and what was refunded since; a pack of
+    two hours is too old, a clock a minute off is wrong. No use is consumed that there is not.
+    """
+    now = datetime.now(UTC)
+    ticket, refunded, old, clock = await world.tickets(4)
+    await world.sql(GIVEN_BACK, refunded.ticket_id, now - 10 * MINUTE)
+    await world.sql(GIVEN_BACK, old.ticket_id, now - 10 * MINUTE)
+    gate.scan(ticket.qr, at=now - HOUR)
+    other_gate.scan(ticket.qr, at=now - HOUR)
+    gate.scan(refunded.qr, at=now - HOUR)
+    long_ago = int((now - 3 * HOUR).timestamp() * 1000)
+    gate.scan(old.qr, at=now - 5 * MINUTE, pack_version=long_ago)
+    gate.scan(clock.qr, at=now - MINUTE, pack_version=int(now.timestamp() * 1000))
+    assert await other_gate.verdicts() == ["ACCEPTED"]
+    change = (
+        "UPDATE merchants SET (offline_pack_seconds, offline_clock_seconds, offline_over_admission,"
+        " offline_bears_refunds) = (%s, %s, %s, %s) WHERE merchant_code = 'M'"
+    )
+    await world.change(change, 7_200, 30, True, True)
+    try:
+        await knows_policy(gate.terminal, 7_200)
+        answer = await gate.upload()
+    finally:
+        await world.change(change, *USUAL)
+        await knows_policy(gate.terminal, USUAL.pack_seconds)
+    found = [(VERDICT[scan.verdict], LIABLE[scan.liable]) for scan in answer.scans]
+    assert found == [
+        ("OVER_ADMITTED", "MERCHANT"),
+        ("CONFLICT", "MERCHANT"),
+        ("REVOKED_AT_SCAN", "MERCHANT"),
+        ("CLOCK_SUSPECT", ""),
+    ]
+    assert answer.scans[0].earlier.terminal_device_id == "T-2"
+    assert await world.uses(ticket) == (0, 1)
+    assert await gate.upload() == answer, "a verdict is for good, whatever is agreed on later"
+    assert await world.contradictions() == []
 
 
 async def test_what_ended_since_is_accepted(world: World, gate: OfflineTerminal) -> None:

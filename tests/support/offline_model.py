@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from server.parties.offline_policy import USUAL, OfflinePolicy
 from tests.support.redemption_model import ONCE_PER_QR, Entitlement
-
-TOLERANCE = timedelta(minutes=2)
-FRESH = timedelta(days=1)
 
 
 class WrittenScan(NamedTuple):
@@ -47,6 +45,7 @@ class SharedTicket:
     leases: dict[str, str] = field(default_factory=dict)
     blocked_at: datetime | None = None
     refunded_at: datetime | None = None
+    policy: OfflinePolicy = USUAL
 
     def left(self, function_code: str) -> int:
         """Uses that are left."""
@@ -82,12 +81,15 @@ class SharedTicket:
         """The verdict on a scan that was not uploaded before, and what it does."""
         if not scan.admitted:
             return Expected("RECORDED")
-        moment, is_suspect = believed(scan)
+        moment, is_suspect = believed(scan, timedelta(seconds=self.policy.clock_seconds))
         revoked = min(filter(None, (self.refunded_at, self.blocked_at)), default=None)
         if revoked and (self.refunded_at or moment >= revoked):
             if moment < revoked:
-                return Expected("CONFLICT", "PLATFORM")
-            could_not_know = scan.pack_time < revoked and moment - scan.pack_time <= FRESH
+                bears = "MERCHANT" if self.policy.bears_refunds else "PLATFORM"
+                return Expected("CONFLICT", bears)
+            age = moment - scan.pack_time
+            is_fresh = age <= timedelta(seconds=self.policy.pack_seconds)
+            could_not_know = scan.pack_time < revoked and is_fresh
             return Expected("REVOKED_AT_SCAN", "PLATFORM" if could_not_know else "MERCHANT")
         blocked, self.blocked_at = self.blocked_at, None  # it was not, then
         reason = self.refused(scan.device, scan.function_code, scan.quantity)
@@ -98,13 +100,15 @@ class SharedTicket:
         earlier = self.last.get(scan.function_code)
         if reason == "LEASED_ELSEWHERE" or earlier is None:
             return Expected("REFUSED", "MERCHANT")
-        return Expected("DUPLICATE" if earlier == scan.device else "CONFLICT", "MERCHANT")
+        if earlier == scan.device:
+            return Expected("DUPLICATE", "MERCHANT")
+        return Expected("OVER_ADMITTED" if self.policy.over_admission else "CONFLICT", "MERCHANT")
 
 
-def believed(scan: WrittenScan) -> tuple[datetime, bool]:
+def believed(scan: WrittenScan, tolerance: timedelta) -> tuple[datetime, bool]:
     """When it was made, and whether its clock was wrong. It is uploaded after all of the times."""
     uploaded = datetime.now(UTC)
     if scan.clock is None:
         return uploaded, True
-    is_wrong = not scan.pack_time - TOLERANCE <= scan.clock <= uploaded + TOLERANCE
+    is_wrong = not scan.pack_time - tolerance <= scan.clock <= uploaded + tolerance
     return min(max(scan.clock, scan.pack_time), uploaded), is_wrong

@@ -95,6 +95,21 @@ class KeptPack:
         return pushed
 
 
+async def knows_policy(terminal: Terminal, pack_seconds: int) -> None:
+    """Returns when the server goes by a policy of the terminal's merchant that says so."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await _pack_seconds(terminal) != pack_seconds:  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+
+
+async def _pack_seconds(terminal: Terminal) -> int:
+    request, found = offline_pb2.GetVenuePackRequest(), 0
+    async for response in terminal.stub.GetVenuePack(request, metadata=terminal.metadata):
+        chunk = offline_pb2.PackChunk.FromString(zlib.decompress(response.packed_chunk))
+        found = chunk.configuration.max_pack_seconds
+    return found
+
+
 def unpacked(tickets: offline_pb2.PackTickets) -> Iterator[PackTicket]:
     """The tickets of a chunk, one by one."""
 

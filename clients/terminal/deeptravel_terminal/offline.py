@@ -24,8 +24,8 @@ from deeptravel_terminal.offline_rules import (
 from deeptravel_terminal.store import PackState, Store, StoredScan, StoreError
 from deeptravel_terminal.tokens import Claims, OpeningKey, TokenError
 
-CLOCK_TOLERANCE_MS = 120_000
-"""So much a clock may go back and is still believed; the server allows for the same."""
+CLOCK_TOLERANCE_SECONDS = 120
+"""Where the pack of an older server says nothing."""
 
 
 class NotDecidedError(Exception):
@@ -98,7 +98,8 @@ class Offline:
 
     Args:
         store: the terminal's file.
-        pack_hours: the age from which on a pack decides nothing.
+        pack_hours: the age from which on a pack decides nothing; earlier, if the merchant's policy
+            in the pack says so.
     """
 
     store: Store
@@ -229,13 +230,16 @@ class Offline:
         standing = self.store.standing()
         if standing.barred:
             raise NotDecidedError("UNAUTHENTICATED")
-        if self.clock.now(pack.clock_offset) + CLOCK_TOLERANCE_MS < standing.last_time:
+        tolerance = _clock_tolerance(pack)
+        if self.clock.now(pack.clock_offset) + tolerance < standing.last_time:
             raise NotDecidedError("CLOCK_WRONG", "the clock went back")
         age = self._age(pack)
-        if age * 1000 < -CLOCK_TOLERANCE_MS:
+        if age * 1000 < -tolerance:
             raise NotDecidedError("CLOCK_WRONG", "the clock is before the pack")
-        if age > self.pack_hours * 3600:
-            raise NotDecidedError("PACK_TOO_OLD", f"{age // 3600} h > {self.pack_hours:g} h")
+        agreed = pack.configuration.max_pack_seconds / 3600  # 0: of a server without policies
+        oldest = min(self.pack_hours, agreed) if agreed else self.pack_hours
+        if age > oldest * 3600:
+            raise NotDecidedError("PACK_TOO_OLD", f"{age // 3600} h > {oldest:g} h")
         return pack, standing.departure_id
 
     def _keys_of(self, pack: PackState) -> dict[int, OpeningKey]:
@@ -267,6 +271,14 @@ class Offline:
             admitted=admitted,
             **by_number,
         )
+
+
+def _clock_tolerance(pack: PackState) -> int:
+    """So many milliseconds a clock may go back and is still believed, as the server does."""
+    said, seconds = pack.configuration, CLOCK_TOLERANCE_SECONDS
+    if said.HasField("clock_tolerance_seconds"):
+        seconds = said.clock_tolerance_seconds
+    return seconds * 1000
 
 
 @contextlib.contextmanager

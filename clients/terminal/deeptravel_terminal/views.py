@@ -282,6 +282,7 @@ _VERDICTS: dict[int, str] = {
     redemption.OFFLINE_VERDICT_CLOCK_SUSPECT: "✓ 时钟可疑 clock suspect",
     redemption.OFFLINE_VERDICT_DUPLICATE: "= 重复 duplicate",
     redemption.OFFLINE_VERDICT_CONFLICT: "✗ 冲突 conflict",
+    redemption.OFFLINE_VERDICT_OVER_ADMITTED: "! 超次放行 over-admitted",
     redemption.OFFLINE_VERDICT_REVOKED_AT_SCAN: "✗ 当时已失效 revoked at scan",
     redemption.OFFLINE_VERDICT_UNKNOWN_TICKET: "✗ 无此票 unknown ticket",
     redemption.OFFLINE_VERDICT_MALFORMED: "✗ 非本平台码 malformed",

@@ -232,3 +232,23 @@ def test_a_wrong_clock_is_corrected_and_setting_it_changes_nothing(box: Box) -> 
     clock.synced(T0)
     box.now = 0
     assert clock.now(0) == T0
+
+
+def test_the_merchants_policy_is_obeyed(box: Box) -> None:
+    """Of the terminal's own setting and the pack's the shorter age counts; the clock may be off by
+    what the pack says.
+    """
+    agreed = box.sealer.chunk(pack_tickets())
+    agreed.configuration.max_pack_seconds = 3_600
+    agreed.configuration.clock_tolerance_seconds = 10
+    box.store.take(box.sealer.response(agreed), T0, 0)
+    box.now = T0 + HOUR
+    assert box.reason() == ""
+    box.now += 1_000
+    with pytest.raises(NotDecidedError, match="PACK_TOO_OLD"):
+        box.reason("tokens")
+    box.now = T0 + HOUR - 11_000
+    with pytest.raises(NotDecidedError, match="CLOCK_WRONG"):
+        box.reason("tokens")
+    box.now = T0 + HOUR - 9_000
+    assert box.reason("tokens") == ""

@@ -93,6 +93,10 @@ def merchant_message(merchant: Merchant) -> venue_pb2.Merchant:
         display_name=merchant.display_name,
         function_codes=merchant.function_codes,
         reversal_window_seconds=merchant.reversal_window_seconds,
+        offline_pack_seconds=merchant.offline_pack_seconds,
+        offline_clock_seconds=merchant.offline_clock_seconds,
+        offline_over_admission=merchant.offline_over_admission,
+        offline_bears_refunds=merchant.offline_bears_refunds,
         version=merchant.version,
         **_common(merchant),
     )

@@ -91,6 +91,8 @@ def _configuration(now: PackConfiguration) -> offline_pb2.PackConfiguration:
         compromised_key_ids=[key.key_id for key in now.ring.keys if key not in now.ring.good],
         cancelled_departure_ids=now.cancelled_departures,
         server_time=convert.timestamp(now.server_time),
+        max_pack_seconds=operator.offline.pack_seconds,
+        clock_tolerance_seconds=operator.offline.clock_seconds,
     )
 
 

@@ -1853,12 +1853,16 @@ class AdminService:
         reversal_window_seconds: int | None = None,
         request_id: str = "",
         version: int = 0,
+        offline_pack_seconds: int | None = None,
+        offline_clock_seconds: int | None = None,
+        offline_over_admission: bool | None = None,
+        offline_bears_refunds: bool | None = None,
         timeout: float | None = None,
     ) -> admin.UpdateMerchantResponse:
         """Changes a merchant. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH,
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id, version=version), timeout)
+        return self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id, version=version, offline_pack_seconds=offline_pack_seconds, offline_clock_seconds=offline_clock_seconds, offline_over_admission=offline_over_admission, offline_bears_refunds=offline_bears_refunds), timeout)
 
     def revoke_merchant(
         self,
@@ -6203,12 +6207,16 @@ class AsyncAdminService:
         reversal_window_seconds: int | None = None,
         request_id: str = "",
         version: int = 0,
+        offline_pack_seconds: int | None = None,
+        offline_clock_seconds: int | None = None,
+        offline_over_admission: bool | None = None,
+        offline_bears_refunds: bool | None = None,
         timeout: float | None = None,
     ) -> admin.UpdateMerchantResponse:
         """Changes a merchant. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH,
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id, version=version), timeout)
+        return await self._calls.unary(_UPDATE_MERCHANT, admin.UpdateMerchantRequest(merchant_code=merchant_code, update_mask=update_mask, display_name=display_name, function_codes=function_codes, reversal_window_seconds=reversal_window_seconds, request_id=request_id, version=version, offline_pack_seconds=offline_pack_seconds, offline_clock_seconds=offline_clock_seconds, offline_over_admission=offline_over_admission, offline_bears_refunds=offline_bears_refunds), timeout)
 
     async def revoke_merchant(
         self,

@@ -35,6 +35,10 @@ class Merchant(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    OFFLINE_PACK_SECONDS_FIELD_NUMBER: _builtins.int
+    OFFLINE_CLOCK_SECONDS_FIELD_NUMBER: _builtins.int
+    OFFLINE_OVER_ADMISSION_FIELD_NUMBER: _builtins.int
+    OFFLINE_BEARS_REFUNDS_FIELD_NUMBER: _builtins.int
     merchant_code: _builtins.str
     """Code, e.g. HARBOUR-FERRIES."""
     display_name: _builtins.str
@@ -45,6 +49,20 @@ class Merchant(_message.Message):
     """Whether it may be used, is archived or revoked."""
     version: _builtins.int
     """Counts its changes from 1 on."""
+    offline_pack_seconds: _builtins.int
+    """Seconds after which a pack is too old: its terminals then admit nobody without network, and of a
+    scan by such a pack the merchant bears what had been given back before.
+    """
+    offline_clock_seconds: _builtins.int
+    """Seconds that the clock of a terminal without network may be off."""
+    offline_over_admission: _builtins.bool
+    """Whether who was admitted without network stays admitted though another terminal had redeemed the
+    last use: OVER_ADMITTED instead of CONFLICT. No use is consumed, and the merchant bears it.
+    """
+    offline_bears_refunds: _builtins.bool
+    """Whether the merchant, not the platform, bears a ticket that was given back after its terminal
+    had admitted it without network.
+    """
     @_builtins.property
     def function_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Function codes it may redeem, e.g. `ferry`."""
@@ -68,10 +86,14 @@ class Merchant(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        offline_pack_seconds: _builtins.int = ...,
+        offline_clock_seconds: _builtins.int = ...,
+        offline_over_admission: _builtins.bool = ...,
+        offline_bears_refunds: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "reversal_window_seconds", b"reversal_window_seconds", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "offline_bears_refunds", b"offline_bears_refunds", "offline_clock_seconds", b"offline_clock_seconds", "offline_over_admission", b"offline_over_admission", "offline_pack_seconds", b"offline_pack_seconds", "reversal_window_seconds", b"reversal_window_seconds", "state", b"state", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -262,6 +284,10 @@ class UpdateMerchantRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    OFFLINE_PACK_SECONDS_FIELD_NUMBER: _builtins.int
+    OFFLINE_CLOCK_SECONDS_FIELD_NUMBER: _builtins.int
+    OFFLINE_OVER_ADMISSION_FIELD_NUMBER: _builtins.int
+    OFFLINE_BEARS_REFUNDS_FIELD_NUMBER: _builtins.int
     merchant_code: _builtins.str
     """Code of the merchant."""
     display_name: _builtins.str
@@ -272,6 +298,18 @@ class UpdateMerchantRequest(_message.Message):
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     version: _builtins.int
     """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    offline_pack_seconds: _builtins.int
+    """Seconds after which a pack is too old, 300 to 604,800; a new merchant has 86,400."""
+    offline_clock_seconds: _builtins.int
+    """Seconds that the clock of a terminal without network may be off, 0 to 3,600; a new merchant has
+    120.
+    """
+    offline_over_admission: _builtins.bool
+    """Whether who was admitted without network stays admitted though another terminal had redeemed the
+    last use; a new merchant has not.
+    """
+    offline_bears_refunds: _builtins.bool
+    """Whether the merchant bears a ticket that was given back after the scan; a new merchant does not."""
     @_builtins.property
     def function_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Function codes it may redeem, e.g. `ferry`. None of them if empty."""
@@ -290,13 +328,34 @@ class UpdateMerchantRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
         version: _builtins.int = ...,
+        offline_pack_seconds: _builtins.int | None = ...,
+        offline_clock_seconds: _builtins.int | None = ...,
+        offline_over_admission: _builtins.bool | None = ...,
+        offline_bears_refunds: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_reversal_window_seconds", b"_reversal_window_seconds", "reversal_window_seconds", b"reversal_window_seconds", "update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_offline_bears_refunds", b"_offline_bears_refunds", "_offline_clock_seconds", b"_offline_clock_seconds", "_offline_over_admission", b"_offline_over_admission", "_offline_pack_seconds", b"_offline_pack_seconds", "_reversal_window_seconds", b"_reversal_window_seconds", "offline_bears_refunds", b"offline_bears_refunds", "offline_clock_seconds", b"offline_clock_seconds", "offline_over_admission", b"offline_over_admission", "offline_pack_seconds", b"offline_pack_seconds", "reversal_window_seconds", b"reversal_window_seconds", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reversal_window_seconds", b"_reversal_window_seconds", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "request_id", b"request_id", "reversal_window_seconds", b"reversal_window_seconds", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_offline_bears_refunds", b"_offline_bears_refunds", "_offline_clock_seconds", b"_offline_clock_seconds", "_offline_over_admission", b"_offline_over_admission", "_offline_pack_seconds", b"_offline_pack_seconds", "_reversal_window_seconds", b"_reversal_window_seconds", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "offline_bears_refunds", b"offline_bears_refunds", "offline_clock_seconds", b"offline_clock_seconds", "offline_over_admission", b"offline_over_admission", "offline_pack_seconds", b"offline_pack_seconds", "request_id", b"request_id", "reversal_window_seconds", b"reversal_window_seconds", "update_mask", b"update_mask", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__offline_bears_refunds: _TypeAlias = _typing.Literal["offline_bears_refunds"]  # noqa: Y015
+    _WhichOneofArgType__offline_bears_refunds: _TypeAlias = _typing.Literal["_offline_bears_refunds", b"_offline_bears_refunds"]  # noqa: Y015
+    _WhichOneofReturnType__offline_clock_seconds: _TypeAlias = _typing.Literal["offline_clock_seconds"]  # noqa: Y015
+    _WhichOneofArgType__offline_clock_seconds: _TypeAlias = _typing.Literal["_offline_clock_seconds", b"_offline_clock_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__offline_over_admission: _TypeAlias = _typing.Literal["offline_over_admission"]  # noqa: Y015
+    _WhichOneofArgType__offline_over_admission: _TypeAlias = _typing.Literal["_offline_over_admission", b"_offline_over_admission"]  # noqa: Y015
+    _WhichOneofReturnType__offline_pack_seconds: _TypeAlias = _typing.Literal["offline_pack_seconds"]  # noqa: Y015
+    _WhichOneofArgType__offline_pack_seconds: _TypeAlias = _typing.Literal["_offline_pack_seconds", b"_offline_pack_seconds"]  # noqa: Y015
     _WhichOneofReturnType__reversal_window_seconds: _TypeAlias = _typing.Literal["reversal_window_seconds"]  # noqa: Y015
     _WhichOneofArgType__reversal_window_seconds: _TypeAlias = _typing.Literal["_reversal_window_seconds", b"_reversal_window_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_bears_refunds) -> _WhichOneofReturnType__offline_bears_refunds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_clock_seconds) -> _WhichOneofReturnType__offline_clock_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_over_admission) -> _WhichOneofReturnType__offline_over_admission | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_pack_seconds) -> _WhichOneofReturnType__offline_pack_seconds | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reversal_window_seconds) -> _WhichOneofReturnType__reversal_window_seconds | None: ...
 
 Global___UpdateMerchantRequest: _TypeAlias = UpdateMerchantRequest  # noqa: Y015

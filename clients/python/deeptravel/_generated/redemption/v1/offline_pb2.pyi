@@ -51,6 +51,10 @@ class _OfflineVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Offlin
     """It should not have been admitted, see `reason`."""
     OFFLINE_VERDICT_RECORDED: _OfflineVerdict.ValueType  # 9
     """The terminal had refused it; recorded."""
+    OFFLINE_VERDICT_OVER_ADMITTED: _OfflineVerdict.ValueType  # 10
+    """As CONFLICT with `earlier`, but by the policy of the merchant, which bears it, who was admitted
+    stays so. No use is consumed.
+    """
 
 class OfflineVerdict(_OfflineVerdict, metaclass=_OfflineVerdictEnumTypeWrapper):
     """What became of an uploaded scan."""
@@ -79,6 +83,10 @@ OFFLINE_VERDICT_REFUSED: OfflineVerdict.ValueType  # 8
 """It should not have been admitted, see `reason`."""
 OFFLINE_VERDICT_RECORDED: OfflineVerdict.ValueType  # 9
 """The terminal had refused it; recorded."""
+OFFLINE_VERDICT_OVER_ADMITTED: OfflineVerdict.ValueType  # 10
+"""As CONFLICT with `earlier`, but by the policy of the merchant, which bears it, who was admitted
+stays so. No use is consumed.
+"""
 Global___OfflineVerdict: _TypeAlias = OfflineVerdict  # noqa: Y015
 
 class _Liability:
@@ -92,8 +100,8 @@ class _LiabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Liability.V
     LIABILITY_MERCHANT: _Liability.ValueType  # 1
     """The merchant whose terminal admitted it."""
     LIABILITY_PLATFORM: _Liability.ValueType  # 2
-    """The platform: the ticket was given back after it was admitted, or the terminal could not know
-    of it though its pack was younger than a day.
+    """The platform: the ticket was given back after it was admitted, unless the merchant's policy says
+    otherwise; or the terminal could not know of it though its pack was not too old.
     """
 
 class Liability(_Liability, metaclass=_LiabilityEnumTypeWrapper):
@@ -104,8 +112,8 @@ LIABILITY_UNSPECIFIED: Liability.ValueType  # 0
 LIABILITY_MERCHANT: Liability.ValueType  # 1
 """The merchant whose terminal admitted it."""
 LIABILITY_PLATFORM: Liability.ValueType  # 2
-"""The platform: the ticket was given back after it was admitted, or the terminal could not know
-of it though its pack was younger than a day.
+"""The platform: the ticket was given back after it was admitted, unless the merchant's policy says
+otherwise; or the terminal could not know of it though its pack was not too old.
 """
 Global___Liability: _TypeAlias = Liability  # noqa: Y015
 
@@ -242,12 +250,18 @@ class PackConfiguration(_message.Message):
     CANCELLED_DEPARTURE_IDS_FIELD_NUMBER: _builtins.int
     SERVER_TIME_FIELD_NUMBER: _builtins.int
     COMPROMISED_KEY_IDS_FIELD_NUMBER: _builtins.int
+    MAX_PACK_SECONDS_FIELD_NUMBER: _builtins.int
+    CLOCK_TOLERANCE_SECONDS_FIELD_NUMBER: _builtins.int
     merchant_code: _builtins.str
     """The merchant."""
     time_zone: _builtins.str
     """Time zone of the venue, an IANA name: its date is the one that blackout dates are compared
     with.
     """
+    max_pack_seconds: _builtins.int
+    """Seconds after which the pack decides nothing any more, by the merchant's policy."""
+    clock_tolerance_seconds: _builtins.int
+    """Seconds that the terminal's clock may be off, by the merchant's policy."""
     @_builtins.property
     def function_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Which functions are redeemed here."""
@@ -282,12 +296,16 @@ class PackConfiguration(_message.Message):
         cancelled_departure_ids: _abc.Iterable[_builtins.int] | None = ...,
         server_time: _timestamp_pb2.Timestamp | None = ...,
         compromised_key_ids: _abc.Iterable[_builtins.int] | None = ...,
+        max_pack_seconds: _builtins.int = ...,
+        clock_tolerance_seconds: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["server_time", b"server_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_tolerance_seconds", b"_clock_tolerance_seconds", "clock_tolerance_seconds", b"clock_tolerance_seconds", "server_time", b"server_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_departure_ids", b"cancelled_departure_ids", "compromised_key_ids", b"compromised_key_ids", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "qr_keys", b"qr_keys", "server_time", b"server_time", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_tolerance_seconds", b"_clock_tolerance_seconds", "cancelled_departure_ids", b"cancelled_departure_ids", "clock_tolerance_seconds", b"clock_tolerance_seconds", "compromised_key_ids", b"compromised_key_ids", "function_codes", b"function_codes", "max_pack_seconds", b"max_pack_seconds", "merchant_code", b"merchant_code", "qr_keys", b"qr_keys", "server_time", b"server_time", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__clock_tolerance_seconds: _TypeAlias = _typing.Literal["clock_tolerance_seconds"]  # noqa: Y015
+    _WhichOneofArgType__clock_tolerance_seconds: _TypeAlias = _typing.Literal["_clock_tolerance_seconds", b"_clock_tolerance_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__clock_tolerance_seconds) -> _WhichOneofReturnType__clock_tolerance_seconds | None: ...
 
 Global___PackConfiguration: _TypeAlias = PackConfiguration  # noqa: Y015
 
