@@ -8,22 +8,25 @@ down_revision = "0070"
 branch_labels = None
 depends_on = None
 
-COLUMNS = {
-    "offline_pack_seconds": (sa.Integer(), "86400"),
-    "offline_clock_seconds": (sa.Integer(), "120"),
-    "offline_over_admission": (sa.Boolean(), "false"),
-    "offline_bears_refunds": (sa.Boolean(), "false"),
-}
+NAMES = (
+    "offline_pack_seconds",
+    "offline_clock_seconds",
+    "offline_over_admission",
+    "offline_bears_refunds",
+)
 
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    for name, (kind, default) in COLUMNS.items():
-        column = sa.Column(name, kind, nullable=False, server_default=default)
+    for name, default in zip(NAMES[:2], ("86400", "120"), strict=True):
+        column = sa.Column(name, sa.Integer(), nullable=False, server_default=default)
         op.add_column("merchants", column)
+    for name in NAMES[2:]:
+        flag = sa.Column(name, sa.Boolean(), nullable=False, server_default="false")
+        op.add_column("merchants", flag)
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    for name in COLUMNS:
+    for name in NAMES:
         op.drop_column("merchants", name)
