@@ -22,7 +22,9 @@ def upgrade() -> None:
         column = sa.Column(name, sa.Integer(), nullable=False, server_default=default)
         op.add_column("merchants", column)
     for name in NAMES[2:]:
-        flag = sa.Column(name, sa.Boolean(), nullable=False, server_default="false")
+        flag: sa.Column[bool] = sa.Column(
+            name, sa.Boolean(), nullable=False, server_default="false"
+        )
         op.add_column("merchants", flag)
 
 
