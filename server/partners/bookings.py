@@ -457,6 +457,7 @@ class Booker:
                 stock,
                 seats[number].stock_id if number in seats else stock,
                 seats[number].seat_index if number in seats else None,
+                (),
             )
             for number in was.row.ticket_ids
         ]

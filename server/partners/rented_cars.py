@@ -140,7 +140,7 @@ async def give_back(
             raise refund_refused(ticket.ticket_code, back)
         amount_minor = back.amount_minor
     first, *others = offer.stock_ids
-    found = ToRefund(ticket.ticket_id, car.order_id, first, first, None, tuple(others))
+    found = ToRefund(ticket.ticket_id, car.order_id, first, first, None, others)
     await sold_tickets.refund(
         *(tx, [found]),
         actor=partner.key,

@@ -71,6 +71,7 @@ class Statement(Generic[R]):
         self.sql = sql.encode()
         self.name = b"s_%x" % zlib.crc32(self.sql)
         self.notifies = notifies
+        self.row = row
         self._read: Any = _reader(row)
 
     def __call__(self, *parameters: Value) -> Command[R]:

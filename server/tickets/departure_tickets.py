@@ -41,7 +41,7 @@ class ToRefund(NamedTuple):
     partner_stock_id: int
     stock_id: int
     seat_index: int | None
-    other_stock_ids: tuple[int, ...] = ()
+    other_stock_ids: Sequence[int]
 
 
 class ToMove(NamedTuple):
@@ -81,7 +81,7 @@ ORDER BY d.ticket_id
 # whoever is being scanned, or blocked, is looked at again
 _TO_REFUND = Statement(
     """
-SELECT t.ticket_id, t.order_id, r.stock_id, d.stock_id, d.seat_index
+SELECT t.ticket_id, t.order_id, r.stock_id, d.stock_id, d.seat_index, '{}'::bigint[]
 FROM departure_tickets d JOIN tickets t ON t.ticket_id = d.ticket_id
 JOIN reservations r ON r.reservation_id = t.reservation_id
 WHERE d.departure_id = $1::bigint AND t.state = 'ACTIVE' AND NOT t.blocked

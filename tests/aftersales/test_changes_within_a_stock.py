@@ -16,6 +16,7 @@ import pytest
 
 from server.platform.errors import Reason
 from server.stock.ids import stock_id
+from tests.support.changes import show_changes
 from tests.support.gate_server import GateServer
 from tests.support.order_scenario import (
     OrderScenario,
@@ -29,7 +30,6 @@ from tests.support.order_scenario import (
 from tests.support.rpc_server import Refusal, read_refusal, refusal
 from tests.support.travel_clients import OverJson
 from tests.support.traveller import (
-    BUMP,
     FIRST,
     ORDER_STATE,
     PREMIUM,
@@ -80,7 +80,7 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
             " %s",
             TRAIN,
         )
-        await filled.sql(BUMP)
+        await show_changes(filled)
         yield filled
 
 
@@ -264,7 +264,7 @@ async def test_a_seat_that_the_map_does_not_have_any_more_is_another_place(
         "UPDATE routes SET fare_classes = jsonb_set(fare_classes, '{0,seat_map}', %s::jsonb)",
         orjson.dumps(smaller).decode(),
     )
-    await world.sql(BUMP)
+    await show_changes(world)
     for _ in range(300):
         probe = await client.order(leg(world, 0, 2), passengers=party(1))
         await client.cancel(probe.order_id)

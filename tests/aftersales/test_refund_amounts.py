@@ -21,6 +21,7 @@ from deeptravel.ticketing.v1 import ticket_pb2 as travel_ticket_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server.platform.errors import Reason
+from tests.support.changes import show_changes
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager, followed
@@ -38,7 +39,6 @@ from tests.support.order_scenario import (
 from tests.support.rpc_server import refusal
 from tests.support.travel_clients import OverJson, RefusedError
 from tests.support.traveller import (
-    BUMP,
     FIRST,
     ORDER_STATE,
     PREMIUM,
@@ -77,7 +77,7 @@ async def world(filled_world: World, module_database_url: str) -> AsyncIterator[
 
 async def seen(world: World, look: Callable[[], Awaitable[bool]]) -> None:
     """Waits until the server has seen what was configured, which takes a second at the most."""
-    await world.sql(BUMP)
+    await show_changes(world)
     for _ in range(500):
         if await look():
             return

@@ -26,11 +26,12 @@ from server.platform import change_feed
 from server.platform.errors import Reason
 from server.tickets import exports
 from tests.support import gate
+from tests.support.changes import show_changes
 from tests.support.gate import next_answers, scan_message
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.partner_client import CP, Market, PartnerClient
 from tests.support.rpc_server import read_refusal
-from tests.support.traveller import BUMP, TravellerClient, a_world
+from tests.support.traveller import TravellerClient, a_world
 from tests.support.waiting import WITHIN_SECONDS
 
 NARROW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4096))
@@ -67,7 +68,7 @@ class Reader:
 async def revoke(market: Market, statement: str) -> None:
     async with market.pg.transaction():
         await market.sql(statement)
-        await market.sql(BUMP)
+        await show_changes(market)
 
 
 @pytest.mark.parametrize("method", ["StreamBatchTickets", "ExportTickets"])
@@ -194,7 +195,7 @@ async def test_over_json_a_blocked_traveller_reads_why(database_url: str, redis_
             lines = (line async for line in answer.aiter_lines() if line)
             assert orjson.loads(await anext(lines))["event"] == "order.created"
             await world.sql("UPDATE travellers SET state = 'BLOCKED' WHERE traveller_id = 1")
-            await world.sql(BUMP)
+            await show_changes(world)
             last = [orjson.loads(line) async for line in lines][-1]
         assert last["error"]["details"][0]["reason"] == "UNAUTHENTICATED"
 

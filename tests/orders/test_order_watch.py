@@ -12,10 +12,10 @@ from deeptravel.ticketing.v1 import order_pb2
 
 from server.orders import events
 from server.platform.errors import Reason
+from tests.support.changes import show_changes
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import read_refusal
 from tests.support.traveller import (
-    BUMP,
     CANCEL_REASON,
     ORDER_STATE,
     TravellerClient,
@@ -167,7 +167,7 @@ async def test_a_blocked_traveller_watches_no_longer(
     watch = client.watch(order.order_id)
     await watch.read()
     await world.sql("UPDATE travellers SET state = 'BLOCKED' WHERE traveller_id = 1")
-    await world.sql(BUMP)
+    await show_changes(world)
     async with asyncio.timeout(WAIT_SECONDS):
         assert await refusal_of(watch) is Reason.UNAUTHENTICATED
 

@@ -10,7 +10,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 
 from server.platform.errors import Reason
 from server.stock.ids import promotion_stock_id, stock_id
-from tests.support.changes import changes_are_seen
+from tests.support.changes import changes_are_seen, show_changes
 from tests.support.gate_server import GateServer
 from tests.support.rpc_server import Refusal, refusal
 from tests.support.traveller import (
@@ -249,8 +249,7 @@ async def test_cancelled_departures_and_missing_fares(
     await world.sql(
         "UPDATE departures SET state = 'CANCELLED' WHERE departure_id = %s", world.departure_id()
     )
-    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await changes_are_seen()
+    await show_changes(world)
     refused = await refusal(client.create(world.seat()))
     assert refused.metadata == {"offer_id": world.seat(), "why": "CANCELLED"}
 
@@ -321,8 +320,7 @@ async def test_more_than_one_traveller_may_hold(
     world: World, client: TravellerClient, other: TravellerClient
 ) -> None:
     await world.sql("UPDATE products SET max_per_traveller = 3")
-    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await changes_are_seen()
+    await show_changes(world)
     first = await client.order(world.seat())
     refused = await refusal(client.create(world.seat()))
     assert refused.reason is Reason.TOO_MANY_FOR_TRAVELLER
@@ -386,8 +384,7 @@ async def test_only_the_owner_sees_an_order(
 async def test_an_order_is_shown_as_it_was_made(world: World, client: TravellerClient) -> None:
     order = await client.order(world.seat(), world.package())
     await world.sql("UPDATE products SET display_name_en = 'Another', fares = '[]'")
-    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await changes_are_seen()
+    await show_changes(world)
     assert await client.get(order.order_id) == order
 
 
@@ -453,8 +450,7 @@ async def test_a_channel_and_product_may_hold_shorter(
     world: World, client: TravellerClient
 ) -> None:
     await world.sql("UPDATE stocks SET hold_seconds = 60 WHERE stock_id = %s", world.stock_id(2))
-    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await changes_are_seen()
+    await show_changes(world)
     order = await client.order(world.seat(1), world.seat(2))
     held = order.lock_expire_time.ToDatetime() - order.create_time.ToDatetime()
     assert held.total_seconds() == 60  # the shortest of its items

@@ -11,7 +11,7 @@ from deeptravel.tickets.v1 import ticket_pb2
 
 from server.platform.errors import Reason
 from server.stock.ids import promotion_quota_id
-from tests.support.changes import changes_are_seen
+from tests.support.changes import changes_are_seen, show_changes
 from tests.support.gate_server import GateServer
 from tests.support.order_scenario import (
     OrderScenario,
@@ -23,7 +23,6 @@ from tests.support.order_scenario import (
 )
 from tests.support.rpc_server import Refusal, refusal
 from tests.support.traveller import (
-    BUMP,
     FIRST,
     ORDER_STATE,
     SECOND,
@@ -63,9 +62,9 @@ async def other(world: World, server: GateServer) -> TravellerClient:
 
 
 async def configure(world: World, *statements: str) -> None:
-    for statement in (*statements, BUMP):
+    for statement in statements:
         await world.sql(statement)
-    await changes_are_seen()
+    await show_changes(world)
 
 
 async def limit(world: World, limit: int) -> None:

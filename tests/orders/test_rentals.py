@@ -20,6 +20,7 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason
 from tests.support import rentals
+from tests.support.changes import show_changes
 from tests.support.gate import verdict
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
@@ -34,7 +35,6 @@ from tests.support.rentals import AIRPORT, AIRPORT_FLEET, CITY, ECONOMY, SUV
 from tests.support.rpc_server import refusal, refusal_or_none
 from tests.support.staff import hire, valid_now
 from tests.support.traveller import (
-    BUMP,
     TravellerClient,
     World,
     a_world,
@@ -56,7 +56,7 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
             await rentals.seed_rentals(tx, cars=CARS, **by)
             await unarchive_fleet(tx, rentals.SUV_FLEET, **by)
         await db.close()
-        await filled.sql(BUMP)
+        await show_changes(filled)
         yield filled
 
 

@@ -15,7 +15,7 @@ from deeptravel.redemption.v1 import redemption_pb2
 from deeptravel.ticketing.v1 import order_pb2, ticket_pb2
 
 from server.platform.errors import Reason
-from tests.support.changes import changes_are_seen
+from tests.support.changes import show_changes
 from tests.support.gate import verdict
 from tests.support.gate_server import GateServer
 from tests.support.order_scenario import (
@@ -276,8 +276,7 @@ async def test_it_is_over_when_it_was_redeemed_in_part_meanwhile(
     await world.sql(
         "UPDATE products SET entitlements = jsonb_set(entitlements, '{2,total_uses}', '2')"
     )
-    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await changes_are_seen()
+    await show_changes(world)
     two = await Party.of(world, client, scenario)
     await valid_now(world)
     printed = (await two.qr(two.shared)).encrypted_data

@@ -19,12 +19,13 @@ from server.parties.rules import SANDBOX_BIT
 from server.stock.ids import DIRECT, day_stock_id, rental_stock_id, stock_id
 from tests.support import rentals
 from tests.support.admin_client import message
+from tests.support.changes import show_changes
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.operations import Manager
 from tests.support.order_scenario import OrderScenario, give_back, swap, tickets
 from tests.support.partner_client import PartnerClient, payment
-from tests.support.traveller import BUMP, PREMIUM, SECOND, TravellerClient, World, passenger
+from tests.support.traveller import PREMIUM, SECOND, TravellerClient, World, passenger
 
 LEVEL = 5
 """What is listed is noted when so many are left, or fewer, or were before."""
@@ -112,7 +113,7 @@ async def stage(filled_world: World, server: GateServer, module_scenario: OrderS
     async with module_scenario.db.transaction() as tx:
         await rentals.seed_rentals(tx, actor="test", now=datetime.now(UTC))
     await filled_world.pg.execute(TRIGGERS.encode())
-    await filled_world.sql(BUMP)
+    await show_changes(filled_world)
     manager = await Manager.hired(module_scenario.db, server.channel)
     made = Stage(
         *(filled_world, server.channel, module_scenario, manager),

@@ -12,7 +12,7 @@ from deeptravel.admin.v1 import catalog_pb2
 from deeptravel.ticketing.v1 import order_pb2, ticket_pb2
 
 from server.platform.errors import Reason
-from tests.support.changes import changes_are_seen
+from tests.support.changes import show_changes
 from tests.support.expiring import Expirer, an_expirer, long_ago
 from tests.support.gate import verdict
 from tests.support.operations import Manager, followed, look_again
@@ -27,7 +27,6 @@ from tests.support.order_scenario import (
 from tests.support.rpc_server import refusal
 from tests.support.staff import Staff
 from tests.support.traveller import (
-    BUMP,
     ORDER_STATE,
     SECOND,
     TravellerClient,
@@ -161,8 +160,7 @@ async def test_of_a_cancelled_departure_what_is_still_to_be_refunded_waits(
         " '2'), '{0,use_mode}', '\"MULTI_USE\"') WHERE product_id = 1"
     )
     await world.sql("UPDATE merchants SET function_codes = function_codes || '{boarding}'")
-    await world.sql(BUMP)
-    await changes_are_seen()
+    await show_changes(world)
     orders = [await scenario.sell(client, world.seat(), passengers=party(1)) for _ in range(3)]
     _, blocked, boarded = [(await tickets(client, order_id=order.order_id))[0] for order in orders]
     await world.sql(

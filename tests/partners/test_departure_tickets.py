@@ -19,7 +19,7 @@ from server.platform.errors import Reason
 from server.stock.ids import departure_stock_id
 from server.tickets import generation
 from tests.support import gate
-from tests.support.changes import changes_are_seen
+from tests.support.changes import show_changes
 from tests.support.disruptions import partners_reported_as_planned, preview_of_partners
 from tests.support.gate import Terminal, verdict
 from tests.support.gate_server import GateServer
@@ -37,7 +37,6 @@ from tests.support.partner_client import (
 from tests.support.rpc_server import refusal
 from tests.support.sandbox_clock import advance, moment, shown
 from tests.support.traveller import (
-    BUMP,
     FIRST,
     SECOND,
     TravellerClient,
@@ -309,8 +308,7 @@ async def test_the_price_is_that_of_the_day(world: World, partner: PartnerClient
 async def test_nothing_is_made_when_the_sale_is_over(world: World, partner: PartnerClient) -> None:
     reserved = await reserve(world, partner)
     await world.sql("UPDATE timetables SET closing_minutes = 60 * 24 * 30")
-    await world.sql(BUMP)
-    await changes_are_seen()
+    await show_changes(world)
     refused = await refusal(batch(partner, reserved))
     why = refused.metadata["why"]
     assert (refused.reason, why) == (Reason.OFFER_NOT_AVAILABLE, "SALE_CLOSED")

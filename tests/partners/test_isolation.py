@@ -17,10 +17,10 @@ from server.platform.config import load_settings
 from server.platform.errors import Reason
 from server.tickets import generation
 from tests.races.test_ota_races import outcomes
+from tests.support.changes import show_changes
 from tests.support.invariants import assert_invariants
 from tests.support.partner_client import CP, HK, KEY, PARTNERS, PartnerClient, customer, payment
 from tests.support.traveller import (
-    BUMP,
     PREMIUM,
     TravellerClient,
     World,
@@ -73,7 +73,7 @@ async def channels(database_url: str, redis_url: str) -> AsyncIterator[Channels]
                 partner_id,
                 OF_EACH,
             )
-        await world.sql(BUMP)
+        await show_changes(world)
         async with traveller_server(database_url, redis_url) as server:
             yield Channels(
                 world,

@@ -18,13 +18,12 @@ from server.platform.errors import DomainError, Reason
 from server.stock import holds
 from server.stock.holds import Take
 from server.stock.journeys import Ride
-from tests.support.changes import changes_are_seen
+from tests.support.changes import changes_are_seen, show_changes
 from tests.support.gate_server import GateServer
 from tests.support.invariants import assert_invariants
 from tests.support.rpc_server import refusal_or_none
 from tests.support.runs import share
 from tests.support.traveller import (
-    BUMP,
     FIRST,
     SECOND,
     TravellerClient,
@@ -45,7 +44,7 @@ async def filled_world(module_database_url: str) -> AsyncIterator[World]:
         await filled.sql(
             "UPDATE departures SET departure_time = (SELECT min(departure_time) FROM departures)"
         )
-        await filled.sql(BUMP)
+        await show_changes(filled)
         yield filled
 
 

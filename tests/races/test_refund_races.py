@@ -36,7 +36,7 @@ from server.platform.errors import DomainError, Reason
 from server.redemption.redeem import Redeemer, ScanItem
 from server.tickets import qr
 from server.tickets.rotating_keys import RotatingKeys
-from tests.support.changes import changes_are_seen
+from tests.support.changes import show_changes
 from tests.support.invariants import assert_invariants
 from tests.support.order_scenario import OrderScenario, a_scenario
 from tests.support.rpc_server import SECRET_KEY
@@ -401,8 +401,7 @@ async def test_opposite_changes_do_not_wait_for_each_other(house: House) -> None
     await house.world.sql(
         "UPDATE products SET policy = jsonb_set(policy, '{change_fee_minor}', '0')"
     )
-    await house.world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await changes_are_seen()
+    await show_changes(house.world)
     one, other = await house.sell(36, here), await house.sell(36, there)
     quotes = [(t, await house.quote_change(t, there)) for t in one]
     quotes += [(t, await house.quote_change(t, here)) for t in other]

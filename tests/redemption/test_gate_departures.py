@@ -21,7 +21,7 @@ from sqlalchemy import make_url
 
 from server.platform.errors import Reason
 from tests.support import gate
-from tests.support.changes import changes_are_seen
+from tests.support.changes import show_changes
 from tests.support.gate import REFUSAL, Terminal, scan_message, verdict
 from tests.support.gate_server import GateServer
 from tests.support.order_scenario import OrderScenario, a_scenario, tickets
@@ -190,8 +190,7 @@ async def test_boarding_opens_by_the_product_as_it_was_sold(
 ) -> None:
     """And by 120 minutes for what was sold before there was the setting."""
     await world.sql("UPDATE products SET boarding_minutes = 30")
-    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await changes_are_seen()
+    await show_changes(world)
     (ticket,), (token,) = await sold(client, scenario, world.seat())
     await world.sql(LEAVES_IN, "45 minutes")
     assert verdict(await terminal.redeem(token, "boarding")) == "TICKET_NOT_YET_VALID"
@@ -208,8 +207,7 @@ async def test_the_owners_phone_alone_makes_rotating_codes(
     """
     (before, *_), (sold_before, *_) = await sold(client, scenario, world.seat())
     await world.sql(ASKS_FOR_CODES)
-    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
-    await changes_are_seen()
+    await show_changes(world)
     (ticket, *_), (token, *_) = await sold(client, scenario, world.seat(2))
     await world.sql(LEAVES_IN, "1 hour")
     assert not before.HasField("rotating_code_key")

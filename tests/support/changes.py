@@ -5,6 +5,7 @@ on. So a test has them look.
 """
 
 import asyncio
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from server.platform.change_feed import ChangeFeed
@@ -32,3 +33,15 @@ async def changes_are_seen() -> None:
     """Returns when every server of this process has seen what is committed now."""
     loop = asyncio.get_running_loop()
     await asyncio.gather(*(feed.poll() for feed, its in list(_reading.items()) if its is loop))
+
+
+class _Writes(Protocol):
+    async def sql(self, statement: str, /) -> Any: ...
+
+
+async def show_changes(world: _Writes) -> None:
+    """Says that configuration has changed, and returns when every server of this process has seen
+    all that is committed of it.
+    """
+    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
+    await changes_are_seen()

@@ -20,6 +20,7 @@ from server.partners.statement_rules import SEAL_DELAY, end_of
 from server.payments import abnormal_refunds
 from tests.support import gate, partner_client
 from tests.support.bookkeeping import ALL_POSTED
+from tests.support.changes import show_changes
 from tests.support.order_scenario import (
     TICKET_STATE,
     OrderScenario,
@@ -30,7 +31,6 @@ from tests.support.order_scenario import (
 )
 from tests.support.partner_client import CP, customer, payment
 from tests.support.traveller import (
-    BUMP,
     FIRST,
     PREMIUM,
     SECOND,
@@ -138,7 +138,7 @@ async def every_state(database_url: str, redis_url: str) -> dict[str, str]:
         )
         await world.promote(CAPPED, "CAPPED", cap=10)
         await world.promote(FREE_OF_CAP, "OPEN", cap=None)
-        await world.sql(BUMP)
+        await show_changes(world)
         admin_client = gate.World(world.pg, world.ring)
         terminal = await admin_client.log_in(server.channel)
         played = Played(world, scenario, server.channel, terminal)

@@ -28,6 +28,7 @@ from server.platform.database import Database
 from server.tickets import keys, qr
 from server.tickets.rules import DIRECT, DIRECT_CODE, DIRECT_PREFIX, Number
 from tests.support import cached, kept_answers
+from tests.support.changes import show_changes
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.waiting import WAIT_SECONDS
@@ -289,10 +290,9 @@ class World:
                 await asyncio.sleep(0)
 
     async def change(self, statement: str, *values: Any) -> None:
-        """Changes configuration, as an administrator does."""
-        async with self.pg.transaction():
-            await self.sql(statement, *values)
-            await self.sql("INSERT INTO change_feed DEFAULT VALUES")
+        """Changes configuration, as an administrator does; it is seen."""
+        await self.sql(statement, *values)
+        await show_changes(self)
 
     async def log_in(
         self, channel: grpc.aio.Channel, username: str = "olga", device: str | None = "T-1"

@@ -11,6 +11,7 @@ from deeptravel.admin.v1 import admin_service_pb2_grpc, ticket_block_pb2
 from deeptravel.redemption.v1 import redemption_pb2
 
 from tests.support import cached, gate
+from tests.support.changes import show_changes
 from tests.support.gate import PASSWORD, WORLD, Terminal
 from tests.support.traveller import World, request_id
 
@@ -63,7 +64,7 @@ async def hire(world: World, channel: grpc.aio.Channel) -> Staff:
         if statement.strip():
             values = (password_hash,) if "%s" in statement else ()
             await world.sql(statement, *values)
-    await world.sql("INSERT INTO change_feed DEFAULT VALUES")
+    await show_changes(world)
     people = gate.World(world.pg, world.ring)
     admin_client = await people.log_in(channel, "root", None)
     return Staff(

@@ -33,6 +33,7 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.stock.ids import departure_id, departure_stock_id, promotion_stock_id, stock_id
 from server.tickets import keys, qr
+from tests.support.changes import show_changes
 from tests.support.gate_server import gate_server as traveller_server
 from tests.support.rpc_server import SECRET_KEY
 
@@ -94,7 +95,6 @@ INSERT INTO travellers (traveller_id, app_id, openid, state, create_time, update
   last_login_time)
 VALUES (%s, %s, %s, 'ACTIVE', now(), now(), now())
 """
-BUMP = "INSERT INTO change_feed DEFAULT VALUES"
 
 # What stock, seats, guards, quotas and caps say follows from the orders and tickets that still hold
 # something.
@@ -256,13 +256,13 @@ class World:
         each: int | None = None,
     ) -> None:
         """A promotion, by code or for all, with or without a cap, for all orders or each
-        traveller's; seen within a second.
+        traveller's; it is seen.
         """
         await self.sql(PROMOTION, promotion_id, code, basis_points, True, cap is not None, each)
         if cap is not None:
             number = promotion_stock_id(promotion_id)
             await self.sql(STOCK, number, None, None, None, promotion_id, cap, None)
-        await self.sql(BUMP)
+        await show_changes(self)
 
     async def enrol(self, *travellers: int) -> None:
         """Writes travellers down, as their first log-in does; the openid is `openid-<number>`."""
@@ -315,7 +315,7 @@ async def a_world(
         )
         for number in range(1, departures + 1):
             await _departure(world, number, seats, hold_seconds)
-        await world.sql(BUMP)
+        await show_changes(world)
         yield world
 
 
