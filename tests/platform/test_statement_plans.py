@@ -69,8 +69,8 @@ KNOWN = {
     "webhook_deliveries": ["WITH old AS MATERIALIZED ( SELECT partner_id, endpoint_id"],
 }
 """By table, how the statements begin that read it whole on an empty database. They came while this
-test saw no statement at all, since what the collector has frozen is not among its objects. Deletions
-of what is old and consistency checks may be meant so; the others are to be looked at one by one.
+test saw no statement at all, since what the collector has frozen is not among its objects.
+Deletions of what is old and consistency checks may be meant so; the others are to be looked at.
 """
 PARTIAL = """
 SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid

@@ -18,13 +18,14 @@ from deeptravel.admin.v1 import catalog_pb2, disruption_pb2
 
 from server.operations.schema import migrate
 from tests.support import databases, gate
+from tests.support.changes import show_changes
 from tests.support.free_ports import free_port
 from tests.support.operations import Manager
 from tests.support.order_scenario import a_scenario
 from tests.support.partner_client import CP, KEY, PartnerClient, payment
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.server_process import ServerProcess
-from tests.support.traveller import BUMP, SECOND, TRAIN, TravellerClient, World, a_world, party
+from tests.support.traveller import SECOND, TRAIN, TravellerClient, World, a_world, party
 from tools.bench.figures import Figures
 from tools.bench.metering import cpu_seconds
 from tools.bench.wechat import Simulated, simulator
@@ -153,7 +154,7 @@ async def _run(
     for kind in MESSAGES:
         await world.sql(PUBLISH, kind, f"TPL-{kind}")
         await world.sql(CONSENT, f"TPL-{kind}")
-    await world.sql(BUMP)
+    await show_changes(world)
     number = world.departure_id()
     took: dict[str, float] = {}
     async with (
