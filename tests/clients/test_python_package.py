@@ -91,6 +91,7 @@ def own_tests(python: Path, served: ServerProcess, folder: Path, package: Path =
     environment = kept | {
         "DEEPTRAVEL_TEST_TARGET": served.target,
         "DEEPTRAVEL_TEST_CREDENTIALS": str(served.data_dir / "demo-credentials.json"),
+        "DEEPTRAVEL_TEST_EXAMPLES": str(CLIENTS.parent / "docs" / "examples"),
     }
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "--color=no"]
     plugins = [each for name in ("asyncio", "randomly") for each in ("-p", f"no:{name}")]

@@ -28,6 +28,7 @@ AUDITED = {
 }
 QUEUES = {
     "task.channel.book": "channel_bookings",
+    "task.channel.disconnect": "channels",
     "task.channel.fetch": "channel_calls",
     "task.channel.push": "channel_calls",
     "task.channel.work_out": "channel_values",

@@ -202,9 +202,9 @@ def session_message(
     session_code: str, departure: SessionDeparture | None, operator: Operator
 ) -> access_pb2.OpenValidatorSessionResponse:
     """An open session, and the departure it admits."""
-    response = access_pb2.OpenValidatorSessionResponse(
-        session_code=session_code, is_supervisor=operator.role == "SUPERVISOR"
-    )
+    response = access_pb2.OpenValidatorSessionResponse(session_code=session_code)
+    if operator.role == "SUPERVISOR":
+        response.is_supervisor = True
     if departure:
         response.departure.departure_id = str(departure.departure_id)
         response.departure.service_number = departure.service_number

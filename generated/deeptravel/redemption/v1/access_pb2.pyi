@@ -262,8 +262,8 @@ class OpenValidatorSessionResponse(_message.Message):
     session_code: _builtins.str
     """Code of the session, which scans may carry."""
     is_supervisor: _builtins.bool
-    """Whether the operator is a supervisor, who may redeem without a QR, also where there is no
-    network.
+    """That the operator is a supervisor, who may redeem without a QR, also where there is no network;
+    absent of any other.
     """
     @_builtins.property
     def departure(self) -> Global___SessionDeparture:
@@ -274,13 +274,15 @@ class OpenValidatorSessionResponse(_message.Message):
         *,
         session_code: _builtins.str = ...,
         departure: Global___SessionDeparture | None = ...,
-        is_supervisor: _builtins.bool = ...,
+        is_supervisor: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_is_supervisor", b"_is_supervisor", "departure", b"departure", "is_supervisor", b"is_supervisor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure", b"departure", "is_supervisor", b"is_supervisor", "session_code", b"session_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_is_supervisor", b"_is_supervisor", "departure", b"departure", "is_supervisor", b"is_supervisor", "session_code", b"session_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__is_supervisor: _TypeAlias = _typing.Literal["is_supervisor"]  # noqa: Y015
+    _WhichOneofArgType__is_supervisor: _TypeAlias = _typing.Literal["_is_supervisor", b"_is_supervisor"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__is_supervisor) -> _WhichOneofReturnType__is_supervisor | None: ...
 
 Global___OpenValidatorSessionResponse: _TypeAlias = OpenValidatorSessionResponse  # noqa: Y015
 
