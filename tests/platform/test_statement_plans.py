@@ -10,6 +10,7 @@ import importlib
 import inspect
 import json
 import pkgutil
+import sys
 from collections.abc import AsyncIterator, Collection, Iterator
 from typing import Any
 
@@ -86,10 +87,16 @@ def every_statement() -> list[Statement[Any]]:
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
     gc.unfreeze()  # what is frozen is not among the collector's objects
-    try:
-        return [each for each in gc.get_objects() if isinstance(each, Statement)]
-    finally:
-        gc.freeze()
+    gc.collect()
+    found = [each for each in gc.get_objects() if isinstance(each, Statement)]
+    gc.freeze()
+    of_tests = named_in("tests.") - named_in("server.")
+    return [each for each in found if id(each) not in of_tests]
+
+
+def named_in(package: str) -> set[int]:
+    modules = [module for name, module in [*sys.modules.items()] if name.startswith(package)]
+    return {id(each) for module in modules for each in [*vars(module).values()]}
 
 
 def statements() -> list[bytes]:
