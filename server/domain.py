@@ -226,10 +226,11 @@ def _redemption(
     identity: Identity,
 ) -> RedemptionDomain:
     db, settings = platform.db, platform.settings
+    rotating_keys = RotatingKeys(platform.secret_key)
     redeemer = Redeemer(
         db,
         key_rings,
-        rotating_keys=RotatingKeys(platform.secret_key),
+        rotating_keys=rotating_keys,
         batch=settings.redeem_batch,
         workers=settings.redeem_workers,
         token_cache=settings.token_cache,
@@ -240,7 +241,7 @@ def _redemption(
     return RedemptionDomain(
         identity,
         redeemer,
-        QrLooks(readers, redeemer),
+        QrLooks(readers, redeemer, rotating_keys),
         VenuePacks(db, key_rings, platform.secret_key),
         pushes,
         Uploads(db, redeemer),

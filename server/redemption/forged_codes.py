@@ -16,19 +16,19 @@ from server.tickets.qr import QrKind
 async def without_forged(
     tx: Transaction, opened: Iterable[tuple[str, qr.Opened]]
 ) -> list[qr.Opened]:
-    """What texts were opened as; of forged ones, Invalid."""
+    """What tokens were opened as; of forged ones, Invalid."""
     found = [*opened]
     suspects = [
-        (qr.seal_of(text), each.claims.kind, each.claims.number)
-        for text, each in found
+        (qr.seal_of(token), each.claims.kind, each.claims.number)
+        for token, each in found
         if isinstance(each, qr.Compromised)
     ]
     forged = await _unissued(tx, suspects)
     return [
         qr.Invalid(qr.Check.KEY)
-        if isinstance(each, qr.Compromised) and qr.seal_of(text) in forged
+        if isinstance(each, qr.Compromised) and qr.seal_of(token) in forged
         else each
-        for text, each in found
+        for token, each in found
     ]
 
 
@@ -40,13 +40,19 @@ async def drop_forged(tx: Transaction, opened: Sequence[list[Token]]) -> None:
         else (token.seal, QrKind.ORDER, token.order_id)
         for tokens in opened
         for token in tokens
-        if token.seal and token.refusal is COMPROMISED_KEY
+        if _is_suspect(token)
     ]
     forged = await _unissued(tx, suspects)
     if forged:
         invalid = Token(refusal=INVALID_TOKEN)
         for tokens in opened:
-            tokens[:] = [invalid if each.seal in forged else each for each in tokens]
+            tokens[:] = [
+                invalid if _is_suspect(each) and each.seal in forged else each for each in tokens
+            ]
+
+
+def _is_suspect(token: Token) -> bool:
+    return bool(token.text) and token.refusal is COMPROMISED_KEY
 
 
 async def _unissued(

@@ -32,11 +32,13 @@ from server.redemption import rules, sessions, statements, sums
 from server.redemption.details import Details, details
 from server.redemption.forged_codes import without_forged
 from server.redemption.models import redemption_events
+from server.redemption.opened_tokens import code_shown
 from server.redemption.redeem import Redeemer, remaining
-from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
-from server.tickets import qr
+from server.redemption.token_refusals import INVALID_TOKEN, compromised_token, expired_token
+from server.tickets import qr, rotating_codes
 from server.tickets.models import entitlements, tickets
 from server.tickets.rotating_codes import CodeShown
+from server.tickets.rotating_keys import RotatingKeys
 from server.tickets.rules import (
     DIRECT,
     DIRECT_CODE,
@@ -92,11 +94,12 @@ class OrderView:
 
 
 class LookUnit(NamedTuple):
-    """A look at a QR: its text, who looks, and when, in the time zone whose days count, see
-    `days_of`.
+    """A look at a QR: its token and the rotating code behind it, who looks, and when, in the time
+    zone whose days count, see `days_of`.
     """
 
     token: str
+    code: str
     caller: Caller
     now: datetime
 
@@ -104,24 +107,25 @@ class LookUnit(NamedTuple):
 class QrLooks:
     """Looks at QR codes (DOMAIN, Redemption 1): those that come together are read for together."""
 
-    def __init__(self, readers: Readers, redeemer: Redeemer) -> None:
+    def __init__(self, readers: Readers, redeemer: Redeemer, rotating_keys: RotatingKeys) -> None:
         self._redeemer = redeemer
+        self._rotating_keys = rotating_keys
         self._snapshots = statements.SnapshotCache()
         self._reads = ReadBatcher(readers, self._read, kind="looks")
 
-    def submit(self, token: str, *, caller: Caller, now: datetime) -> asyncio.Future[Look]:
+    def submit(self, text: str, *, caller: Caller, now: datetime) -> asyncio.Future[Look]:
         """Queues a look; the future gives what the QR is. Raises (in the future)
         DATABASE_UNAVAILABLE.
 
         Another partner's ticket is none to a partner. `now` is in the time zone whose days count,
         see `days_of`.
         """
-        return self._reads.submit(LookUnit(token, caller, now))
+        return self._reads.submit(LookUnit(*rotating_codes.split(text), caller, now))
 
     async def _read(self, tx: PipelineConnection, units: Sequence[LookUnit]) -> list[Look]:
         opened = await self._redeemer.open_all((unit.token, unit.now) for unit in units)
-        texts = [unit.token for unit in units]
-        opened = await without_forged(tx, zip(texts, opened, strict=True))
+        tokens = [unit.token for unit in units]
+        opened = await without_forged(tx, zip(tokens, opened, strict=True))
         claims = [each.claims for each in opened if not isinstance(each, qr.Invalid)]
         looked = await statements.look(
             tx,
@@ -137,7 +141,7 @@ class QrLooks:
     def _shown(self, unit: LookUnit, opened: qr.Opened) -> CodeShown:
         if isinstance(opened, qr.Invalid):
             return CodeShown.NO_CODE
-        return self._redeemer.shown(unit.token, opened.claims, unit.now)
+        return code_shown(unit.code, opened.claims, self._rotating_keys, unit.now)
 
 
 def _numbers(claims: Iterable[qr.Claims], kind: qr.QrKind) -> list[int]:
@@ -171,9 +175,10 @@ def _look_at_compromised(
     or a forgery.
     """
     look = _look(unit, qr.Valid(claims), looked, shown)
-    if look.refusal and look.refusal.check in ("ticket", "jti"):
-        return Look(None, None, INVALID_TOKEN)
-    return replace(look, refusal=COMPROMISED_KEY)
+    refusal = compromised_token(look.refusal)
+    if refusal is INVALID_TOKEN:
+        return Look(None, None, refusal)
+    return replace(look, refusal=refusal)
 
 
 def _look_at_order(
@@ -203,7 +208,7 @@ async def look_up_order(
     limit: int,
 ) -> OrderView:
     """Up to `limit` tickets of an order with numbers above `after`, by its QR, the QR of one of
-    them (`scanned`: the text, and what it was opened as), or its code.
+    them (`scanned`: the token, and what it was opened as), or its code.
 
     By its code alone it is there only for administrators and for operators who may redeem a
     function in it: codes can be counted up, and its tickets have names (DOMAIN, Redemption 8).
@@ -430,8 +435,7 @@ async def _order_of_token(
     claims = opened.claims
     if isinstance(opened, qr.Compromised):
         found = await _order_of_token(tx, qr.Valid(claims), local)
-        is_forged = isinstance(found, rules.Refusal) and found.check in ("ticket", "jti")
-        return INVALID_TOKEN if is_forged else COMPROMISED_KEY
+        return compromised_token(found if isinstance(found, rules.Refusal) else None)
     if isinstance(opened, qr.Expired):
         return expired_token(claims, local)
     if claims.kind is qr.QrKind.TICKET:

@@ -1,5 +1,6 @@
 """A token that was opened: what it names, and whether it opens a ticket."""
 
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -7,13 +8,14 @@ from server.orders.rules import rotations_of_order_qr
 from server.redemption import rules
 from server.redemption.statements import OrderQrRow, ScanFacts
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN
-from server.tickets.qr import Seal
+from server.tickets import qr, rotating_codes
 from server.tickets.rotating_codes import CodeShown
+from server.tickets.rotating_keys import RotatingKeys
 
 
 class Token(NamedTuple):
-    """An opened token: the ticket (0 if none) or order it names, or why it is refused; `seal` of
-    a genuine one, and `shown` the rotating code behind it; None without a QR.
+    """An opened token: the ticket (0 if none) or order it names, or why it is refused; `text` of
+    a genuine one, and `shown` the rotating code behind it; empty and None without a QR.
     """
 
     ticket_id: int = 0
@@ -21,8 +23,31 @@ class Token(NamedTuple):
     order_id: int | None = None
     refusal: rules.Refusal | None = None
     is_code: bool = False
-    seal: Seal | None = None
+    text: str = ""
     shown: CodeShown | None = None
+
+    @property
+    def seal(self) -> qr.Seal:
+        """Of a genuine one; worked out each time."""
+        return qr.seal_of(self.text)
+
+
+def code_shown(
+    code: str,
+    claims: qr.Claims,
+    keys: RotatingKeys,
+    now: datetime,
+    clock_slack: timedelta | None = timedelta(),
+) -> CodeShown:
+    """The rotating code behind a token that says these claims; an order has none. Where nobody
+    knows the time, any code is as good as that of now.
+    """
+    if not code or claims.kind is not qr.QrKind.TICKET:
+        return CodeShown.NO_CODE
+    if clock_slack is None:
+        return CodeShown.CURRENT
+    secret = keys.secret(claims.number, claims.jti)
+    return rotating_codes.shown(code, secret, now, clock_slack=clock_slack)
 
 
 def issued_after(order: OrderQrRow | None, jti: UUID | None) -> int | None:

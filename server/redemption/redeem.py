@@ -43,11 +43,10 @@ from server.redemption.answers import Answer
 from server.redemption.details import details
 from server.redemption.event_ids import event_id_after, redemption_id
 from server.redemption.forged_codes import drop_forged
-from server.redemption.opened_tokens import Token
+from server.redemption.opened_tokens import Token, code_shown
 from server.redemption.statements import EventRow, GuardRow, ScanFacts, ScanWrites
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
 from server.tickets import qr, rotating_codes
-from server.tickets.rotating_codes import CodeShown
 from server.tickets.rotating_keys import RotatingKeys
 from server.tickets.rules import Code, Number, is_direct, partner_of
 from server.webhooks.events import TicketEvent
@@ -172,33 +171,18 @@ class Redeemer:
         call = request_id, session_code, all_or_nothing, method, content_hash, comment
         return self._batcher.submit(ScanUnit(operator, items, *call))
 
-    async def open(self, token: str, now: datetime) -> qr.Opened:
-        """What a QR says, with its signature verified once for a look and the scan after it."""
+    async def open(self, text: str, now: datetime) -> tuple[str, qr.Opened]:
+        """The token of a QR's text, and what it says."""
+        token, _ = rotating_codes.split(text)
         (opened,) = await self.open_all([(token, now)])
-        return opened
+        return token, opened
 
     async def open_all(self, tokens: Iterable[tuple[str, datetime]]) -> list[qr.Opened]:
-        """As `open`, of several, each at its time."""
+        """What tokens say, each at its time, with its signature verified once for a look and the
+        scan after it.
+        """
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         return [self._open(token, ring, now) for token, now in tokens]
-
-    def shown(
-        self,
-        text: str,
-        claims: qr.Claims,
-        now: datetime,
-        clock_slack: timedelta | None = timedelta(),
-    ) -> CodeShown:
-        """The rotating code behind a token that says these claims; an order has none. Where nobody
-        knows the time, any code is as good as that of now.
-        """
-        _, code = rotating_codes.split(text)
-        if not code or claims.kind is not qr.QrKind.TICKET:
-            return CodeShown.NO_CODE
-        if clock_slack is None:
-            return CodeShown.CURRENT
-        secret = self._rotating_keys.secret(claims.number, claims.jti)
-        return rotating_codes.shown(code, secret, now, clock_slack=clock_slack)
 
     def _prepare(self, unit: ScanUnit) -> None:
         if not unit.operator.sandbox_id:
@@ -241,8 +225,7 @@ class Redeemer:
         now = clock.now()
         return _Scans(facts, ScanWrites(), time.at(now) if time else now)
 
-    def _open(self, text: str, ring: qr.KeyRing, now: datetime) -> qr.Opened:
-        token, _ = rotating_codes.split(text)
+    def _open(self, token: str, ring: qr.KeyRing, now: datetime) -> qr.Opened:
         claims = self._verified.get(token, ring)
         if claims is None:
             unverified = qr.parse(token, ring)
@@ -260,11 +243,11 @@ class Redeemer:
     def _resolve(self, unit: ScanUnit, item: ScanItem, ring: qr.KeyRing, now: datetime) -> Token:
         if item.ticket_id is not None:
             return Token(item.ticket_id, is_code=True)
-        token, _ = rotating_codes.split(item.qr_token)
+        token, code = rotating_codes.split(item.qr_token)
         opened = self._open(token, ring, now)
         if isinstance(opened, qr.Invalid):
             return Token(refusal=INVALID_TOKEN)
-        claims, refusal, seal = opened.claims, None, qr.seal_of(token)
+        claims, refusal = opened.claims, None
         if isinstance(opened, qr.Compromised):
             if unit.pack_time is None or opened.since <= unit.pack_time:
                 refusal = COMPROMISED_KEY
@@ -272,15 +255,15 @@ class Redeemer:
                 opened = qr.check_expiry(claims, now)
         if isinstance(opened, qr.Expired):
             refusal = expired_token(claims, _local(unit, now))
-        shown = self.shown(item.qr_token, claims, now, unit.clock_slack)
+        shown = code_shown(code, claims, self._rotating_keys, now, unit.clock_slack)
         if claims.kind is qr.QrKind.TICKET:
-            return Token(claims.number, claims.jti, refusal=refusal, seal=seal, shown=shown)
-        code = Code.parse(item.ticket_code)
-        if code is None:
+            return Token(claims.number, claims.jti, refusal=refusal, text=token, shown=shown)
+        named = Code.parse(item.ticket_code)
+        if named is None:
             refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket_code")
             return Token(refusal=refusal)
-        ticket_id = code.number(Number.unpack(claims.number).partner_id)
-        return Token(ticket_id, claims.jti, claims.number, refusal, seal=seal, shown=shown)
+        ticket_id = named.number(Number.unpack(claims.number).partner_id)
+        return Token(ticket_id, claims.jti, claims.number, refusal, text=token, shown=shown)
 
 
 async def _held_time(tx: PipelineConnection, units: Sequence[ScanUnit]) -> SandboxTime | None:
@@ -540,10 +523,10 @@ def note(unit: ScanUnit, scan: _Decided, writes: ScanWrites, now: datetime) -> N
 
 def _admitted_by(scan: _Decided) -> tuple[int | None, bytes | None, int | None]:
     """Key and digest of the token that somebody was admitted by, and whose it is if an order's."""
-    seal = scan.token.seal
-    if seal is None or scan.answer.result != "SUCCESS":
+    token = scan.token
+    if not token.text or scan.answer.result != "SUCCESS":
         return None, None, None
-    return *seal, scan.token.order_id
+    return *token.seal, token.order_id
 
 
 def _partner_event(ticket_id: int, scan: _Decided, operator: Operator) -> TicketEvent:

@@ -12,6 +12,13 @@ COMPROMISED_KEY = Refusal("QR_KEY_COMPROMISED", "key")
 """What was issued under a key that others have; what they made with it is a forgery."""
 
 
+def compromised_token(if_good: Refusal | None) -> Refusal:
+    """The refusal of a token whose key others have, by what it would be `if_good` was the key: what
+    its ticket or order does not have is a forgery.
+    """
+    return INVALID_TOKEN if if_good and if_good.check in ("ticket", "jti") else COMPROMISED_KEY
+
+
 def expired_token(claims: qr.Claims, now: datetime) -> Refusal:
     """The refusal of a genuine token whose time is over."""
     expired_at = claims.expire_time.astimezone(now.tzinfo)

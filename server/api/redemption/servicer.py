@@ -189,8 +189,8 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
     async def LookupOrder(
         self, request: redemption_pb2.LookupOrderRequest, page: paging.Page[Operator | Admin, int]
     ) -> redemption_pb2.LookupOrderResponse:
-        now, token = self._local_now(), request.encrypted_data
-        scanned = (token, await self._redeemer.open(token, now)) if token else None
+        now, text = self._local_now(), request.encrypted_data
+        scanned = await self._redeemer.open(text, now) if text else None
         async with self._db.transaction() as tx:
             order = await lookup.look_up_order(
                 tx,
