@@ -15,7 +15,7 @@ from server.audit import rules
 from server.audit.trail import AuditedChange, audit
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
-from server.platform.errors import DomainError, Reason, not_found
+from server.platform.errors import DomainError, Reason, not_found, refuse_stale
 from server.platform.statements import run
 from server.platform.texts import read_name
 
@@ -260,26 +260,6 @@ def already_exists(resource: str, name: object) -> DomainError:
         f"there is a {resource} {name!r} already; choose another name, or change that one",
         resource=resource,
         name=name,
-    )
-
-
-def refuse_stale(resource: str, name: object, *, sent: int, now: int) -> None:
-    """Raises VERSION_MISMATCH unless the version that was sent is that of now, which is locked; 0
-    is any.
-    """
-    if sent not in (0, now):
-        raise version_mismatch(resource, name, sent=sent, now=now)
-
-
-def version_mismatch(resource: str, name: object, *, sent: int, now: int) -> DomainError:
-    """VERSION_MISMATCH for what somebody else has changed meanwhile."""
-    return DomainError(
-        Reason.VERSION_MISMATCH,
-        f"version: {resource} {name!r} is of version {now} by now, and {sent} was sent: read it"
-        " again, and decide anew",
-        resource=resource,
-        name=name,
-        version=now,
     )
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, already_exists, refuse_stale, shown
+from server.audit.records import By, already_exists, shown
 from server.audit.rules import DIRECT_CHANNEL
 from server.audit.trail import AuditedChange, audit
 from server.catalog.days_of_use import require_to_come
@@ -22,7 +22,7 @@ from server.parties.models import partners
 from server.parties.partners import PARTNERS
 from server.parties.rules import SANDBOX_BIT, is_sandbox, live_id
 from server.platform.change_feed import ChangeKind, publish
-from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.errors import DomainError, Reason, invalid, not_found, refuse_stale
 from server.platform.statements import run_together
 from server.stock import inventory
 from server.stock.ids import DIRECT, day_stock_id, departure_parts, rental_stock_id, stock_id
@@ -387,13 +387,16 @@ async def set_test_stock(
     sandbox_id: int,
     sandbox_code: str,
     total: int,
+    version: int = 0,
     zone: ZoneInfo,
     **by: Unpack[By],
 ) -> Allotment:
     """Sets the total of a sandbox's stock, which comes from no channel: of a product that its
-    partner has stock of, or of a class of a departure or a day of use of that.
+    partner has stock of, or of a class of a departure or a day of use of that; `version` is the one
+    that was read, 0 any.
 
-    Raises PRODUCT_NOT_ON_SALE, NOT_FOUND, INVALID_FIELD, DEPARTURE_CANCELLED, STOCK_IN_USE.
+    Raises PRODUCT_NOT_ON_SALE, NOT_FOUND, INVALID_FIELD, DEPARTURE_CANCELLED, STOCK_IN_USE,
+    VERSION_MISMATCH.
     """
     of_departures = subject.departure_id is not None
     source = await inventory.stock_of_product(
@@ -411,6 +414,7 @@ async def set_test_stock(
         tx, stock, of=source, partner_id=sandbox_id, use_date=subject.use_date, now=by["now"]
     )
     before = await read_allotment(tx, subject, sandbox_id, sandbox_code, lock=True)
+    refuse_stale("allotment", before.name, sent=version, now=before.version)
     if not await inventory.set_total(tx, stock, total, now=by["now"]):
         raise _stock_in_use(before, total)
     after = await read_allotment(tx, subject, sandbox_id, sandbox_code)

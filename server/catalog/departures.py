@@ -19,7 +19,7 @@ from server.catalog.operator_cause import MAX_MOVE
 from server.catalog.policy import Policy
 from server.catalog.timetables import FOLLOW_MOVE
 from server.platform import outbox
-from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.errors import DomainError, Reason, invalid, not_found, refuse_stale
 from server.platform.statements import Command, Statement, run
 from server.platform.texts import clock_time
 from server.stock import inventory
@@ -85,7 +85,9 @@ async def cancel_departure(
     }
     this = departures.c.departure_id == departure
     await tx.execute(
-        update(departures).where(this).values(**after, cancel_time=was.cancel_time or by["now"])
+        update(departures)
+        .where(this)
+        .values(**after, cancel_time=was.cancel_time or by["now"], version=was.version + 1)
     )
     await inventory.lock_departure(tx, departure)
     await inventory.close_departure(tx, departure, now=by["now"])
@@ -105,7 +107,8 @@ async def reinstate(
     days, with the seats that they had; those that are over stay. How many there were. Partners with
     an allotment hear of it.
     """
-    query = select(departures.c.departure_id, departures.c.travel_date).where(
+    columns = departures.c.departure_id, departures.c.travel_date, departures.c.version
+    query = select(*columns).where(
         departures.c.timetable_id == timetable_id,
         departures.c.travel_date.in_([day for day, at in leaving.items() if at > by["now"]]),
         departures.c.withdrawn,
@@ -113,10 +116,10 @@ async def reinstate(
     rows = (await tx.execute(query.order_by(departures.c.departure_id).with_for_update())).all()
     running = {"state": "SCHEDULED", "withdrawn": False, "planned_time": None, "cancel_time": None}
     running |= {"cancel_refunds": None, "waiver_code": None}
-    for number, day in rows:
+    for number, day, version in rows:
         after = {**running, "departure_time": leaving[day]}
         this = departures.c.departure_id == number
-        await tx.execute(update(departures).where(this).values(**after))
+        await tx.execute(update(departures).where(this).values(**after, version=version + 1))
         await inventory.lock_departure(tx, number)
         await inventory.open_departure(tx, number, now=by["now"])
         before = {"state": CANCELLED, "withdrawn": True}
@@ -151,7 +154,12 @@ async def move_departure(
     await tx.execute(
         update(departures)
         .where(departures.c.departure_id == departure)
-        .values(departure_time=departure_time, planned_time=planned_time, waiver_code=waiver_code)
+        .values(
+            departure_time=departure_time,
+            planned_time=planned_time,
+            waiver_code=waiver_code,
+            version=was.version + 1,
+        )
     )
     # whoever sells a ticket at once, without an order that waits, has read the old time before, and
     # is done then
@@ -219,6 +227,16 @@ async def set_departure_state(
     return None
 
 
+async def require_version(tx: AsyncConnection, departure: int, version: int) -> None:
+    """Locks the departure if it is of that version still; 0 is any, and locks nothing.
+
+    Raises NOT_FOUND, VERSION_MISMATCH.
+    """
+    if version:
+        was = await _locked(tx, departure)
+        refuse_stale("departure", departure, sent=version, now=was.version)
+
+
 class DepartureNow(NamedTuple):
     """A departure as it is now."""
 
@@ -283,7 +301,7 @@ def departure_cancelled(departure_id: int, remedy: str) -> DomainError:
 
 async def _locked(
     tx: AsyncConnection, departure: int, *, lock: bool = True
-) -> Row[Any, Any, Any, Any, Any, Any, Any]:
+) -> Row[Any, Any, Any, Any, Any, Any, Any, Any]:
     query = select(
         departures.c.state,
         departures.c.departure_time,
@@ -292,6 +310,7 @@ async def _locked(
         departures.c.cancel_refunds,
         departures.c.waiver_code,
         departures.c.withdrawn,
+        departures.c.version,
     )
     query = query.where(departures.c.departure_id == departure)
     row = (await tx.execute(query.with_for_update() if lock else query)).one_or_none()

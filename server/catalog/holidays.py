@@ -20,12 +20,19 @@ from server.audit.records import By, Records, refuse, with_names
 from server.audit.rules import Fault
 from server.audit.trail import AuditedChange, audit
 from server.catalog import changes
-from server.catalog.changes import ACTIVE, create, trace
+from server.catalog.changes import ACTIVE, create, in_use, refuse_archived, trace
+from server.catalog.config_versions import SCHEDULED, ConfigSubject, version_id
 from server.catalog.limits import DAY_TYPES
-from server.catalog.models import holiday_calendars, holiday_years, holidays
+from server.catalog.models import (
+    config_versions,
+    holiday_calendars,
+    holiday_years,
+    holidays,
+    products,
+)
 from server.platform import change_feed
 from server.platform.change_feed import ChangeKind
-from server.platform.errors import invalid, not_found
+from server.platform.errors import DomainError, invalid, not_found
 from server.platform.statements import run
 
 OPERATOR, SHIPPED = "OPERATOR", "SHIPPED"
@@ -94,11 +101,42 @@ async def create_calendar(
 async def update_calendar(
     tx: AsyncConnection, calendar_code: str, values: Mapping[str, Any], **by: Unpack[By]
 ) -> HolidayCalendar:
-    """Changes its names. Raises INVALID_FIELD, NOT_FOUND."""
-    before = await CALENDARS.lock(tx, calendar_code)
+    """Changes its names. Raises INVALID_FIELD, NOT_FOUND, ARCHIVED."""
+    before = await _lock(tx, calendar_code)
     after = with_names(replace(before, **values))
     given = {name: getattr(after, name) for name in values}
     return await changes.change(tx, CALENDARS, before, given, **by)
+
+
+async def archive_calendar(
+    tx: AsyncConnection, calendar_code: str, **by: Unpack[By]
+) -> HolidayCalendar:
+    """Has no product be of a calendar any more; a repeat changes nothing. Raises NOT_FOUND, IN_USE
+    while a product that is not archived is of it, or is to be by a version that is scheduled.
+    """
+    before = await CALENDARS.lock(tx, calendar_code)
+    of_it = select(products.c.product_id).where(
+        products.c.calendar_code == calendar_code, products.c.state == ACTIVE
+    )
+    if product_id := await tx.scalar(of_it.order_by(products.c.product_id).limit(1)):
+        remedy = "archive it first, or give it another calendar"
+        raise _in_use(calendar_code, "product", product_id, remedy)
+    named = config_versions.c.object_type, config_versions.c.object_id, config_versions.c.version
+    scheduled = select(*named).where(
+        config_versions.c.state == SCHEDULED,
+        config_versions.c.content["calendar_code"].astext == calendar_code,
+    )
+    if found := (await tx.execute(scheduled.limit(1))).one_or_none():
+        name = version_id(ConfigSubject(found.object_type, found.object_id), found.version)
+        raise _in_use(calendar_code, "config version", name, "cancel it first")
+    return await changes.archive(tx, CALENDARS, before, **by)
+
+
+async def unarchive_calendar(
+    tx: AsyncConnection, calendar_code: str, **by: Unpack[By]
+) -> HolidayCalendar:
+    """Takes an archived calendar back; a repeat changes nothing. Raises NOT_FOUND."""
+    return await changes.unarchive(tx, CALENDARS, await CALENDARS.lock(tx, calendar_code), **by)
 
 
 async def add_year(
@@ -107,10 +145,10 @@ async def add_year(
     """A year of a calendar as its official list says: what it says of the year's days counts,
     whatever they were before; then all of the year is known.
 
-    The same year again is a correction. Raises NOT_FOUND, INVALID_FIELD for a day of another year,
-    and for a year that does not follow one that is known.
+    The same year again is a correction. Raises NOT_FOUND, ARCHIVED, INVALID_FIELD for a day of
+    another year, and for a year that does not follow one that is known.
     """
-    before = await CALENDARS.lock(tx, year.calendar_code)
+    before = await _lock(tx, year.calendar_code)
     known = await list_years(tx, year.calendar_code)
     faults: list[Fault] = list(_year_faults(year))
     if known and not known[0].year <= year.year <= known[-1].year + 1:
@@ -179,7 +217,9 @@ async def list_holidays(
 
 
 async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack[By]) -> None:
-    """Days of calendars, whatever they were before. Raises INVALID_FIELD, NOT_FOUND (calendar)."""
+    """Days of calendars, whatever they were before. Raises INVALID_FIELD, NOT_FOUND and ARCHIVED
+    (calendar).
+    """
     for holiday in new:
         if holiday.day_type not in DAY_TYPES:
             raise invalid(
@@ -187,7 +227,7 @@ async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack
             )
     new = [with_names(holiday) for holiday in new]
     for calendar_code in sorted({holiday.calendar_code for holiday in new}):
-        await CALENDARS.lock(tx, calendar_code)
+        await _lock(tx, calendar_code)
     query = select(*(holidays.c[field.name] for field in fields(Holiday)))
     query = query.where(holidays.c.day.in_([holiday.day for holiday in new]))
     rows = [Holiday(*row) for row in await tx.execute(query.with_for_update())]
@@ -216,7 +256,8 @@ async def set_holidays(tx: AsyncConnection, new: Sequence[Holiday], **by: Unpack
 async def remove_holiday(
     tx: AsyncConnection, calendar_code: str, day: date, **by: Unpack[By]
 ) -> None:
-    """Makes a day what its weekday says. Raises NOT_FOUND."""
+    """Makes a day what its weekday says. Raises NOT_FOUND, ARCHIVED (calendar)."""
+    await _lock(tx, calendar_code)
     this = holidays.c.calendar_code == calendar_code, holidays.c.day == day
     removed = await tx.execute(delete(holidays).where(*this).returning(holidays))
     row = removed.one_or_none()
@@ -225,6 +266,18 @@ async def remove_holiday(
     await _count_change(tx, {calendar_code})
     name = _name(calendar_code, day)
     await trace(tx, "delete", "holiday", name, before=asdict(Holiday(*row)), after=None, **by)
+
+
+async def _lock(tx: AsyncConnection, calendar_code: str) -> HolidayCalendar:
+    """The calendar, to be changed. Raises NOT_FOUND, ARCHIVED."""
+    found = await CALENDARS.lock(tx, calendar_code)
+    refuse_archived("holiday_calendar", calendar_code, found)
+    return found
+
+
+def _in_use(calendar_code: str, user: str, user_name: object, remedy: str) -> DomainError:
+    name = CALENDARS.resource, calendar_code
+    return in_use(*name, user=user, user_name=user_name, remedy=remedy)
 
 
 async def _count_change(tx: AsyncConnection, calendar_codes: Collection[str]) -> None:

@@ -180,6 +180,8 @@ departures = Table(
     Column("cancel_refunds", Text),
     # by what refunds and changes are free since it was last cancelled or moved
     Column("waiver_code", Text),
+    # counts the changes of its state, its time and our own seats
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("state IN ('SCHEDULED', 'CANCELLED')", name="state"),
     CheckConstraint("cancel_refunds IN ('AT_ONCE', 'AFTER_CHOICE')", name="cancel_refunds"),
     CheckConstraint(
@@ -483,4 +485,6 @@ product_examples = Table(
     # YAML, as it was written
     Column("content", Text, nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # counts how often they were set; 1 is that of a product that never had any
+    Column("version", Integer, nullable=False, server_default="2"),
 )

@@ -144,10 +144,14 @@ async def archive_product(tx: AsyncConnection, product_id: int, **by: Unpack[By]
 
 
 async def unarchive_product(tx: AsyncConnection, product_id: int, **by: Unpack[By]) -> Product:
-    """Puts an archived product on sale again; a repeat changes nothing. Raises NOT_FOUND."""
+    """Puts an archived product on sale again; a repeat changes nothing. Raises NOT_FOUND,
+    INVALID_FIELD where its city or calendar is archived.
+    """
     before = await PRODUCTS.lock(tx, product_id)
     if before.state != ARCHIVED:
         return before
+    names = ("city_code", "calendar_code")
+    await _refuse_unknown(tx, {name: getattr(before, name) for name in names})
     return await PRODUCTS.change(tx, before, {"state": "ACTIVE"}, action="unarchive", **by)
 
 
@@ -222,12 +226,15 @@ async def _refuse_unknown(tx: AsyncConnection, columns: Mapping[str, Any]) -> No
     ):
         raise invalid("city_code", f"there is no city {city_code!r}, or it is archived; create it")
     if "calendar_code" in columns:
-        this = holiday_calendars.c.calendar_code == columns["calendar_code"]
-        if not await tx.scalar(select(holiday_calendars.c.calendar_code).where(this)):
-            calendar_code = columns["calendar_code"]
-            raise invalid(
-                "calendar_code", f"there is no calendar {calendar_code!r}; create it first"
-            )
+        calendar_code = columns["calendar_code"]
+        query = select(holiday_calendars.c.calendar_code).where(
+            holiday_calendars.c.calendar_code == calendar_code,
+            holiday_calendars.c.state == "ACTIVE",
+        )
+        # which nobody archives meanwhile
+        if not await tx.scalar(query.with_for_update(read=True)):
+            fault = f"there is no calendar {calendar_code!r}, or it is archived; create it"
+            raise invalid("calendar_code", fault)
 
 
 def _tiers(content: Any) -> list[dict[str, int]]:

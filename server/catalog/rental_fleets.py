@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple, Unpack
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit import rules
@@ -73,6 +73,13 @@ class WantedDays(NamedTuple):
     first_date: date | None
     last_date: date | None
     after: date | None
+
+
+class StockChange(NamedTuple):
+    """How many days of a fleet have another total now, and its version then."""
+
+    changed_days: int
+    version: int
 
 
 FLEETS = Records(
@@ -152,12 +159,12 @@ async def set_stock(
     last_date: date,
     total: int,
     **by: Unpack[By],
-) -> int:
-    """Sets our own cars on each day of a range, all days or none; how many have another total now.
+) -> StockChange:
+    """Sets our own cars on each day of a range, all days or none.
 
     Raises INVALID_FIELD, NOT_FOUND, STOCK_IN_USE for a day on which more are held and sold.
     """
-    fleet = await FLEETS.rely_on(tx, fleet_id)
+    fleet = await FLEETS.lock_active(tx, fleet_id)
     if not fleet.first_date <= first_date <= fleet.last_date:
         raise invalid("first_date", f"is not within {fleet.first_date} to {fleet.last_date}")
     if not first_date <= last_date <= fleet.last_date:
@@ -189,7 +196,9 @@ async def set_stock(
             after={"stock": dict.fromkeys(was, total)},
             **by,
         )
-    return len(was)
+        this = rental_fleets.c.fleet_id == fleet_id
+        await tx.execute(update(rental_fleets).where(this).values(version=fleet.version + 1))
+    return StockChange(len(was), fleet.version + bool(was))
 
 
 async def stock(tx: AsyncConnection, days: WantedDays, *, limit: int) -> list[FleetDay]:

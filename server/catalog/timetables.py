@@ -88,7 +88,7 @@ WHERE timetable_id = :timetable_id AND departure_time > :now AND state = 'SCHEDU
 ORDER BY departure_id
 """)
 _RETIME = text("""
-UPDATE departures d SET departure_time = v.departure_time
+UPDATE departures d SET departure_time = v.departure_time, version = d.version + 1
 FROM unnest(CAST(:departure_ids AS bigint[]), CAST(:departure_times AS timestamptz[]))
   AS v (departure_id, departure_time)
 WHERE d.departure_id = v.departure_id AND d.state = 'SCHEDULED' AND d.planned_time IS NULL

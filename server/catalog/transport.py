@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple, Unpack
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import By, refuse
 from server.catalog.changes import trace
+from server.catalog.departures import require_version
 from server.catalog.models import departures, timetables
 from server.catalog.routes import ROUTES
 from server.catalog.timetables import total_faults
@@ -45,6 +46,7 @@ class Departure:
     planned_time: datetime | None
     cancel_time: datetime | None
     cancel_refunds: str | None
+    version: int
     seats: list[Seats]
 
 
@@ -55,10 +57,12 @@ async def set_departure_total(
     total: int,
     *,
     was_total: int | None = None,
+    version: int = 0,
     **by: Unpack[By],
 ) -> None:
-    """Our own seats of a class. Raises INVALID_FIELD, NOT_FOUND, VERSION_MISMATCH if there are not
-    `was_total` any more, STOCK_IN_USE if fewer than are held and sold.
+    """Our own seats of a class; `version` is that of the departure that was read, 0 any. Raises
+    INVALID_FIELD, NOT_FOUND, VERSION_MISMATCH, also if there are not `was_total` any more,
+    STOCK_IN_USE if fewer than are held and sold.
     """
     timetable_id, _ = departure_parts(departure)
     route_id = await tx.scalar(
@@ -67,11 +71,15 @@ async def set_departure_total(
     if route_id is None:
         raise not_found("departure", departure)
     route = await ROUTES.lock(tx, route_id)
+    await require_version(tx, departure, version)
     classes = {each["class_code"]: each for each in route.fare_classes}
     if fare_class not in classes:
         raise invalid("fare_class", f"{fare_class} is not in {sorted(classes)}; name one of them")
     refuse(list(total_faults("total", total, classes[fare_class])))
     stock_id = departure_stock_id(departure, classes[fare_class]["class_index"], DIRECT)
+    # before its stocks, as whoever cancels or moves it
+    this = departures.c.departure_id == departure
+    await tx.execute(update(departures).where(this).values(version=departures.c.version + 1))
     row = await inventory.lock_level(tx, stock_id)
     if row is None:
         raise not_found("departure", departure)
@@ -134,14 +142,16 @@ async def list_departures(
         query = query.where(departures.c.state == state)
     if day:
         query = query.where(departures.c.travel_date == day)
-    rows = (await tx.execute(query.order_by(departures.c.departure_id).limit(limit))).all()
+    found = await tx.execute(query.order_by(departures.c.departure_id).limit(limit))
+    rows = found.mappings().all()
     seats: defaultdict[int, list[Seats]] = defaultdict(list)
     own = select(*(stocks.c[name] for name in ("departure_id", *Seats._fields))).where(
-        stocks.c.departure_id.in_([row.departure_id for row in rows]), stocks.c.partner_id == DIRECT
+        stocks.c.departure_id.in_([row["departure_id"] for row in rows]),
+        stocks.c.partner_id == DIRECT,
     )
     for departure, *left in await tx.execute(own.order_by(stocks.c.stock_id)):
         seats[departure].append(Seats(*left))
-    return [Departure(*row, seats=seats[row.departure_id]) for row in rows]
+    return [Departure(**row, seats=seats[row["departure_id"]]) for row in rows]
 
 
 async def get_departure(tx: AsyncConnection, departure: int) -> Departure:
@@ -162,4 +172,5 @@ _DEPARTURES = select(
     departures.c.planned_time,
     departures.c.cancel_time,
     departures.c.cancel_refunds,
+    departures.c.version,
 ).join(timetables, timetables.c.timetable_id == departures.c.timetable_id)

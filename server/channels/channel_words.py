@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, and_, delete, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, version_mismatch
+from server.audit.records import By
 from server.audit.trail import AuditedChange, audit
 from server.channels import worded_values
 from server.channels.channel_records import CHANNELS
@@ -17,7 +17,7 @@ from server.channels.facts import Capability, MappingKind
 from server.channels.models import channel_words
 from server.channels.registry import VENDORS
 from server.channels.words import OUR_WORDS, READ_ALONE, WordPair, word_row
-from server.platform.errors import invalid, not_found
+from server.platform.errors import invalid, not_found, version_mismatch
 from server.platform.statements import run
 
 LONGEST_WORD = 100

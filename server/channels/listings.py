@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, already_exists, version_mismatch
+from server.audit.records import By, already_exists
 from server.audit.trail import AuditedChange, audit
 from server.catalog.limits import CUSTOMER_TYPES
 from server.catalog.products import PRODUCTS
@@ -26,7 +26,7 @@ from server.channels.models import channel_listings
 from server.channels.plan_rules import MILLION
 from server.channels.registry import VENDORS
 from server.platform.currencies import currency_fault
-from server.platform.errors import invalid, not_found
+from server.platform.errors import invalid, not_found, version_mismatch
 from server.platform.statements import run
 
 

@@ -246,7 +246,7 @@ ENTITLEMENT = (
 )
 
 NOUNS = (
-    FileNoun("calendars", ("calendar_code",), (Column("calendar_code", code), *NAMES)),
+    FileNoun("calendars", ("calendar_code",), (Column("calendar_code", code), *NAMES, STATE)),
     FileNoun(
         "holiday_years",
         ("calendar_code", "year"),

@@ -235,7 +235,7 @@ async def _update_promotion(
 
 def _calendar_values(calendar: HolidayCalendar) -> Values:
     values = _fields_of(calendar)
-    return {name: each for name, each in values.items() if name not in ("state", "known_until")}
+    return {name: each for name, each in values.items() if name != "known_until"}
 
 
 async def _read_years(tx: AsyncConnection) -> list[Values]:
@@ -295,15 +295,15 @@ async def _update_day(
     await _create_day(tx, {**(before or {}), **key, **values}, **by)
 
 
-async def _create_calendar(tx: AsyncConnection, values: Values, **by: Unpack[By]) -> None:
-    await holidays.create_calendar(tx, HolidayCalendar(**values), **by)
-
-
 KEEPERS: Mapping[str, Keeper] = {
-    "calendars": Keeper(
-        *_of_records(holidays.CALENDARS, _calendar_values),
-        _each(_create_calendar),
-        _by_key(holidays.update_calendar),
+    "calendars": _kept(
+        holidays.CALENDARS,
+        HolidayCalendar,
+        (
+            *(_each(holidays.create_calendar), holidays.update_calendar),
+            *(holidays.archive_calendar, holidays.unarchive_calendar),
+        ),
+        _calendar_values,
     ),
     "holiday_years": Keeper(
         _read_years, _each_found(_find_year), _each(_create_year), _update_year

@@ -6,7 +6,7 @@ from typing import Unpack
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, refuse_stale
+from server.audit.records import By
 from server.catalog import config_objects, config_versions
 from server.catalog.config_versions import (
     DISCARDED,
@@ -19,7 +19,7 @@ from server.catalog.config_versions import (
     ConfigVersion,
     changed_fields,
 )
-from server.platform.errors import DomainError, Reason, invalid
+from server.platform.errors import DomainError, Reason, invalid, refuse_stale
 
 
 async def create_draft(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 import orjson
 from sqlalchemy import select
@@ -17,27 +17,39 @@ from server.catalog.models import product_examples, routes
 from server.catalog.products import PRODUCTS, Product
 from server.configuration.example_files import read_examples
 from server.configuration.examples import ExampleError, ExampleTerms, try_all
-from server.platform.errors import DomainError, Reason, invalid
+from server.platform.errors import DomainError, Reason, invalid, refuse_stale
 from server.platform.statements import run
 
 
-async def set_examples(
-    tx: AsyncConnection, product_id: int, content: str, **by: Unpack[By]
-) -> datetime | None:
-    """Keeps examples with a product, instead of those it has; an empty text: none. When they were
-    set. They need not hold yet.
+class KeptExamples(NamedTuple):
+    """Examples as they were written, empty for none; when they were set, if ever, and how often,
+    counted from 1 on.
+    """
 
-    Raises NOT_FOUND, INVALID_FIELD.
+    content: str
+    update_time: datetime | None
+    version: int
+
+
+async def set_examples(
+    tx: AsyncConnection, product_id: int, content: str, *, version: int = 0, **by: Unpack[By]
+) -> KeptExamples:
+    """Keeps examples with a product, instead of those it has; an empty text: none. They need not
+    hold yet. `version` is the one that was read, 0 any.
+
+    Raises NOT_FOUND, INVALID_FIELD, VERSION_MISMATCH.
     """
     product = await PRODUCTS.lock(tx, product_id)
     before = await get_examples(tx, product_id)
+    refuse_stale("product_examples", product_id, sent=version, now=before.version)
     if content:
         try:
             examples = read_examples(content)
             try_all(examples, await _terms(tx, product, ()))
         except ExampleError as error:
             raise invalid("content", str(error)) from None
-    values = {"content": content, "update_time": by["now"]}
+    after = KeptExamples(content, by["now"], before.version + 1)
+    values = after._asdict()
     adding = pg_insert(product_examples).values(product_id=product_id, **values)
     await tx.execute(adding.on_conflict_do_update(index_elements=["product_id"], set_=values))
     change = AuditedChange(
@@ -45,19 +57,19 @@ async def set_examples(
         "set_examples",
         "product",
         product_id,
-        {"examples": before[0]},
+        {"examples": before.content},
         {"examples": content},
     )
     await run(tx, audit(change, now=by["now"]))
-    return by["now"]
+    return after
 
 
-async def get_examples(tx: AsyncConnection, product_id: int) -> tuple[str, datetime | None]:
-    """The examples kept with a product, and when they were set; an empty text: none."""
+async def get_examples(tx: AsyncConnection, product_id: int) -> KeptExamples:
+    """The examples kept with a product."""
+    query = select(*(product_examples.c[name] for name in KeptExamples._fields))
     this = product_examples.c.product_id == product_id
-    query = select(product_examples.c.content, product_examples.c.update_time).where(this)
-    row = (await tx.execute(query)).one_or_none()
-    return (row.content, row.update_time) if row else ("", None)
+    row = (await tx.execute(query.where(this))).one_or_none()
+    return KeptExamples(*row) if row else KeptExamples("", None, 1)
 
 
 async def require(tx: AsyncConnection, versions: Sequence[ConfigVersion]) -> None:
@@ -76,7 +88,7 @@ async def require(tx: AsyncConnection, versions: Sequence[ConfigVersion]) -> Non
 async def _require_of(
     tx: AsyncConnection, product_id: int, version: ConfigVersion, versions: Sequence[ConfigVersion]
 ) -> None:
-    content, _ = await get_examples(tx, product_id)
+    content = (await get_examples(tx, product_id)).content
     if not content:
         return
     terms = await _terms(tx, await PRODUCTS.get(tx, product_id), versions)

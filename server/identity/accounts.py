@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from sqlalchemy import ColumnElement, ScalarSelect, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, Records, checked, refuse_stale
+from server.audit.records import By, Records, checked
 from server.identity.credentials import Passwords
 from server.identity.login_failures import unlock
 from server.identity.models import accounts, login_failures
@@ -16,7 +16,7 @@ from server.identity.service import end_logins
 from server.identity.signing_in import HAS_SECOND_FACTOR
 from server.parties.venues import MERCHANTS, VENUES
 from server.platform.change_feed import ChangeKind
-from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.errors import DomainError, Reason, invalid, not_found, refuse_stale
 
 ADMINISTRATOR = "ADMINISTRATOR"
 """The role that may call whatever administrators may, and alone makes administrators."""

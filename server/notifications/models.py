@@ -106,6 +106,8 @@ notification_preferences = Table(
     Column("quiet_from", SmallInteger),
     Column("quiet_until", SmallInteger),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # counts how often they were set; 1 is that of a traveller who never did
+    Column("version", Integer, nullable=False, server_default="2"),
     CheckConstraint("language IN ('', 'zh', 'en')", name="language"),
     CheckConstraint(
         "(quiet_from IS NULL) = (quiet_until IS NULL)"

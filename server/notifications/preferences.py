@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.notifications import rules
 from server.notifications.templates import Published
 from server.platform.crypto import Sealer, derive
-from server.platform.errors import invalid
+from server.platform.errors import invalid, version_mismatch
 from server.platform.statements import Command, Statement, run
 
 MAX_CONSENTS = 1_000
@@ -52,7 +52,7 @@ class ContactSeals:
 
 class Preferences(NamedTuple):
     """How a traveller wants to be notified; an empty language is the setting's, `quiet` None the
-    setting's hours.
+    setting's hours. `version` counts how often that was said, from 1 on.
     """
 
     language: str = ""
@@ -60,6 +60,7 @@ class Preferences(NamedTuple):
     email: bool = False
     contacts: Contacts = Contacts()
     quiet: rules.QuietHours | None = None
+    version: int = 1
 
 
 class _Row(NamedTuple):
@@ -69,6 +70,7 @@ class _Row(NamedTuple):
     contacts_sealed: bytes | None
     quiet_from: int | None
     quiet_until: int | None
+    version: int
 
 
 class Agreed(NamedTuple):
@@ -80,21 +82,29 @@ class Agreed(NamedTuple):
 
 _READ = Statement(
     """
-SELECT language, sms, email, contacts_sealed, quiet_from, quiet_until
+SELECT language, sms, email, contacts_sealed, quiet_from, quiet_until, version
 FROM notification_preferences WHERE traveller_id = $1::bigint
 """,
     _Row,
 )
-_KEEP = Statement("""
+# $9 is the version that was read: of what is not there it is 1, and 0 is any
+_KEEP = Statement(
+    """
 INSERT INTO notification_preferences AS p
   (traveller_id, language, sms, email, contacts_sealed, quiet_from, quiet_until, update_time)
-VALUES ($1::bigint, $2, $3::boolean, $4::boolean, $5::bytea, $6::smallint, $7::smallint,
-  $8::timestamptz)
+SELECT $1::bigint, $2, $3::boolean, $4::boolean, $5::bytea, $6::smallint, $7::smallint,
+  $8::timestamptz
+WHERE $9::int IN (0, 1)
+  OR EXISTS (SELECT FROM notification_preferences WHERE traveller_id = $1::bigint)
 ON CONFLICT (traveller_id) DO UPDATE SET language = excluded.language, sms = excluded.sms,
   email = excluded.email, contacts_sealed = excluded.contacts_sealed,
   quiet_from = excluded.quiet_from, quiet_until = excluded.quiet_until,
-  update_time = excluded.update_time
-""")
+  update_time = excluded.update_time, version = p.version + 1
+WHERE $9::int IN (0, p.version)
+RETURNING version
+""",
+    int,
+)
 _AGREE = Statement(
     f"""
 INSERT INTO notification_consents AS c
@@ -134,7 +144,7 @@ async def read(tx: AsyncConnection, seals: ContactSeals, traveller_id: int) -> P
     if row.quiet_from is not None and row.quiet_until is not None:
         quiet = rules.QuietHours(row.quiet_from, row.quiet_until)
     contacts = seals.open(row.contacts_sealed, traveller_id)
-    return Preferences(row.language, row.sms, row.email, contacts, quiet)
+    return Preferences(row.language, row.sms, row.email, contacts, quiet, row.version)
 
 
 async def keep(
@@ -143,9 +153,12 @@ async def keep(
     traveller_id: int,
     wanted: Preferences,
     *,
+    version: int = 0,
     now: datetime,
-) -> None:
-    """Keeps the traveller's preferences. Raises INVALID_FIELD for a channel without an address."""
+) -> Preferences:
+    """Keeps the traveller's preferences; `version` is the one that was read, 0 any. Raises
+    INVALID_FIELD for a channel without an address, VERSION_MISMATCH.
+    """
     for name, is_on, address in (
         ("phone", wanted.sms, wanted.contacts.phone),
         ("email", wanted.email, wanted.contacts.email),
@@ -155,7 +168,12 @@ async def keep(
     quiet = wanted.quiet or (None, None)
     sealed = seals.seal(wanted.contacts, traveller_id)
     switches = wanted.language, wanted.sms, wanted.email
-    await run(tx, _KEEP(traveller_id, *switches, sealed, *quiet, now))
+    kept = await run(tx, _KEEP(traveller_id, *switches, sealed, *quiet, now, version))
+    if not kept:
+        found = await read(tx, seals, traveller_id)
+        resource = "notification preferences"
+        raise version_mismatch(resource, traveller_id, sent=version, now=found.version)
+    return wanted._replace(version=kept[0])
 
 
 async def agree(

@@ -19,7 +19,7 @@ from server.audit.trail import AuditedChange, audit
 from server.identity.callers import Partner
 from server.partners.commission import MAX_LEVELS, WHOLE, SaleLevel
 from server.partners.distributor_models import distributors
-from server.platform.errors import DomainError, Reason, not_found
+from server.platform.errors import DomainError, Reason, not_found, refuse_stale
 from server.platform.statements import Statement, run
 
 MAX_DISTRIBUTORS = 10_000
@@ -164,8 +164,7 @@ async def update(
     """
     await _lock_tree(tx, partner)
     before = await get(tx, partner, distributor_id)
-    if version not in (0, before.version):
-        raise _version_mismatch(before)
+    refuse_stale("distributor", distributor_id, sent=version, now=before.version)
     if before.state == "ARCHIVED":
         raise _archived(distributor_id)
     after = replace(before, **values, version=before.version + 1, update_time=now)
@@ -346,14 +345,3 @@ def _archived(distributor_id: str) -> DomainError:
 
 def _too_deep(distributor_id: str) -> DomainError:
     return _refused(distributor_id, "TOO_DEEP", f"a line has at most {MAX_LEVELS} levels")
-
-
-def _version_mismatch(before: Distributor) -> DomainError:
-    return DomainError(
-        Reason.VERSION_MISMATCH,
-        f"version: distributor {before.distributor_id!r} has version {before.version} now; read it"
-        " again",
-        resource="distributor",
-        name=before.distributor_id,
-        version=before.version,
-    )

@@ -209,3 +209,23 @@ def not_found(resource: str, name: object) -> DomainError:
     return DomainError(
         Reason.NOT_FOUND, f"there is no {resource} {shown!r} here", resource=resource, name=name
     )
+
+
+def refuse_stale(resource: str, name: object, *, sent: int, now: int) -> None:
+    """Raises VERSION_MISMATCH unless the version that was sent is that of now, which is locked; 0
+    is any.
+    """
+    if sent not in (0, now):
+        raise version_mismatch(resource, name, sent=sent, now=now)
+
+
+def version_mismatch(resource: str, name: object, *, sent: int, now: int) -> DomainError:
+    """VERSION_MISMATCH for what somebody else has changed meanwhile."""
+    return DomainError(
+        Reason.VERSION_MISMATCH,
+        f"version: {resource} {name!r} is of version {now} by now, and {sent} was sent: read it"
+        " again, and decide anew",
+        resource=resource,
+        name=name,
+        version=now,
+    )

@@ -210,7 +210,7 @@ ON CONFLICT DO NOTHING
 """)
 _DISABLE = Statement("""
 UPDATE webhook_endpoints SET state = 'DISABLED', disabled_reason = 'GONE',
-  update_time = $3::timestamptz
+  update_time = $3::timestamptz, version = version + 1
 FROM unnest($1::int[], $2::uuid[]) AS v (partner_id, endpoint_id)
 WHERE webhook_endpoints.partner_id = v.partner_id
   AND webhook_endpoints.endpoint_id = v.endpoint_id AND state = 'ENABLED'

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.platform.errors import DomainError, Reason, invalid, not_found
+from server.platform.errors import DomainError, Reason, invalid, not_found, version_mismatch
 from server.platform.statements import Statement, run
 from server.webhooks.addresses import fault_of_url, is_public
 from server.webhooks.feed import require_types
@@ -36,6 +36,7 @@ class Endpoint(NamedTuple):
     previous_secret_expire_time: datetime | None
     create_time: datetime
     update_time: datetime
+    version: int
 
 
 class EndpointSettings(NamedTuple):
@@ -48,7 +49,7 @@ class EndpointSettings(NamedTuple):
 
 _COLUMNS = """endpoint_id, url, types, description, state, disabled_reason,
   CASE WHEN previous_secret_expire_time > $1::timestamptz THEN previous_secret_expire_time END,
-  create_time, update_time"""
+  create_time, update_time, version"""
 _FIND = Statement(
     f"""
 SELECT {_COLUMNS} FROM webhook_endpoints WHERE partner_id = $2::int AND endpoint_id = $3::uuid
@@ -79,8 +80,9 @@ _UPDATE = Statement(
 UPDATE webhook_endpoints SET url = $3, types = $4::text[], description = $5,
   disabled_reason = CASE WHEN $6 = 'ENABLED' THEN ''
     WHEN state = 'DISABLED' THEN disabled_reason ELSE 'PARTNER' END,
-  state = $6, update_time = $7::timestamptz
-WHERE partner_id = $1::int AND endpoint_id = $2::uuid RETURNING endpoint_id
+  state = $6, update_time = $7::timestamptz, version = version + 1
+WHERE partner_id = $1::int AND endpoint_id = $2::uuid AND $8::int IN (0, version)
+RETURNING endpoint_id
 """,
     UUID,
 )
@@ -189,13 +191,20 @@ async def update(
     settings: EndpointSettings,
     *,
     state: str,
+    version: int = 0,
     now: datetime,
 ) -> Endpoint:
-    """Sets what a partner sets. Raises NOT_FOUND."""
+    """Sets what a partner sets; `version` is the one that was read, 0 any. Raises NOT_FOUND,
+    VERSION_MISMATCH.
+    """
     stored = settings.url, list(settings.types), settings.description, state
-    if not await run(tx, _UPDATE(partner_id, endpoint_id, *stored, now)):
-        raise not_found("webhook endpoint", str(endpoint_id))
-    return await find(tx, partner_id, endpoint_id, now=now)
+    updated = await run(tx, _UPDATE(partner_id, endpoint_id, *stored, now, version))
+    found = await find(tx, partner_id, endpoint_id, now=now)
+    if not updated:
+        raise version_mismatch(
+            "webhook endpoint", str(endpoint_id), sent=version, now=found.version
+        )
+    return found
 
 
 async def delete(tx: AsyncConnection, partner_id: int, endpoint_id: UUID) -> None:

@@ -88,6 +88,8 @@ webhook_endpoints = Table(
     Column("previous_secret_expire_time", DateTime(timezone=True)),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # counts the changes of what the partner sets, and of its state
+    Column("version", Integer, nullable=False, server_default="1"),
     CheckConstraint("state IN ('ENABLED', 'DISABLED')", name="state"),
     CheckConstraint("(state = 'ENABLED') = (disabled_reason = '')", name="disabled_has_reason"),
     CheckConstraint(

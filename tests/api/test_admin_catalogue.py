@@ -96,6 +96,44 @@ async def test_what_others_use_is_not_archived(admin_client: AdminClient) -> Non
     assert await admin_client.reason("UpdateStop", **renamed) == Reason.ARCHIVED
 
 
+async def test_a_calendar_is_archived_when_no_product_is_of_it(admin_client: AdminClient) -> None:
+    """And no product is of an archived one. Seen red with products not looked at, and with a
+    product taken back whose calendar is archived.
+    """
+    mask = {"product_id": 106, "update_mask": "calendar_code"}
+    await admin_client.do("UpdateProduct", **mask, calendar_code="CN")
+    refused = await admin_client.refused("ArchiveHolidayCalendar", calendar_code="CN")
+    assert (refused.reason, refused.metadata) == (
+        Reason.IN_USE,
+        {
+            "resource": "holiday_calendar",
+            "name": "CN",
+            "used_by_resource": "product",
+            "used_by": "106",
+        },
+    )
+    await admin_client.do("ArchiveProduct", product_id=106)
+    for _ in range(2):
+        await admin_client.do("ArchiveHolidayCalendar", calendar_code="CN")
+    for method, fields in (
+        ("UpdateHolidayCalendar", {"display_name_en": "X", "update_mask": "display_name_en"}),
+        ("AddHolidayYear", {"year": 2027, "source": "G.N. 1"}),
+        ("SetHolidays", {"days": VALID["SetHolidays"]["days"]}),
+        ("RemoveHoliday", {"day": "2027-12-25"}),
+    ):
+        assert await admin_client.reason(method, calendar_code="CN", **fields) == Reason.ARCHIVED
+    for method, fields in (
+        ("UnarchiveProduct", {"product_id": 106}),
+        ("CreateProduct", VALID["CreateProduct"] | {"calendar_code": "CN"}),
+    ):
+        refused = await admin_client.refused(method, **fields)
+        assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("calendar_code",))
+    listed = await admin_client.do("ListHolidayCalendars", state="CATALOGUE_STATE_ARCHIVED")
+    assert [each.calendar_code for each in listed.holiday_calendars] == ["CN", "OLD"]
+    await admin_client.do("UnarchiveHolidayCalendar", calendar_code="CN")
+    await admin_client.do("UnarchiveProduct", product_id=106)
+
+
 async def test_an_archived_city_is_not_in_the_hot_list(admin_client: AdminClient) -> None:
     await admin_client.do(
         "CreateCity",

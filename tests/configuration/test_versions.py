@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from server.audit.models import audit_events
-from server.catalog import config_versions, products, promotions, routes
+from server.catalog import config_versions, holidays, products, promotions, routes
 from server.catalog.config_versions import (
     DRAFT,
     PRODUCT,
@@ -304,6 +304,20 @@ async def test_what_does_not_apply_any_more_is_reported_and_nothing_of_it_takes_
     await do(db, drafts.update_draft, FARES, 2, content={"fares": short}, comment="")
     done = await do(db, publishing.publish, FARES, 2)  # it can be mended
     assert (done.state, done.fault) == (PUBLISHED, "")
+
+
+async def test_a_calendar_that_is_to_be_used_is_not_archived(db: Database) -> None:
+    """Seen red with the look at what is scheduled left out: the version did not take effect."""
+    new = holidays.HolidayCalendar("ZZ", "Other", "其他")
+    await do(db, holidays.create_calendar, new)
+    made = await draft(db, TRAIN, calendar_code="ZZ")
+    await scheduled(db, TRAIN, made.version, SOON)
+    error = await refused(db, holidays.archive_calendar, "ZZ")
+    assert (error.reason, error.metadata["used_by"]) == (Reason.IN_USE, made.version_id)
+    await do(db, publishing.cancel_scheduled, TRAIN, made.version)
+    await do(db, holidays.archive_calendar, "ZZ")
+    error = await refused(db, publishing.publish, TRAIN, made.version)
+    assert [field for field, _ in error.violations] == ["calendar_code"]
 
 
 async def test_what_is_scheduled_can_be_cancelled(db: Database) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import pytest
@@ -27,7 +28,7 @@ from tests.support.order_scenario import (
     give_back,
     tickets,
 )
-from tests.support.rpc_server import refusal
+from tests.support.rpc_server import refusal, refusal_or_none
 from tests.support.staff import Staff, hire, valid_now
 from tests.support.traveller import SECOND, TravellerClient, World, a_world, traveller_server
 
@@ -199,6 +200,36 @@ async def test_whoever_goes_by_a_departure_hears_of_its_move_and_end_in_his_lang
     assert moved.title == "Departure moved"
     assert "now leaves at" in moved.body
     assert cancelled.title == "Departure cancelled"
+
+
+async def test_of_two_who_set_preferences_they_read_one_reads_them_again(
+    server: GateServer, world: World
+) -> None:
+    """Also the first ones, of which there were none before. Seen red without the version in the
+    statement: each succeeded.
+    """
+    client = TravellerClient.of(server.channel, 5)
+
+    async def version() -> int:
+        request = notification_pb2.GetNotificationPreferencesRequest()
+        return int((await client.call("GetNotificationPreferences", request)).version)
+
+    async def set_them(read: int) -> Reason | None:
+        request = notification_pb2.UpdateNotificationPreferencesRequest(
+            preferences=notification_pb2.NotificationPreferences(),
+            version=read,
+            request_id=uuid4().hex,
+        )
+        found = await refusal_or_none(client.call("UpdateNotificationPreferences", request))
+        return found.reason if found else None
+
+    assert await set_them(7) is Reason.VERSION_MISMATCH
+    for count in (1, 2):
+        assert await version() == count
+        both = await asyncio.gather(set_them(count), set_them(count))
+        assert sorted(both, key=str) == [None, Reason.VERSION_MISMATCH]
+    assert await set_them(0) is None
+    assert await version() == 4
 
 
 async def test_a_traveller_reads_his_own_messages_alone(

@@ -112,6 +112,8 @@ async def test_what_is_tried_counts_nowhere(world: SandboxWorld, sandbox_url: st
     assert await reason(world.test.batch(1)) is Reason.SOLD_OUT
     more = await set_stock(world.test, total=total + 500)
     assert (more.total, more.available) == (total + 500, 500)
+    stale = set_stock(world.test, total=total, version=more.version - 1)
+    assert await reason(stale) is Reason.VERSION_MISMATCH
     await world.test.batch(1)
     assert await reason(set_stock(world.test, total=total)) is Reason.STOCK_IN_USE
     assert await world.stock(world.live) == live

@@ -18,9 +18,9 @@ from deeptravel.tickets.v1 import ticket_pb2
 from google.api import httpbody_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.catalog import cities, products, promotions, routes, templates, timetables
+from server.catalog import cities, holidays, products, promotions, routes, templates, timetables
 from server.catalog.cities import City, Stop
-from server.catalog.holidays import Holiday, HolidayYear, add_year
+from server.catalog.holidays import Holiday, HolidayCalendar, HolidayYear, add_year
 from server.catalog.promotions import PromotionRecord
 from server.catalog.templates import EntitlementTemplate
 from tests.support import gtfs_feeds, rentals, timetable
@@ -188,6 +188,8 @@ VALID: dict[str, dict[str, Any]] = {
     "CreateHolidayCalendar": {"calendar_code": "NEW", **NAMES},
     "GetHolidayCalendar": {"calendar_code": "HK"},
     "UpdateHolidayCalendar": {"calendar_code": "HK", **RENAMED},
+    "ArchiveHolidayCalendar": {"calendar_code": "MO"},
+    "UnarchiveHolidayCalendar": {"calendar_code": "OLD"},
     "AddHolidayYear": {"calendar_code": "HK", "year": 2028, "source": "G.N. 1 of 2027"},
     "ListHolidays": {"calendar_code": "HK"},
     "SetHolidays": {"calendar_code": "HK", "days": [EVE]},
@@ -295,6 +297,8 @@ async def seed_catalogue(tx: AsyncConnection, **by: Any) -> None:
         known = HolidayYear("HK", year, f"G.N. 1 of {year - 1}")
         christmas = Holiday("HK", date(year, 12, 25), "holiday", "Christmas", "圣诞节")
         await add_year(tx, known, [christmas], **by)
+    await holidays.create_calendar(tx, HolidayCalendar("OLD", "Old", "旧"), **by)
+    await holidays.archive_calendar(tx, "OLD", **by)
     await products.create_product(tx, timetable.product(950, "PACKAGE"), **by)
     await products.archive_product(tx, 950, **by)
     await rentals.seed_rentals(tx, **by)

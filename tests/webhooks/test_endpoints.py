@@ -18,7 +18,7 @@ from server.webhooks import rules, signatures
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.partner_client import CP, HK, Market, PartnerClient
 from tests.support.receiver import Received, Receiver, a_receiver
-from tests.support.rpc_server import refusal
+from tests.support.rpc_server import refusal, refusal_or_none
 
 ENABLED = webhook_pb2.WEBHOOK_ENDPOINT_STATE_ENABLED
 DISABLED = webhook_pb2.WEBHOOK_ENDPOINT_STATE_DISABLED
@@ -338,6 +338,19 @@ async def test_what_a_partner_changes_is_audited(
     ]
     for kept in (secret, rotated.secret, payments.secret):
         assert kept.removeprefix("whsec_") not in str(found)
+
+
+async def test_of_two_who_change_what_they_read_one_reads_it_again(
+    client: PartnerClient, receiver: Receiver
+) -> None:
+    """Seen red without the version in the UPDATE: both succeeded."""
+    endpoint_id, _ = await endpoint(client, receiver)
+    fields = {"endpoint_id": endpoint_id, "url": receiver.url, "state": ENABLED}
+    both = [call(client, "UpdateWebhookEndpoint", **fields, version=1) for _ in range(2)]
+    (late,) = filter(None, await asyncio.gather(*map(refusal_or_none, both)))
+    assert (late.reason, late.metadata["version"]) == (Reason.VERSION_MISMATCH, "2")
+    changed = await call(client, "UpdateWebhookEndpoint", **fields)
+    assert changed.endpoint.version == 3
 
 
 async def test_an_endpoint_is_its_partners_alone_and_of_known_types(

@@ -96,6 +96,7 @@ def departure_message(departure: Departure) -> catalog_pb2.Departure:
         cancel_time=convert.timestamp(departure.cancel_time),
         refunds=REFUNDS[departure.cancel_refunds or ""],
         timetable_id=departure_parts(departure.departure_id)[0],
+        version=departure.version,
     )
 
 

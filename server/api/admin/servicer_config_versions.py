@@ -244,10 +244,14 @@ class ConfigVersionMethods(AdminMethods):
     async def SetProductExamples(
         self, request: config_version_pb2.SetProductExamplesRequest, call: ChangingCall[Admin]
     ) -> config_version_pb2.SetProductExamplesResponse:
-        product_id, content = request.product_id, request.content
-        at = await kept_examples.set_examples(call.tx, product_id, content, **by(call))
+        kept = await kept_examples.set_examples(
+            call.tx, request.product_id, request.content, version=request.version, **by(call)
+        )
         return config_version_pb2.SetProductExamplesResponse(
-            product_id=product_id, content=content, update_time=convert.timestamp(at)
+            product_id=request.product_id,
+            content=kept.content,
+            update_time=convert.timestamp(kept.update_time),
+            version=kept.version,
         )
 
     async def GetProductExamples(
@@ -260,7 +264,10 @@ class ConfigVersionMethods(AdminMethods):
     ) -> config_version_pb2.GetProductExamplesResponse:
         async with self._db.transaction() as tx:
             await PRODUCTS.get(tx, request.product_id)
-            content, at = await kept_examples.get_examples(tx, request.product_id)
+            kept = await kept_examples.get_examples(tx, request.product_id)
         return config_version_pb2.GetProductExamplesResponse(
-            product_id=request.product_id, content=content, update_time=convert.timestamp(at)
+            product_id=request.product_id,
+            content=kept.content,
+            update_time=convert.timestamp(kept.update_time),
+            version=kept.version,
         )

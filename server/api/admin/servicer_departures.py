@@ -16,7 +16,7 @@ from server.api.admin.table import AdminMethods, by
 from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
-from server.catalog import transport
+from server.catalog import departures, transport
 from server.identity.callers import Admin
 
 
@@ -54,6 +54,7 @@ class DepartureMethods(AdminMethods):
         self, request: catalog_pb2.CancelDepartureRequest, call: ChangingCall[Admin]
     ) -> catalog_pb2.CancelDepartureResponse:
         departure, refunds = int(request.departure_id), REFUNDS_NAME[request.refunds]
+        await departures.require_version(call.tx, departure, request.version)
         done = await disruptions.cancel(
             call.tx,
             departure,
@@ -82,6 +83,7 @@ class DepartureMethods(AdminMethods):
         self, request: catalog_pb2.MoveDepartureRequest, call: ChangingCall[Admin], to: datetime
     ) -> catalog_pb2.MoveDepartureResponse:
         departure = int(request.departure_id)
+        await departures.require_version(call.tx, departure, request.version)
         done = await disruptions.move(
             call.tx,
             departure,
@@ -101,6 +103,7 @@ class DepartureMethods(AdminMethods):
         self, request: catalog_pb2.SetDepartureStateRequest, call: ChangingCall[Admin]
     ) -> catalog_pb2.SetDepartureStateResponse:
         departure, state = int(request.departure_id), STATE_NAME[request.state]
+        await departures.require_version(call.tx, departure, request.version)
         await disruptions.set_state(call.tx, departure, state, **by(call))
         found = await transport.get_departure(call.tx, departure)
         return catalog_pb2.SetDepartureStateResponse(departure=departure_message(found))
@@ -111,9 +114,14 @@ class DepartureMethods(AdminMethods):
     ) -> catalog_pb2.SetDepartureStockResponse:
         departure = int(request.departure_id)
         was_total = request.was_total if request.HasField("was_total") else None
-        named = departure, request.class_code
         await transport.set_departure_total(
-            call.tx, *named, request.total, was_total=was_total, **by(call)
+            call.tx,
+            departure,
+            request.class_code,
+            request.total,
+            was_total=was_total,
+            version=request.version,
+            **by(call),
         )
         found = await transport.get_departure(call.tx, departure)
         return catalog_pb2.SetDepartureStockResponse(departure=departure_message(found))

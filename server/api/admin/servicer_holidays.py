@@ -6,8 +6,8 @@ from datetime import date
 from deeptravel.admin.v1 import holiday_pb2
 
 from server.api import convert, requests
-from server.api.admin.noun_messages import day
-from server.api.admin.table import VERSION, AdminMethods, List, Noun, by
+from server.api.admin.noun_messages import CATALOGUE_STATE, day
+from server.api.admin.table import VERSION, AdminMethods, List, Noun, Retire, by
 from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
@@ -32,6 +32,7 @@ def calendar_message(
             for each in years
         ],
         version=calendar.version,
+        state=CATALOGUE_STATE[calendar.state],
     )
 
 
@@ -45,6 +46,19 @@ class HolidayMethods(AdminMethods):
         holiday_pb2.ListHolidayCalendarsRequest,
         holiday_pb2.ListHolidayCalendarsResponse,
         CALENDAR,
+    )
+
+    ArchiveHolidayCalendar = Retire(
+        holiday_pb2.ArchiveHolidayCalendarRequest,
+        holiday_pb2.ArchiveHolidayCalendarResponse,
+        CALENDAR,
+        holidays.archive_calendar,
+    )
+    UnarchiveHolidayCalendar = Retire(
+        holiday_pb2.UnarchiveHolidayCalendarRequest,
+        holiday_pb2.UnarchiveHolidayCalendarResponse,
+        CALENDAR,
+        holidays.unarchive_calendar,
     )
 
     async def GetHolidayCalendar(

@@ -181,14 +181,16 @@ class RentalMethods(AdminMethods):
         )
         async with self._db.report(page.caller.key) as tx:
             found = await rental_fleets.stock(tx, days, limit=page.size + 1)
+            fleet = await rental_fleets.FLEETS.get(tx, request.fleet_id)
         shown = page.cut(found, lambda last: last.use_date)
         messages = [rental_messages.stock_message(*days[:2], each) for each in shown]
-        return rental_fleet_pb2.ListRentalStockResponse(stock=messages)
+        return rental_fleet_pb2.ListRentalStockResponse(stock=messages, version=fleet.version)
 
     @changing
     async def SetRentalStock(
         self, request: rental_fleet_pb2.SetRentalStockRequest, call: ChangingCall[Admin]
     ) -> rental_fleet_pb2.SetRentalStockResponse:
+        await rental_fleets.FLEETS.require_version(call.tx, request.fleet_id, request.version)
         changed = await rental_fleets.set_stock(
             call.tx,
             request.fleet_id,
@@ -197,4 +199,4 @@ class RentalMethods(AdminMethods):
             total=request.total,
             **by(call),
         )
-        return rental_fleet_pb2.SetRentalStockResponse(changed_days=changed)
+        return rental_fleet_pb2.SetRentalStockResponse(**changed._asdict())

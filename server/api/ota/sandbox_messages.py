@@ -40,6 +40,7 @@ def test_stock(stock: Allotment) -> sandbox_pb2.SetSandboxStockResponse:
         held=stock.held,
         sold=stock.sold,
         available=stock.total - stock.held - stock.sold,
+        version=stock.version,
     )
 
 

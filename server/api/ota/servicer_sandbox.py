@@ -57,6 +57,7 @@ class SandboxMethods(ota_service_pb2_grpc.OtaServiceServicer):
             sandbox_id=call.caller.partner_id,
             sandbox_code=call.caller.partner_code,
             total=request.total,
+            version=request.version,
             zone=self._zone,
             actor=call.caller.key,
             now=call.now,

@@ -121,6 +121,7 @@ class WebhookMethods(ota_service_pb2_grpc.OtaServiceServicer):
             number(request.endpoint_id),
             messages.settings(request),
             state=messages.ENDPOINT_STATE_NAME[request.state],
+            version=request.version,
             now=clock.now(),
         )
         await note(call, "update", ENDPOINT, found.endpoint_id, found._asdict())

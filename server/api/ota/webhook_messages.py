@@ -46,6 +46,7 @@ def endpoint(found: Endpoint) -> webhook_pb2.WebhookEndpoint:
         previous_secret_expire_time=convert.timestamp(found.previous_secret_expire_time),
         create_time=convert.timestamp(found.create_time),
         update_time=convert.timestamp(found.update_time),
+        version=found.version,
     )
 
 

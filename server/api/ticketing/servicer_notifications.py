@@ -145,7 +145,9 @@ class InboxMethods(ticketing_service_pb2_grpc.TicketingServiceServicer):
             kinds = preferences.templates_of(published, language)
             available = await preferences.agreed(tx, whose, kinds)
         return notification_pb2.GetNotificationPreferencesResponse(
-            preferences=messages.preferences(kept), templates=messages.templates(kinds, available)
+            preferences=messages.preferences(kept),
+            templates=messages.templates(kinds, available),
+            version=kept.version,
         )
 
     @changing
@@ -154,12 +156,16 @@ class InboxMethods(ticketing_service_pb2_grpc.TicketingServiceServicer):
         request: notification_pb2.UpdateNotificationPreferencesRequest,
         call: ChangingCall[Traveller],
     ) -> notification_pb2.UpdateNotificationPreferencesResponse:
-        wanted = messages.wanted(request.preferences)
-        await preferences.keep(
-            call.tx, self._notifications.seals, call.caller.traveller_id, wanted, now=call.now
+        kept = await preferences.keep(
+            call.tx,
+            self._notifications.seals,
+            call.caller.traveller_id,
+            messages.wanted(request.preferences),
+            version=request.version,
+            now=call.now,
         )
         return notification_pb2.UpdateNotificationPreferencesResponse(
-            preferences=messages.preferences(wanted)
+            preferences=messages.preferences(kept), version=kept.version
         )
 
     async def DownloadCalendarEntry(

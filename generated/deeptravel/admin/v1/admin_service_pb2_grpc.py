@@ -1056,6 +1056,16 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarResponse.FromString,
                 _registered_method=True)
+        self.ArchiveHolidayCalendar = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveHolidayCalendar',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ArchiveHolidayCalendarRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ArchiveHolidayCalendarResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveHolidayCalendar = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveHolidayCalendar',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UnarchiveHolidayCalendarRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UnarchiveHolidayCalendarResponse.FromString,
+                _registered_method=True)
         self.AddHolidayYear = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/AddHolidayYear',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.AddHolidayYearRequest.SerializeToString,
@@ -2949,8 +2959,25 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateHolidayCalendar(self, request, context):
-        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveHolidayCalendar(self, request, context):
+        """Has no product be of a holiday calendar any more. Refused while a product that is not archived is
+        of it, or is to be by a version that is scheduled. What was sold keeps its price. A repeat does
+        no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveHolidayCalendar(self, request, context):
+        """Takes an archived holiday calendar back, with its years and days. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2959,7 +2986,7 @@ class AdminServiceServicer:
     def AddHolidayYear(self, request, context):
         """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on the
         fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
-        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2975,14 +3002,15 @@ class AdminServiceServicer:
 
     def SetHolidays(self, request, context):
         """Sets single days of a calendar; searches and quotes show their fares within a second, orders
-        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RemoveHoliday(self, request, context):
-        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -4363,6 +4391,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.UpdateHolidayCalendar,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarResponse.SerializeToString,
+            ),
+            'ArchiveHolidayCalendar': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveHolidayCalendar,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ArchiveHolidayCalendarRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ArchiveHolidayCalendarResponse.SerializeToString,
+            ),
+            'UnarchiveHolidayCalendar': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveHolidayCalendar,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UnarchiveHolidayCalendarRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UnarchiveHolidayCalendarResponse.SerializeToString,
             ),
             'AddHolidayYear': grpc.unary_unary_rpc_method_handler(
                     servicer.AddHolidayYear,
@@ -9900,6 +9938,60 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/UpdateHolidayCalendar',
             deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UpdateHolidayCalendarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveHolidayCalendar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveHolidayCalendar',
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ArchiveHolidayCalendarRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.ArchiveHolidayCalendarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveHolidayCalendar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveHolidayCalendar',
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UnarchiveHolidayCalendarRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_holiday__pb2.UnarchiveHolidayCalendarResponse.FromString,
             options,
             channel_credentials,
             insecure,

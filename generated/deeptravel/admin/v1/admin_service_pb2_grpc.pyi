@@ -866,13 +866,22 @@ class AdminServiceStub:
     ListHolidayCalendars: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.ListHolidayCalendarsRequest, _holiday_pb2.ListHolidayCalendarsResponse]
     """Lists holiday calendars by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateHolidayCalendar: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.UpdateHolidayCalendarRequest, _holiday_pb2.UpdateHolidayCalendarResponse]
-    """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
     IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveHolidayCalendar: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.ArchiveHolidayCalendarRequest, _holiday_pb2.ArchiveHolidayCalendarResponse]
+    """Has no product be of a holiday calendar any more. Refused while a product that is not archived is
+    of it, or is to be by a version that is scheduled. What was sold keeps its price. A repeat does
+    no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveHolidayCalendar: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.UnarchiveHolidayCalendarRequest, _holiday_pb2.UnarchiveHolidayCalendarResponse]
+    """Takes an archived holiday calendar back, with its years and days. A repeat does no harm. Reasons:
+    NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     AddHolidayYear: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.AddHolidayYearRequest, _holiday_pb2.AddHolidayYearResponse]
     """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on the
     fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
-    NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
     """
     ListHolidays: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.ListHolidaysRequest, _holiday_pb2.ListHolidaysResponse]
     """Lists the days of a calendar that are not what their weekday says, by page. Reasons: NOT_FOUND,
@@ -880,10 +889,12 @@ class AdminServiceStub:
     """
     SetHolidays: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.SetHolidaysRequest, _holiday_pb2.SetHolidaysResponse]
     """Sets single days of a calendar; searches and quotes show their fares within a second, orders
-    and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
     """
     RemoveHoliday: _grpc.UnaryUnaryMultiCallable[_holiday_pb2.RemoveHolidayRequest, _holiday_pb2.RemoveHolidayResponse]
-    """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
+    """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    IDEMPOTENCY_MISMATCH.
+    """
     ListRouteFares: _grpc.UnaryUnaryMultiCallable[_fare_pb2.ListRouteFaresRequest, _fare_pb2.ListRouteFaresResponse]
     """Lists fares of a route by page, of a class, pair of stops, customer type and type of day.
     Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
@@ -1881,13 +1892,22 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListHolidayCalendars: _aio.UnaryUnaryMultiCallable[_holiday_pb2.ListHolidayCalendarsRequest, _holiday_pb2.ListHolidayCalendarsResponse]  # type: ignore[assignment]
     """Lists holiday calendars by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateHolidayCalendar: _aio.UnaryUnaryMultiCallable[_holiday_pb2.UpdateHolidayCalendarRequest, _holiday_pb2.UpdateHolidayCalendarResponse]  # type: ignore[assignment]
-    """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
     IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveHolidayCalendar: _aio.UnaryUnaryMultiCallable[_holiday_pb2.ArchiveHolidayCalendarRequest, _holiday_pb2.ArchiveHolidayCalendarResponse]  # type: ignore[assignment]
+    """Has no product be of a holiday calendar any more. Refused while a product that is not archived is
+    of it, or is to be by a version that is scheduled. What was sold keeps its price. A repeat does
+    no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveHolidayCalendar: _aio.UnaryUnaryMultiCallable[_holiday_pb2.UnarchiveHolidayCalendarRequest, _holiday_pb2.UnarchiveHolidayCalendarResponse]  # type: ignore[assignment]
+    """Takes an archived holiday calendar back, with its years and days. A repeat does no harm. Reasons:
+    NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     AddHolidayYear: _aio.UnaryUnaryMultiCallable[_holiday_pb2.AddHolidayYearRequest, _holiday_pb2.AddHolidayYearResponse]  # type: ignore[assignment]
     """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on the
     fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
-    NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
     """
     ListHolidays: _aio.UnaryUnaryMultiCallable[_holiday_pb2.ListHolidaysRequest, _holiday_pb2.ListHolidaysResponse]  # type: ignore[assignment]
     """Lists the days of a calendar that are not what their weekday says, by page. Reasons: NOT_FOUND,
@@ -1895,10 +1915,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     SetHolidays: _aio.UnaryUnaryMultiCallable[_holiday_pb2.SetHolidaysRequest, _holiday_pb2.SetHolidaysResponse]  # type: ignore[assignment]
     """Sets single days of a calendar; searches and quotes show their fares within a second, orders
-    and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
     """
     RemoveHoliday: _aio.UnaryUnaryMultiCallable[_holiday_pb2.RemoveHolidayRequest, _holiday_pb2.RemoveHolidayResponse]  # type: ignore[assignment]
-    """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
+    """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    IDEMPOTENCY_MISMATCH.
+    """
     ListRouteFares: _aio.UnaryUnaryMultiCallable[_fare_pb2.ListRouteFaresRequest, _fare_pb2.ListRouteFaresResponse]  # type: ignore[assignment]
     """Lists fares of a route by page, of a class, pair of stops, customer type and type of day.
     Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
@@ -4063,8 +4085,29 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _holiday_pb2.UpdateHolidayCalendarRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_holiday_pb2.UpdateHolidayCalendarResponse, _abc.Awaitable[_holiday_pb2.UpdateHolidayCalendarResponse]]:
-        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveHolidayCalendar(
+        self,
+        request: _holiday_pb2.ArchiveHolidayCalendarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holiday_pb2.ArchiveHolidayCalendarResponse, _abc.Awaitable[_holiday_pb2.ArchiveHolidayCalendarResponse]]:
+        """Has no product be of a holiday calendar any more. Refused while a product that is not archived is
+        of it, or is to be by a version that is scheduled. What was sold keeps its price. A repeat does
+        no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE, IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveHolidayCalendar(
+        self,
+        request: _holiday_pb2.UnarchiveHolidayCalendarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_holiday_pb2.UnarchiveHolidayCalendarResponse, _abc.Awaitable[_holiday_pb2.UnarchiveHolidayCalendarResponse]]:
+        """Takes an archived holiday calendar back, with its years and days. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -4075,7 +4118,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_holiday_pb2.AddHolidayYearResponse, _abc.Awaitable[_holiday_pb2.AddHolidayYearResponse]]:
         """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on the
         fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
-        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -4095,7 +4138,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_holiday_pb2.SetHolidaysResponse, _abc.Awaitable[_holiday_pb2.SetHolidaysResponse]]:
         """Sets single days of a calendar; searches and quotes show their fares within a second, orders
-        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -4104,7 +4147,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _holiday_pb2.RemoveHolidayRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_holiday_pb2.RemoveHolidayResponse, _abc.Awaitable[_holiday_pb2.RemoveHolidayResponse]]:
-        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
+        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def ListRouteFares(

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from deeptravel.admin.v1 import state_pb2 as deeptravel_dot_admin_dot_v1_dot_state__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/holiday.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\"\x94\x02\n\nHolidayDay\x12\x33\n\x03\x64\x61y\x18\x01 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xc8\x01\x01\x12\x39\n\x08\x64\x61y_type\x18\x02 \x01(\tB\'\xbaH$r\x1f\x32\x1d^(?:weekday|weekend|holiday)$\xc8\x01\x01\x12+\n\x0f\x64isplay_name_en\x18\x03 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12+\n\x0f\x64isplay_name_zh\x18\x04 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12<\n\x06origin\x18\x05 \x01(\x0e\x32\".deeptravel.admin.v1.HolidayOriginB\x08\xbaH\x05\x82\x01\x02\x10\x01\"_\n\x0bHolidayYear\x12\x0c\n\x04year\x18\x01 \x01(\x05\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x32\n\x06origin\x18\x03 \x01(\x0e\x32\".deeptravel.admin.v1.HolidayOrigin\"\xb1\x01\n\x0fHolidayCalendar\x12\x15\n\rcalendar_code\x18\x01 \x01(\t\x12\x17\n\x0f\x64isplay_name_en\x18\x02 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x03 \x01(\t\x12\x13\n\x0bknown_until\x18\x04 \x01(\t\x12/\n\x05years\x18\x05 \x03(\x0b\x32 .deeptravel.admin.v1.HolidayYear\x12\x0f\n\x07version\x18\x06 \x01(\x05\"\xcb\x01\n\x1c\x43reateHolidayCalendarRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12+\n\x0f\x64isplay_name_en\x18\x02 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12+\n\x0f\x64isplay_name_zh\x18\x03 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"_\n\x1d\x43reateHolidayCalendarResponse\x12>\n\x10holiday_calendar\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\"J\n\x19GetHolidayCalendarRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\"\\\n\x1aGetHolidayCalendarResponse\x12>\n\x10holiday_calendar\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\"a\n\x1bListHolidayCalendarsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"x\n\x1cListHolidayCalendarsResponse\x12?\n\x11holiday_calendars\x18\x01 \x03(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9e\x02\n\x1cUpdateHolidayCalendarRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12(\n\x0f\x64isplay_name_en\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12(\n\x0f\x64isplay_name_zh\x18\x03 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12\x37\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x07version\x18\x05 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x06 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"_\n\x1dUpdateHolidayCalendarResponse\x12>\n\x10holiday_calendar\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\"\x83\x02\n\x15\x41\x64\x64HolidayYearRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12\x1c\n\x04year\x18\x02 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\x8f\x10(\xe4\x0f\xc8\x01\x01\x12\x1f\n\x06source\x18\x03 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xac\x02\xba\x01\x01\x00\xc8\x01\x01\x12\x38\n\x04\x64\x61ys\x18\x04 \x03(\x0b\x32\x1f.deeptravel.admin.v1.HolidayDayB\t\xbaH\x06\x92\x01\x03\x10\xee\x02\x12\x1e\n\x07version\x18\x05 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x06 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"X\n\x16\x41\x64\x64HolidayYearResponse\x12>\n\x10holiday_calendar\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\"\xf6\x01\n\x13ListHolidaysRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12\x35\n\x05since\x18\x02 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x35\n\x05until\x18\x03 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12 \n\tpage_size\x18\x04 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x05 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"^\n\x14ListHolidaysResponse\x12-\n\x04\x64\x61ys\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.HolidayDay\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc4\x01\n\x12SetHolidaysRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12;\n\x04\x64\x61ys\x18\x02 \x03(\x0b\x32\x1f.deeptravel.admin.v1.HolidayDayB\x0c\xbaH\t\x92\x01\x03\x10\xee\x02\xc8\x01\x01\x12\x1e\n\x07version\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"D\n\x13SetHolidaysResponse\x12-\n\x04\x64\x61ys\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.HolidayDay\"\xbe\x01\n\x14RemoveHolidayRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12\x33\n\x03\x64\x61y\x18\x02 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xc8\x01\x01\x12\x1e\n\x07version\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\x17\n\x15RemoveHolidayResponse*h\n\rHolidayOrigin\x12\x1e\n\x1aHOLIDAY_ORIGIN_UNSPECIFIED\x10\x00\x12\x1a\n\x16HOLIDAY_ORIGIN_SHIPPED\x10\x01\x12\x1b\n\x17HOLIDAY_ORIGIN_OPERATOR\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deeptravel/admin/v1/holiday.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\"\x94\x02\n\nHolidayDay\x12\x33\n\x03\x64\x61y\x18\x01 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xc8\x01\x01\x12\x39\n\x08\x64\x61y_type\x18\x02 \x01(\tB\'\xbaH$r\x1f\x32\x1d^(?:weekday|weekend|holiday)$\xc8\x01\x01\x12+\n\x0f\x64isplay_name_en\x18\x03 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12+\n\x0f\x64isplay_name_zh\x18\x04 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12<\n\x06origin\x18\x05 \x01(\x0e\x32\".deeptravel.admin.v1.HolidayOriginB\x08\xbaH\x05\x82\x01\x02\x10\x01\"_\n\x0bHolidayYear\x12\x0c\n\x04year\x18\x01 \x01(\x05\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x32\n\x06origin\x18\x03 \x01(\x0e\x32\".deeptravel.admin.v1.HolidayOrigin\"\xe5\x01\n\x0fHolidayCalendar\x12\x15\n\rcalendar_code\x18\x01 \x01(\t\x12\x17\n\x0f\x64isplay_name_en\x18\x02 \x01(\t\x12\x17\n\x0f\x64isplay_name_zh\x18\x03 \x01(\t\x12\x13\n\x0bknown_until\x18\x04 \x01(\t\x12/\n\x05years\x18\x05 \x03(\x0b\x32 .deeptravel.admin.v1.HolidayYear\x12\x0f\n\x07version\x18\x06 \x01(\x05\x12\x32\n\x05state\x18\x07 \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueState\"\xcb\x01\n\x1c\x43reateHolidayCalendarRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12+\n\x0f\x64isplay_name_en\x18\x02 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12+\n\x0f\x64isplay_name_zh\x18\x03 \x01(\tB\x12\xbaH\x0br\x06\x18\x64\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x01\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"_\n\x1d\x43reateHolidayCalendarResponse\x12>\n\x10holiday_calendar\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\"J\n\x19GetHolidayCalendarRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\"\\\n\x1aGetHolidayCalendarResponse\x12>\n\x10holiday_calendar\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\"\x9f\x01\n\x1bListHolidayCalendarsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\x12<\n\x05state\x18\x03 \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"x\n\x1cListHolidayCalendarsResponse\x12?\n\x11holiday_calendars\x18\x01 \x03(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x9e\x02\n\x1cUpdateHolidayCalendarRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12(\n\x0f\x64isplay_name_en\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12(\n\x0f\x64isplay_name_zh\x18\x03 \x01(\tB\x0f\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\xa0\xb5\x18\x01\x12\x37\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x07version\x18\x05 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x06 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"_\n\x1dUpdateHolidayCalendarResponse\x12>\n\x10holiday_calendar\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\"\x92\x01\n\x1d\x41rchiveHolidayCalendarRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"`\n\x1e\x41rchiveHolidayCalendarResponse\x12>\n\x10holiday_calendar\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\"\x94\x01\n\x1fUnarchiveHolidayCalendarRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12\x1e\n\x07version\x18\x02 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"b\n UnarchiveHolidayCalendarResponse\x12>\n\x10holiday_calendar\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\"\x83\x02\n\x15\x41\x64\x64HolidayYearRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12\x1c\n\x04year\x18\x02 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\x8f\x10(\xe4\x0f\xc8\x01\x01\x12\x1f\n\x06source\x18\x03 \x01(\tB\x0f\xbaH\x0cr\x07\x18\xac\x02\xba\x01\x01\x00\xc8\x01\x01\x12\x38\n\x04\x64\x61ys\x18\x04 \x03(\x0b\x32\x1f.deeptravel.admin.v1.HolidayDayB\t\xbaH\x06\x92\x01\x03\x10\xee\x02\x12\x1e\n\x07version\x18\x05 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x06 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"X\n\x16\x41\x64\x64HolidayYearResponse\x12>\n\x10holiday_calendar\x18\x01 \x01(\x0b\x32$.deeptravel.admin.v1.HolidayCalendar\"\xf6\x01\n\x13ListHolidaysRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12\x35\n\x05since\x18\x02 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x35\n\x05until\x18\x03 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12 \n\tpage_size\x18\x04 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x05 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"^\n\x14ListHolidaysResponse\x12-\n\x04\x64\x61ys\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.HolidayDay\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc4\x01\n\x12SetHolidaysRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12;\n\x04\x64\x61ys\x18\x02 \x03(\x0b\x32\x1f.deeptravel.admin.v1.HolidayDayB\x0c\xbaH\t\x92\x01\x03\x10\xee\x02\xc8\x01\x01\x12\x1e\n\x07version\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"D\n\x13SetHolidaysResponse\x12-\n\x04\x64\x61ys\x18\x01 \x03(\x0b\x32\x1f.deeptravel.admin.v1.HolidayDay\"\xbe\x01\n\x14RemoveHolidayRequest\x12-\n\rcalendar_code\x18\x01 \x01(\tB\x16\xbaH\x13r\x0e\x32\x0c^[A-Z]{2,8}$\xc8\x01\x01\x12\x33\n\x03\x64\x61y\x18\x02 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xc8\x01\x01\x12\x1e\n\x07version\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\x17\n\x15RemoveHolidayResponse*h\n\rHolidayOrigin\x12\x1e\n\x1aHOLIDAY_ORIGIN_UNSPECIFIED\x10\x00\x12\x1a\n\x16HOLIDAY_ORIGIN_SHIPPED\x10\x01\x12\x1b\n\x17HOLIDAY_ORIGIN_OPERATOR\x10\x02\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,6 +60,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTHOLIDAYCALENDARSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
   _globals['_LISTHOLIDAYCALENDARSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTHOLIDAYCALENDARSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
+  _globals['_LISTHOLIDAYCALENDARSREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTHOLIDAYCALENDARSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_UPDATEHOLIDAYCALENDARREQUEST'].fields_by_name['calendar_code']._loaded_options = None
   _globals['_UPDATEHOLIDAYCALENDARREQUEST'].fields_by_name['calendar_code']._serialized_options = b'\272H\023r\0162\014^[A-Z]{2,8}$\310\001\001'
   _globals['_UPDATEHOLIDAYCALENDARREQUEST'].fields_by_name['display_name_en']._loaded_options = None
@@ -71,6 +74,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEHOLIDAYCALENDARREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
   _globals['_UPDATEHOLIDAYCALENDARREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_UPDATEHOLIDAYCALENDARREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_ARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['calendar_code']._loaded_options = None
+  _globals['_ARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['calendar_code']._serialized_options = b'\272H\023r\0162\014^[A-Z]{2,8}$\310\001\001'
+  _globals['_ARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_ARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
+  _globals['_ARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_UNARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['calendar_code']._loaded_options = None
+  _globals['_UNARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['calendar_code']._serialized_options = b'\272H\023r\0162\014^[A-Z]{2,8}$\310\001\001'
+  _globals['_UNARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_UNARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
+  _globals['_UNARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UNARCHIVEHOLIDAYCALENDARREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
   _globals['_ADDHOLIDAYYEARREQUEST'].fields_by_name['calendar_code']._loaded_options = None
   _globals['_ADDHOLIDAYYEARREQUEST'].fields_by_name['calendar_code']._serialized_options = b'\272H\023r\0162\014^[A-Z]{2,8}$\310\001\001'
   _globals['_ADDHOLIDAYYEARREQUEST'].fields_by_name['year']._loaded_options = None
@@ -109,44 +124,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REMOVEHOLIDAYREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
   _globals['_REMOVEHOLIDAYREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_REMOVEHOLIDAYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
-  _globals['_HOLIDAYORIGIN']._serialized_start=2977
-  _globals['_HOLIDAYORIGIN']._serialized_end=3081
-  _globals['_HOLIDAYDAY']._serialized_start=158
-  _globals['_HOLIDAYDAY']._serialized_end=434
-  _globals['_HOLIDAYYEAR']._serialized_start=436
-  _globals['_HOLIDAYYEAR']._serialized_end=531
-  _globals['_HOLIDAYCALENDAR']._serialized_start=534
-  _globals['_HOLIDAYCALENDAR']._serialized_end=711
-  _globals['_CREATEHOLIDAYCALENDARREQUEST']._serialized_start=714
-  _globals['_CREATEHOLIDAYCALENDARREQUEST']._serialized_end=917
-  _globals['_CREATEHOLIDAYCALENDARRESPONSE']._serialized_start=919
-  _globals['_CREATEHOLIDAYCALENDARRESPONSE']._serialized_end=1014
-  _globals['_GETHOLIDAYCALENDARREQUEST']._serialized_start=1016
-  _globals['_GETHOLIDAYCALENDARREQUEST']._serialized_end=1090
-  _globals['_GETHOLIDAYCALENDARRESPONSE']._serialized_start=1092
-  _globals['_GETHOLIDAYCALENDARRESPONSE']._serialized_end=1184
-  _globals['_LISTHOLIDAYCALENDARSREQUEST']._serialized_start=1186
-  _globals['_LISTHOLIDAYCALENDARSREQUEST']._serialized_end=1283
-  _globals['_LISTHOLIDAYCALENDARSRESPONSE']._serialized_start=1285
-  _globals['_LISTHOLIDAYCALENDARSRESPONSE']._serialized_end=1405
-  _globals['_UPDATEHOLIDAYCALENDARREQUEST']._serialized_start=1408
-  _globals['_UPDATEHOLIDAYCALENDARREQUEST']._serialized_end=1694
-  _globals['_UPDATEHOLIDAYCALENDARRESPONSE']._serialized_start=1696
-  _globals['_UPDATEHOLIDAYCALENDARRESPONSE']._serialized_end=1791
-  _globals['_ADDHOLIDAYYEARREQUEST']._serialized_start=1794
-  _globals['_ADDHOLIDAYYEARREQUEST']._serialized_end=2053
-  _globals['_ADDHOLIDAYYEARRESPONSE']._serialized_start=2055
-  _globals['_ADDHOLIDAYYEARRESPONSE']._serialized_end=2143
-  _globals['_LISTHOLIDAYSREQUEST']._serialized_start=2146
-  _globals['_LISTHOLIDAYSREQUEST']._serialized_end=2392
-  _globals['_LISTHOLIDAYSRESPONSE']._serialized_start=2394
-  _globals['_LISTHOLIDAYSRESPONSE']._serialized_end=2488
-  _globals['_SETHOLIDAYSREQUEST']._serialized_start=2491
-  _globals['_SETHOLIDAYSREQUEST']._serialized_end=2687
-  _globals['_SETHOLIDAYSRESPONSE']._serialized_start=2689
-  _globals['_SETHOLIDAYSRESPONSE']._serialized_end=2757
-  _globals['_REMOVEHOLIDAYREQUEST']._serialized_start=2760
-  _globals['_REMOVEHOLIDAYREQUEST']._serialized_end=2950
-  _globals['_REMOVEHOLIDAYRESPONSE']._serialized_start=2952
-  _globals['_REMOVEHOLIDAYRESPONSE']._serialized_end=2975
+  _globals['_HOLIDAYORIGIN']._serialized_start=3623
+  _globals['_HOLIDAYORIGIN']._serialized_end=3727
+  _globals['_HOLIDAYDAY']._serialized_start=191
+  _globals['_HOLIDAYDAY']._serialized_end=467
+  _globals['_HOLIDAYYEAR']._serialized_start=469
+  _globals['_HOLIDAYYEAR']._serialized_end=564
+  _globals['_HOLIDAYCALENDAR']._serialized_start=567
+  _globals['_HOLIDAYCALENDAR']._serialized_end=796
+  _globals['_CREATEHOLIDAYCALENDARREQUEST']._serialized_start=799
+  _globals['_CREATEHOLIDAYCALENDARREQUEST']._serialized_end=1002
+  _globals['_CREATEHOLIDAYCALENDARRESPONSE']._serialized_start=1004
+  _globals['_CREATEHOLIDAYCALENDARRESPONSE']._serialized_end=1099
+  _globals['_GETHOLIDAYCALENDARREQUEST']._serialized_start=1101
+  _globals['_GETHOLIDAYCALENDARREQUEST']._serialized_end=1175
+  _globals['_GETHOLIDAYCALENDARRESPONSE']._serialized_start=1177
+  _globals['_GETHOLIDAYCALENDARRESPONSE']._serialized_end=1269
+  _globals['_LISTHOLIDAYCALENDARSREQUEST']._serialized_start=1272
+  _globals['_LISTHOLIDAYCALENDARSREQUEST']._serialized_end=1431
+  _globals['_LISTHOLIDAYCALENDARSRESPONSE']._serialized_start=1433
+  _globals['_LISTHOLIDAYCALENDARSRESPONSE']._serialized_end=1553
+  _globals['_UPDATEHOLIDAYCALENDARREQUEST']._serialized_start=1556
+  _globals['_UPDATEHOLIDAYCALENDARREQUEST']._serialized_end=1842
+  _globals['_UPDATEHOLIDAYCALENDARRESPONSE']._serialized_start=1844
+  _globals['_UPDATEHOLIDAYCALENDARRESPONSE']._serialized_end=1939
+  _globals['_ARCHIVEHOLIDAYCALENDARREQUEST']._serialized_start=1942
+  _globals['_ARCHIVEHOLIDAYCALENDARREQUEST']._serialized_end=2088
+  _globals['_ARCHIVEHOLIDAYCALENDARRESPONSE']._serialized_start=2090
+  _globals['_ARCHIVEHOLIDAYCALENDARRESPONSE']._serialized_end=2186
+  _globals['_UNARCHIVEHOLIDAYCALENDARREQUEST']._serialized_start=2189
+  _globals['_UNARCHIVEHOLIDAYCALENDARREQUEST']._serialized_end=2337
+  _globals['_UNARCHIVEHOLIDAYCALENDARRESPONSE']._serialized_start=2339
+  _globals['_UNARCHIVEHOLIDAYCALENDARRESPONSE']._serialized_end=2437
+  _globals['_ADDHOLIDAYYEARREQUEST']._serialized_start=2440
+  _globals['_ADDHOLIDAYYEARREQUEST']._serialized_end=2699
+  _globals['_ADDHOLIDAYYEARRESPONSE']._serialized_start=2701
+  _globals['_ADDHOLIDAYYEARRESPONSE']._serialized_end=2789
+  _globals['_LISTHOLIDAYSREQUEST']._serialized_start=2792
+  _globals['_LISTHOLIDAYSREQUEST']._serialized_end=3038
+  _globals['_LISTHOLIDAYSRESPONSE']._serialized_start=3040
+  _globals['_LISTHOLIDAYSRESPONSE']._serialized_end=3134
+  _globals['_SETHOLIDAYSREQUEST']._serialized_start=3137
+  _globals['_SETHOLIDAYSREQUEST']._serialized_end=3333
+  _globals['_SETHOLIDAYSRESPONSE']._serialized_start=3335
+  _globals['_SETHOLIDAYSRESPONSE']._serialized_end=3403
+  _globals['_REMOVEHOLIDAYREQUEST']._serialized_start=3406
+  _globals['_REMOVEHOLIDAYREQUEST']._serialized_end=3596
+  _globals['_REMOVEHOLIDAYRESPONSE']._serialized_start=3598
+  _globals['_REMOVEHOLIDAYRESPONSE']._serialized_end=3621
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from deeptravel.admin.v1 import state_pb2 as _state_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
@@ -124,6 +125,7 @@ class HolidayCalendar(_message.Message):
     KNOWN_UNTIL_FIELD_NUMBER: _builtins.int
     YEARS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     calendar_code: _builtins.str
     """Its code."""
     display_name_en: _builtins.str
@@ -134,9 +136,13 @@ class HolidayCalendar(_message.Message):
     """The last day that is known, YYYY-MM-DD: fares on later ones are provisional; empty: all are."""
     version: _builtins.int
     """Counts its changes from 1 on."""
+    state: _state_pb2.CatalogueState.ValueType
+    """Whether products may name it."""
     @_builtins.property
     def years(self) -> _containers.RepeatedCompositeFieldContainer[Global___HolidayYear]:
-        """Years that are known; only GetHolidayCalendar and the calls that change one fill this in."""
+        """Years that are known; only GetHolidayCalendar, UpdateHolidayCalendar and AddHolidayYear fill this
+        in.
+        """
 
     def __init__(
         self,
@@ -147,10 +153,11 @@ class HolidayCalendar(_message.Message):
         known_until: _builtins.str = ...,
         years: _abc.Iterable[Global___HolidayYear] | None = ...,
         version: _builtins.int = ...,
+        state: _state_pb2.CatalogueState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar_code", b"calendar_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "known_until", b"known_until", "version", b"version", "years", b"years"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar_code", b"calendar_code", "display_name_en", b"display_name_en", "display_name_zh", b"display_name_zh", "known_until", b"known_until", "state", b"state", "version", b"version", "years", b"years"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -268,19 +275,23 @@ class ListHolidayCalendarsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many a page, 1 to 200; 50 if 0."""
     page_token: _builtins.str
     """Token of the page, from the answer before; all filters must be the same."""
+    state: _state_pb2.CatalogueState.ValueType
+    """Only in this state."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        state: _state_pb2.CatalogueState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -381,6 +392,114 @@ class UpdateHolidayCalendarResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateHolidayCalendarResponse: _TypeAlias = UpdateHolidayCalendarResponse  # noqa: Y015
+
+@_typing.final
+class ArchiveHolidayCalendarRequest(_message.Message):
+    """Has no product be of a calendar any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALENDAR_CODE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    calendar_code: _builtins.str
+    """Code of the calendar, e.g. HK: 2 to 8 capitals."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        calendar_code: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar_code", b"calendar_code", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveHolidayCalendarRequest: _TypeAlias = ArchiveHolidayCalendarRequest  # noqa: Y015
+
+@_typing.final
+class ArchiveHolidayCalendarResponse(_message.Message):
+    """The archived calendar."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLIDAY_CALENDAR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def holiday_calendar(self) -> Global___HolidayCalendar:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        holiday_calendar: Global___HolidayCalendar | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["holiday_calendar", b"holiday_calendar"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holiday_calendar", b"holiday_calendar"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveHolidayCalendarResponse: _TypeAlias = ArchiveHolidayCalendarResponse  # noqa: Y015
+
+@_typing.final
+class UnarchiveHolidayCalendarRequest(_message.Message):
+    """Takes an archived calendar back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALENDAR_CODE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    calendar_code: _builtins.str
+    """Code of the calendar, e.g. HK: 2 to 8 capitals."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        calendar_code: _builtins.str = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calendar_code", b"calendar_code", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveHolidayCalendarRequest: _TypeAlias = UnarchiveHolidayCalendarRequest  # noqa: Y015
+
+@_typing.final
+class UnarchiveHolidayCalendarResponse(_message.Message):
+    """The calendar."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLIDAY_CALENDAR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def holiday_calendar(self) -> Global___HolidayCalendar:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        holiday_calendar: Global___HolidayCalendar | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["holiday_calendar", b"holiday_calendar"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["holiday_calendar", b"holiday_calendar"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveHolidayCalendarResponse: _TypeAlias = UnarchiveHolidayCalendarResponse  # noqa: Y015
 
 @_typing.final
 class AddHolidayYearRequest(_message.Message):

@@ -92,6 +92,7 @@ class WebhookEndpoint(_message.Message):
     PREVIOUS_SECRET_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """Its id, a UUID."""
     url: _builtins.str
@@ -102,6 +103,8 @@ class WebhookEndpoint(_message.Message):
     """Whether events are sent."""
     disabled_reason: _builtins.str
     """Why it is disabled: `PARTNER` has said so, or the endpoint has answered 410, `GONE`."""
+    version: _builtins.int
+    """Counts the changes of what the partner sets, and of its state, from 1 on."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The types of events that are sent there; all if there are none."""
@@ -130,10 +133,11 @@ class WebhookEndpoint(_message.Message):
         previous_secret_expire_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "previous_secret_expire_time", b"previous_secret_expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "disabled_reason", b"disabled_reason", "endpoint_id", b"endpoint_id", "previous_secret_expire_time", b"previous_secret_expire_time", "state", b"state", "types", b"types", "update_time", b"update_time", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "disabled_reason", b"disabled_reason", "endpoint_id", b"endpoint_id", "previous_secret_expire_time", b"previous_secret_expire_time", "state", b"state", "types", b"types", "update_time", b"update_time", "url", b"url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -315,6 +319,7 @@ class UpdateWebhookEndpointRequest(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     endpoint_id: _builtins.str
     """Its id, a UUID."""
     url: _builtins.str
@@ -325,6 +330,8 @@ class UpdateWebhookEndpointRequest(_message.Message):
     """Whether events are sent."""
     request_id: _builtins.str
     """Makes a repeat safe, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Only events of these types; all if there are none."""
@@ -338,10 +345,11 @@ class UpdateWebhookEndpointRequest(_message.Message):
         description: _builtins.str = ...,
         state: Global___WebhookEndpointState.ValueType = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "endpoint_id", b"endpoint_id", "request_id", b"request_id", "state", b"state", "types", b"types", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "endpoint_id", b"endpoint_id", "request_id", b"request_id", "state", b"state", "types", b"types", "url", b"url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

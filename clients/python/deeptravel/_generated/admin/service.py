@@ -1228,6 +1228,18 @@ _UPDATE_HOLIDAY_CALENDAR = Method(
     admin.UpdateHolidayCalendarResponse,
     safe=False,
 )
+_ARCHIVE_HOLIDAY_CALENDAR = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveHolidayCalendar",
+    admin.ArchiveHolidayCalendarRequest,
+    admin.ArchiveHolidayCalendarResponse,
+    safe=False,
+)
+_UNARCHIVE_HOLIDAY_CALENDAR = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveHolidayCalendar",
+    admin.UnarchiveHolidayCalendarRequest,
+    admin.UnarchiveHolidayCalendarResponse,
+    safe=False,
+)
 _ADD_HOLIDAY_YEAR = Method(
     "/deeptravel.admin.v1.AdminService/AddHolidayYear",
     admin.AddHolidayYearRequest,
@@ -2336,12 +2348,13 @@ class AdminService:
         *,
         username: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeAdministratorResponse:
         """Shuts an administrator out for good, within a second; never the last one with
         ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_REVOKE_ADMINISTRATOR, admin.RevokeAdministratorRequest(username=username, request_id=request_id), timeout)
+        return self._calls.unary(_REVOKE_ADMINISTRATOR, admin.RevokeAdministratorRequest(username=username, request_id=request_id, version=version), timeout)
 
     def create_product(
         self,
@@ -3130,6 +3143,7 @@ class AdminService:
         request_id: str = "",
         waiver_code: str = "",
         preview_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.CancelDepartureResponse:
         """Cancels a departure, for good. It has no versions as what sells has: it was sold to people
@@ -3147,7 +3161,7 @@ class AdminService:
         would give back. Audited with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER,
         PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id), timeout)
+        return self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id, version=version), timeout)
 
     def move_departure(
         self,
@@ -3158,6 +3172,7 @@ class AdminService:
         request_id: str = "",
         waiver_code: str = "",
         preview_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.MoveDepartureResponse:
         """Has a departure leave at another time, also on another day. The times of sold tickets follow
@@ -3169,7 +3184,7 @@ class AdminService:
         their orders. What became of each ticket is in the report (GetDisruption). Audited with the
         comment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id), timeout)
+        return self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id, version=version), timeout)
 
     def preview_disruption(
         self,
@@ -3340,12 +3355,13 @@ class AdminService:
         departure_id: str,
         state: admin.DepartureState.ValueType,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetDepartureStateResponse:
         """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
         DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_SET_DEPARTURE_STATE, admin.SetDepartureStateRequest(departure_id=departure_id, state=state, request_id=request_id), timeout)
+        return self._calls.unary(_SET_DEPARTURE_STATE, admin.SetDepartureStateRequest(departure_id=departure_id, state=state, request_id=request_id, version=version), timeout)
 
     def set_departure_stock(
         self,
@@ -3355,13 +3371,14 @@ class AdminService:
         total: int,
         request_id: str = "",
         was_total: int | None = None,
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetDepartureStockResponse:
         """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
         STOCK_IN_USE (fewer than are held and sold), VERSION_MISMATCH (not `was_total` any more),
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id, was_total=was_total), timeout)
+        return self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id, was_total=was_total, version=version), timeout)
 
     def create_config_draft(
         self,
@@ -3589,13 +3606,14 @@ class AdminService:
         product_id: int,
         content: str = "",
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetProductExamplesResponse:
         """Keeps examples with a product: what its fares, its refund policy and its entry are to
         answer. They are tried whenever a version of it, or of the fares of its routes, is published
         or scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_SET_PRODUCT_EXAMPLES, admin.SetProductExamplesRequest(product_id=product_id, content=content, request_id=request_id), timeout)
+        return self._calls.unary(_SET_PRODUCT_EXAMPLES, admin.SetProductExamplesRequest(product_id=product_id, content=content, request_id=request_id, version=version), timeout)
 
     def get_product_examples(
         self,
@@ -4508,13 +4526,14 @@ class AdminService:
         last_date: str,
         total: int,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetRentalStockResponse:
         """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none;
         days that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
         NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_SET_RENTAL_STOCK, admin.SetRentalStockRequest(fleet_id=fleet_id, first_date=first_date, last_date=last_date, total=total, request_id=request_id), timeout)
+        return self._calls.unary(_SET_RENTAL_STOCK, admin.SetRentalStockRequest(fleet_id=fleet_id, first_date=first_date, last_date=last_date, total=total, request_id=request_id, version=version), timeout)
 
     def create_route(
         self,
@@ -4951,19 +4970,21 @@ class AdminService:
         *,
         page_size: int = 0,
         page_token: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListHolidayCalendarsResponse:
         """Lists holiday calendars by page. Reasons: PAGE_TOKEN_INVALID."""
-        return self._calls.unary(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size, page_token=page_token), timeout)
+        return self._calls.unary(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size, page_token=page_token, state=state), timeout)
 
     def iter_holiday_calendars(
         self,
         *,
         page_size: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> Iterator[admin.HolidayCalendar]:
         """All `holiday_calendars` of list_holiday_calendars, page after page."""
-        return self._calls.pages(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size), timeout)
+        return self._calls.pages(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size, state=state), timeout)
 
     def update_holiday_calendar(
         self,
@@ -4976,10 +4997,38 @@ class AdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.UpdateHolidayCalendarResponse:
-        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UPDATE_HOLIDAY_CALENDAR, admin.UpdateHolidayCalendarRequest(calendar_code=calendar_code, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, version=version, request_id=request_id), timeout)
+
+    def archive_holiday_calendar(
+        self,
+        *,
+        calendar_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveHolidayCalendarResponse:
+        """Has no product be of a holiday calendar any more. Refused while a product that is not
+        archived is of it, or is to be by a version that is scheduled. What was sold keeps its
+        price. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_HOLIDAY_CALENDAR, admin.ArchiveHolidayCalendarRequest(calendar_code=calendar_code, version=version, request_id=request_id), timeout)
+
+    def unarchive_holiday_calendar(
+        self,
+        *,
+        calendar_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveHolidayCalendarResponse:
+        """Takes an archived holiday calendar back, with its years and days. A repeat does no harm.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_HOLIDAY_CALENDAR, admin.UnarchiveHolidayCalendarRequest(calendar_code=calendar_code, version=version, request_id=request_id), timeout)
 
     def add_holiday_year(
         self,
@@ -4994,7 +5043,7 @@ class AdminService:
     ) -> admin.AddHolidayYearResponse:
         """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on
         the fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
-        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_ADD_HOLIDAY_YEAR, admin.AddHolidayYearRequest(calendar_code=calendar_code, year=year, source=source, days=days, version=version, request_id=request_id), timeout)
 
@@ -5035,7 +5084,8 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.SetHolidaysResponse:
         """Sets single days of a calendar; searches and quotes show their fares within a second, orders
-        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_SET_HOLIDAYS, admin.SetHolidaysRequest(calendar_code=calendar_code, days=days, version=version, request_id=request_id), timeout)
 
@@ -5048,7 +5098,7 @@ class AdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.RemoveHolidayResponse:
-        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REMOVE_HOLIDAY, admin.RemoveHolidayRequest(calendar_code=calendar_code, day=day, version=version, request_id=request_id), timeout)
@@ -6690,12 +6740,13 @@ class AsyncAdminService:
         *,
         username: str,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeAdministratorResponse:
         """Shuts an administrator out for good, within a second; never the last one with
         ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_REVOKE_ADMINISTRATOR, admin.RevokeAdministratorRequest(username=username, request_id=request_id), timeout)
+        return await self._calls.unary(_REVOKE_ADMINISTRATOR, admin.RevokeAdministratorRequest(username=username, request_id=request_id, version=version), timeout)
 
     async def create_product(
         self,
@@ -7484,6 +7535,7 @@ class AsyncAdminService:
         request_id: str = "",
         waiver_code: str = "",
         preview_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.CancelDepartureResponse:
         """Cancels a departure, for good. It has no versions as what sells has: it was sold to people
@@ -7501,7 +7553,7 @@ class AsyncAdminService:
         would give back. Audited with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER,
         PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id), timeout)
+        return await self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id, version=version), timeout)
 
     async def move_departure(
         self,
@@ -7512,6 +7564,7 @@ class AsyncAdminService:
         request_id: str = "",
         waiver_code: str = "",
         preview_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.MoveDepartureResponse:
         """Has a departure leave at another time, also on another day. The times of sold tickets follow
@@ -7523,7 +7576,7 @@ class AsyncAdminService:
         their orders. What became of each ticket is in the report (GetDisruption). Audited with the
         comment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id), timeout)
+        return await self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id, version=version), timeout)
 
     async def preview_disruption(
         self,
@@ -7694,12 +7747,13 @@ class AsyncAdminService:
         departure_id: str,
         state: admin.DepartureState.ValueType,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetDepartureStateResponse:
         """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
         DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_SET_DEPARTURE_STATE, admin.SetDepartureStateRequest(departure_id=departure_id, state=state, request_id=request_id), timeout)
+        return await self._calls.unary(_SET_DEPARTURE_STATE, admin.SetDepartureStateRequest(departure_id=departure_id, state=state, request_id=request_id, version=version), timeout)
 
     async def set_departure_stock(
         self,
@@ -7709,13 +7763,14 @@ class AsyncAdminService:
         total: int,
         request_id: str = "",
         was_total: int | None = None,
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetDepartureStockResponse:
         """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
         STOCK_IN_USE (fewer than are held and sold), VERSION_MISMATCH (not `was_total` any more),
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id, was_total=was_total), timeout)
+        return await self._calls.unary(_SET_DEPARTURE_STOCK, admin.SetDepartureStockRequest(departure_id=departure_id, class_code=class_code, total=total, request_id=request_id, was_total=was_total, version=version), timeout)
 
     async def create_config_draft(
         self,
@@ -7943,13 +7998,14 @@ class AsyncAdminService:
         product_id: int,
         content: str = "",
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetProductExamplesResponse:
         """Keeps examples with a product: what its fares, its refund policy and its entry are to
         answer. They are tried whenever a version of it, or of the fares of its routes, is published
         or scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_SET_PRODUCT_EXAMPLES, admin.SetProductExamplesRequest(product_id=product_id, content=content, request_id=request_id), timeout)
+        return await self._calls.unary(_SET_PRODUCT_EXAMPLES, admin.SetProductExamplesRequest(product_id=product_id, content=content, request_id=request_id, version=version), timeout)
 
     async def get_product_examples(
         self,
@@ -8862,13 +8918,14 @@ class AsyncAdminService:
         last_date: str,
         total: int,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> admin.SetRentalStockResponse:
         """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none;
         days that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
         NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_SET_RENTAL_STOCK, admin.SetRentalStockRequest(fleet_id=fleet_id, first_date=first_date, last_date=last_date, total=total, request_id=request_id), timeout)
+        return await self._calls.unary(_SET_RENTAL_STOCK, admin.SetRentalStockRequest(fleet_id=fleet_id, first_date=first_date, last_date=last_date, total=total, request_id=request_id, version=version), timeout)
 
     async def create_route(
         self,
@@ -9305,19 +9362,21 @@ class AsyncAdminService:
         *,
         page_size: int = 0,
         page_token: str = "",
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListHolidayCalendarsResponse:
         """Lists holiday calendars by page. Reasons: PAGE_TOKEN_INVALID."""
-        return await self._calls.unary(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size, page_token=page_token), timeout)
+        return await self._calls.unary(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size, page_token=page_token, state=state), timeout)
 
     def iter_holiday_calendars(
         self,
         *,
         page_size: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> AsyncIterator[admin.HolidayCalendar]:
         """All `holiday_calendars` of list_holiday_calendars, page after page."""
-        return self._calls.pages(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size), timeout)
+        return self._calls.pages(_LIST_HOLIDAY_CALENDARS, admin.ListHolidayCalendarsRequest(page_size=page_size, state=state), timeout)
 
     async def update_holiday_calendar(
         self,
@@ -9330,10 +9389,38 @@ class AsyncAdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.UpdateHolidayCalendarResponse:
-        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        """Changes the names of a holiday calendar. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UPDATE_HOLIDAY_CALENDAR, admin.UpdateHolidayCalendarRequest(calendar_code=calendar_code, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, version=version, request_id=request_id), timeout)
+
+    async def archive_holiday_calendar(
+        self,
+        *,
+        calendar_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveHolidayCalendarResponse:
+        """Has no product be of a holiday calendar any more. Refused while a product that is not
+        archived is of it, or is to be by a version that is scheduled. What was sold keeps its
+        price. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH, IN_USE,
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_HOLIDAY_CALENDAR, admin.ArchiveHolidayCalendarRequest(calendar_code=calendar_code, version=version, request_id=request_id), timeout)
+
+    async def unarchive_holiday_calendar(
+        self,
+        *,
+        calendar_code: str,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveHolidayCalendarResponse:
+        """Takes an archived holiday calendar back, with its years and days. A repeat does no harm.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_HOLIDAY_CALENDAR, admin.UnarchiveHolidayCalendarRequest(calendar_code=calendar_code, version=version, request_id=request_id), timeout)
 
     async def add_holiday_year(
         self,
@@ -9348,7 +9435,7 @@ class AsyncAdminService:
     ) -> admin.AddHolidayYearResponse:
         """Adds a year to a holiday calendar, or corrects it, as the official list says: from then on
         the fares of its days are no longer provisional. Orders and tickets keep theirs. Reasons:
-        NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        NOT_FOUND, VERSION_MISMATCH, ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_ADD_HOLIDAY_YEAR, admin.AddHolidayYearRequest(calendar_code=calendar_code, year=year, source=source, days=days, version=version, request_id=request_id), timeout)
 
@@ -9389,7 +9476,8 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.SetHolidaysResponse:
         """Sets single days of a calendar; searches and quotes show their fares within a second, orders
-        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        and tickets keep theirs. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SET_HOLIDAYS, admin.SetHolidaysRequest(calendar_code=calendar_code, days=days, version=version, request_id=request_id), timeout)
 
@@ -9402,7 +9490,7 @@ class AsyncAdminService:
         request_id: str = "",
         timeout: float | None = None,
     ) -> admin.RemoveHolidayResponse:
-        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        """Has a day be what its weekday says. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REMOVE_HOLIDAY, admin.RemoveHolidayRequest(calendar_code=calendar_code, day=day, version=version, request_id=request_id), timeout)

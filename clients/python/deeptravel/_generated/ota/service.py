@@ -882,12 +882,13 @@ class OtaService:
         types: Iterable[str] = (),
         description: str = "",
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> ota.UpdateWebhookEndpointResponse:
         """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is
         enabled again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_WEBHOOK_ENDPOINT, ota.UpdateWebhookEndpointRequest(endpoint_id=endpoint_id, url=url, state=state, types=types, description=description, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_WEBHOOK_ENDPOINT, ota.UpdateWebhookEndpointRequest(endpoint_id=endpoint_id, url=url, state=state, types=types, description=description, request_id=request_id, version=version), timeout)
 
     def delete_webhook_endpoint(
         self,
@@ -1067,6 +1068,7 @@ class OtaService:
         use_date: str = "",
         total: int = 0,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> ota.SetSandboxStockResponse:
         """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
@@ -1074,7 +1076,7 @@ class OtaService:
         Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
         NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_SET_SANDBOX_STOCK, ota.SetSandboxStockRequest(product_id=product_id, departure_id=departure_id, fare_class=fare_class, use_date=use_date, total=total, request_id=request_id), timeout)
+        return self._calls.unary(_SET_SANDBOX_STOCK, ota.SetSandboxStockRequest(product_id=product_id, departure_id=departure_id, fare_class=fare_class, use_date=use_date, total=total, request_id=request_id, version=version), timeout)
 
     def simulate_redemption(
         self,
@@ -1715,12 +1717,13 @@ class AsyncOtaService:
         types: Iterable[str] = (),
         description: str = "",
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> ota.UpdateWebhookEndpointResponse:
         """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is
         enabled again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_WEBHOOK_ENDPOINT, ota.UpdateWebhookEndpointRequest(endpoint_id=endpoint_id, url=url, state=state, types=types, description=description, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_WEBHOOK_ENDPOINT, ota.UpdateWebhookEndpointRequest(endpoint_id=endpoint_id, url=url, state=state, types=types, description=description, request_id=request_id, version=version), timeout)
 
     async def delete_webhook_endpoint(
         self,
@@ -1900,6 +1903,7 @@ class AsyncOtaService:
         use_date: str = "",
         total: int = 0,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> ota.SetSandboxStockResponse:
         """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
@@ -1907,7 +1911,7 @@ class AsyncOtaService:
         Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
         NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_SET_SANDBOX_STOCK, ota.SetSandboxStockRequest(product_id=product_id, departure_id=departure_id, fare_class=fare_class, use_date=use_date, total=total, request_id=request_id), timeout)
+        return await self._calls.unary(_SET_SANDBOX_STOCK, ota.SetSandboxStockRequest(product_id=product_id, departure_id=departure_id, fare_class=fare_class, use_date=use_date, total=total, request_id=request_id, version=version), timeout)
 
     async def simulate_redemption(
         self,

@@ -720,13 +720,14 @@ class TicketingService:
         *,
         preferences: ticketing.NotificationPreferences,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> ticketing.UpdateNotificationPreferencesResponse:
         """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel
         without its number or address, one of the quiet hours without the other),
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_NOTIFICATION_PREFERENCES, ticketing.UpdateNotificationPreferencesRequest(preferences=preferences, request_id=request_id), timeout)
+        return self._calls.unary(_UPDATE_NOTIFICATION_PREFERENCES, ticketing.UpdateNotificationPreferencesRequest(preferences=preferences, request_id=request_id, version=version), timeout)
 
     def download_calendar_entry(
         self,
@@ -1255,13 +1256,14 @@ class AsyncTicketingService:
         *,
         preferences: ticketing.NotificationPreferences,
         request_id: str = "",
+        version: int = 0,
         timeout: float | None = None,
     ) -> ticketing.UpdateNotificationPreferencesResponse:
         """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel
         without its number or address, one of the quiet hours without the other),
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_NOTIFICATION_PREFERENCES, ticketing.UpdateNotificationPreferencesRequest(preferences=preferences, request_id=request_id), timeout)
+        return await self._calls.unary(_UPDATE_NOTIFICATION_PREFERENCES, ticketing.UpdateNotificationPreferencesRequest(preferences=preferences, request_id=request_id, version=version), timeout)
 
     def download_calendar_entry(
         self,

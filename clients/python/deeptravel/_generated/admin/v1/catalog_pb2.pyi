@@ -356,6 +356,7 @@ class Departure(_message.Message):
     CANCEL_TIME_FIELD_NUMBER: _builtins.int
     REFUNDS_FIELD_NUMBER: _builtins.int
     TIMETABLE_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """Its number, as search shows it."""
     route_id: _builtins.int
@@ -370,6 +371,10 @@ class Departure(_message.Message):
     """When the tickets of a cancelled departure are refunded."""
     timetable_id: _builtins.int
     """The timetable it was made of."""
+    version: _builtins.int
+    """Counts the changes of its state, its time and our own seats from 1 on; what is held, sold or
+    given back counts nothing.
+    """
     @_builtins.property
     def departure_time(self) -> _timestamp_pb2.Timestamp:
         """When it departs from its first stop, as it is now."""
@@ -400,10 +405,11 @@ class Departure(_message.Message):
         cancel_time: _timestamp_pb2.Timestamp | None = ...,
         refunds: Global___DepartureRefunds.ValueType = ...,
         timetable_id: _builtins.int = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_time", b"cancel_time", "departure_time", b"departure_time", "planned_departure_time", b"planned_departure_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_time", b"cancel_time", "departure_id", b"departure_id", "departure_time", b"departure_time", "planned_departure_time", b"planned_departure_time", "refunds", b"refunds", "route_id", b"route_id", "service_number", b"service_number", "state", b"state", "stocks", b"stocks", "timetable_id", b"timetable_id", "travel_date", b"travel_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_time", b"cancel_time", "departure_id", b"departure_id", "departure_time", b"departure_time", "planned_departure_time", b"planned_departure_time", "refunds", b"refunds", "route_id", b"route_id", "service_number", b"service_number", "state", b"state", "stocks", b"stocks", "timetable_id", b"timetable_id", "travel_date", b"travel_date", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -659,6 +665,7 @@ class CancelDepartureRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     WAIVER_CODE_FIELD_NUMBER: _builtins.int
     PREVIEW_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """The departure."""
     comment: _builtins.str
@@ -677,6 +684,8 @@ class CancelDepartureRequest(_message.Message):
     """The preview that this is decided on (PreviewDisruption): refused as PREVIEW_OUTDATED if
     something that was counted has changed since. Empty: whatever it does.
     """
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
@@ -686,10 +695,11 @@ class CancelDepartureRequest(_message.Message):
         request_id: _builtins.str = ...,
         waiver_code: _builtins.str = ...,
         preview_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "preview_id", b"preview_id", "refunds", b"refunds", "request_id", b"request_id", "waiver_code", b"waiver_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "preview_id", b"preview_id", "refunds", b"refunds", "request_id", b"request_id", "version", b"version", "waiver_code", b"waiver_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -735,6 +745,7 @@ class MoveDepartureRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     WAIVER_CODE_FIELD_NUMBER: _builtins.int
     PREVIEW_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """The departure."""
     comment: _builtins.str
@@ -749,6 +760,8 @@ class MoveDepartureRequest(_message.Message):
     """The preview that this is decided on (PreviewDisruption): refused as PREVIEW_OUTDATED if
     something that was counted has changed since. Empty: whatever it does.
     """
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     @_builtins.property
     def departure_time(self) -> _timestamp_pb2.Timestamp:
         """When it departs from its first stop now: to come, and at most 24 hours from when it first was
@@ -764,10 +777,11 @@ class MoveDepartureRequest(_message.Message):
         request_id: _builtins.str = ...,
         waiver_code: _builtins.str = ...,
         preview_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["departure_time", b"departure_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "departure_time", b"departure_time", "preview_id", b"preview_id", "request_id", b"request_id", "waiver_code", b"waiver_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "departure_id", b"departure_id", "departure_time", b"departure_time", "preview_id", b"preview_id", "request_id", b"request_id", "version", b"version", "waiver_code", b"waiver_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -810,22 +824,26 @@ class SetDepartureStateRequest(_message.Message):
     DEPARTURE_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """The departure."""
     state: Global___DepartureState.ValueType
     """CANCELLED. SCHEDULED changes nothing, and is refused for a departure that is cancelled."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
         departure_id: _builtins.str = ...,
         state: Global___DepartureState.ValueType = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure_id", b"departure_id", "request_id", b"request_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure_id", b"departure_id", "request_id", b"request_id", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -866,6 +884,7 @@ class SetDepartureStockRequest(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     WAS_TOTAL_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     departure_id: _builtins.str
     """The departure."""
     class_code: _builtins.str
@@ -880,6 +899,8 @@ class SetDepartureStockRequest(_message.Message):
     """How many there were when this was decided: refused as VERSION_MISMATCH if there are others now.
     Absent: whatever there are.
     """
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
@@ -888,10 +909,11 @@ class SetDepartureStockRequest(_message.Message):
         total: _builtins.int | None = ...,
         request_id: _builtins.str = ...,
         was_total: _builtins.int | None = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "_was_total", b"_was_total", "total", b"total", "was_total", b"was_total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "_was_total", b"_was_total", "class_code", b"class_code", "departure_id", b"departure_id", "request_id", b"request_id", "total", b"total", "was_total", b"was_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "_was_total", b"_was_total", "class_code", b"class_code", "departure_id", b"departure_id", "request_id", b"request_id", "total", b"total", "version", b"version", "was_total", b"was_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__total: _TypeAlias = _typing.Literal["total"]  # noqa: Y015
     _WhichOneofArgType__total: _TypeAlias = _typing.Literal["_total", b"_total"]  # noqa: Y015

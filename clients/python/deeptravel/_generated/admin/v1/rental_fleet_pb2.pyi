@@ -638,8 +638,11 @@ class ListRentalStockResponse(_message.Message):
 
     STOCK_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Token of the next page; empty at the end."""
+    version: _builtins.int
+    """The fleet's version as it was read, for SetRentalStock."""
     @_builtins.property
     def stock(self) -> _containers.RepeatedCompositeFieldContainer[Global___RentalStock]:
         """By day."""
@@ -649,10 +652,11 @@ class ListRentalStockResponse(_message.Message):
         *,
         stock: _abc.Iterable[Global___RentalStock] | None = ...,
         next_page_token: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "stock", b"stock"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "stock", b"stock", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -669,6 +673,7 @@ class SetRentalStockRequest(_message.Message):
     LAST_DATE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     fleet_id: _builtins.int
     """The fleet."""
     first_date: _builtins.str
@@ -679,6 +684,8 @@ class SetRentalStockRequest(_message.Message):
     """How many, partners' not counted, 0 to 1,000,000,000; on no day fewer than are held and sold."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The fleet's version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
@@ -687,10 +694,11 @@ class SetRentalStockRequest(_message.Message):
         last_date: _builtins.str = ...,
         total: _builtins.int | None = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "first_date", b"first_date", "fleet_id", b"fleet_id", "last_date", b"last_date", "request_id", b"request_id", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total", b"_total", "first_date", b"first_date", "fleet_id", b"fleet_id", "last_date", b"last_date", "request_id", b"request_id", "total", b"total", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__total: _TypeAlias = _typing.Literal["total"]  # noqa: Y015
     _WhichOneofArgType__total: _TypeAlias = _typing.Literal["_total", b"_total"]  # noqa: Y015
@@ -705,16 +713,20 @@ class SetRentalStockResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CHANGED_DAYS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     changed_days: _builtins.int
     """How many days have another total now."""
+    version: _builtins.int
+    """The fleet's version now."""
     def __init__(
         self,
         *,
         changed_days: _builtins.int = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_days", b"changed_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_days", b"changed_days", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from deeptravel._generated.redemption.v1 import redemption_pb2 as deeptravel_dot
 from deeptravel._generated.tickets.v1 import ticket_pb2 as deeptravel_dot_tickets_dot_v1_dot_ticket__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64\x65\x65ptravel/ota/v1/sandbox.proto\x12\x11\x64\x65\x65ptravel.ota.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a)deeptravel/redemption/v1/redemption.proto\x1a\"deeptravel/tickets/v1/ticket.proto\"\x13\n\x11GetSandboxRequest\"[\n\x12GetSandboxResponse\x12\x14\n\x0cpartner_code\x18\x01 \x01(\t\x12\x19\n\x11live_partner_code\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\"\x99\x02\n\x16SetSandboxStockRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x03 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x04 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x1c\n\x05total\x18\x05 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12\"\n\nrequest_id\x18\x06 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"W\n\x17SetSandboxStockResponse\x12\r\n\x05total\x18\x01 \x01(\x05\x12\x0c\n\x04held\x18\x02 \x01(\x05\x12\x0c\n\x04sold\x18\x03 \x01(\x05\x12\x11\n\tavailable\x18\x04 \x01(\x05\"\xcf\x01\n\x19SimulateRedemptionRequest\x12!\n\x08qr_token\x18\x01 \x01(\tB\x0f\x80\x01\x01\xbaH\x05r\x03\x18\x80 \xa0\xb5\x18\x06\x12$\n\x0bticket_code\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x04\x12%\n\rfunction_code\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18 \xba\x01\x01\x00\xc8\x01\x01\x12\x1e\n\x08quantity\x18\x04 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x64(\x01\xd8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"V\n\x1aSimulateRedemptionResponse\x12\x38\n\x06\x61nswer\x18\x01 \x01(\x0b\x32(.deeptravel.redemption.v1.RedeemResponse\"n\n\x17SimulateReversalRequest\x12/\n\rredemption_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x10\x32\x0e^[0-9a-f]{32}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\xbb\x01\n\x18SimulateReversalResponse\x12\x15\n\rredemption_id\x18\x01 \x01(\t\x12\x13\n\x0bticket_code\x18\x02 \x01(\t\x12\x39\n\rticket_status\x18\x03 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x38\n\x0c\x65ntitlements\x18\x04 \x03(\x0b\x32\".deeptravel.tickets.v1.EntitlementB\x19\n\x15\x63om.deeptravel.ota.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x64\x65\x65ptravel/ota/v1/sandbox.proto\x12\x11\x64\x65\x65ptravel.ota.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a)deeptravel/redemption/v1/redemption.proto\x1a\"deeptravel/tickets/v1/ticket.proto\"\x13\n\x11GetSandboxRequest\"[\n\x12GetSandboxResponse\x12\x14\n\x0cpartner_code\x18\x01 \x01(\t\x12\x19\n\x11live_partner_code\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\"\xb9\x02\n\x16SetSandboxStockRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x03 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x04 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x1c\n\x05total\x18\x05 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12\"\n\nrequest_id\x18\x06 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x1e\n\x07version\x18\x07 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\"h\n\x17SetSandboxStockResponse\x12\r\n\x05total\x18\x01 \x01(\x05\x12\x0c\n\x04held\x18\x02 \x01(\x05\x12\x0c\n\x04sold\x18\x03 \x01(\x05\x12\x11\n\tavailable\x18\x04 \x01(\x05\x12\x0f\n\x07version\x18\x05 \x01(\x05\"\xcf\x01\n\x19SimulateRedemptionRequest\x12!\n\x08qr_token\x18\x01 \x01(\tB\x0f\x80\x01\x01\xbaH\x05r\x03\x18\x80 \xa0\xb5\x18\x06\x12$\n\x0bticket_code\x18\x02 \x01(\tB\x0f\xbaH\x08r\x06\x18@\xba\x01\x01\x00\xa0\xb5\x18\x04\x12%\n\rfunction_code\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18 \xba\x01\x01\x00\xc8\x01\x01\x12\x1e\n\x08quantity\x18\x04 \x01(\x05\x42\x0c\xbaH\t\x1a\x04\x18\x64(\x01\xd8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"V\n\x1aSimulateRedemptionResponse\x12\x38\n\x06\x61nswer\x18\x01 \x01(\x0b\x32(.deeptravel.redemption.v1.RedeemResponse\"n\n\x17SimulateReversalRequest\x12/\n\rredemption_id\x18\x01 \x01(\tB\x18\xbaH\x15r\x10\x32\x0e^[0-9a-f]{32}$\xc8\x01\x01\x12\"\n\nrequest_id\x18\x02 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"\xbb\x01\n\x18SimulateReversalResponse\x12\x15\n\rredemption_id\x18\x01 \x01(\t\x12\x13\n\x0bticket_code\x18\x02 \x01(\t\x12\x39\n\rticket_status\x18\x03 \x01(\x0e\x32\".deeptravel.tickets.v1.TicketState\x12\x38\n\x0c\x65ntitlements\x18\x04 \x03(\x0b\x32\".deeptravel.tickets.v1.EntitlementB\x19\n\x15\x63om.deeptravel.ota.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,6 +48,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETSANDBOXSTOCKREQUEST'].fields_by_name['total']._serialized_options = b'\272H\n\032\010\030\200\224\353\334\003(\000'
   _globals['_SETSANDBOXSTOCKREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SETSANDBOXSTOCKREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_SETSANDBOXSTOCKREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_SETSANDBOXSTOCKREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
   _globals['_SIMULATEREDEMPTIONREQUEST'].fields_by_name['qr_token']._loaded_options = None
   _globals['_SIMULATEREDEMPTIONREQUEST'].fields_by_name['qr_token']._serialized_options = b'\200\001\001\272H\005r\003\030\200 \240\265\030\006'
   _globals['_SIMULATEREDEMPTIONREQUEST'].fields_by_name['ticket_code']._loaded_options = None
@@ -67,15 +69,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSANDBOXRESPONSE']._serialized_start=219
   _globals['_GETSANDBOXRESPONSE']._serialized_end=310
   _globals['_SETSANDBOXSTOCKREQUEST']._serialized_start=313
-  _globals['_SETSANDBOXSTOCKREQUEST']._serialized_end=594
-  _globals['_SETSANDBOXSTOCKRESPONSE']._serialized_start=596
-  _globals['_SETSANDBOXSTOCKRESPONSE']._serialized_end=683
-  _globals['_SIMULATEREDEMPTIONREQUEST']._serialized_start=686
-  _globals['_SIMULATEREDEMPTIONREQUEST']._serialized_end=893
-  _globals['_SIMULATEREDEMPTIONRESPONSE']._serialized_start=895
-  _globals['_SIMULATEREDEMPTIONRESPONSE']._serialized_end=981
-  _globals['_SIMULATEREVERSALREQUEST']._serialized_start=983
-  _globals['_SIMULATEREVERSALREQUEST']._serialized_end=1093
-  _globals['_SIMULATEREVERSALRESPONSE']._serialized_start=1096
-  _globals['_SIMULATEREVERSALRESPONSE']._serialized_end=1283
+  _globals['_SETSANDBOXSTOCKREQUEST']._serialized_end=626
+  _globals['_SETSANDBOXSTOCKRESPONSE']._serialized_start=628
+  _globals['_SETSANDBOXSTOCKRESPONSE']._serialized_end=732
+  _globals['_SIMULATEREDEMPTIONREQUEST']._serialized_start=735
+  _globals['_SIMULATEREDEMPTIONREQUEST']._serialized_end=942
+  _globals['_SIMULATEREDEMPTIONRESPONSE']._serialized_start=944
+  _globals['_SIMULATEREDEMPTIONRESPONSE']._serialized_end=1030
+  _globals['_SIMULATEREVERSALREQUEST']._serialized_start=1032
+  _globals['_SIMULATEREVERSALREQUEST']._serialized_end=1142
+  _globals['_SIMULATEREVERSALRESPONSE']._serialized_start=1145
+  _globals['_SIMULATEREVERSALRESPONSE']._serialized_end=1332
 # @@protoc_insertion_point(module_scope)

@@ -83,6 +83,7 @@ class SetSandboxStockRequest(_message.Message):
     USE_DATE_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product, e.g. 106: one that the partner itself has stock of."""
     departure_id: _builtins.str
@@ -95,6 +96,8 @@ class SetSandboxStockRequest(_message.Message):
     """How much there is to be, 0 to 1,000,000,000; no less than is held and sold of it."""
     request_id: _builtins.str
     """Chosen by the caller, new for each request, 1 to 64 characters."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
     def __init__(
         self,
         *,
@@ -104,10 +107,11 @@ class SetSandboxStockRequest(_message.Message):
         use_date: _builtins.str = ...,
         total: _builtins.int = ...,
         request_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure_id", b"departure_id", "fare_class", b"fare_class", "product_id", b"product_id", "request_id", b"request_id", "total", b"total", "use_date", b"use_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departure_id", b"departure_id", "fare_class", b"fare_class", "product_id", b"product_id", "request_id", b"request_id", "total", b"total", "use_date", b"use_date", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -123,6 +127,7 @@ class SetSandboxStockResponse(_message.Message):
     HELD_FIELD_NUMBER: _builtins.int
     SOLD_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     total: _builtins.int
     """How much there is."""
     held: _builtins.int
@@ -131,6 +136,8 @@ class SetSandboxStockResponse(_message.Message):
     """Sold, or pre-generated without a reservation."""
     available: _builtins.int
     """What can still be taken: total - held - sold."""
+    version: _builtins.int
+    """Counts the changes of its total and terms from 1 on."""
     def __init__(
         self,
         *,
@@ -138,10 +145,11 @@ class SetSandboxStockResponse(_message.Message):
         held: _builtins.int = ...,
         sold: _builtins.int = ...,
         available: _builtins.int = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "held", b"held", "sold", b"sold", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "held", b"held", "sold", b"sold", "total", b"total", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
