@@ -6,11 +6,12 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from deeptravel import AsyncClient, CallError
 
-from deeptravel_terminal import camera, demo, pictures
+from deeptravel_terminal import camera, demo, pictures, screen_end
 from deeptravel_terminal._version import __version__
 from deeptravel_terminal.app import Choice, Given, TerminalApp
 from deeptravel_terminal.codes import Scanned
@@ -172,14 +173,19 @@ async def _run_demo(asked: argparse.Namespace) -> int:
 async def _show(
     asked: argparse.Namespace, client: AsyncClient, device: str, functions: list[str], given: Given
 ) -> None:
+    if not sys.stdin.isatty():
+        raise ValueError("the screen needs a terminal: standard input is none")
     offline = None
     if not asked.online_only:
         store = Store(_file_of(asked, device), device)
         offline = Offline(store, asked.pack_hours)
     gate = Gate(client, device, _nobody, offline)
     choice = Choice(functions, looks_first=asked.look_first, sounds=not asked.mute)
+    app, loop = TerminalApp(gate, choice, given), asyncio.get_running_loop()
+    ends = partial(loop.call_soon_threadsafe, app.call_later, app.action_quit)
+    screen_end.follow(sys.stdin.fileno(), ends)
     try:
-        await TerminalApp(gate, choice, given).run_async()
+        await app.run_async()
     finally:
         if offline:
             offline.store.close()

@@ -21,7 +21,8 @@ from deeptravel_terminal.offline_rules import (
     refused,
     refused_by_token,
 )
-from deeptravel_terminal.store import PackState, Store, StoredScan, StoreError
+from deeptravel_terminal.store import PackState, Store, StoreError
+from deeptravel_terminal.stored_scans import StoredScan
 from deeptravel_terminal.tokens import Claims, OpeningKey, TokenError
 
 CLOCK_TOLERANCE_SECONDS = 120

@@ -10,7 +10,8 @@ from deeptravel import AsyncClient, CallError, Reason, redemption
 
 from deeptravel_terminal.offline import Offline
 from deeptravel_terminal.packs import PackError
-from deeptravel_terminal.store import StoredScan, StoreError
+from deeptravel_terminal.store import StoreError
+from deeptravel_terminal.stored_scans import StoredScan
 
 PAUSE_SECONDS = 5.0
 SPACING_SECONDS = 0.5

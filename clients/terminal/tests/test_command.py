@@ -1,9 +1,16 @@
+import io
+import os
+import pty
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from deeptravel_terminal import command
 from deeptravel_terminal.offline_rules import LocalUse
-from deeptravel_terminal.store import Store, StoredScan
+from deeptravel_terminal.store import Store
+from deeptravel_terminal.stored_scans import StoredScan
 from PIL import Image
 
 from tests.samples import OURS, PAYMENT
@@ -37,6 +44,10 @@ def test_the_demo_keeps_its_file_beside_its_servers_data(tmp_path: Path) -> None
     ("arguments", "said"),
     [
         (["--server", "x:1", "--device", "T"], "--functions is missing"),
+        (
+            ["--server", "x:1", "--device", "T", "--functions", "ferry", "--online-only"],
+            "the screen needs a terminal",
+        ),
         (["--picture", "no-such-file"], "no-such-file"),
         (["--demo", "--credentials", "no-such-file"], "start the server by `make run`"),
         (
@@ -57,8 +68,12 @@ def test_the_demo_keeps_its_file_beside_its_servers_data(tmp_path: Path) -> None
     ],
 )
 def test_what_is_wrong_is_said(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())  # no terminal, whoever runs the tests
     assert command.main(arguments) == command.CANNOT_RUN
     assert said in capsys.readouterr().err
 
@@ -79,6 +94,43 @@ def test_a_wipe_asks_for_scans_that_were_not_sent(
     assert command.main([*wipe, "--lose-scans"]) == command.OK
     assert list(tmp_path.iterdir()) == []
     assert command.main(["--wipe"]) == command.CANNOT_RUN
+
+
+HEEDLESS = """
+import signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+from deeptravel_terminal import command
+sys.exit(command.main(sys.argv[1:]))
+"""
+
+
+def test_a_window_that_is_closed_ends_it(tmp_path: Path) -> None:
+    """Also where `nohup` has it ignore the signal of that. Seen red without who looks: it goes on,
+    at the whole of a processor.
+    """
+    ours, screen = pty.openpty()
+    asked = ["--server", "127.0.0.1:1", "--device", "T", "--functions", "ferry", "--plaintext"]
+    running = subprocess.Popen(
+        [sys.executable, "-c", HEEDLESS, *asked, "--folder", str(tmp_path)],
+        stdin=screen,
+        stdout=screen,
+        stderr=screen,
+        start_new_session=True,
+        env={**os.environ, "TERM": "xterm", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    try:
+        os.close(screen)
+        drawn = b""
+        while "登录 Log in".encode() not in drawn:
+            assert select.select([ours], [], [], 60)[0], drawn
+            drawn += os.read(ours, 65536)
+        os.close(ours)
+        assert running.wait(60) == command.OK
+    finally:
+        running.kill()
+        running.wait()
+    store = Store(tmp_path / "T.db", "T")  # nobody has it any more
+    store.close()
 
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,8 @@ from deeptravel_terminal.gate import Gate
 from deeptravel_terminal.offline import Offline
 from deeptravel_terminal.offline_rules import Asked, LocalUse, answer_of
 from deeptravel_terminal.scan_line import LinkState
-from deeptravel_terminal.store import Store, StoredScan
+from deeptravel_terminal.store import Store
+from deeptravel_terminal.stored_scans import StoredScan
 from deeptravel_terminal.views import Tone, View
 from textual import events
 from textual.widgets import OptionList

@@ -9,7 +9,8 @@ import pytest
 from deeptravel import redemption, tickets
 from deeptravel_terminal.offline_rules import LocalUse
 from deeptravel_terminal.packs import PackError
-from deeptravel_terminal.store import OtherServerError, Store, StoredScan, StoreError
+from deeptravel_terminal.store import OtherServerError, Store, StoreError
+from deeptravel_terminal.stored_scans import StoredScan
 
 from tests.sealing import DEVICE, HOUR, NUMBER, T0, Sealer, pack_tickets
 
