@@ -1,6 +1,7 @@
 """The call that is served now: who calls, from where, until when."""
 
 import asyncio
+import copy
 import re
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
@@ -141,6 +142,16 @@ def leave_share(*, if_large: bool) -> None:
 def current() -> Call:
     """The call being worked on."""
     return current_call.get()
+
+
+def begin_part(method: str) -> Call:
+    """A call that is part of the current one, a stream, by the same caller; from now on the current
+    one of this task.
+    """
+    part = copy.copy(current())
+    part.method, part.began = method, time.perf_counter()
+    current_call.set(part)
+    return part
 
 
 A = TypeVar("A")

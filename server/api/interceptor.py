@@ -29,7 +29,7 @@ from server.api.calls import (
     trace_id_of,
     usable_request_id,
 )
-from server.api.methods import Method, methods
+from server.api.methods import Method, methods, require_role
 from server.api.shares import CallShares
 from server.api.statuses import error_status
 from server.api.streams import StreamRights
@@ -228,7 +228,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             try:
                 self._begin(call)
                 self._check(call)
-                _require_role(call.caller, method)
+                require_role(call.caller, method)
                 self._limit(call, guards.local_allowance(call.caller))
                 answer = behavior(method.read(content), None)
                 if not isinstance(answer, Later):
@@ -361,7 +361,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
                 "credentials are missing: send x-api-key, or authorization: Bearer <access token>",
             )
         call.caller = caller
-        _require_role(caller, method)
+        require_role(caller, method)
 
     async def admit(self, path: str, metadata: Metadata, address: str) -> None:
         """Whether a caller of the gateway, at `address`, may make a call, before the gateway reads
@@ -392,7 +392,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
             take(await self._guards.recheck(call.caller, call.metadata, call.address))
 
         def take(caller: Caller) -> bool:
-            _require_role(caller, method)
+            require_role(caller, method)
             call.caller = caller
             return True
 
@@ -478,18 +478,7 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self._record(call, method)
 
     def _record(self, call: Call, method: Method) -> None:
-        """Logs and counts a call that has ended."""
-        seconds = time.perf_counter() - call.began
-        method.metrics.count(call.code, seconds)
-        logs.call(
-            request_id=call.request_id,
-            caller=call.caller.key if call.caller else None,
-            method=call.method,
-            code=call.code,
-            reason=call.reason,
-            ms=round(seconds * 1000, 2),
-            **self._trace(call),
-        )
+        record(call, method, **self._trace(call))
 
     def _trace(self, call: Call) -> dict[str, str]:
         """The trace that a call belongs to, for its line in the log."""
@@ -497,38 +486,19 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return {"trace_id": trace_id} if trace_id else {}
 
 
-def _require_role(caller: Caller, method: Method) -> None:
-    if caller.role not in method.roles:
-        raise DomainError(
-            Reason.ROLE_NOT_ALLOWED,
-            f"{caller.role} may not call {method.name}; allowed: {', '.join(sorted(method.roles))}",
-            role=caller.role,
-            allowed=",".join(sorted(method.roles)),
-        )
-    if caller.role == "ADMIN":
-        _require_admin_role(caller, method)
-    if method.test_mode_only and not getattr(caller, "is_test", False):
-        raise DomainError(
-            Reason.TEST_MODE_ONLY,
-            f"{method.name} is for keys of test mode, which begin with dtk_test_",
-        )
-
-
-def _require_admin_role(caller: Any, method: Method) -> None:
-    if caller.admin_roles.isdisjoint(method.admin_roles):
-        own = ",".join(sorted(caller.admin_roles)) or "none"
-        allowed = ",".join(sorted(method.admin_roles))
-        raise DomainError(
-            Reason.ROLE_NOT_ALLOWED,
-            f"an administrator of {own} may not call {method.name}; allowed: {allowed}",
-            role=own,
-            allowed=allowed,
-        )
-    if caller.must_enrol and not method.before_second_factor:
-        raise DomainError(
-            Reason.SECOND_FACTOR_REQUIRED,
-            "administrators need a second factor here: enrol one (AdminService/EnrolSecondFactor)",
-        )
+def record(call: Call, method: Method, **trace: str) -> None:
+    """Logs and counts a call that has ended."""
+    seconds = time.perf_counter() - call.began
+    method.metrics.count(call.code, seconds)
+    logs.call(
+        request_id=call.request_id,
+        caller=call.caller.key if call.caller else None,
+        method=call.method,
+        code=call.code,
+        reason=call.reason,
+        ms=round(seconds * 1000, 2),
+        **trace,
+    )
 
 
 def _cancelled_code(seconds_remaining: float | None) -> str:

@@ -20,12 +20,21 @@ import psutil
 import psycopg
 import pytest
 import redis
+from deeptravel.redemption.v1 import redemption_pb2
 from deeptravel.redemption.v1.redemption_service_pb2_grpc import RedemptionServiceStub
 
 from server.api import interceptor
 from server.platform.errors import Reason
 from server.platform.idempotency import KeyedCall
-from tests.support.gate import QrTicket, Terminal, World, a_world, scan_message, verdict
+from tests.support.gate import (
+    QrTicket,
+    Terminal,
+    World,
+    a_world,
+    next_answers,
+    scan_message,
+    verdict,
+)
 from tests.support.gate_server import gate_process, gate_server
 from tests.support.offline_terminal import VERDICT, OfflineTerminal
 from tests.support.rpc_server import refusal, refusal_or_none
@@ -397,6 +406,76 @@ async def test_calls_of_many_of_a_killed_server_are_whole(
         assert {count for (count,) in rows} == {2}
     assert all(answer.all_redeemed for answer in answers)
     assert await world.events() == [("SUCCESS", "")] * 2 * len(tickets)
+
+
+def party_message(order: QrTicket, tickets: Sequence[QrTicket]) -> Any:
+    """A whole party, by the QR of its order."""
+    items = [
+        redemption_pb2.RedeemItem(qr_token=order.qr, function_code="ferry", ticket_code=each.code)
+        for each in tickets
+    ]
+    party = redemption_pb2.RedeemManyRequest(
+        items=items, all_or_nothing=True, request_id=order.code
+    )
+    return redemption_pb2.ScanStreamRequest(scan_id=order.code, party=party)
+
+
+def reversal_message(redemption_id: str) -> Any:
+    reversal = redemption_pb2.ReverseRedemptionRequest(
+        redemption_id=redemption_id, comment="a mistake", request_id=redemption_id
+    )
+    return redemption_pb2.ScanStreamRequest(scan_id=redemption_id, reversal=reversal)
+
+
+async def asked(
+    terminal: Terminal, messages: Sequence[Any], kill: Callable[[], object] | None = None
+) -> dict[str, Any]:
+    """The answers to all, by their ids; or, of a server that dies at the first, those that came."""
+    stream, answers = terminal.stream(), dict[str, Any]()
+    for message in messages:
+        await stream.write(message)
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        while len(answers) < len(messages):
+            answers |= {answer.scan_id: answer for answer in await next_answers(stream)}
+            if kill:
+                kill()
+    stream.cancel()
+    return answers
+
+
+async def test_parties_and_reversals_on_the_stream_of_a_killed_server(
+    world: World, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """Killed between questions and answers, twice; asked again with the same ids each is done once,
+    and whoever was answered before is answered the same.
+    """
+    orders = [await world.order(2) for _ in range(40)]
+    parties = [party_message(*each) for each in orders]
+    offline = grpc.aio.insecure_channel("unused")
+    token = (await world.log_in(offline, "sam")).access_token
+
+    def process() -> ServerProcess:
+        return gate_process(database_url, redis_url, tmp_path)
+
+    server = process()
+    async with serving(server, token) as terminal:
+        first = await asked(terminal, parties, server.crash)
+    server = process()
+    async with serving(server, token) as terminal:
+        answers = await asked(terminal, parties)
+        ids = [each.redemption_id for a in answers.values() for each in a.party.results]
+        reversals = [reversal_message(each) for each in ids]
+        taken_back = await asked(terminal, reversals, server.crash)
+    async with serving(process(), token) as terminal:
+        again = await asked(terminal, reversals)
+        assert await asked(terminal, parties) == answers
+    assert len(ids) == 2 * len(orders)
+    assert all(each.party.all_redeemed for each in answers.values())
+    assert first.items() <= answers.items()
+    assert taken_back.items() <= again.items()
+    assert {each.WhichOneof("outcome") for each in again.values()} == {"reversal"}
+    found = Counter(result for result, _ in await world.events())
+    assert found == {"SUCCESS": len(ids), "REVERSED": len(ids)}
 
 
 async def test_an_upload_of_a_killed_server_is_gone_on_with(

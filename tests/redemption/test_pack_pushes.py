@@ -278,7 +278,14 @@ async def test_to_a_terminal_that_does_not_read_pushes_are_dropped(
     world: World, server: GateServer
 ) -> None:
     nobody: Any = None
-    stream = scan_stream.ScanStream(nobody, nobody, nobody, stopping=asyncio.Event(), follow=nobody)
+    stream = scan_stream.ScanStream(
+        nobody,
+        submit=nobody,
+        serve=nobody,
+        answer_message=nobody,
+        stopping=asyncio.Event(),
+        follow=nobody,
+    )
     for _ in range(scan_stream.MAX_PUSHES_WAITING + 1):
         stream._receive(redemption_pb2.PackPush(packed_tickets=b"tickets"))
     assert [*stream._pushes] == [redemption_pb2.PackPush(ask_for_pack=True)]

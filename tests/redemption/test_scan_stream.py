@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 import pytest
+from deeptravel.redemption.v1 import redemption_pb2
 
 from server.api.redemption import scan_stream, servicer
 from server.platform.errors import Reason
@@ -131,6 +132,109 @@ async def test_a_bad_scan_fails_alone(world: World, terminal: Terminal) -> None:
         "session": (Reason.SESSION_NOT_OPEN, 9),
     }
     assert verdict(answers["first"].answer) == verdict(answers["last"].answer) == "SUCCESS"
+    assert await world.events() == [("SUCCESS", "")] * 2
+
+
+def call_message(scan_id: str, **call: Any) -> Any:
+    return redemption_pb2.ScanStreamRequest(scan_id=scan_id, **call)
+
+
+async def test_other_calls_of_a_terminal(world: World, server: GateServer) -> None:
+    """A party, its order and its history, a ticket by its code, and a reversal: what each says and
+    leaves is what the same call alone says and leaves, and a repeat of it there is answered so.
+    """
+    terminal = await world.log_in(server.channel, "sam", "T-2")
+    order, (one, other) = await world.order(2)
+    torn = await world.ticket()
+    party = redemption_pb2.RedeemManyRequest(
+        items=[
+            redemption_pb2.RedeemItem(
+                qr_token=order.qr, function_code="ferry", ticket_code=each.code
+            )
+            for each in (one, other)
+        ],
+        all_or_nothing=True,
+        request_id="party-1",
+    )
+    by_code = redemption_pb2.RedeemByCodeRequest(
+        ticket_code=torn.code, function_code="ferry", comment="torn", request_id="code-1"
+    )
+    stream = terminal.stream()
+    look = redemption_pb2.LookupOrderRequest(encrypted_data=order.qr)
+    await stream.write(call_message("order", order=look))
+    await stream.write(call_message("party", party=party))
+    await stream.write(call_message("by_code", by_code=by_code))
+    found: dict[str, Any] = {}
+    while len(found) < 3:
+        found |= {each.scan_id: each for each in await next_answers(stream)}
+    assert all(name == each.WhichOneof("outcome") for name, each in found.items()), found
+    assert [each.ticket_code for each in found["order"].order.tickets] == [one.code, other.code]
+    assert await terminal.call("RedeemMany", party) == found["party"].party
+    assert await terminal.call("RedeemByCode", by_code) == found["by_code"].by_code
+
+    reversal = redemption_pb2.ReverseRedemptionRequest(
+        redemption_id=found["party"].party.results[0].redemption_id,
+        comment="wrong gate",
+        request_id="back-1",
+    )
+    await stream.write(call_message("reversal", reversal=reversal))
+    (answer,) = await next_answers(stream)
+    assert await terminal.call("ReverseRedemption", reversal) == answer.reversal
+    history = redemption_pb2.ListRedemptionsRequest(terminal_device_id="T-2", page_size=3)
+    await stream.write(call_message("history", history=history))
+    (listed,) = await next_answers(stream)
+    assert await terminal.call("ListRedemptions", history) == listed.history
+    assert listed.history.redemptions[0].reversed_redemption_id == reversal.redemption_id
+    results = [("SUCCESS", "")] * 3 + [("REVERSED", "")]
+    assert sorted(await world.events()) == sorted(results)
+    audited = await world.sql(
+        "SELECT actor, action, name, terminal_device_id FROM audit_events ORDER BY action"
+    )
+    assert audited == [
+        ("supervisor:sam", "redeem_by_code", torn.code, "T-2"),
+        ("supervisor:sam", "reverse_redemption", one.code, "T-2"),
+    ]
+
+
+async def test_a_call_on_a_stream_needs_its_own_rights(world: World, terminal: Terminal) -> None:
+    """An operator may open the stream, and neither reverse nor redeem by code; the stream goes on.
+    Seen red without the look at who may call the method.
+    """
+    ticket = await world.ticket()
+    redeemed = await terminal.redeem(ticket.qr)
+    asked = {
+        "reversal": redemption_pb2.ReverseRedemptionRequest(
+            redemption_id=redeemed.redemption_id, comment="mine", request_id="r-1"
+        ),
+        "by_code": redemption_pb2.RedeemByCodeRequest(
+            ticket_code=ticket.code, function_code="gift", comment="mine", request_id="r-2"
+        ),
+        "party": redemption_pb2.RedeemManyRequest(request_id="r-3"),
+        "order": redemption_pb2.LookupOrderRequest(order_id="ORD-CP-20261121-999999"),
+    }
+    stream = terminal.stream()
+    await write_all(
+        stream,
+        [
+            *(call_message(name, **{name: request}) for name, request in asked.items()),
+            call_message(
+                "two",
+                scan=redemption_pb2.RedeemRequest(qr_token=ticket.qr, function_code="gift"),
+                reversal=asked["reversal"],
+            ),
+            scan_message("last", ticket.qr, "gift"),
+        ],
+    )
+    answers = {answer.scan_id: answer for answer in await read_all(stream)}
+    last = answers.pop("last")
+    assert {name: answer.failure.reason for name, answer in answers.items()} == {
+        "reversal": Reason.ROLE_NOT_ALLOWED,
+        "by_code": Reason.ROLE_NOT_ALLOWED,
+        "party": Reason.INVALID_FIELD,
+        "order": Reason.NOT_FOUND,
+        "two": Reason.INVALID_FIELD,
+    }
+    assert verdict(last.answer) == "SUCCESS"
     assert await world.events() == [("SUCCESS", "")] * 2
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from deeptravel import CallError, Reason, new_request_id
+from deeptravel import CallError, Reason
 from rich.text import Text
 from textual import events, work
 from textual.app import App, ComposeResult
@@ -335,7 +335,7 @@ class TerminalApp(App[None]):
         elif scanned.kind is Kind.CODE:
             await self._redeem_by_codes(codes, function)
         else:
-            call = self.gate.redeem_party(scanned, codes, function, new_request_id())
+            call = self.gate.redeem_party(scanned, codes, function)
             if (answer := await self._tried(call)) is not None:
                 self.show(views.party_redeemed(answer, function))
 
@@ -424,7 +424,7 @@ class TerminalApp(App[None]):
         comment = await self.push_screen_wait(AskScreen("撤销原因 · why it is reversed"))
         if comment is None:
             return
-        call = self.gate.reverse(str(chosen), comment, new_request_id())
+        call = self.gate.reverse(str(chosen), comment)
         if (answer := await self._tried(call)) is not None:
             self.show(views.taken_back(answer))
 

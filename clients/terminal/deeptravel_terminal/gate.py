@@ -5,10 +5,12 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import grpc
 from deeptravel import AsyncClient, CallError, Reason, new_request_id, redemption
+from google.protobuf.message import Message
 
 from deeptravel_terminal.codes import Kind, Scanned
 from deeptravel_terminal.offline import Looked, NotDecidedError, Offline, Outcome
@@ -158,12 +160,13 @@ class Gate:
                 quantity=quantity,
                 request_id=new_request_id(),
             )
+            asked = redemption.ScanStreamRequest(scan_id=scan.request_id, scan=scan)
             try:
-                answer = await line.redeem(scan, ANSWER_SECONDS)
+                answer = (await line.ask(asked, ANSWER_SECONDS)).answer
             except UndecidedError:
                 if offline is None:
                     raise
-                line.withdraw(scan.request_id)  # the upload says what became of it
+                line.withdraw(asked.scan_id)  # the upload says what became of it
             else:
                 if offline:
                     self._keep(lambda: offline.note_online(scanned, function, quantity, answer))
@@ -197,21 +200,21 @@ class Gate:
         return "  ".join(part for part in (pack, leases, waits, seen, self.fault) if part)
 
     async def party(self, scanned: Scanned) -> redemption.LookupOrderResponse:
-        """The tickets of an order, by its code or QR, or by the QR of one of them. Raises
-        CallError.
+        """The tickets of an order, by its code or QR, or by the QR of one of them. Raises as
+        `_asked`.
         """
         by_code = scanned.kind is Kind.CODE
-        return await self._called.redemption.lookup_order(
+        order = redemption.LookupOrderRequest(
             order_id=scanned.text if by_code else "",
             encrypted_data="" if by_code else scanned.text,
-            timeout=LOOK_SECONDS,
         )
+        return (await self._asked(order=order)).order
 
     async def redeem_party(
-        self, scanned: Scanned, codes: list[str], function: str, request_id: str
+        self, scanned: Scanned, codes: list[str], function: str
     ) -> redemption.RedeemManyResponse:
-        """Redeems a function of these tickets of an order by its QR, all or none; an attempt of the
-        same party has the same request id. Raises CallError.
+        """Redeems a function of these tickets of an order by its QR, all or none. Raises as
+        `_asked`.
         """
         items = [
             redemption.RedeemItem(
@@ -219,31 +222,33 @@ class Gate:
             )
             for code in codes[:PARTY]
         ]
-        return await self._called.redemption.redeem_many(
-            items=items, all_or_nothing=True, request_id=request_id
+        party = redemption.RedeemManyRequest(
+            items=items, all_or_nothing=True, request_id=new_request_id()
         )
+        return (await self._asked(party=party)).party
 
     async def redeem_by_code(
         self, code: str, function: str, quantity: int, comment: str
     ) -> Outcome:
         """Redeems without a QR at hand; a supervisor alone may. By the pack if the server is not
-        reached. Raises CallError and NotDecidedError.
+        reached. Raises as `_asked`, and NotDecidedError.
         """
         offline = self.offline
-        try:
-            if offline is None or self._is_online():
-                answer = await self._called.redemption.redeem_by_code(
-                    ticket_code=code,
-                    function_code=function,
-                    quantity=quantity,
-                    comment=comment,
-                    request_id=new_request_id(),
-                    timeout=ANSWER_SECONDS,
-                )
+        if offline is None or self._is_online():
+            by_code = redemption.RedeemByCodeRequest(
+                ticket_code=code,
+                function_code=function,
+                quantity=quantity,
+                comment=comment,
+                request_id=new_request_id(),
+            )
+            try:
+                answer = (await self._asked(by_code=by_code, or_pack=offline is not None)).by_code
+            except UndecidedError:
+                if offline is None:
+                    raise
+            else:
                 return Outcome(redemption.RedeemResponse.FromString(answer.SerializeToString()))
-        except CallError as error:
-            if offline is None or error.reason:
-                raise
         if self.session is None or not self.session.is_supervisor:
             raise NotDecidedError("SUPERVISOR_NEEDED")
         return offline.admit(code, function, quantity, comment)
@@ -270,19 +275,38 @@ class Gate:
         )
 
     async def history(self) -> list[redemption.Redemption]:
-        """The last redemptions of this terminal, newest first. Raises CallError."""
-        page = await self._called.redemption.list_redemptions(
-            terminal_device_id=self.device, page_size=50, timeout=LOOK_SECONDS
-        )
-        return list(page.redemptions)
+        """The last redemptions of this terminal, newest first. Raises as `_asked`."""
+        history = redemption.ListRedemptionsRequest(terminal_device_id=self.device, page_size=50)
+        return list((await self._asked(history=history)).history.redemptions)
 
     async def reverse(
-        self, redemption_id: str, comment: str, request_id: str
+        self, redemption_id: str, comment: str
     ) -> redemption.ReverseRedemptionResponse:
-        """Takes a redemption back; a supervisor alone may. Raises CallError."""
-        return await self._called.redemption.reverse_redemption(
-            redemption_id=redemption_id, comment=comment, request_id=request_id
+        """Takes a redemption back; a supervisor alone may. Raises as `_asked`."""
+        reversal = redemption.ReverseRedemptionRequest(
+            redemption_id=redemption_id, comment=comment, request_id=new_request_id()
         )
+        return (await self._asked(reversal=reversal)).reversal
+
+    async def _asked(self, *, or_pack: bool = False, **call: Message) -> redemption.ScanAnswer:
+        """The answer to one call over the stream: asked again, with its ids, when that breaks
+        before the answer comes; not any more where the pack decides without it.
+
+        Raises:
+            ScanFailedError: the server refused it, or nobody is logged in.
+            UndecidedError: no answer came; asked once more it has the same ids.
+        """
+        line = self.line
+        if line is None or line.state is LinkState.ENDED:
+            raise ScanFailedError(Reason.UNAUTHENTICATED, "nobody is logged in")
+        fields: Any = call
+        asked = redemption.ScanStreamRequest(scan_id=new_request_id(), **fields)
+        try:
+            return await line.ask(asked, ANSWER_SECONDS)
+        except UndecidedError:
+            if or_pack:
+                line.withdraw(asked.scan_id)
+            raise
 
     async def _go_online(self, username: str, password: str) -> None:
         """Raises CallError."""

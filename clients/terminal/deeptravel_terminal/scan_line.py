@@ -1,7 +1,9 @@
-"""Scans over one ScanStream that is opened again whenever it breaks, and what is pushed there.
+"""Scans, and what else a gate asks, over one ScanStream that is opened again whenever it breaks; and
+what is pushed there.
 
-Each scan has a request id from its beginning to its answer. What had none when the stream broke is
-sent again with the same id, so that it is redeemed once however often the network fails.
+Whatever changes something has a request id from its beginning to its answer. What had no answer
+when the stream broke is sent again with the same id, so that it is done once however often the
+network fails.
 """
 
 import asyncio
@@ -11,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from deeptravel import AsyncClient, CallError, Reason, redemption
+from google.protobuf.message import Message
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 REPEATED = {
@@ -21,10 +24,10 @@ REPEATED = {
     Reason.SERVER_BUSY,
     Reason.SHUTTING_DOWN,
 }
-"""Of a single scan on the stream: it was not decided, or it is unknown whether it was."""
+"""Of a single question on the stream: it was not decided, or it is unknown whether it was."""
 REPEAT_SECONDS = 0.3
 LATE_SECONDS = 300.0
-"""How long an answer that came too late is kept for the same scan."""
+"""How long an answer that came too late is kept for the same question."""
 
 
 class LinkState(enum.Enum):
@@ -37,7 +40,7 @@ class LinkState(enum.Enum):
 
 
 class ScanFailedError(Exception):
-    """The server answered that a scan failed; `reason` as in the contract."""
+    """The server answered that a question failed; `reason` as in the contract."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(f"{reason}: {message}")
@@ -55,13 +58,14 @@ class UndecidedError(Exception):
 
 @dataclass(eq=False)
 class _Waiting:
-    """A scan without an answer."""
+    """A question without an answer; `content` is it without its ids."""
 
-    request: redemption.RedeemRequest
-    answer: asyncio.Future[redemption.RedeemResponse]
+    request: redemption.ScanStreamRequest
+    content: bytes
+    answer: asyncio.Future[redemption.ScanAnswer]
     was_sent: bool = False
     is_due: bool = True
-    given_up_at: float | None = None  # nobody waits for it any more; the same scan gets its answer
+    given_up_at: float | None = None  # nobody waits any more; the same question gets its answer
 
 
 @dataclass(eq=False)
@@ -85,15 +89,15 @@ class ScanLine:
     _due: asyncio.Event = field(default_factory=asyncio.Event)
     _broken: int = 0
 
-    async def redeem(
-        self, request: redemption.RedeemRequest, seconds: float
-    ) -> redemption.RedeemResponse:
-        """The answer to a scan. The same scan that still waits is not sent twice.
+    async def ask(
+        self, request: redemption.ScanStreamRequest, seconds: float
+    ) -> redemption.ScanAnswer:
+        """The answer to a scan or another call. The same that still waits is not sent twice.
 
         Args:
-            request: with a request id.
-            seconds: how long to wait for the answer. A scan that was sent keeps waiting for it
-                beyond that, unseen, since its outcome is to be known; one that was not is dropped.
+            request: with a `scan_id`, and what it asks with a request id, if that has one.
+            seconds: how long to wait for the answer. What was sent keeps waiting for it beyond
+                that, unseen, since its outcome is to be known; what was not is dropped.
 
         Raises:
             ScanFailedError: the server could not decide it.
@@ -101,10 +105,11 @@ class ScanLine:
         """
         loop = asyncio.get_running_loop()
         self._forget_late(loop.time())
-        known = next((each for each in self._waiting.values() if _same(each, request)), None)
-        mine = known or _Waiting(request, loop.create_future())
+        content = _without_ids(request)
+        known = next((each for each in self._waiting.values() if each.content == content), None)
+        mine = known or _Waiting(request, content, loop.create_future())
         mine.given_up_at = None
-        self._waiting.setdefault(mine.request.request_id, mine)
+        self._waiting.setdefault(mine.request.scan_id, mine)
         self._due.set()
         try:
             answer = await asyncio.wait_for(asyncio.shield(mine.answer), seconds)
@@ -112,16 +117,16 @@ class ScanLine:
             if mine.was_sent:
                 mine.given_up_at = loop.time()
             else:
-                del self._waiting[mine.request.request_id]
+                del self._waiting[mine.request.scan_id]
             raise UndecidedError(was_sent=mine.was_sent) from None
         finally:
             if mine.answer.done():
-                self._waiting.pop(mine.request.request_id, None)
+                self._waiting.pop(mine.request.scan_id, None)
         return answer
 
-    def withdraw(self, request_id: str) -> None:
-        """Forgets a scan, which was decided otherwise: it is not sent again."""
-        self._waiting.pop(request_id, None)
+    def withdraw(self, scan_id: str) -> None:
+        """Forgets what was decided otherwise: it is not sent again."""
+        self._waiting.pop(scan_id, None)
 
     async def run(self) -> None:
         """Keeps the stream open until the log-in is over; then the state is ENDED."""
@@ -161,10 +166,10 @@ class ScanLine:
             yield redemption.ScanStreamRequest(with_pack_pushes=True)
         while mine == self._broken:
             self._due.clear()
-            for scan_id, each in list(self._waiting.items()):
+            for each in list(self._waiting.values()):
                 if each.is_due:
                     each.is_due, each.was_sent = False, True
-                    yield redemption.ScanStreamRequest(scan_id=scan_id, scan=each.request)
+                    yield each.request
             await self._due.wait()
 
     def _take(self, answer: redemption.ScanAnswer) -> None:
@@ -180,7 +185,7 @@ class ScanLine:
             )
             mine.answer.exception()  # nobody may wait for it any more
         else:
-            mine.answer.set_result(answer.answer)
+            mine.answer.set_result(answer)
 
     def _forget_late(self, now: float) -> None:
         for scan_id, each in list(self._waiting.items()):
@@ -197,9 +202,12 @@ class ScanLine:
         self.changed(state, said)
 
 
-def _same(waiting: _Waiting, request: redemption.RedeemRequest) -> bool:
-    """Whether it is the same scan but for its id."""
-    other = redemption.RedeemRequest()
-    other.CopyFrom(request)
-    other.request_id = waiting.request.request_id
-    return other == waiting.request
+def _without_ids(request: redemption.ScanStreamRequest) -> bytes:
+    """What it asks, however often."""
+    bare = redemption.ScanStreamRequest()
+    bare.CopyFrom(request)
+    bare.ClearField("scan_id")
+    for _, asked in bare.ListFields():
+        if isinstance(asked, Message) and "request_id" in asked.DESCRIPTOR.fields_by_name:
+            asked.ClearField("request_id")
+    return bare.SerializeToString(deterministic=True)

@@ -17,17 +17,28 @@ from google.rpc import error_details_pb2, status_pb2
 
 METHODS = {each.path: each for each in vars(service).values() if isinstance(each, Method)}
 DEVICE = "TERMINAL-CP-001"
+CALLS = {
+    "order": "LookupOrder",
+    "history": "ListRedemptions",
+    "party": "RedeemMany",
+    "by_code": "RedeemByCode",
+    "reversal": "ReverseRedemption",
+}
+"""Which a stream carries."""
 
 
 class FakeServer(grpc.GenericRpcHandler):
     """A platform with one ticket, kept as the contract says: the same request id, the same answer.
 
     Attributes:
-        asked: every request, in the order it came.
-        breaks_before_answer: how many scans are redeemed, and their streams broken before that.
+        asked: every request, in the order it came; what a stream carries after its message.
+        breaks_before_answer: how many scans and calls of streams are done, and these broken before
+            the answer.
         silent: whether scans get no answer.
         failures: of scans, each used once.
-        answers: of other calls, by method; of a stream the one that it has.
+        answers: of other calls, by method; of a stream the one that it has, and those of calls that
+            it carries.
+        done: what calls of streams changed, by their request id.
         pushes: sent to whoever asks for them on a stream, the first when it asks, each other after
             an answer.
         only_with_qr: whether uploads without a QR are refused, as an operator's are.
@@ -41,6 +52,7 @@ class FakeServer(grpc.GenericRpcHandler):
         self.silent = False
         self.failures: list[str] = []
         self.redeemed: dict[str, redemption.RedeemResponse] = {}
+        self.done: list[str] = []
         self.answers: dict[str, Any] = {}
         self.uses = 1
         self.revoked = False
@@ -105,7 +117,7 @@ class FakeServer(grpc.GenericRpcHandler):
                 answer.failure.reason = self.failures.pop(0)
                 answer.failure.message = "so it is"
             else:
-                answer.answer.CopyFrom(self._redeem(each.scan))
+                self._answer(each, answer)
                 if self.breaks_before_answer:
                     self.breaks_before_answer -= 1
                     await context.abort(grpc.StatusCode.UNAVAILABLE, "broken")
@@ -120,6 +132,19 @@ class FakeServer(grpc.GenericRpcHandler):
                 await self._refuse(context)
 
         self.watching = asyncio.create_task(ends())
+
+    def _answer(self, asked: redemption.ScanStreamRequest, answer: redemption.ScanAnswer) -> None:
+        field = asked.WhichOneof("call")
+        if field is None:
+            answer.answer.CopyFrom(self._redeem(asked.scan))
+            return
+        self.asked.append(getattr(asked, field))
+        request_id = getattr(getattr(asked, field), "request_id", "")
+        if request_id and request_id not in self.done:
+            self.done.append(request_id)
+        known = self.answers.get(CALLS[field])
+        getattr(answer, field).MergeFrom(known or type(getattr(answer, field))())
+        getattr(answer, field).SetInParent()
 
     def _redeem(self, scan: redemption.RedeemRequest) -> redemption.RedeemResponse:
         if scan.request_id not in self.redeemed:

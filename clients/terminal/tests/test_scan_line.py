@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -57,6 +57,73 @@ def test_what_broke_is_sent_again_with_its_id(fake: FakeServer) -> None:
         assert (len(fake.scans), len(ids)) == (3, 1)
         sessions = [e for e in fake.asked if isinstance(e, redemption.OpenValidatorSessionRequest)]
         assert {each.departure_id for each in sessions} == {"335872"}
+
+    run(main())
+
+
+Ask = Callable[[Gate], Awaitable[Any]]
+CHANGES: dict[str, Ask] = {
+    "party": lambda gate: gate.redeem_party(TICKET, ["OTA-CP-20261204-000017"], "ferry"),
+    "by_code": lambda gate: gate.redeem_by_code("OTA-CP-20261204-000017", "ferry", 1, "torn"),
+    "reversal": lambda gate: gate.reverse("0" * 32, "wrong gate"),
+}
+
+
+@pytest.mark.parametrize("call", CHANGES)
+def test_a_server_that_dies_between_question_and_answer(fake: FakeServer, call: str) -> None:
+    """Once after it did it, once before: it is asked again with the same id, and has done it once.
+    Seen red with new ids at each sending.
+    """
+
+    async def main() -> None:
+        async with contextlib.AsyncExitStack() as stays, contextlib.AsyncExitStack() as dies:
+            address = await dies.enter_async_context(serving(fake))
+            gate, states = await stays.enter_async_context(a_gate(address))
+            fake.breaks_before_answer = 1
+            await CHANGES[call](gate)
+            assert len(fake.done) == 1
+            fake.silent = True
+            asking = asyncio.create_task(CHANGES[call](gate))
+            await until(lambda: len(sent()) == 3)
+            await dies.aclose()
+            await until(lambda: states[-1] is LinkState.OFFLINE)
+            fake.silent = False
+            await stays.enter_async_context(serving(fake, int(address.rpartition(":")[2])))
+            await asking
+            assert gate.line
+            assert not gate.line._waiting
+
+    def sent() -> list[str]:
+        asked = [each for each in fake.asked if isinstance(each, redemption.ScanStreamRequest)]
+        return [getattr(each, call).request_id for each in asked if each.HasField(call)]  # type: ignore[arg-type]
+
+    run(main())
+    ids = sent()
+    assert len(ids) == 4
+    assert [ids[0], ids[2]] == [ids[1], ids[3]] == fake.done
+
+
+def test_what_is_asked_again_after_its_time_has_the_first_answer(
+    fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reversal that was sent and not answered: the operator asks once more, and not a second one
+    is made.
+    """
+    monkeypatch.setattr("deeptravel_terminal.gate.ANSWER_SECONDS", 0.2)
+
+    async def main() -> None:
+        async with serving(fake) as address, a_gate(address) as (gate, _):
+            fake.silent = True
+            with pytest.raises(UndecidedError) as late:
+                await gate.reverse("0" * 32, "wrong gate")
+            assert late.value.was_sent
+            fake.silent = False
+            assert gate.line
+            gate.line._again(next(iter(gate.line._waiting.values())))
+            await until(lambda: fake.done)
+            monkeypatch.setattr("deeptravel_terminal.gate.ANSWER_SECONDS", 20)
+            await gate.reverse("0" * 32, "wrong gate")
+            assert len(fake.done) == 1
 
     run(main())
 

@@ -1,11 +1,12 @@
-"""One ScanStream: reads scans, answers them as they are decided, several in one message; and pushes
-what changes of the venue's pack, to a terminal that asks for it.
+"""One ScanStream: reads scans and other calls, answers them as they are decided, several in one
+message; and pushes what changes of the venue's pack, to a terminal that asks for it.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, ExitStack
+from typing import Any
 
 import grpc
 from deeptravel.redemption.v1 import redemption_pb2
@@ -17,7 +18,7 @@ from server.platform.errors import STATUS_BY_REASON, DomainError, Reason, invali
 from server.redemption.answers import Answer
 
 MAX_SCANS_IN_FLIGHT = 256
-"""Of one stream; at this many the server reads no further, so that flow control holds the
+"""Of one stream, with its calls; at this many the server reads no further, so that flow control holds the
 terminal back.
 """
 MAX_PUSHES_WAITING = 8
@@ -28,6 +29,8 @@ _END: object = grpc.aio.EOF
 _check = Checker.of(redemption_pb2.ScanStreamRequest.DESCRIPTOR).check
 
 Submit = Callable[[redemption_pb2.RedeemRequest], Awaitable[asyncio.Future[list[Answer]]]]
+Serve = Callable[[redemption_pb2.ScanStreamRequest], Coroutine[Any, Any, redemption_pb2.ScanAnswer]]
+"""Serves a call that is no scan."""
 Receive = Callable[[redemption_pb2.PackPush | None], None]
 """Takes a push; None has the terminal ask for the pack."""
 
@@ -40,19 +43,22 @@ class ScanStream:
     def __init__(
         self,
         context: Context[redemption_pb2.ScanStreamRequest, redemption_pb2.ScanStreamResponse],
+        *,
         submit: Submit,
+        serve: Serve,
         answer_message: Callable[[Answer], redemption_pb2.RedeemResponse],
         stopping: asyncio.Event,
         follow: Callable[[Receive], AbstractContextManager[None]],
     ) -> None:
         self._context = context
         self._submit = submit
+        self._serve = serve
         self._answer_message = answer_message
         self._stopping = stopping
         self._follow = follow
         self._following: ExitStack | None = None
         self._pushes: deque[redemption_pb2.PackPush] = deque()
-        self._in_flight: set[asyncio.Future[list[Answer]]] = set()
+        self._in_flight: set[asyncio.Future[Any]] = set()
         self._room = asyncio.Semaphore(MAX_SCANS_IN_FLIGHT)
         self._decided: list[redemption_pb2.ScanAnswer] = []
         self._news = asyncio.Event()
@@ -102,28 +108,41 @@ class ScanStream:
         scan_id: str = request.scan_id
         if request.with_pack_pushes:
             self._begin_pushes()
-            if not scan_id and not request.HasField("scan"):
+            if not scan_id and not request.HasField("scan") and not request.WhichOneof("call"):
                 self._room.release()
                 return
         try:
             _check(request)
-            if not scan_id or not request.HasField("scan"):
-                raise invalid("scan" if scan_id else "scan_id", "is missing")
-            future = await self._submit(request.scan)
+            future = await self._begin(request)
         except DomainError as error:
             self._put(_failure(scan_id, error))
             return
         self._in_flight.add(future)
         future.add_done_callback(lambda done: self._done(scan_id, done))
 
-    def _done(self, scan_id: str, future: asyncio.Future[list[Answer]]) -> None:
+    async def _begin(self, request: redemption_pb2.ScanStreamRequest) -> asyncio.Future[Any]:
+        """What is to be the answers to a scan, or the answer to a call."""
+        is_scan, call = request.HasField("scan"), request.WhichOneof("call")
+        if not request.scan_id:
+            raise invalid("scan_id", "is missing")
+        if is_scan == bool(call):
+            raise invalid("scan", f"is there with {call}: send one alone" if call else "is missing")
+        if is_scan:
+            return await self._submit(request.scan)
+        return asyncio.create_task(self._serve(request))
+
+    def _done(self, scan_id: str, future: asyncio.Future[Any]) -> None:
         self._in_flight.discard(future)
         if future.cancelled():
             return
         error = future.exception()
         if error is None:
-            answer = self._answer_message(future.result()[0])
-            self._put(redemption_pb2.ScanAnswer(scan_id=scan_id, answer=answer))
+            outcome = future.result()
+            if isinstance(outcome, redemption_pb2.ScanAnswer):
+                self._put(outcome)
+            else:
+                answer = self._answer_message(outcome[0])
+                self._put(redemption_pb2.ScanAnswer(scan_id=scan_id, answer=answer))
         elif isinstance(error, DomainError):
             self._put(_failure(scan_id, error))
         else:

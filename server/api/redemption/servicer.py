@@ -21,7 +21,7 @@ from server.api import calls, convert, paging
 from server.api import repeats as repeats_module
 from server.api.calls import Context, Later, plain
 from server.api.paging import paged
-from server.api.redemption import leases, messages, packs, uploads
+from server.api.redemption import leases, messages, packs, stream_calls, uploads
 from server.api.redemption.messages import answer_message
 from server.api.redemption.scan_stream import ScanStream
 from server.api.repeats import ChangingCall, changing
@@ -268,6 +268,7 @@ class RedemptionServicer(redemption_service_pb2_grpc.RedemptionServiceServicer):
         stream = ScanStream(
             context,
             submit=lambda scan: self._queue(scan, [_item(scan)]),
+            serve=partial(stream_calls.called, self),
             answer_message=answer_message,
             stopping=self._stopping,
             follow=partial(self._pushes.follow, calls.caller(Operator)),

@@ -1000,16 +1000,24 @@ Global___RedeemManyResponse: _TypeAlias = RedeemManyResponse  # noqa: Y015
 
 @_typing.final
 class ScanStreamRequest(_message.Message):
-    """A scan on a stream."""
+    """A scan on a stream, or another call of the terminal: then with the rights, the repeats by
+    `request_id` and the audit trail that the call has alone. What is sent again on another stream, or
+    as that call, since a stream broke before its answer, gets the first answer.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCAN_ID_FIELD_NUMBER: _builtins.int
     SCAN_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
+    BY_CODE_FIELD_NUMBER: _builtins.int
+    REVERSAL_FIELD_NUMBER: _builtins.int
     WITH_PACK_PUSHES_FIELD_NUMBER: _builtins.int
     scan_id: _builtins.str
-    """Chosen by the terminal, unique among the stream's scans in flight. Has to be there, with `scan`,
-    unless `with_pack_pushes` is all that is asked.
+    """Chosen by the terminal, unique among what is in flight on the stream. Has to be there, with
+    `scan` or one `call`, unless `with_pack_pushes` is all that is asked.
     """
     with_pack_pushes: _builtins.bool
     """Asks, once for the rest of the stream, for `push` in the answers: what changes of the pack of the
@@ -1019,18 +1027,45 @@ class ScanStreamRequest(_message.Message):
     def scan(self) -> Global___RedeemRequest:
         """The scan."""
 
+    @_builtins.property
+    def order(self) -> Global___LookupOrderRequest:
+        """As LookupOrder."""
+
+    @_builtins.property
+    def history(self) -> Global___ListRedemptionsRequest:
+        """As ListRedemptions."""
+
+    @_builtins.property
+    def party(self) -> Global___RedeemManyRequest:
+        """As RedeemMany."""
+
+    @_builtins.property
+    def by_code(self) -> Global___RedeemByCodeRequest:
+        """As RedeemByCode, of a supervisor."""
+
+    @_builtins.property
+    def reversal(self) -> Global___ReverseRedemptionRequest:
+        """As ReverseRedemption, of a supervisor."""
+
     def __init__(
         self,
         *,
         scan_id: _builtins.str = ...,
         scan: Global___RedeemRequest | None = ...,
+        order: Global___LookupOrderRequest | None = ...,
+        history: Global___ListRedemptionsRequest | None = ...,
+        party: Global___RedeemManyRequest | None = ...,
+        by_code: Global___RedeemByCodeRequest | None = ...,
+        reversal: Global___ReverseRedemptionRequest | None = ...,
         with_pack_pushes: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["scan", b"scan"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["by_code", b"by_code", "call", b"call", "history", b"history", "order", b"order", "party", b"party", "reversal", b"reversal", "scan", b"scan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["scan", b"scan", "scan_id", b"scan_id", "with_pack_pushes", b"with_pack_pushes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_code", b"by_code", "call", b"call", "history", b"history", "order", b"order", "party", b"party", "reversal", b"reversal", "scan", b"scan", "scan_id", b"scan_id", "with_pack_pushes", b"with_pack_pushes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["order", "history", "party", "by_code", "reversal"]  # noqa: Y015
+    _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_call) -> _WhichOneofReturnType_call | None: ...
 
 Global___ScanStreamRequest: _TypeAlias = ScanStreamRequest  # noqa: Y015
 
@@ -1066,22 +1101,47 @@ Global___ScanFailure: _TypeAlias = ScanFailure  # noqa: Y015
 
 @_typing.final
 class ScanAnswer(_message.Message):
-    """The answer to one scan of a stream."""
+    """The answer to one scan or call of a stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCAN_ID_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    PARTY_FIELD_NUMBER: _builtins.int
+    BY_CODE_FIELD_NUMBER: _builtins.int
+    REVERSAL_FIELD_NUMBER: _builtins.int
     scan_id: _builtins.str
-    """The scan it answers."""
+    """What it answers."""
     @_builtins.property
     def answer(self) -> Global___RedeemResponse:
-        """It was decided."""
+        """The scan was decided."""
 
     @_builtins.property
     def failure(self) -> Global___ScanFailure:
         """It failed and may be repeated with the same request_id."""
+
+    @_builtins.property
+    def order(self) -> Global___LookupOrderResponse:
+        """The answer of LookupOrder."""
+
+    @_builtins.property
+    def history(self) -> Global___ListRedemptionsResponse:
+        """The answer of ListRedemptions."""
+
+    @_builtins.property
+    def party(self) -> Global___RedeemManyResponse:
+        """The answer of RedeemMany."""
+
+    @_builtins.property
+    def by_code(self) -> Global___RedeemByCodeResponse:
+        """The answer of RedeemByCode."""
+
+    @_builtins.property
+    def reversal(self) -> Global___ReverseRedemptionResponse:
+        """The answer of ReverseRedemption."""
 
     def __init__(
         self,
@@ -1089,12 +1149,17 @@ class ScanAnswer(_message.Message):
         scan_id: _builtins.str = ...,
         answer: Global___RedeemResponse | None = ...,
         failure: Global___ScanFailure | None = ...,
+        order: Global___LookupOrderResponse | None = ...,
+        history: Global___ListRedemptionsResponse | None = ...,
+        party: Global___RedeemManyResponse | None = ...,
+        by_code: Global___RedeemByCodeResponse | None = ...,
+        reversal: Global___ReverseRedemptionResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "failure", b"failure", "outcome", b"outcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "by_code", b"by_code", "failure", b"failure", "history", b"history", "order", b"order", "outcome", b"outcome", "party", b"party", "reversal", b"reversal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "failure", b"failure", "outcome", b"outcome", "scan_id", b"scan_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "by_code", b"by_code", "failure", b"failure", "history", b"history", "order", b"order", "outcome", b"outcome", "party", b"party", "reversal", b"reversal", "scan_id", b"scan_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["answer", "failure"]  # noqa: Y015
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["answer", "failure", "order", "history", "party", "by_code", "reversal"]  # noqa: Y015
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 

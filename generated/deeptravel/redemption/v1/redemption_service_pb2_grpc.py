@@ -245,8 +245,10 @@ class RedemptionServiceServicer:
         """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided,
         matched by `scan_id`, several in one message where they were decided together. When 256 scans
         of a stream are in flight the server reads no further until some are answered. The stream ends
-        with UNAUTHENTICATED within a second of the operator's or the terminal's revocation. To a terminal
-        that asks for it what changes of its venue's pack is pushed between the answers.
+        with UNAUTHENTICATED within a second of the operator's or the terminal's revocation. Parties,
+        redemptions by code and reversals go over it too, with orders and history: each has the reasons,
+        and asks for the rights, of the call it stands for. To a terminal that asks for it what changes of
+        its venue's pack is pushed between the answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

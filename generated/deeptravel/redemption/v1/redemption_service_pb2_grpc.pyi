@@ -93,8 +93,10 @@ class RedemptionServiceStub:
     """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided,
     matched by `scan_id`, several in one message where they were decided together. When 256 scans
     of a stream are in flight the server reads no further until some are answered. The stream ends
-    with UNAUTHENTICATED within a second of the operator's or the terminal's revocation. To a terminal
-    that asks for it what changes of its venue's pack is pushed between the answers.
+    with UNAUTHENTICATED within a second of the operator's or the terminal's revocation. Parties,
+    redemptions by code and reversals go over it too, with orders and history: each has the reasons,
+    and asks for the rights, of the call it stands for. To a terminal that asks for it what changes of
+    its venue's pack is pushed between the answers.
     """
     GetVenuePack: _grpc.UnaryStreamMultiCallable[_offline_pb2.GetVenuePackRequest, _offline_pb2.GetVenuePackResponse]
     """Streams what the caller's terminal needs to decide scans without network: the tickets that its
@@ -214,8 +216,10 @@ class RedemptionServiceAsyncStub(RedemptionServiceStub):
     """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided,
     matched by `scan_id`, several in one message where they were decided together. When 256 scans
     of a stream are in flight the server reads no further until some are answered. The stream ends
-    with UNAUTHENTICATED within a second of the operator's or the terminal's revocation. To a terminal
-    that asks for it what changes of its venue's pack is pushed between the answers.
+    with UNAUTHENTICATED within a second of the operator's or the terminal's revocation. Parties,
+    redemptions by code and reversals go over it too, with orders and history: each has the reasons,
+    and asks for the rights, of the call it stands for. To a terminal that asks for it what changes of
+    its venue's pack is pushed between the answers.
     """
     GetVenuePack: _aio.UnaryStreamMultiCallable[_offline_pb2.GetVenuePackRequest, _offline_pb2.GetVenuePackResponse]  # type: ignore[assignment]
     """Streams what the caller's terminal needs to decide scans without network: the tickets that its
@@ -398,8 +402,10 @@ class RedemptionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Redeems over one stream, for gates with many scans in flight. Answers come as they are decided,
         matched by `scan_id`, several in one message where they were decided together. When 256 scans
         of a stream are in flight the server reads no further until some are answered. The stream ends
-        with UNAUTHENTICATED within a second of the operator's or the terminal's revocation. To a terminal
-        that asks for it what changes of its venue's pack is pushed between the answers.
+        with UNAUTHENTICATED within a second of the operator's or the terminal's revocation. Parties,
+        redemptions by code and reversals go over it too, with orders and history: each has the reasons,
+        and asks for the rights, of the call it stands for. To a terminal that asks for it what changes of
+        its venue's pack is pushed between the answers.
         """
 
     @_abc_1.abstractmethod

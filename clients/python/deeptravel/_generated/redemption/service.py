@@ -307,8 +307,9 @@ class RedemptionService:
         decided, matched by `scan_id`, several in one message where they were decided together. When
         256 scans of a stream are in flight the server reads no further until some are answered. The
         stream ends with UNAUTHENTICATED within a second of the operator's or the terminal's
-        revocation. To a terminal that asks for it what changes of its venue's pack is pushed
-        between the answers.
+        revocation. Parties, redemptions by code and reversals go over it too, with orders and
+        history: each has the reasons, and asks for the rights, of the call it stands for. To a
+        terminal that asks for it what changes of its venue's pack is pushed between the answers.
         """
         return self._calls.scan(_SCAN_STREAM, requests, timeout)
 
@@ -644,8 +645,9 @@ class AsyncRedemptionService:
         decided, matched by `scan_id`, several in one message where they were decided together. When
         256 scans of a stream are in flight the server reads no further until some are answered. The
         stream ends with UNAUTHENTICATED within a second of the operator's or the terminal's
-        revocation. To a terminal that asks for it what changes of its venue's pack is pushed
-        between the answers.
+        revocation. Parties, redemptions by code and reversals go over it too, with orders and
+        history: each has the reasons, and asks for the rights, of the call it stands for. To a
+        terminal that asks for it what changes of its venue's pack is pushed between the answers.
         """
         return self._calls.scan(_SCAN_STREAM, requests, timeout)
 
