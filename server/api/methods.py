@@ -82,7 +82,7 @@ def of_partners(service: str, name: str) -> Method:
 
 
 def require_role(caller: Caller, method: Method) -> None:
-    """Raises ROLE_NOT_ALLOWED, SECOND_FACTOR_REQUIRED, TEST_MODE_ONLY: the caller may not call it."""
+    """Raises ROLE_NOT_ALLOWED, SECOND_FACTOR_REQUIRED, TEST_MODE_ONLY for who may not call it."""
     if caller.role not in method.roles:
         raise DomainError(
             Reason.ROLE_NOT_ALLOWED,

@@ -1,5 +1,5 @@
-"""Scans, and what else a gate asks, over one ScanStream that is opened again whenever it breaks; and
-what is pushed there.
+"""Scans, and what else a gate asks, over one ScanStream that is opened again whenever it breaks;
+and what is pushed there.
 
 Whatever changes something has a request id from its beginning to its answer. What had no answer
 when the stream broke is sent again with the same id, so that it is done once however often the

@@ -24,7 +24,7 @@ def follow(fd: int, ended: Callable[[], object]) -> None:
 
     def watch() -> None:
         looks = select.poll()
-        looks.register(fd, 0)  # a hang-up is told whatever is asked
+        looks.register(fd, 0)  # a hang-up is reported in any case
         while not looks.poll(LOOK_MS):
             pass
         _write_nowhere()

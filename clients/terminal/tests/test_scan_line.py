@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -61,7 +61,7 @@ def test_what_broke_is_sent_again_with_its_id(fake: FakeServer) -> None:
     run(main())
 
 
-Ask = Callable[[Gate], Awaitable[Any]]
+Ask = Callable[[Gate], Coroutine[Any, Any, Any]]
 CHANGES: dict[str, Ask] = {
     "party": lambda gate: gate.redeem_party(TICKET, ["OTA-CP-20261204-000017"], "ferry"),
     "by_code": lambda gate: gate.redeem_by_code("OTA-CP-20261204-000017", "ferry", 1, "torn"),

@@ -18,8 +18,8 @@ from server.platform.errors import STATUS_BY_REASON, DomainError, Reason, invali
 from server.redemption.answers import Answer
 
 MAX_SCANS_IN_FLIGHT = 256
-"""Of one stream, with its calls; at this many the server reads no further, so that flow control holds the
-terminal back.
+"""Of one stream, with its calls; at this many the server reads no further, so that flow control
+holds the terminal back.
 """
 MAX_PUSHES_WAITING = 8
 """To a terminal that does not read; at this many they are dropped, and it asks for the pack."""
