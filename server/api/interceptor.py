@@ -29,7 +29,7 @@ from server.api.calls import (
     trace_id_of,
     usable_request_id,
 )
-from server.api.methods import Method, methods, require_role
+from server.api.methods import Method, methods
 from server.api.shares import CallShares
 from server.api.statuses import error_status
 from server.api.streams import StreamRights
@@ -484,6 +484,41 @@ class Interceptor(grpc.aio.ServerInterceptor):
         """The trace that a call belongs to, for its line in the log."""
         trace_id = trace_id_of(call.metadata) or (self._trace_id() if self._trace_id else None)
         return {"trace_id": trace_id} if trace_id else {}
+
+
+def require_role(caller: Caller, method: Method) -> None:
+    """Raises ROLE_NOT_ALLOWED, SECOND_FACTOR_REQUIRED, TEST_MODE_ONLY for who may not call it."""
+    if caller.role not in method.roles:
+        raise DomainError(
+            Reason.ROLE_NOT_ALLOWED,
+            f"{caller.role} may not call {method.name}; allowed: {', '.join(sorted(method.roles))}",
+            role=caller.role,
+            allowed=",".join(sorted(method.roles)),
+        )
+    if caller.role == "ADMIN":
+        _require_admin_role(caller, method)
+    if method.test_mode_only and not getattr(caller, "is_test", False):
+        raise DomainError(
+            Reason.TEST_MODE_ONLY,
+            f"{method.name} is for keys of test mode, which begin with dtk_test_",
+        )
+
+
+def _require_admin_role(caller: Any, method: Method) -> None:
+    if caller.admin_roles.isdisjoint(method.admin_roles):
+        own = ",".join(sorted(caller.admin_roles)) or "none"
+        allowed = ",".join(sorted(method.admin_roles))
+        raise DomainError(
+            Reason.ROLE_NOT_ALLOWED,
+            f"an administrator of {own} may not call {method.name}; allowed: {allowed}",
+            role=own,
+            allowed=allowed,
+        )
+    if caller.must_enrol and not method.before_second_factor:
+        raise DomainError(
+            Reason.SECOND_FACTOR_REQUIRED,
+            "administrators need a second factor here: enrol one (AdminService/EnrolSecondFactor)",
+        )
 
 
 def record(call: Call, method: Method, **trace: str) -> None:

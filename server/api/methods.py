@@ -12,9 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from server.api.bounds import Bounds
 from server.api.call_metrics import MethodMetrics
-from server.api.calls import Caller
 from server.api.fields import Checker
-from server.platform.errors import DomainError, Reason
 
 ADMINISTRATOR = "ADMINISTRATOR"
 """The administrators' role that may call whatever administrators may."""
@@ -79,41 +77,6 @@ def of_partners(service: str, name: str) -> Method:
     """A method of another protocol, for partners; its requests are no messages of ours."""
     access = options_pb2.Access(roles=[options_pb2.ROLE_PARTNER])
     return Method(f"{service}/{name}", f"{service}/{name}", access, empty_pb2.Empty.DESCRIPTOR)
-
-
-def require_role(caller: Caller, method: Method) -> None:
-    """Raises ROLE_NOT_ALLOWED, SECOND_FACTOR_REQUIRED, TEST_MODE_ONLY for who may not call it."""
-    if caller.role not in method.roles:
-        raise DomainError(
-            Reason.ROLE_NOT_ALLOWED,
-            f"{caller.role} may not call {method.name}; allowed: {', '.join(sorted(method.roles))}",
-            role=caller.role,
-            allowed=",".join(sorted(method.roles)),
-        )
-    if caller.role == "ADMIN":
-        _require_admin_role(caller, method)
-    if method.test_mode_only and not getattr(caller, "is_test", False):
-        raise DomainError(
-            Reason.TEST_MODE_ONLY,
-            f"{method.name} is for keys of test mode, which begin with dtk_test_",
-        )
-
-
-def _require_admin_role(caller: Any, method: Method) -> None:
-    if caller.admin_roles.isdisjoint(method.admin_roles):
-        own = ",".join(sorted(caller.admin_roles)) or "none"
-        allowed = ",".join(sorted(method.admin_roles))
-        raise DomainError(
-            Reason.ROLE_NOT_ALLOWED,
-            f"an administrator of {own} may not call {method.name}; allowed: {allowed}",
-            role=own,
-            allowed=allowed,
-        )
-    if caller.must_enrol and not method.before_second_factor:
-        raise DomainError(
-            Reason.SECOND_FACTOR_REQUIRED,
-            "administrators need a second factor here: enrol one (AdminService/EnrolSecondFactor)",
-        )
 
 
 def _short(enum: Any, numbers: Iterable[int]) -> Iterator[str]:

@@ -9,8 +9,8 @@ from typing import Any
 from deeptravel.redemption.v1 import redemption_pb2, redemption_service_pb2
 
 from server.api import calls
-from server.api.interceptor import record
-from server.api.methods import methods, require_role
+from server.api.interceptor import record, require_role
+from server.api.methods import methods
 from server.platform.errors import STATUS_BY_REASON, DomainError, Reason
 
 CALLS = MappingProxyType(
