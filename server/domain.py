@@ -63,7 +63,7 @@ from server.payments import tasks as payment_tasks
 from server.payments.notices import NoticeHandler
 from server.payments.payment_requests import PaymentHandler
 from server.payments.settlement import Settlement
-from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
+from server.platform.change_feed import ChangeFeed
 from server.platform.config import Settings
 from server.platform.database import Database
 from server.platform.lifecycle import at_stop, start_part
@@ -85,8 +85,7 @@ from server.search.rentals import RentalSearch
 from server.search.search import Search
 from server.search.seats_left import SeatsLeft
 from server.tickets.issuing import Issuer
-from server.tickets.keys import load_key_ring
-from server.tickets.qr import KeyRing
+from server.tickets.key_rings import KeyRings
 from server.tickets.rotating_keys import RotatingKeys
 from server.webhooks import tasks as webhook_tasks
 from server.webhooks.dispatching import Dispatcher
@@ -222,7 +221,7 @@ def _redemption(
     stack: AsyncExitStack,
     platform: Platform,
     readers: Readers,
-    key_rings: Remembered[str, KeyRing],
+    key_rings: KeyRings,
     identity: Identity,
 ) -> RedemptionDomain:
     db, settings = platform.db, platform.settings
@@ -393,13 +392,8 @@ def _payments(
     )
 
 
-async def _key_rings(platform: Platform) -> Remembered[str, KeyRing]:
-    """The QR keys, read anew when one is made or revoked."""
-
-    async def load(_: str) -> KeyRing:
-        async with platform.db.transaction() as tx:
-            return await load_key_ring(tx, platform.secret_key)
-
-    key_rings = Remembered(platform.feed, load, kinds=[ChangeKind.QR_KEY])
+async def _key_rings(platform: Platform) -> KeyRings:
+    """The keys of QR codes, which open with the secret key."""
+    key_rings = KeyRings(platform.feed, platform.db, platform.secret_key)
     await key_rings.get("")
     return key_rings

@@ -103,6 +103,21 @@ def _reader(row: Callable[..., R] | None) -> Callable[[list[tuple[Any, ...]]], l
     return (lambda rows: list(map(make, rows))) if make else lambda rows: list(starmap(row, rows))
 
 
+class Beginning(NamedTuple):
+    """When the database server was started, which numbers its transactions by itself, and the
+    oldest of these that is under way.
+    """
+
+    server: datetime
+    oldest: int
+
+
+BEGIN = Statement(
+    "SELECT pg_postmaster_start_time(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+    Beginning,
+)
+"""Before what has changed is read: what is committed later has the number of `oldest`, or a later
+one."""
 TRY_LOCK = Statement("SELECT pg_try_advisory_xact_lock($1::int, $2::int)", bool)
 """Whether the transaction has got an advisory lock, which it holds to its end."""
 LAZY_COMMIT = Statement("SELECT set_config('synchronous_commit', 'off', true)")

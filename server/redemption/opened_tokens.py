@@ -16,6 +16,7 @@ from server.tickets.rotating_keys import RotatingKeys
 class Token(NamedTuple):
     """An opened token: the ticket (0 if none) or order it names, or why it is refused; `text` of
     a genuine one, and `shown` the rotating code behind it; empty and None without a QR.
+    `missing_key` is the number of its issuing key, for want of which it is refused.
     """
 
     ticket_id: int = 0
@@ -25,6 +26,7 @@ class Token(NamedTuple):
     is_code: bool = False
     text: str = ""
     shown: CodeShown | None = None
+    missing_key: int | None = None
 
     @property
     def seal(self) -> qr.Seal:

@@ -25,15 +25,6 @@ STATES = (
 """In the order of the contract's TicketState, which begins at 1."""
 
 
-class Beginning(NamedTuple):
-    """When the database server was started, which numbers its transactions by itself, and the
-    oldest of these that is under way.
-    """
-
-    server: datetime
-    oldest: int
-
-
 class Visible(NamedTuple):
     """When the database server was started, and which of its transactions are visible: a
     `pg_snapshot`.
@@ -71,10 +62,6 @@ class Columns(NamedTuple):
     leases: list[str]
 
 
-BEGIN = Statement(
-    "SELECT pg_postmaster_start_time(), pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
-    Beginning,
-)
 CHANGED = Statement(
     """
 SELECT DISTINCT c.ticket_id FROM (

@@ -31,7 +31,6 @@ from server.parties import sandbox_clocks
 from server.parties.clock_rules import SandboxTime
 from server.platform import clock, idempotency
 from server.platform.batching import Batcher, Idempotency, Work
-from server.platform.change_feed import Remembered
 from server.platform.crypto import digest
 from server.platform.database import Database
 from server.platform.driver_errors import LockedError
@@ -47,6 +46,7 @@ from server.redemption.opened_tokens import Token, code_shown
 from server.redemption.statements import EventRow, GuardRow, ScanFacts, ScanWrites
 from server.redemption.token_refusals import COMPROMISED_KEY, INVALID_TOKEN, expired_token
 from server.tickets import qr, rotating_codes
+from server.tickets.key_rings import KeyRings
 from server.tickets.rotating_keys import RotatingKeys
 from server.tickets.rules import Code, Number, is_direct, partner_of
 from server.webhooks.events import TicketEvent
@@ -118,7 +118,7 @@ class Redeemer:
     def __init__(
         self,
         db: Database,
-        key_rings: Remembered[str, qr.KeyRing],
+        key_rings: KeyRings,
         *,
         rotating_keys: RotatingKeys,
         batch: int,
@@ -182,7 +182,12 @@ class Redeemer:
         scan after it.
         """
         ring = self._key_rings.peek("") or await self._key_rings.get("")
-        return [self._open(token, ring, now) for token, now in tokens]
+        texts = [*tokens]
+        opened = [self._open(token, ring, now) for token, now in texts]
+        missing = {each.missing for each in opened if isinstance(each, qr.Invalid)}
+        if await self._key_rings.look_up(missing):
+            opened = [self._open(token, ring, now) for token, now in texts]
+        return opened
 
     def _prepare(self, unit: ScanUnit) -> None:
         if not unit.operator.sandbox_id:
@@ -199,6 +204,14 @@ class Redeemer:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         if unit.ring is not ring:
             self._open_all(unit, ring, now)
+        await self._look_up([unit], ring, now)
+
+    async def _look_up(self, units: Sequence[ScanUnit], ring: qr.KeyRing, now: datetime) -> None:
+        """Opens all anew if an issuing key that was missing is found."""
+        missing = {each.missing_key for unit in units for each in unit.tokens}
+        if await self._key_rings.look_up(missing):
+            for unit in units:
+                self._open_all(unit, ring, now)
 
     def _open_all(self, unit: ScanUnit, ring: qr.KeyRing, now: datetime) -> None:
         unit.tokens = [self._resolve(unit, item, ring, now) for item in unit.items]
@@ -209,9 +222,11 @@ class Redeemer:
     ) -> _Scans:
         ring = self._key_rings.peek("") or await self._key_rings.get("")
         time = await _held_time(tx, units)
+        now = time.at(clock.now()) if time else clock.now()
         for unit in units:
             if unit.ring is not ring or time:  # it changed meanwhile, or was not at hand
-                self._open_all(unit, ring, time.at(clock.now()) if time else clock.now())
+                self._open_all(unit, ring, now)
+        await self._look_up(units, ring, now)
         await drop_forged(tx, [unit.tokens for unit in units])
         named = [token for unit in units for token in unit.tokens]
         facts = await statements.read(
@@ -235,8 +250,8 @@ class Redeemer:
             if isinstance(opened, qr.Invalid):
                 return opened
             claims = opened
-            if unverified.key.state is qr.KeyState.COMPROMISED:
-                return qr.check_use(unverified.key, claims, now)
+            if unverified.by.since is not None:
+                return qr.check_use(unverified, claims, now)
             self._verified.put(unverified, claims)
         return qr.check_expiry(claims, now)
 
@@ -246,7 +261,7 @@ class Redeemer:
         token, code = rotating_codes.split(item.qr_token)
         opened = self._open(token, ring, now)
         if isinstance(opened, qr.Invalid):
-            return Token(refusal=INVALID_TOKEN)
+            return Token(refusal=INVALID_TOKEN, missing_key=opened.missing)
         claims, refusal = opened.claims, None
         if isinstance(opened, qr.Compromised):
             if unit.pack_time is None or opened.since <= unit.pack_time:

@@ -18,9 +18,9 @@ from server.platform import clock
 from server.platform.change_feed import Remembered
 from server.platform.crypto import Signer, digest
 from server.platform.database import Database
-from server.platform.statements import Transaction, run, run_together
+from server.platform.statements import BEGIN, Beginning, Transaction, run, run_together
 from server.redemption import pack_statements as statements
-from server.redemption.pack_statements import Beginning, Columns
+from server.redemption.pack_statements import Columns
 from server.redemption.statements import LocationVenue
 from server.tickets import qr
 
@@ -93,7 +93,7 @@ class VenuePacks:
     async def parts(self, operator: Operator, cursor: str) -> AsyncIterator[PackPart]:
         """The pack that follows a cursor, in full without one. Raises SERVER_BUSY."""
         async with self._db.report(operator.key) as tx:
-            began, venues = await run_together(tx, statements.BEGIN(), statements.RENTAL_VENUES())
+            began, venues = await run_together(tx, BEGIN(), statements.RENTAL_VENUES())
         bound = _bound_to(operator, venues)
         body = self._signer.read_token(cursor, lambda body: digest(bound + body))
         place = _begun(PackCursor.read(body) if body else None, began[0], clock.now())

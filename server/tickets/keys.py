@@ -23,6 +23,7 @@ from server.platform.crypto import Sealer
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import Statement, run
+from server.tickets import issuing_keys
 from server.tickets.models import issued_tokens, qr_issues, qr_keys
 from server.tickets.qr import SEED_BYTES, KeyRing, KeyState, QrKey
 
@@ -69,12 +70,18 @@ GROUP BY key_id
 
 
 async def load_key_ring(tx: AsyncConnection, secret_key: bytes) -> KeyRing:
-    """All keys that are not revoked.
+    """All keys that are not revoked, and the issuing keys whose tokens may be valid.
 
     Raises ConfigError if they were stored under another secret key.
     """
+    reading = await issuing_keys.read(tx, secret_key)
+    return KeyRing(await load_qr_keys(tx, secret_key), reading.keys)
+
+
+async def load_qr_keys(tx: AsyncConnection, secret_key: bytes) -> list[QrKey]:
+    """All that are not revoked. Raises ConfigError, as `load_key_ring`."""
     known = select(qr_keys).where(qr_keys.c.state != KeyState.REVOKED)
-    return KeyRing(_from_row(row, secret_key) for row in await tx.execute(known))
+    return [_from_row(row, secret_key) for row in await tx.execute(known)]
 
 
 async def list_keys(tx: AsyncConnection) -> list[KeyInfo]:

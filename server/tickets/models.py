@@ -9,6 +9,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Identity,
     Index,
     Integer,
     LargeBinary,
@@ -307,4 +308,70 @@ issued_tokens = Table(
     Column("digest", LargeBinary, primary_key=True),
     Column("issue_time", DateTime(timezone=True), nullable=False),
     CheckConstraint("octet_length(digest) = 16", name="digest"),
+)
+
+issuing_keys = Table(
+    "issuing_keys",
+    metadata,
+    # the keys that sign a partner's tokens of one day, see issuing_keys.py; the numbers below are
+    # key ids of qr_keys
+    Column(
+        "number",
+        Integer,
+        Identity(start=256, minvalue=256, maxvalue=16_777_215),
+        primary_key=True,
+    ),
+    # 0 is DIRECT
+    Column("partner_id", Integer, nullable=False),
+    # in the platform's time zone
+    Column("day", Date, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("verify_key", LargeBinary, nullable=False),  # Ed25519 public key
+    # the private half, while its day is not over and nobody else has it
+    Column("encrypted_seed", LargeBinary),
+    Column("create_time", DateTime(timezone=True), nullable=False),
+    # not before the last of its tokens has expired
+    Column("end_time", DateTime(timezone=True), nullable=False),
+    Column("retire_time", DateTime(timezone=True)),  # its private half was destroyed
+    # since when it is known that others have it
+    Column("compromise_time", DateTime(timezone=True)),
+    # which transaction has written it last
+    Column(
+        "transaction_id",
+        BigInteger,
+        nullable=False,
+        server_default=text("pg_current_xact_id()::text::bigint"),
+    ),
+    CheckConstraint("octet_length(verify_key) = 32", name="verify_key"),
+    CheckConstraint("state IN ('ACTIVE', 'VERIFY_ONLY', 'COMPROMISED')", name="state"),
+    CheckConstraint("(encrypted_seed IS NOT NULL) = (state = 'ACTIVE')", name="seed"),
+    Index(
+        "issuing_keys_one_active",
+        "partner_id",
+        "day",
+        unique=True,
+        postgresql_where=text("state = 'ACTIVE'"),
+    ),
+    Index("ix_issuing_keys_day", "day", "partner_id", "number"),
+    Index("ix_issuing_keys_end_time", "end_time"),
+    Index("ix_issuing_keys_transaction_id", "transaction_id"),
+)
+
+issuing_key_issues = Table(
+    "issuing_key_issues",
+    metadata,
+    # as qr_issues, of issuing keys, for which its column is too narrow
+    Column("key_number", Integer, primary_key=True, autoincrement=False),
+    Column("kind", SmallInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("jti", Uuid, primary_key=True),
+    Column("issue_time", DateTime(timezone=True), nullable=False),
+    Column("replace_time", DateTime(timezone=True)),
+    Index(
+        "ix_issuing_key_issues_to_replace",
+        "key_number",
+        "kind",
+        "number",
+        postgresql_where=text("replace_time IS NULL"),
+    ),
 )

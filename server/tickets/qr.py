@@ -3,11 +3,17 @@
 Text `iv:encrypted:authTag:signature`, each part unpadded upper-case Base32, 203 characters:
 
     part       bytes  content
-    iv            14  version u8 = 1 | key id u8 | AES-GCM iv 12 B
+    iv            14  version u8 | key id u8 | AES-GCM iv 12 B
     encrypted     30  AES-256-GCM, with part 1 as associated data, of
                       jti 16 B | number u64 | expiry u32 in Unix seconds | kind u8 | flags u8
     authTag       16  of AES-256-GCM
-    signature     64  Ed25519 over SIGNATURE_PREFIX and the text before the third colon
+    signature     64  Ed25519 over the version's prefix and the text before the third colon
+
+The key id is that of the `QrKey` that encrypts. In version 1 it signs too. In version 2 an
+`IssuingKey` does, that of one partner's day; the iv is its number, 3 B, and 9 random bytes. The
+number is in no other key's iv, so that two of an AES key are the same only where these 72 bits are,
+of one key's tokens: of a million in a day once in nine billion days. Version 1 is read for ever, as
+codes are printed, and made only under a key that is older than version 2.
 
 Numbers are big-endian. One content has one text: any other spelling of the same bytes is refused.
 What scanners add to that text is not a spelling: `texts.read_scanned` takes it away before any
@@ -27,9 +33,10 @@ import hashlib
 import os
 import struct
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from types import MappingProxyType
 from typing import NamedTuple, Self
 from uuid import UUID
 
@@ -41,10 +48,11 @@ from nacl.exceptions import BadSignatureError
 from server.platform.texts import read_scanned
 from server.tickets.rules import is_test
 
-VERSION = 1
 MAX_TOKEN_CHARS = 512
-SIGNATURE_PREFIX = b"deeptravel qr token v1\x00"
-"""Keeps a signature of ours over anything else from passing as a token's."""
+SIGNATURE_PREFIXES = {version: b"deeptravel qr token v%d\x00" % version for version in (1, 2)}
+"""Keep a signature of ours over anything else from passing as a token's."""
+BY_ISSUING_KEY = 2
+"""The version whose tokens an issuing key signs."""
 
 IV_BYTES = 12
 TAG_BYTES = 16
@@ -53,6 +61,10 @@ SEED_BYTES = 32
 VERIFY_KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 DIGEST_BYTES = 16
+NUMBER_BYTES = 3
+FIRST_NUMBER = 256
+"""Of issuing keys; the numbers below are the ids of QrKeys."""
+LAST_NUMBER = (1 << 8 * NUMBER_BYTES) - 1
 
 _HEADER = struct.Struct(f">BB{IV_BYTES}s")
 _CLAIMS = struct.Struct(">16sQIBB")
@@ -140,9 +152,52 @@ class QrKey:
     @classmethod
     def generate(cls, key_id: int, state: KeyState) -> Self:
         """A new key from the system's randomness."""
-        seed = os.urandom(SEED_BYTES)
-        verify_key = crypto_sign_seed_keypair(seed)[0]
+        verify_key, seed = new_pair()
         return cls(key_id, state, verify_key, aes_key=os.urandom(AES_KEY_BYTES), seed=seed)
+
+    @property
+    def stolen_since(self) -> datetime | None:
+        """Since when others have it; None if they have not."""
+        if self.state is not KeyState.COMPROMISED:
+            return None
+        return self.compromise_time or datetime.min.replace(tzinfo=UTC)
+
+
+def new_pair() -> tuple[bytes, bytes]:
+    """A public key of Ed25519 and its seed, from the system's randomness."""
+    seed = os.urandom(SEED_BYTES)
+    return crypto_sign_seed_keypair(seed)[0], seed
+
+
+@dataclass(frozen=True, slots=True)
+class IssuingKey:
+    """Signs the tokens of one partner's day; it verifies them until `end_time` at least."""
+
+    number: int
+    verify_key: bytes  # Ed25519 public key
+    seed: bytes = field(repr=False)  # Ed25519 private key
+    end_time: datetime
+
+
+class Signature(NamedTuple):
+    """Whose public key a token is to be verified by; `since` others have its private half, if they
+    have.
+    """
+
+    verify_key: bytes
+    since: datetime | None = None
+
+
+class IssuingKeys(NamedTuple):
+    """The issuing keys a process knows. Thousands, so of most only the public key, by number."""
+
+    good: Mapping[int, bytes] = MappingProxyType({})
+    stolen: Mapping[int, Signature] = MappingProxyType({})
+    looked_up: Mapping[int, Signature] = MappingProxyType({})  # may grow; in neither of the others
+    signing: Mapping[tuple[int, date], IssuingKey] = MappingProxyType({})  # by partner and day
+
+
+NO_ISSUING_KEYS = IssuingKeys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,15 +208,17 @@ class KeyRing:
     """
 
     keys: tuple[QrKey, ...]
+    issuing: IssuingKeys = field(repr=False)
     by_id: dict[int, QrKey] = field(init=False, repr=False, compare=False)
     verify_keys: frozenset[bytes] = field(init=False, repr=False, compare=False)
 
-    def __init__(self, keys: Iterable[QrKey]) -> None:
+    def __init__(self, keys: Iterable[QrKey], issuing: IssuingKeys = NO_ISSUING_KEYS) -> None:
         known = tuple(key for key in keys if key.state is not KeyState.REVOKED)
         by_id = {key.key_id: key for key in known}
         if len(by_id) < len(known) or sum(key.state is KeyState.ACTIVE for key in known) > 1:
             raise ValueError("a key ring has each key_id once, and one ACTIVE key at the most")
         object.__setattr__(self, "keys", known)
+        object.__setattr__(self, "issuing", issuing)
         object.__setattr__(self, "by_id", by_id)
         object.__setattr__(self, "verify_keys", frozenset(key.verify_key for key in self.good))
 
@@ -178,6 +235,13 @@ class KeyRing:
                 return key
         raise LookupError("no QR key is active")
 
+    def issuing_signature(self, number: int) -> Signature | None:
+        """How the tokens of an issuing key are verified; None if the ring has it not."""
+        good = self.issuing.good.get(number)
+        if good is not None:
+            return Signature(good)
+        return self.issuing.stolen.get(number) or self.issuing.looked_up.get(number)
+
 
 class Check(enum.StrEnum):
     """The checks a forgery can fail, in the order in which they are made."""
@@ -185,7 +249,7 @@ class Check(enum.StrEnum):
     LENGTH = "LENGTH"  # at most MAX_TOKEN_CHARS
     PARTS = "PARTS"  # four, each of its length
     BASE32 = "BASE32"  # canonical
-    VERSION = "VERSION"  # 1
+    VERSION = "VERSION"  # 1 or 2
     KEY = "KEY"  # known and not revoked
     SIGNATURE = "SIGNATURE"
     DECRYPTION = "DECRYPTION"  # and a known kind
@@ -215,9 +279,14 @@ class Compromised:
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """Not a token of ours. `failed` is for metrics and logs; a caller must not learn it."""
+    """Not a token of ours. `failed` is for metrics and logs; a caller must not learn it.
+
+    For want of an issuing key that the ring has not, but there may be, it is the `missing` one's
+    number.
+    """
 
     failed: Check
+    missing: int | None = None
 
 
 @dataclass(slots=True)
@@ -225,7 +294,9 @@ class Unverified:
     """A token in its canonical form under a known key; anybody could have made it."""
 
     text: str
-    key: QrKey
+    key: QrKey  # that it is decrypted with
+    by: Signature  # that it is verified with
+    number: int  # of its issuing key; 0 in version 1
     header: bytes
     iv: bytes
     ciphertext: bytes  # with the tag behind
@@ -233,20 +304,27 @@ class Unverified:
 
 
 class Seal(NamedTuple):
-    """Which key made a token, and what tells it from any other that the key made."""
+    """Which key signed a token, and what tells it from any other that the key signed."""
 
-    key_id: int
+    key_id: int  # of a QrKey, or an issuing key's number
     digest: bytes  # DIGEST_BYTES
 
 
-def seal(claims: Claims, key: QrKey) -> str:
-    """The token for the claims. The fraction of a second of `expire_time` is cut off.
+def seal(claims: Claims, key: QrKey, issuing: IssuingKey | None = None) -> str:
+    """The token for the claims, signed by the issuing key; without one by the key that encrypts.
+    The fraction of a second of `expire_time` is cut off.
 
-    Raises ValueError if the key is not the active one or a claim is out of its range.
+    Raises ValueError if the key is not the active one, has no seed to sign by, or a claim is out of
+    its range.
     """
-    if key.state is not KeyState.ACTIVE or key.seed is None:
+    signer = issuing or key
+    if key.state is not KeyState.ACTIVE or signer.seed is None:
         raise ValueError(f"key {key.key_id} is {key.state}: only the active one seals")
-    header = _HEADER.pack(VERSION, key.key_id, os.urandom(IV_BYTES))
+    version, iv = 1, os.urandom(IV_BYTES)
+    if issuing:
+        version = BY_ISSUING_KEY
+        iv = issuing.number.to_bytes(NUMBER_BYTES) + iv[NUMBER_BYTES:]
+    header = _HEADER.pack(version, key.key_id, iv)
     try:
         plaintext = _pack(claims)
     except struct.error as error:
@@ -254,7 +332,8 @@ def seal(claims: Claims, key: QrKey) -> str:
     ciphertext = key.cipher.encrypt(header[-IV_BYTES:], plaintext, header)
     parts = (header, ciphertext[:-TAG_BYTES], ciphertext[-TAG_BYTES:])
     signed = ":".join(map(_encode, parts))
-    signature = crypto_sign(SIGNATURE_PREFIX + signed.encode(), key.seed + key.verify_key)
+    content = SIGNATURE_PREFIXES[version] + signed.encode()
+    signature = crypto_sign(content, signer.seed + signer.verify_key)
     return f"{signed}:{_encode(signature[:SIGNATURE_BYTES])}"
 
 
@@ -268,7 +347,7 @@ def unseal(text: str, keys: KeyRing, now: datetime) -> Opened:
     if isinstance(token, Invalid):
         return token
     claims = verify(token)
-    return claims if isinstance(claims, Invalid) else check_use(token.key, claims, now)
+    return claims if isinstance(claims, Invalid) else check_use(token, claims, now)
 
 
 def parse(text: str, keys: KeyRing) -> Unverified | Invalid:
@@ -284,21 +363,28 @@ def parse(text: str, keys: KeyRing) -> Unverified | Invalid:
     except ValueError:
         return Invalid(Check.BASE32)
     version, key_id, iv = _HEADER.unpack(header)
-    if version != VERSION:
+    if version not in SIGNATURE_PREFIXES:
         return Invalid(Check.VERSION)
     key = keys.by_id.get(key_id)
     if key is None:
         return Invalid(Check.KEY)
-    return Unverified(text, key, header, iv, encrypted + tag, signature)
+    number, by = 0, Signature(key.verify_key, key.stolen_since)
+    if version == BY_ISSUING_KEY:
+        number = int.from_bytes(iv[:NUMBER_BYTES])
+        found = keys.issuing_signature(number)
+        if found is None:
+            return Invalid(Check.KEY, number if number >= FIRST_NUMBER else None)
+        by = found
+    return Unverified(text, key, by, number, header, iv, encrypted + tag, signature)
 
 
 def verify(token: Unverified) -> Claims | Invalid:
     """The dear checks: SIGNATURE, then DECRYPTION. Any thread may do them."""
-    signed = SIGNATURE_PREFIX + token.text[:_SIGNED_CHARS].encode()
+    signed = SIGNATURE_PREFIXES[token.header[0]] + token.text[:_SIGNED_CHARS].encode()
     try:
         # libsodium is strict: S is below the group order, so that no second signature follows
         # from a good one, and keys and points of small order, which sign anything, are refused.
-        crypto_sign_open(token.signature + signed, token.key.verify_key)
+        crypto_sign_open(token.signature + signed, token.by.verify_key)
     except BadSignatureError:
         return Invalid(Check.SIGNATURE)
     try:
@@ -310,14 +396,17 @@ def verify(token: Unverified) -> Claims | Invalid:
 def seal_of(text: str) -> Seal:
     """Of a token that is genuine, as it was issued or scanned."""
     text = read_scanned(text)
-    # version, key id and the half of a byte
-    return Seal(int(text[:4].encode().translate(_TO_DIGITS), 32) >> 4 & 255, _digest(text))
+    # version, key id and the first three bytes of the iv
+    begin = int(text[:8].encode().translate(_TO_DIGITS), 32)
+    if begin >> 32 == BY_ISSUING_KEY:
+        return Seal(begin & LAST_NUMBER, _digest(text))
+    return Seal(begin >> 24 & 255, _digest(text))
 
 
-def check_use(key: QrKey, claims: Claims, now: datetime) -> Valid | Expired | Compromised:
+def check_use(token: Unverified, claims: Claims, now: datetime) -> Valid | Expired | Compromised:
     """Whether the claims of a verified token are good, by its key and the time."""
-    if key.state is KeyState.COMPROMISED:
-        return Compromised(claims, key.compromise_time or datetime.min.replace(tzinfo=UTC))
+    if token.by.since is not None:
+        return Compromised(claims, token.by.since)
     return check_expiry(claims, now)
 
 
@@ -335,7 +424,8 @@ class VerifiedTokens:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # By a digest of the text, plaintext and verify_key as bytes: 100,000 entries take 28 MiB.
+        # By a digest of the text, plaintext, verify_key and issuing key as bytes: 100,000 entries
+        # take 28 MiB.
         # With the texts they would take 44, with Claims still more, and the garbage collector 80 ms
         # to walk over them.
         self._entries: OrderedDict[bytes, bytes] = OrderedDict()
@@ -353,7 +443,9 @@ class VerifiedTokens:
         if entry is None:
             return None
         # By verify_key, as the id of a revoked key may have come to another.
-        if entry[_CLAIMS.size :] not in keys.verify_keys:
+        number = int.from_bytes(entry[-NUMBER_BYTES:])
+        is_known = entry[_CLAIMS.size : -NUMBER_BYTES] in keys.verify_keys
+        if not is_known or (number and number not in keys.issuing.good):
             del self._entries[digest]
             return None
         self._entries.move_to_end(digest)
@@ -362,7 +454,8 @@ class VerifiedTokens:
     def put(self, token: Unverified, claims: Claims) -> None:
         """Remembers what `verify(token)` gave."""
         digest = _digest(token.text)
-        self._entries[digest] = _pack(claims) + token.key.verify_key
+        number = token.number.to_bytes(NUMBER_BYTES)
+        self._entries[digest] = _pack(claims) + token.key.verify_key + number
         self._entries.move_to_end(digest)
         if len(self._entries) > self._limit:
             self._entries.popitem(last=False)

@@ -28,13 +28,14 @@ from server.orders.passengers import Passenger
 from server.orders.prices import NewOrder, Wish
 from server.orders.reader import OrderReader
 from server.platform import clock
-from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
+from server.platform.change_feed import ChangeFeed
 from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.driver_errors import LockedError
 from server.platform.errors import DomainError, Reason
 from server.redemption.redeem import Redeemer, ScanItem
 from server.tickets import qr
+from server.tickets.key_rings import KeyRings
 from server.tickets.rotating_keys import RotatingKeys
 from tests.support.changes import show_changes
 from tests.support.invariants import assert_invariants
@@ -177,10 +178,7 @@ async def house(database_url: str) -> AsyncIterator[House]:
         db = Database(settings, database_url)
         feed = ChangeFeed(db)
         await feed.start()
-
-        async def ring(_: str) -> qr.KeyRing:
-            return world.ring
-
+        key_rings = KeyRings(feed, db, SECRET_KEY)
         reader = OrderReader(scenario.seals)
         order_holds = OrderHolds(
             db, Catalogues(feed, db), reader, zone=settings.zone, hold_seconds=600, batch=64,
@@ -203,7 +201,7 @@ async def house(database_url: str) -> AsyncIterator[House]:
             ),
             Redeemer(
                 db,
-                Remembered(feed, ring, kinds=[ChangeKind.QR_KEY]),
+                key_rings,
                 rotating_keys=RotatingKeys(SECRET_KEY),
                 batch=32,
                 workers=2,
@@ -211,7 +209,7 @@ async def house(database_url: str) -> AsyncIterator[House]:
             ),
             Redeemer(
                 db,
-                Remembered(feed, ring, kinds=[ChangeKind.QR_KEY]),
+                key_rings,
                 rotating_keys=RotatingKeys(SECRET_KEY),
                 batch=32,
                 workers=2,

@@ -3,12 +3,12 @@
 import asyncio
 from datetime import datetime
 
-from server.platform.change_feed import ChangeFeed, ChangeKind, Remembered
+from server.platform.change_feed import ChangeFeed
 from server.platform.database import Database
 from server.platform.statements import Statement, run
 from server.redemption import issue_check
-from server.tickets import keys, qr
 from server.tickets.issuing import Issuer
+from server.tickets.key_rings import KeyRings
 from tests.support.waiting import WAIT_SECONDS
 
 _LAST = Statement(
@@ -17,19 +17,9 @@ _LAST = Statement(
 _MARK = Statement("SELECT transaction_id FROM issue_check_marks", int)
 
 
-def key_rings(db: Database, secret_key: bytes) -> Remembered[str, qr.KeyRing]:
-    """The keys in a database."""
-
-    async def load(_: str) -> qr.KeyRing:
-        async with db.transaction() as tx:
-            return await keys.load_key_ring(tx, secret_key)
-
-    return Remembered(ChangeFeed(db), load, kinds=[ChangeKind.QR_KEY])
-
-
 def issuer(db: Database, secret_key: bytes) -> Issuer:
     """Issues under the active of these keys."""
-    return Issuer(key_rings(db, secret_key), db)
+    return Issuer(KeyRings(ChangeFeed(db), db, secret_key), db)
 
 
 async def check_redeemed(db: Database, now: datetime) -> None:

@@ -23,19 +23,20 @@ from server.orders.passengers import PassengerSeals
 from server.orders.reader import OrderReader
 from server.payments.settlement import Settlement
 from server.platform import clock
+from server.platform.change_feed import ChangeFeed
 from server.platform.database import Database
 from server.platform.driver_errors import LockedError
 from server.platform.loops import Loops
 from server.redemption.redeem import Redeemer, ScanItem
 from server.tickets import keys
 from server.tickets.issuing import Issuer
+from server.tickets.key_rings import KeyRings
 from server.tickets.rotating_keys import RotatingKeys
 from tests.support import timetable
 from tests.support.booking_process import BookingProcess
 from tests.support.channel_process import DAYS
 from tests.support.channel_vendors import SimulatedChannels
 from tests.support.channels import LOCATION
-from tests.support.issuing import key_rings
 from tests.support.rpc_server import SECRET_KEY
 
 CODE = "CTRIP-TTD"
@@ -70,7 +71,7 @@ class TtdProcess(BookingProcess):
     ) -> None:
         super().__init__(db, redis_url, vendors, secret_key)
         self.ttd = vendors.simulator.ttd
-        rings = key_rings(db, secret_key)
+        rings = KeyRings(ChangeFeed(db), db, secret_key)
         self.issuer = Issuer(rings, db)
         self.redeemer = Redeemer(
             db,

@@ -1,9 +1,9 @@
 """Mutated, truncated, re-encoded and spliced QR tokens: none is accepted.
 
 Each run makes a hundred thousand, others by its seed, for keys of its own; a million are
-`--runs=10`. The forger has 999 genuine tokens of three living keys, 333 of a revoked key, and keys
-of his own. He has neither our seeds nor our AES keys, so nothing of his may come as far as the
-decryption.
+`--runs=10`. The forger has 999 genuine tokens, of three living keys and of an issuing key, 333 of a
+revoked key, and keys of his own. He has neither our seeds nor our AES keys, so nothing of his may
+come as far as the decryption.
 
 What a scanner adds to a genuine token is no forgery: what is accepted must be such a text, by
 `as_scanned`, which is written without ours. That all of those are accepted stands in
@@ -30,7 +30,17 @@ import pytest
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair
 
 from server.tickets import qr
-from server.tickets.qr import Check, Claims, Invalid, KeyRing, KeyState, QrKey, Valid
+from server.tickets.qr import (
+    Check,
+    Claims,
+    Invalid,
+    IssuingKey,
+    IssuingKeys,
+    KeyRing,
+    KeyState,
+    QrKey,
+    Valid,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = datetime(2027, 1, 1, tzinfo=UTC)
@@ -203,6 +213,12 @@ class Forger:
         header = decode(text[:23])
         return encode(bytes([1, self.chance.randrange(256)]) + header[2:]) + text[23:]
 
+    def other_issuing_key(self) -> str:
+        text = self.token()
+        header = decode(text[:23])
+        number = self.chance.randbytes(qr.NUMBER_BYTES)
+        return encode(bytes([2, header[1]]) + number + header[5:]) + text[23:]
+
     def revoked_key(self) -> str:
         at = self.chance.choice((23, 72, 99, 203))
         return self.chance.choice(self.revoked)[:at] + self.token()[at:]
@@ -243,7 +259,8 @@ class Forger:
 
     def own_signature(self) -> str:
         text = self.chance.choice((self.token(), self.noise_under_header()))[:99]
-        signed = crypto_sign(qr.SIGNATURE_PREFIX + text.encode(), self.signing_key)
+        prefix = self.chance.choice([*qr.SIGNATURE_PREFIXES.values()])
+        signed = crypto_sign(prefix + text.encode(), self.signing_key)
         return f"{text}:{encode(signed[:64])}"
 
     def bent_signature(self) -> str:
@@ -278,7 +295,8 @@ SHARES: dict[Callable[[Forger], str], int] = {
     Forger.noise: 3_000,
     Forger.noise_in_shape: 3_000,
     Forger.other_version: 3_000,
-    Forger.other_key: 6_000,
+    Forger.other_key: 5_000,
+    Forger.other_issuing_key: 1_000,
     Forger.revoked_key: 1_000,
     Forger.one_character: 5_000,
     Forger.one_bit: 2_500,
@@ -291,9 +309,9 @@ SHARES: dict[Callable[[Forger], str], int] = {
 }
 
 
-def sealed(key: QrKey, chance: random.Random) -> str:
+def sealed(key: QrKey, chance: random.Random, issuing: IssuingKey | None = None) -> str:
     claims = Claims(UUID(bytes=chance.randbytes(16)), chance.getrandbits(63), LATER)
-    return qr.seal(claims, key)
+    return qr.seal(claims, key, issuing)
 
 
 def test_no_forgery_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,12 +320,17 @@ def test_no_forgery_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr(os, "urandom", chance.randbytes)
         revoked = QrKey.generate(5, KeyState.ACTIVE)
         living = [QrKey.generate(key_id, KeyState.ACTIVE) for key_id in (6, 7, 8)]
-        genuine = [sealed(key, chance) for key in living for _ in range(333)]
+        issuing = IssuingKey(0x123456, *qr.new_pair(), LATER)
+        by = None, issuing, None
+        genuine = [sealed(key, chance, by[n % 3]) for key in living for n in range(333)]
         forger = Forger(genuine, [sealed(revoked, chance) for _ in range(333)], chance)
     states = (KeyState.VERIFY_ONLY, KeyState.ACTIVE, KeyState.PENDING, KeyState.REVOKED)
     ring = KeyRing(
-        dataclasses.replace(key, state=state)
-        for key, state in zip([*living, revoked], states, strict=True)
+        (
+            dataclasses.replace(key, state=state)
+            for key, state in zip([*living, revoked], states, strict=True)
+        ),
+        IssuingKeys(good={issuing.number: issuing.verify_key}),
     )
     assert all(isinstance(qr.unseal(text, ring, NOW), Valid) for text in genuine)
 

@@ -205,7 +205,7 @@ def signed_by_us(first: str, encrypted: str, tag: str) -> str:
     assert KEY.seed is not None
     text = f"{first}:{encrypted}:{tag}"
     private = Ed25519PrivateKey.from_private_bytes(KEY.seed)
-    return f"{text}:{base32(private.sign(qr.SIGNATURE_PREFIX + text.encode()))}"
+    return f"{text}:{base32(private.sign(qr.SIGNATURE_PREFIXES[1] + text.encode()))}"
 
 
 def encrypted_by_us(plaintext: bytes) -> str:
@@ -237,7 +237,7 @@ GENUINE_PLAINTEXT = AESGCM(KEY.aes_key).decrypt(
         (Check.BASE32, f"{header(2, 8)[:-1]}B:{ENCRYPTED}:{TAG}:{SIGNATURE}"),
         (Check.BASE32, f"{HEADER}:{ENCRYPTED[:-1]}0:{TAG}:{SIGNATURE}"),
         (Check.VERSION, f"{header(0, 8)}:{ENCRYPTED}:{TAG}:{SIGNATURE}"),
-        (Check.VERSION, f"{header(2, 8)}:{ENCRYPTED}:{TAG}:{SIGNATURE}"),
+        (Check.VERSION, f"{header(3, 8)}:{ENCRYPTED}:{TAG}:{SIGNATURE}"),
         (Check.KEY, f"{header(1, 8)}:{ENCRYPTED}:{TAG}:{SIGNATURE}"),
         (Check.SIGNATURE, f"{HEADER}:{'A' * 48}:{TAG}:{SIGNATURE}"),
         (Check.SIGNATURE, f"{HEADER}:{ENCRYPTED}:{TAG}:{'A' * 103}"),
