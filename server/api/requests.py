@@ -43,12 +43,14 @@ def changes(
     read: Mapping[str, Callable[..., object]] | None = None,
     *,
     besides: Collection[str] = (),
+    may_lack: Collection[str] = (),
 ) -> dict[str, object]:
     """The fields of an update request that its mask names.
 
     `read` makes plain values of those that are messages. What a request requires names the record
-    and cannot be changed, nor can the fields `besides`; all else can. Raises INVALID_FIELD for a
-    mask that names nothing, or anything else, or a field without a value; lists may be empty.
+    and cannot be changed, nor can the fields `besides`; all else can. A record has none any more of
+    those it `may_lack` and the request does. Raises INVALID_FIELD for a mask that names nothing, or
+    anything else, or any other field without a value; lists may be empty.
     """
     fields = {
         field.name: field
@@ -64,10 +66,15 @@ def changes(
         field = fields.get(path)
         if field is None:
             faults.append(("update_mask", f"{path} cannot be changed; these can: {choice}"))
-        elif not field.is_repeated and not _is_set(request, field):
+        elif not field.is_repeated and path not in may_lack and not _is_set(request, field):
             faults.append((path, "is named by update_mask and needs a value"))
     refuse(faults)
-    return {path: _value(fields[path], getattr(request, path), read or {}) for path in paths}
+    return {
+        path: _value(fields[path], getattr(request, path), read or {})
+        if path not in may_lack or _is_set(request, fields[path])
+        else None
+        for path in paths
+    }
 
 
 def _fields(message: Message) -> Sequence[FieldDescriptor]:

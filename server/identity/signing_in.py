@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import ColumnElement, FromClause, Row, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, FromClause, Row, bindparam, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.origins import ChangeOrigin
@@ -19,6 +19,7 @@ from server.identity.login_failures import Attempt, LoginFailures
 from server.identity.models import accounts, admin_factors, logins
 from server.identity.one_time_codes import OneTimeCodes, Spent
 from server.identity.sign_ins import RefusedSignIns
+from server.parties import offline_policy
 from server.parties.models import merchants, terminals, venues
 from server.platform.config import Settings
 from server.platform.database import Database
@@ -37,10 +38,10 @@ FACTS = (
     merchants.c.state.label("merchant_state"),
     merchants.c.function_codes.label("merchant_function_codes"),
     merchants.c.reversal_window_seconds,
-    merchants.c.offline_pack_seconds,
-    merchants.c.offline_clock_seconds,
-    merchants.c.offline_over_admission,
-    merchants.c.offline_bears_refunds,
+    *(
+        func.coalesce(venues.c[name], merchants.c[name]).label(name)
+        for name in offline_policy.COLUMNS
+    ),
     terminals.c.state.label("terminal_state"),
     venues.c.venue_code,
     venues.c.state.label("venue_state"),

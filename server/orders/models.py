@@ -65,6 +65,8 @@ orders = Table(
     Column("create_time", DateTime(timezone=True), nullable=False),
     # how often the own QR of one of its tickets was rotated, see rules.order_qr_jti
     Column("ticket_rotations", Integer, nullable=False, server_default="0"),
+    # which transaction rotated the order's own QR, if one did: see redemption/pack_statements.py
+    Column("qr_transaction_id", BigInteger),
     CheckConstraint("state IN ('PENDING', 'PAID', 'COMPLETED', 'CANCELLED')", name="state"),
     CheckConstraint("amount_minor >= 0", name="amount_minor"),
     CheckConstraint("credit_minor BETWEEN 0 AND amount_minor", name="credit_minor"),
@@ -102,6 +104,11 @@ Index(
     orders.c.payment_reference,
     orders.c.order_id,
     postgresql_where=orders.c.partner_id > 0,
+)
+Index(
+    "ix_orders_qr_transaction_id",
+    orders.c.qr_transaction_id,
+    postgresql_where=orders.c.qr_transaction_id.is_not(None),
 )
 Index(
     "ix_orders_first_order_id",

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import BigInteger, ColumnElement, Text, cast, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.identity.callers import Partner, Traveller
@@ -152,7 +152,9 @@ async def _order(
     which = orders.c.order_id == order_id
     if rotate:
         await events.record(tx, [events.Move(order_id, ORDER_QR_ROTATED, actor)], now=now)
-        await tx.execute(update(orders).where(which).values(jti=uuid4()))
+        changed = cast(cast(func.pg_current_xact_id(), Text), BigInteger)
+        values = {"jti": uuid4(), "qr_transaction_id": changed}
+        await tx.execute(update(orders).where(which).values(values))
     return await order_claims(tx, order_id)
 
 

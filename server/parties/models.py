@@ -82,6 +82,11 @@ venues = Table(
     Column("update_time", DateTime(timezone=True), nullable=False),
     # counts the changes: who changes it may say which one was read
     Column("version", Integer, nullable=False, server_default="1"),
+    # what holds for its terminals without network; none: what the merchant has
+    Column("offline_pack_seconds", Integer),
+    Column("offline_clock_seconds", Integer),
+    Column("offline_over_admission", Boolean),
+    Column("offline_bears_refunds", Boolean),
     CheckConstraint("state IN ('ACTIVE', 'ARCHIVED', 'REVOKED')", name="state"),
 )
 

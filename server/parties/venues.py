@@ -36,7 +36,9 @@ class Merchant:
 
 @dataclass(frozen=True, slots=True)
 class Venue:
-    """A merchant's venue; without function codes of its own it redeems all the merchant may."""
+    """A merchant's venue; without function codes of its own it redeems all the merchant may, and
+    what it has not of a policy for terminals without network is the merchant's.
+    """
 
     venue_code: str
     merchant_code: str
@@ -47,6 +49,10 @@ class Venue:
     create_time: datetime
     update_time: datetime
     version: int
+    offline_pack_seconds: int | None
+    offline_clock_seconds: int | None
+    offline_over_admission: bool | None
+    offline_bears_refunds: bool | None
 
 
 @dataclass(frozen=True, slots=True)

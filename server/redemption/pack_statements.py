@@ -52,6 +52,9 @@ class Columns(NamedTuple):
     states: bytes
     valid_from: bytes
     valid_until: bytes
+    order_ids: bytes
+    order_jtis: bytes
+    rotations: bytes
     terms_indexes: bytes
     departure_indexes: bytes
     seats: str
@@ -70,7 +73,9 @@ SELECT DISTINCT c.ticket_id FROM (
   UNION ALL SELECT ticket_id FROM ticket_events
     WHERE transaction_id >= $1::bigint AND transaction_id IS NOT NULL AND action <> 'expired'
   UNION ALL SELECT ticket_id FROM tickets
-    WHERE create_transaction_id >= $1::bigint AND create_transaction_id IS NOT NULL) c
+    WHERE create_transaction_id >= $1::bigint AND create_transaction_id IS NOT NULL
+  UNION ALL SELECT t.ticket_id FROM orders o JOIN tickets t ON t.order_id = o.order_id
+    WHERE o.qr_transaction_id >= $1::bigint AND o.qr_transaction_id IS NOT NULL) c
 WHERE c.ticket_id > $2::bigint ORDER BY c.ticket_id LIMIT $3::int
 """,
     int,
@@ -83,7 +88,10 @@ SELECT DISTINCT c.ticket_id FROM (
   SELECT ticket_id, transaction_id FROM redemption_events
     WHERE transaction_id >= $2::bigint AND transaction_id IS NOT NULL AND result <> 'REJECT'
   UNION ALL SELECT ticket_id, transaction_id FROM ticket_events
-    WHERE transaction_id >= $2::bigint AND transaction_id IS NOT NULL AND action <> 'expired') c
+    WHERE transaction_id >= $2::bigint AND transaction_id IS NOT NULL AND action <> 'expired'
+  UNION ALL SELECT t.ticket_id, o.qr_transaction_id
+    FROM orders o JOIN tickets t ON t.order_id = o.order_id
+    WHERE o.qr_transaction_id >= $2::bigint AND o.qr_transaction_id IS NOT NULL) c
 WHERE NOT pg_visible_in_snapshot(c.transaction_id::text::xid8, $1::pg_snapshot)
 ORDER BY c.ticket_id LIMIT $3::int
 """,
@@ -92,7 +100,7 @@ ORDER BY c.ticket_id LIMIT $3::int
 # what is over leaves the index soon after; who has been admitted by it does not come again
 _TICKETS = """
 SELECT t.ticket_id, t.ticket_code, t.jti, t.state, t.blocked, t.product_id, t.snapshot_id,
-  t.valid_from_time, t.valid_until_time
+  t.valid_from_time, t.valid_until_time, t.order_id, t.rotation
 FROM tickets t"""
 _LIVE = f"""
 {_TICKETS} WHERE t.expiry_pending AND t.partner_id < {SANDBOX_BIT}
@@ -124,7 +132,7 @@ def _milliseconds(moment: str) -> str:
 _COLUMNS = f"""
 WITH page AS MATERIALIZED (({{page}}) UNION ALL
   SELECT NULL::bigint, NULL, NULL::uuid, NULL, NULL::boolean, NULL::int, NULL::uuid,
-    NULL::timestamptz, NULL::timestamptz
+    NULL::timestamptz, NULL::timestamptz, NULL::bigint, NULL::int
   FROM generate_series(1, (SELECT 0))),
 read AS MATERIALIZED (
   SELECT n.snapshot_id, coalesce(n.content #> '{{{{offer,journey}}}}', 'null') <> 'null' AS travels,
@@ -155,7 +163,7 @@ entitled AS MATERIALIZED (
     AND g.function_code = e.function_code
   GROUP BY p.ticket_id),
 known AS MATERIALIZED (
-  SELECT p.*, e.uses, e.remaining, e.redeemed, e.leases, s.content_place,
+  SELECT p.*, e.uses, e.remaining, e.redeemed, e.leases, s.content_place, b.jti AS order_jti,
     split_part(p.ticket_code, '-', 1) || '-' || split_part(p.ticket_code, '-', 2) AS code_prefix,
     CASE WHEN s.travels THEN coalesce(
       o.departure_id || ' ' || {_milliseconds("o.reference_time")}
@@ -166,7 +174,8 @@ known AS MATERIALIZED (
   FROM page p JOIN entitled e ON e.ticket_id = p.ticket_id
   JOIN sold s ON s.snapshot_id = p.snapshot_id
   LEFT JOIN ticket_sales o ON o.ticket_id = p.ticket_id AND o.departure_id IS NOT NULL
-  LEFT JOIN departure_tickets d ON d.ticket_id = p.ticket_id),
+  LEFT JOIN departure_tickets d ON d.ticket_id = p.ticket_id
+  LEFT JOIN orders b ON b.order_id = p.order_id),
 placed AS MATERIALIZED (
   SELECT k.*,
     dense_rank() OVER (ORDER BY product_id, content_place, uses, code_prefix)::int - 1
@@ -189,6 +198,10 @@ SELECT (SELECT count(*) FROM page)::int,
     + CASE WHEN p.blocked THEN 128 ELSE 0 END), ''), ''),
   coalesce(string_agg(int8send({_milliseconds("p.valid_from_time")}), ''), ''),
   coalesce(string_agg(int8send({_milliseconds("p.valid_until_time")}), ''), ''),
+  coalesce(string_agg(int8send(CASE WHEN p.order_jti IS NULL THEN 0 ELSE p.order_id END), ''), ''),
+  coalesce(string_agg(substring(uuid_send(p.order_jti) FOR 8)
+    || substring(uuid_send(p.order_jti) FROM 13), ''), ''),
+  coalesce(string_agg(CASE WHEN p.order_jti IS NOT NULL THEN int4send(p.rotation) END, ''), ''),
   coalesce(string_agg(int4send(p.terms_index), ''), ''),
   coalesce(string_agg(int4send(p.departure_index), ''), ''),
   coalesce(string_agg(p.seat, E'\\n'), ''),

@@ -26,7 +26,7 @@ from server.platform.errors import DomainError, Reason
 from server.platform.metrics import UPLOAD_BATCH, UPLOAD_QUEUE
 from server.platform.pipeline import PipelineConnection
 from server.platform.statements import Command, Statement, run, run_together
-from server.redemption import answers, lookup, redeem, statements
+from server.redemption import answers, lookup, opened_tokens, redeem, statements
 from server.redemption.answers import Answer
 from server.redemption.event_ids import redemption_id
 from server.redemption.forged_codes import drop_forged
@@ -41,6 +41,7 @@ from server.redemption.offline_rules import (
     pack_time,
     revoked_time,
 )
+from server.redemption.opened_tokens import Token
 from server.redemption.redeem import Redeemer, ScanItem, ScanUnit
 from server.redemption.rules import ScannedTicket
 from server.redemption.statements import ScanFacts, ScanWrites
@@ -311,12 +312,13 @@ def _judged(unit: _Unit, facts: _Facts) -> Uploaded:
     scanned, time = unit.scanned, unit.time
     (item,), (token,) = scanned.items, scanned.tokens
     ticket, revoked = facts.scans.tickets.get(token.ticket_id), None
-    is_other = bool(ticket and token.jti and token.order_id is None and token.jti != ticket.jti)
+    is_other = bool(ticket) and _is_superseded(ticket, token, facts.scans)
     if ticket:
         moves = facts.moves.get(token.ticket_id, [])
         revoked = revoked_time(ticket, moves, is_other_qr=is_other)
     is_before = revoked is not None and time.moment < revoked
-    with _as_it_was(ticket, token.jti if is_other else None, is_before=is_before):
+    own_jti = token.jti if is_other and token.order_id is None else None
+    with _as_it_was(ticket, own_jti, is_before=is_before):
         local = time.moment.astimezone(ZoneInfo(scanned.operator.venue_time_zone))
         decided = redeem.decide_item(scanned, item, token, facts.scans, local, now=facts.now)
     answer = decided.answer
@@ -337,23 +339,32 @@ def _judged(unit: _Unit, facts: _Facts) -> Uploaded:
     return Uploaded(unit.scan_hash, judged, answer, revoked)
 
 
+def _is_superseded(ticket: ScannedTicket, token: Token, facts: ScanFacts) -> bool:
+    """Whether the ticket has got another QR since its, or its order's, was issued."""
+    if token.order_id is None:
+        return token.jti is not None and token.jti != ticket.jti
+    issued_after = opened_tokens.issued_after(facts.orders.get(token.order_id), token.jti)
+    return issued_after is not None and ticket.rotation > issued_after
+
+
 @contextmanager
 def _as_it_was(
     ticket: ScannedTicket | None, jti: UUID | None, *, is_before: bool
 ) -> Iterator[None]:
     """Shows a ticket as it was at the time of a scan: not over by the clock; and, if that is before
-    it was blocked or got another QR, without the block and with the `jti` of the scan.
+    it was blocked or got another QR, without the block and rotation, and with the `jti` of the
+    scan.
     """
     if ticket is None:
         yield
         return
-    state, blocked, now = ticket.state, ticket.blocked, ticket.jti
+    state, blocked, now, rotation = ticket.state, ticket.blocked, ticket.jti, ticket.rotation
     if state == "EXPIRED":
         ticket.state = "ACTIVE"
     if is_before:
-        ticket.blocked, ticket.jti = False, jti or now
+        ticket.blocked, ticket.jti, ticket.rotation = False, jti or now, 0
     yield
-    ticket.blocked, ticket.jti = blocked, now
+    ticket.blocked, ticket.jti, ticket.rotation = blocked, now, rotation
     if state == "EXPIRED":  # for good, whatever is found to have been used before
         ticket.state = state
 

@@ -19,6 +19,7 @@ from tests.support.admin_client import (
     AdminClient,
     valid,
 )
+from tests.support.rpc_server import refusal
 
 UPDATING = [name for name in CHANGING if "update_mask" in METHODS[name].input_type.fields_by_name]
 UNCHANGEABLE = ["", "create_time", "state", "no_such_field", "*", "request_id", "update_mask"]
@@ -257,6 +258,8 @@ CHANGED: list[tuple[str, dict[str, Any]]] = [
     ("UpdateMerchant", {"offline_clock_seconds": 0, "offline_bears_refunds": True}),
     ("UpdateMerchant", {"function_codes": []}),
     ("UpdateVenue", {"time_zone": "Asia/Macau", "function_codes": []}),
+    ("UpdateVenue", {"offline_pack_seconds": 300, "offline_over_admission": False}),
+    ("UpdateVenue", {"offline_clock_seconds": 0, "offline_bears_refunds": True}),
     ("UpdateTerminal", {"venue_code": "QUAY"}),
     (
         "UpdateOperator",
@@ -281,3 +284,28 @@ async def test_changes_are_read_back(admin_client: AdminClient, subtests: pytest
             for field, value in fields.items():
                 assert getattr(record, field) == value
             assert getattr(await admin_client.do(f"Get{noun}", **key), noun.lower()) == record
+
+
+async def test_a_venue_leaves_its_policy_to_the_merchant_again(admin_client: AdminClient) -> None:
+    """By what the mask names and the request has not; of other fields that is a fault."""
+    policy = {"offline_pack_seconds": 600, "offline_bears_refunds": False}
+    mask = " ".join(policy)
+    answer = await admin_client.do("UpdateVenue", venue_code="PIER", **policy, update_mask=mask)
+    assert all(answer.venue.HasField(name) for name in policy)
+    assert not answer.venue.HasField("offline_clock_seconds")
+    kept = {"offline_bears_refunds": True}
+    answer = await admin_client.do("UpdateVenue", venue_code="PIER", **kept, update_mask=mask)
+    assert not answer.venue.HasField("offline_pack_seconds")
+    assert answer.venue.offline_bears_refunds
+    found = await admin_client.do("ListAuditEvents", resource="venue", name="PIER")
+    newest = found.audit_events[0]
+    assert (newest.before["offline_pack_seconds"], newest.after["offline_pack_seconds"]) == (
+        600,
+        None,
+    )
+    answer = await admin_client.do("UpdateVenue", venue_code="PIER", update_mask=mask)
+    assert not any(answer.venue.HasField(name) for name in policy)
+    refused = await refusal(
+        admin_client.do("UpdateMerchant", merchant_code="M", update_mask="offline_pack_seconds")
+    )
+    assert refused.reason == Reason.INVALID_FIELD

@@ -139,11 +139,13 @@ async def test_a_refund_is_decided_by_the_time_of_the_scan(
     assert await world.uses(ticket) == (1, 1)
 
 
-async def test_a_merchants_policy_decides(
-    world: World, gate: OfflineTerminal, other_gate: OfflineTerminal
+@pytest.mark.parametrize("table", ["merchants", "venues"])
+async def test_the_policy_of_a_merchant_or_venue_decides(
+    world: World, gate: OfflineTerminal, other_gate: OfflineTerminal, table: str
 ) -> None:
     """Who was admitted stays so, and the merchant bears that and what was refunded since; a pack of
-    two hours is too old, a clock a minute off is wrong. No use is consumed that there is not.
+    two hours is too old, a clock a minute off is wrong. No use is consumed that there is not. What
+    a venue has counts there, whatever the merchant has.
     """
     now = datetime.now(UTC)
     ticket, refunded, old, clock = await world.tickets(4)
@@ -156,16 +158,18 @@ async def test_a_merchants_policy_decides(
     gate.scan(old.qr, at=now - 5 * MINUTE, pack_version=long_ago)
     gate.scan(clock.qr, at=now - MINUTE, pack_version=int(now.timestamp() * 1000))
     assert await other_gate.verdicts() == ["ACCEPTED"]
+    named = {"merchants": "merchant_code = 'M'", "venues": "venue_code = 'PIER'"}[table]
     change = (
-        "UPDATE merchants SET (offline_pack_seconds, offline_clock_seconds, offline_over_admission,"
-        " offline_bears_refunds) = (%s, %s, %s, %s) WHERE merchant_code = 'M'"
+        f"UPDATE {table} SET (offline_pack_seconds, offline_clock_seconds, offline_over_admission,"
+        f" offline_bears_refunds) = (%s, %s, %s, %s) WHERE {named}"
     )
+    before = USUAL if table == "merchants" else (None,) * 4
     await world.change(change, 7_200, 30, True, True)
     try:
         await knows_policy(gate.terminal, 7_200)
         answer = await gate.upload()
     finally:
-        await world.change(change, *USUAL)
+        await world.change(change, *before)
         await knows_policy(gate.terminal, USUAL.pack_seconds)
     found = [(VERDICT[scan.verdict], LIABLE[scan.liable]) for scan in answer.scans]
     assert found == [
@@ -200,6 +204,35 @@ async def test_what_ended_since_is_accepted(world: World, gate: OfflineTerminal)
     assert await gate.verdicts() == expected
     assert await world.state(over) == "EXPIRED"
     assert await world.uses(over) == (0, 1)
+    assert await world.contradictions() == []
+
+
+async def test_tickets_that_were_admitted_by_their_orders_qr(
+    world: World, gate: OfflineTerminal
+) -> None:
+    """As by their own: one that got another QR after the scan is accepted, one that had it before
+    is not; nor is a ticket that is of no such order. Seen red with the rotation as it is now.
+    """
+    now = datetime.now(UTC)
+    order, (first, rotated) = await world.order(2)
+    (stranger,) = await world.tickets(1)
+    await world.sql(
+        "INSERT INTO ticket_events (ticket_id, event_id, action, state, actor, occurred_time)"
+        " VALUES (%s, 1, 'qr_rotated', 'ACTIVE', 'partner:CP', %s)",
+        *(rotated.ticket_id, now - 10 * MINUTE),
+    )
+    await world.sql(
+        "WITH counted AS (UPDATE orders SET ticket_rotations = 1 WHERE order_id = %s)"
+        " UPDATE tickets SET rotation = 1 WHERE ticket_id = %s",
+        *(order.ticket_id, rotated.ticket_id),
+    )
+    await world.rotate(rotated)
+    for code in (first.code, rotated.code, stranger.code):
+        gate.scan(order.qr, at=now - 30 * MINUTE, ticket_code=code)
+    gate.scan(order.qr, "gift", at=now - 5 * MINUTE, ticket_code=rotated.code, pack_version=0)
+    verdicts = ["ACCEPTED", "ACCEPTED", "UNKNOWN_TICKET", "REVOKED_AT_SCAN"]
+    assert await gate.verdicts() == verdicts
+    assert [await world.uses(each) for each in (first, rotated)] == [(0, 1)] * 2
     assert await world.contradictions() == []
 
 

@@ -13,7 +13,10 @@ from nacl.exceptions import BadSignatureError
 
 from server.api.redemption import packs
 from server.api.streams import RECHECK_SECONDS
+from server.orders import qr_codes
 from server.platform import postgres_url
+from server.platform.config import load_settings
+from server.platform.database import Database
 from server.platform.errors import Reason
 from server.platform.statements import Statement
 from server.redemption import pack_statements, venue_packs
@@ -21,7 +24,7 @@ from tests.support.gate import PASSWORD, Terminal, World, a_world
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.redemption_model import Entitlement
 from tests.support.rpc_server import refusal
-from tests.support.venue_pack import KeptPack
+from tests.support.venue_pack import KeptPack, connected
 
 FERRY = (Entitlement("ferry"),)
 TOKENS = Entitlement("tokens", total=10, use_mode="MULTI_USE")
@@ -113,6 +116,40 @@ async def test_a_pack_has_what_a_scan_is_decided_by(
     known = pack.configuration
     assert [*known.function_codes] == ["ferry", "gift", "lounge", "tokens"]
     assert [key.verify_key for key in known.qr_keys] == [world.ring.active.verify_key]
+
+
+async def test_a_ticket_says_what_its_orders_qr_is_verified_by(
+    world: World, terminal: Terminal, verify_key: bytes, module_database_url: str
+) -> None:
+    """And the next pack, and a push, say so when the order gets another QR. Seen red without the
+    orders among what has changed.
+    """
+    order, (one, other) = await world.order(2)
+    lone = await world.ticket(order_id=1)  # of an order that is none
+    await world.sql("UPDATE tickets SET rotation = 3 WHERE ticket_id = %s", other.ticket_id)
+    async with connected(terminal, verify_key) as gate:
+        known = gate.pack.tickets
+        jti = order.jti.bytes[:8] + order.jti.bytes[12:]
+        assert known[one.ticket_id].order == (order.ticket_id, jti, 0)
+        assert known[other.ticket_id].order == (order.ticket_id, jti, 3)
+        assert known[lone.ticket_id].order is None
+        pack = KeptPack(verify_key)
+        await pack.update(terminal)
+        db = Database(load_settings(), module_database_url)
+        try:
+            async with db.transaction() as tx:
+                now = datetime.now(UTC)
+                rotating = qr_codes._order(tx, order.ticket_id, rotate=True, actor="p", now=now)
+                new = (await rotating).jti.bytes
+        finally:
+            await db.close()
+        expected = order.ticket_id, new[:8] + new[12:], 3
+        await gate.until(lambda: known[other.ticket_id].order == expected)
+        before = pack.chunks
+        await pack.update(terminal)
+        assert pack.tickets[other.ticket_id].order == expected
+        assert pack.tickets[one.ticket_id].order == (*expected[:2], 0)
+        assert pack.chunks == before + 1
 
 
 @pytest.mark.parametrize("statement", [pack_statements.LIVE, pack_statements.NAMED])

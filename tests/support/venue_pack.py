@@ -23,7 +23,7 @@ ASK = redemption_pb2.ScanStreamRequest(with_pack_pushes=True)
 
 class PackTicket(NamedTuple):
     """A ticket of a pack; `uses` are what is left and when it was used last, by function,
-    and `leases` terminal and time."""
+    `leases` terminal and time, and `order` number, jti and rotation."""
 
     ticket_id: int
     jti: bytes
@@ -37,6 +37,7 @@ class PackTicket(NamedTuple):
     uses: dict[str, tuple[int, int]]
     leases: dict[str, tuple[str, int]]
     share: bytes
+    order: tuple[int, bytes, int] | None
 
 
 @dataclass
@@ -131,6 +132,11 @@ def unpacked(tickets: offline_pb2.PackTickets) -> Iterator[PackTicket]:
         terms_of = each.terminal_device_id, each.until_time
         leases.setdefault(each.ticket_id, {})[each.function_code] = terms_of
     shares = struct.iter_unpack("16s", tickets.code_shares)
+    orders, order_ids = (
+        struct.iter_unpack("12s", tickets.order_jtis),
+        column("Q", tickets.order_ids),
+    )
+    rotations = iter(column("I", tickets.rotations))
     for n in range(tickets.count):
         of = tickets.terms[terms[n]]
         looks = any(function.looks_at_code for function in of.functions)
@@ -148,6 +154,7 @@ def unpacked(tickets: offline_pb2.PackTickets) -> Iterator[PackTicket]:
             {function.function_code: next(uses) for function in of.functions},
             leases.get(ids[n], {}),
             next(shares)[0] if looks else b"",
+            (order_ids[n], next(orders)[0], next(rotations)) if order_ids[n] else None,
         )
 
 

@@ -16,7 +16,7 @@ from deeptravel_terminal import glyphs, views
 from deeptravel_terminal.camera import CameraError
 from deeptravel_terminal.codes import Kind, Scanned, read
 from deeptravel_terminal.gate import Departure, Gate
-from deeptravel_terminal.offline import NotDecidedError
+from deeptravel_terminal.offline import OF_ORDER, NotDecidedError
 from deeptravel_terminal.scan_line import LinkState, ScanFailedError, UndecidedError
 from deeptravel_terminal.screens import AskScreen, ListScreen, LogIn, LogInScreen, history_lines
 from deeptravel_terminal.store import StoreError
@@ -261,6 +261,9 @@ class TerminalApp(App[None]):
         choice = self.choice
         call = self.gate.look_anyhow(scanned, choice.function, choice.quantity)
         if (looked := await self._tried(call)) is not None:
+            if looked.answer.explanation.check == OF_ORDER:
+                self._party(scanned)
+                return
             view = views.looked(looked.answer, self.gate.zone)
             self._looked = scanned if view.tone is Tone.LOOK else None
             age = looked.pack_age
@@ -273,6 +276,9 @@ class TerminalApp(App[None]):
         self.show(views.waiting())
         outcome = await self._tried(self.gate.redeem(scanned, function, quantity))
         if outcome is None:
+            return
+        if outcome.answer.explanation.check == OF_ORDER:
+            self._party(scanned)
             return
         view = views.redeemed(outcome.answer, function, quantity, self.gate.zone)
         if outcome.pack_age is not None:
@@ -336,8 +342,10 @@ class TerminalApp(App[None]):
             await self._redeem_by_codes(codes, function)
         else:
             call = self.gate.redeem_party(scanned, codes, function)
-            if (answer := await self._tried(call)) is not None:
-                self.show(views.party_redeemed(answer, function))
+            if (outcome := await self._tried(call)) is not None:
+                view = views.party_redeemed(outcome.answer, function)
+                age = outcome.pack_age
+                self.show(view if age is None else view.by_pack(age))
 
     @work(exclusive=False)
     async def _by_number(self, code: str) -> None:

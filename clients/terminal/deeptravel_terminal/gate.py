@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,7 @@ from deeptravel import AsyncClient, CallError, Reason, new_request_id, redemptio
 from google.protobuf.message import Message
 
 from deeptravel_terminal.codes import Kind, Scanned
-from deeptravel_terminal.offline import Looked, NotDecidedError, Offline, Outcome
+from deeptravel_terminal.offline import Looked, NotDecidedError, Offline, Outcome, PartyOutcome
 from deeptravel_terminal.scan_line import LinkState, ScanFailedError, ScanLine, UndecidedError
 from deeptravel_terminal.store import OtherServerError, StoreError
 from deeptravel_terminal.sync import Sync
@@ -200,22 +201,28 @@ class Gate:
         return "  ".join(part for part in (pack, leases, waits, seen, self.fault) if part)
 
     async def party(self, scanned: Scanned) -> redemption.LookupOrderResponse:
-        """The tickets of an order, by its code or QR, or by the QR of one of them. Raises as
-        `_asked`.
+        """The tickets of an order, by its code or QR, or by the QR of one of them; by the pack if
+        the server is not reached. Raises as `_asked`, and NotDecidedError.
         """
-        by_code = scanned.kind is Kind.CODE
+        by_code, offline = scanned.kind is Kind.CODE, self.offline
         order = redemption.LookupOrderRequest(
             order_id=scanned.text if by_code else "",
             encrypted_data="" if by_code else scanned.text,
         )
-        return (await self._asked(order=order)).order
+        if offline is None or self._is_online():
+            try:
+                return (await self._asked(order=order, or_pack=offline is not None)).order
+            except UndecidedError:
+                if offline is None:
+                    raise
+        assert offline
+        return offline.party(scanned)
 
-    async def redeem_party(
-        self, scanned: Scanned, codes: list[str], function: str
-    ) -> redemption.RedeemManyResponse:
-        """Redeems a function of these tickets of an order by its QR, all or none. Raises as
-        `_asked`.
+    async def redeem_party(self, scanned: Scanned, codes: list[str], function: str) -> PartyOutcome:
+        """Redeems a function of these tickets of an order by its QR, all or none, PARTY at the
+        most; by the pack if the server is not reached. Raises as `_asked`, and NotDecidedError.
         """
+        offline = self.offline
         items = [
             redemption.RedeemItem(
                 qr_token=scanned.text, function_code=function, quantity=1, ticket_code=code
@@ -225,7 +232,18 @@ class Gate:
         party = redemption.RedeemManyRequest(
             items=items, all_or_nothing=True, request_id=new_request_id()
         )
-        return (await self._asked(party=party)).party
+        if offline is None or self._is_online():
+            try:
+                answer = (await self._asked(party=party, or_pack=offline is not None)).party
+            except UndecidedError:
+                if offline is None:
+                    raise
+            else:
+                for each in answer.results if offline else ():
+                    self._keep(partial(offline.note_named, function, 1, each))
+                return PartyOutcome(answer)
+        assert offline
+        return offline.redeem_party(scanned, codes[:PARTY], function)
 
     async def redeem_by_code(
         self, code: str, function: str, quantity: int, comment: str
@@ -248,7 +266,10 @@ class Gate:
                 if offline is None:
                     raise
             else:
-                return Outcome(redemption.RedeemResponse.FromString(answer.SerializeToString()))
+                same = redemption.RedeemResponse.FromString(answer.SerializeToString())
+                if offline:
+                    self._keep(partial(offline.note_named, function, quantity, same))
+                return Outcome(same)
         if self.session is None or not self.session.is_supervisor:
             raise NotDecidedError("SUPERVISOR_NEEDED")
         return offline.admit(code, function, quantity, comment)

@@ -6,25 +6,33 @@ that does not write, a log-in that the server refused.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from deeptravel import new_request_id, redemption
 
 from deeptravel_terminal import tokens
-from deeptravel_terminal.codes import Scanned
+from deeptravel_terminal.codes import Kind, Scanned
 from deeptravel_terminal.offline_rules import (
     Asked,
     Known,
     LocalUse,
     answer_of,
+    described,
+    explained,
+    is_superseded,
+    reason_number,
     refused,
     refused_by_token,
+    refused_whatever,
 )
 from deeptravel_terminal.store import PackState, Store, StoreError
 from deeptravel_terminal.stored_scans import StoredScan
 from deeptravel_terminal.tokens import Claims, OpeningKey, TokenError
 
+OF_ORDER = "ticket_code"
+"""The check that the QR of an order fails, here and at the server: it does not say which ticket."""
+REJECT = redemption.REDEMPTION_RESULT_REJECT
 CLOCK_TOLERANCE_SECONDS = 120
 """Where the pack of an older server says nothing."""
 
@@ -51,6 +59,14 @@ class Looked:
     """The answer to a look, likewise."""
 
     answer: redemption.DecryptQrResponse
+    pack_age: int | None = None
+
+
+@dataclass(frozen=True)
+class PartyOutcome:
+    """The answer to a party, likewise."""
+
+    answer: redemption.RedeemManyResponse
     pack_age: int | None = None
 
 
@@ -109,7 +125,8 @@ class Offline:
     _keys: tuple[PackState, dict[int, OpeningKey]] | None = None
 
     def decide(self, scanned: Scanned, function: str, quantity: int) -> Outcome:
-        """Decides a scan and writes it down before it is answered.
+        """Decides a scan and writes it down before it is answered. An order's QR redeems nothing
+        by itself: its answer names the check `ticket_code`, and nothing is written.
 
         Raises:
             NotDecidedError: nobody is to be admitted, and nothing was written.
@@ -133,6 +150,60 @@ class Offline:
             scan = self._scan(use, pack, admitted=not reason, ticket_code=code, comment=comment)
             return self._written(judged, scan, number or 0, use)
 
+    def party(self, scanned: Scanned) -> redemption.LookupOrderResponse:
+        """The tickets of an order, by its QR, its number, or the QR of one of them; without names.
+        Raises NotDecidedError.
+        """
+        with _as_not_decided():
+            pack, departure_id = self._usable()
+            asked = self._asked("", 1, pack, departure_id)
+            claims, order, reason = self._order_of(scanned, pack, asked)
+            found = self.store.of_order(order) if order else []
+            answer = redemption.LookupOrderResponse(ticket_count=len(found))
+            if reason or not found:
+                reason = reason or "TICKET_NOT_FOUND"
+                answer.result, answer.reason = REJECT, reason_number(reason)
+                answer.explanation.CopyFrom(explained(reason, asked, None))
+                return answer
+            answer.order_id = found[0].order_code
+            for known in found:
+                ticket = answer.tickets.add(ticket_code=known.code)
+                described(ticket.ticket_info, known)
+                if reason := refused_whatever(asked, claims, known, pack.configuration):
+                    ticket.result, ticket.reason = REJECT, reason_number(reason)
+                    ticket.explanation.CopyFrom(explained(reason, asked, known))
+            return answer
+
+    def redeem_party(self, scanned: Scanned, codes: Sequence[str], function: str) -> PartyOutcome:
+        """Redeems a function of these tickets of an order by its QR, all or none, and writes it
+        down: of none of them those that are refused. Raises NotDecidedError.
+        """
+        with _as_not_decided():
+            judged = [self._judged(scanned, function, 1, code) for code in codes]
+            all_redeemed = not any(each.reason for each in judged)
+            answer = redemption.RedeemManyResponse(all_redeemed=all_redeemed)
+            written, uses = [], []
+            for code, each in zip(codes, judged, strict=True):
+                number, use = self._use(each)
+                uses.append(use)
+                if all_redeemed or each.reason:
+                    scan = self._scan(
+                        use,
+                        each.pack,
+                        admitted=not each.reason,
+                        qr_token=scanned.text,
+                        ticket_code=code,
+                    )
+                    written.append((scan, number, use))
+            self.store.write_scans(written)
+            for each, use in zip(judged, uses, strict=True):
+                shown = self._after(each, use) if all_redeemed else each
+                result = self._answer(shown)
+                if not all_redeemed and not each.reason:
+                    result.result = redemption.REDEMPTION_RESULT_WITHHELD
+                answer.results.append(result)
+            return PartyOutcome(answer, self._age(judged[0].pack))
+
     def look(self, scanned: Scanned, function: str, quantity: int) -> Looked:
         """What would be decided; writes nothing. Raises NotDecidedError."""
         with _as_not_decided():
@@ -140,9 +211,7 @@ class Offline:
         answer = self._answer(judged)
         seen = redemption.DecryptQrResponse(ticket_code=answer.ticket_code)
         if judged.known:
-            seen.ticket_info.status = judged.known.status
-            seen.ticket_info.entitlements.extend(answer.entitlements)
-            seen.ticket_info.details.CopyFrom(answer.details)
+            described(seen.ticket_info, judged.known)
         if judged.reason:
             seen.result, seen.reason = answer.result, answer.reason
             seen.explanation.CopyFrom(answer.explanation)
@@ -178,40 +247,94 @@ class Offline:
         use = LocalUse(function, quantity, claims.jti, now)
         self.store.note_online(claims.number, use, left.get(function, 0))
 
+    def note_named(self, function: str, quantity: int, answer: redemption.RedeemResponse) -> None:
+        """Likewise of a ticket that was redeemed by its number, or by its order's QR."""
+        pack = self.store.pack()
+        if pack is None or answer.result != redemption.REDEMPTION_RESULT_SUCCESS:
+            return
+        number = self.store.numbered(answer.ticket_code)
+        known = None if number is None else self.store.known(number)
+        if known:
+            now = self.clock.now(pack.clock_offset)
+            left = {each.function_code: each.remaining_uses for each in answer.entitlements}
+            use = LocalUse(function, quantity, known.ticket.jti, now)
+            self.store.note_online(known.ticket.number, use, left.get(function, 0))
+
     def _decided(self, scanned: Scanned, function: str, quantity: int) -> Outcome:
         judged = self._judged(scanned, function, quantity)
-        claims = judged.claims
-        number, jti = (claims.number, claims.jti) if claims else (0, b"")
-        use = LocalUse(function, quantity, jti, judged.asked.now)
+        if judged.claims and judged.claims.kind == tokens.ORDER:
+            return Outcome(self._answer(judged), self._age(judged.pack))
+        number, use = self._use(judged)
         scan = self._scan(use, judged.pack, admitted=not judged.reason, qr_token=scanned.text)
         return self._written(judged, scan, number, use)
 
     def _written(self, judged: _Judged, scan: StoredScan, number: int, use: LocalUse) -> Outcome:
         self.store.write_scan(scan, number, use)
-        if (known := judged.known) and scan.admitted:
-            judged = replace(judged, known=replace(known, local=[*known.local, use]))
-        return Outcome(self._answer(judged), self._age(judged.pack))
+        after = self._after(judged, use) if scan.admitted else judged
+        return Outcome(self._answer(after), self._age(judged.pack))
 
-    def _judged(self, scanned: Scanned, function: str, quantity: int) -> _Judged:
+    @staticmethod
+    def _use(judged: _Judged) -> tuple[int, LocalUse]:
+        """The number of the ticket, and what is used of it."""
+        claims, known, asked = judged.claims, judged.known, judged.asked
+        number, jti = (claims.number, claims.jti) if claims else (0, b"")
+        if known:  # an order's QR stands for those of its tickets that are valid
+            number, jti = known.ticket.number, known.ticket.jti
+        return number, LocalUse(asked.function_code, asked.quantity, jti, asked.now)
+
+    @staticmethod
+    def _after(judged: _Judged, use: LocalUse) -> _Judged:
+        known = judged.known
+        assert known
+        return replace(judged, known=replace(known, local=[*known.local, use]))
+
+    def _judged(
+        self, scanned: Scanned, function: str, quantity: int, ticket_code: str = ""
+    ) -> _Judged:
+        """What the pack says of a scan; of the QR of an order with the code of its ticket."""
         pack, departure_id = self._usable()
         asked = self._asked(function, quantity, pack, departure_id)
         claims, reason = self._opened(scanned, pack)
         if claims is None:
             return _Judged(pack, asked, None, None, reason)
-        if claims.kind == tokens.ORDER and not refused_by_token(claims, asked.now):
-            raise NotDecidedError("ORDER_NEEDS_NETWORK")
-        known = self.store.known(claims.number)
+        if claims.kind == tokens.ORDER:
+            of_order = {each.code: each for each in self.store.of_order(claims.number)}
+            known = of_order.get(ticket_code)
+        else:
+            known = self.store.known(claims.number)
         return _Judged(
             pack, asked, claims, known, refused(asked, claims, known, pack.configuration)
         )
+
+    def _order_of(
+        self, scanned: Scanned, pack: PackState, asked: Asked
+    ) -> tuple[Claims | None, int, str]:
+        """The claims of an order's QR, the order's number, 0 if there is none, and why not."""
+        if scanned.kind is Kind.CODE:
+            return None, self.store.order_numbered(scanned.text) or 0, ""
+        claims, reason = self._opened(scanned, pack)
+        if claims is None:
+            return None, 0, reason
+        if reason := refused_by_token(claims, asked.now):
+            return None, 0, reason
+        if claims.kind == tokens.ORDER:
+            return claims, claims.number, ""
+        known = self.store.known(claims.number)
+        if known is None or known.ticket.order is None:
+            return None, 0, "TICKET_NOT_FOUND"
+        superseded = "QR_SUPERSEDED" if is_superseded(claims, known.ticket) else ""
+        return None, known.ticket.order.number, superseded
 
     def _asked(self, function: str, quantity: int, pack: PackState, departure_id: int) -> Asked:
         now = self.clock.now(pack.clock_offset)
         return Asked(function, quantity, now, departure_id, pack.configuration.time_zone)
 
     def _answer(self, judged: _Judged) -> redemption.RedeemResponse:
-        left = judged.known.uses() if judged.known else {}
-        return answer_of(judged.reason, judged.asked, judged.known, left)
+        claims, known = judged.claims, judged.known
+        answer = answer_of(judged.reason, judged.asked, known, known.uses() if known else {})
+        if claims and claims.kind == tokens.ORDER and known is None:
+            answer.explanation.check = OF_ORDER
+        return answer
 
     def _opened(self, scanned: Scanned, pack: PackState) -> tuple[Claims | None, str]:
         try:

@@ -3,7 +3,7 @@
 In the order of `docs/guides/terminal-without-network.md`, which is that of the server's rules.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from deeptravel import redemption, tickets
 
 from deeptravel_terminal import rotating_codes
 from deeptravel_terminal.packs import FunctionUses, PackTicket
-from deeptravel_terminal.tokens import FLAG_TEST, Claims
+from deeptravel_terminal.tokens import FLAG_TEST, ORDER, Claims
 
 _FIRST_DAY = date(2020, 1, 1)
 _SEQUENCE_BITS = 27
@@ -105,10 +105,14 @@ class Known:
     @property
     def code(self) -> str:
         """Its printed code."""
-        low = self.ticket.number & CODE_MASK
-        day, sequence = divmod(low, 1 << _SEQUENCE_BITS)
-        written = (_FIRST_DAY + timedelta(days=day)).strftime("%Y%m%d")
-        return f"{self.terms.code_prefix}-{written}-{sequence:06d}"
+        return _written(self.terms.code_prefix, self.ticket.number)
+
+    @property
+    def order_code(self) -> str:
+        """That of its order; empty if it is of none."""
+        _, _, seller = self.terms.code_prefix.partition("-")
+        order = self.ticket.order
+        return _written(f"ORD-{seller}", order.number) if order else ""
 
     @property
     def status(self) -> "tickets.TicketState.ValueType":
@@ -153,8 +157,14 @@ class Asked:
     time_zone: str = "UTC"
 
 
+def _written(prefix: str, number: int) -> str:
+    day, sequence = divmod(number & CODE_MASK, 1 << _SEQUENCE_BITS)
+    written = (_FIRST_DAY + timedelta(days=day)).strftime("%Y%m%d")
+    return f"{prefix}-{written}-{sequence:06d}"
+
+
 def number_of_code(code: str) -> int:
-    """What a printed code spells of its ticket's number; 0 if it names no day."""
+    """What a printed code spells of the number of its ticket or order; 0 if it names no day."""
     day, sequence = code.split("-")[-2:]
     try:
         days = (datetime.strptime(day, "%Y%m%d").date() - _FIRST_DAY).days  # noqa: DTZ007
@@ -192,6 +202,15 @@ def refused(
     )
 
 
+def refused_whatever(
+    asked: Asked, claims: Claims | None, known: Known, pack: redemption.PackConfiguration
+) -> str:
+    """The reason why no function of a ticket would be admitted; empty if one might be."""
+    return (
+        _standing(claims, known, pack) or _departure(asked, known) or _validity(asked, known, pack)
+    )
+
+
 def answer_of(
     reason: str, asked: Asked, known: Known | None, left: Mapping[str, FunctionUses]
 ) -> redemption.RedeemResponse:
@@ -199,25 +218,45 @@ def answer_of(
     answer = redemption.RedeemResponse(result=redemption.REDEMPTION_RESULT_SUCCESS)
     if reason:
         answer.result = redemption.REDEMPTION_RESULT_REJECT
-        answer.reason = redemption.RefusalReason.Value(f"REFUSAL_REASON_{reason}")
-        lease = known.leased.get(asked.function_code, NOBODY) if known else NOBODY
-        facts = {"device": lease.device, "until": _clock_time(lease.until, asked.time_zone)}
-        chinese, english = _WHY[reason]
-        answer.explanation.zh = chinese.format(**facts)
-        answer.explanation.en = english.format(**facts)
+        answer.reason = reason_number(reason)
+        answer.explanation.CopyFrom(explained(reason, asked, known))
     if known is None:
         return answer
     answer.ticket_code = known.code
-    for function in known.terms.functions:
-        code = function.function_code
-        answer.entitlements.add(
-            function_code=code, remaining_uses=left[code].left, total_uses=function.total_uses
-        )
+    answer.entitlements.extend(_entitlements(known, left))
     _describe(answer.details, known)
     if reason == "ALREADY_REDEEMED":
         at = left[asked.function_code].redeemed_at
         answer.earlier.redeemed_at.FromMilliseconds(at)
     return answer
+
+
+def reason_number(reason: str) -> "redemption.RefusalReason.ValueType":
+    """The reason as the contract counts them."""
+    return redemption.RefusalReason.Value(f"REFUSAL_REASON_{reason}")
+
+
+def explained(reason: str, asked: Asked, known: Known | None) -> redemption.Explanation:
+    """Why, in both languages."""
+    lease = known.leased.get(asked.function_code, NOBODY) if known else NOBODY
+    facts = {"device": lease.device, "until": _clock_time(lease.until, asked.time_zone)}
+    chinese, english = _WHY[reason]
+    return redemption.Explanation(zh=chinese.format(**facts), en=english.format(**facts))
+
+
+def described(info: redemption.TicketInfo, known: Known) -> None:
+    """Says of a ticket what a look does, but for its customer."""
+    info.status = known.status
+    info.entitlements.extend(_entitlements(known, known.uses()))
+    _describe(info.details, known)
+
+
+def _entitlements(known: Known, left: Mapping[str, FunctionUses]) -> Iterator[tickets.Entitlement]:
+    for function in known.terms.functions:
+        code = function.function_code
+        yield tickets.Entitlement(
+            function_code=code, remaining_uses=left[code].left, total_uses=function.total_uses
+        )
 
 
 def _describe(details: redemption.TicketDetails, known: Known) -> None:
@@ -247,7 +286,7 @@ def _place(asked: Asked, known: Known, pack: redemption.PackConfiguration) -> st
 
 def _standing(claims: Claims | None, known: Known, pack: redemption.PackConfiguration) -> str:
     ticket, departure = known.ticket, known.bound_to
-    if claims and claims.jti[:8] != ticket.jti:
+    if claims and is_superseded(claims, ticket):
         return "QR_SUPERSEDED"
     is_changed = ticket.state == tickets.TICKET_STATE_CHANGED
     if departure and departure.departure_id in pack.cancelled_departure_ids and not is_changed:
@@ -255,6 +294,20 @@ def _standing(claims: Claims | None, known: Known, pack: redemption.PackConfigur
     if ticket.state not in _ADMITTED_STATES:  # also what a newer server may add
         return _REFUSED_STATES.get(ticket.state, "TICKET_NOT_ACTIVE")
     return "TICKET_BLOCKED" if ticket.is_blocked else ""
+
+
+def is_superseded(claims: Claims, ticket: PackTicket) -> bool:
+    """Whether the QR does not open the ticket any more. That of an order counts in the last 32 bits
+    of its jti how many QRs of its tickets had been rotated when it was issued: it opens none that
+    was later.
+    """
+    if claims.kind != ORDER:
+        return claims.jti[:8] != ticket.jti
+    order = ticket.order
+    if order is None or claims.jti[:8] != order.jti[:8]:
+        return True
+    issued_after = int.from_bytes(claims.jti[12:]) - int.from_bytes(order.jti[8:])
+    return issued_after % (1 << 32) < order.rotation
 
 
 def _departure(asked: Asked, known: Known) -> str:
@@ -309,7 +362,7 @@ def _code(asked: Asked, claims: Claims | None, known: Known) -> str:
     function = _function(asked, known)
     if claims is None or function is None or not function.looks_at_code:
         return ""
-    if not claims.code:
+    if claims.kind == ORDER or not claims.code:  # an order has none
         return "ROTATING_CODE_REQUIRED" if function.needs_code else ""
     is_current = rotating_codes.is_current(claims.code, known.ticket.share, claims.jti, asked.now)
     return "" if is_current else "ROTATING_CODE_EXPIRED"

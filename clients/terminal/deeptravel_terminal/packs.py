@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cryptography.exceptions import InvalidSignature
@@ -21,11 +21,13 @@ from deeptravel_terminal.tokens import keys_of
 PREFIX = b"deeptravel venue pack v1\x00"
 PUSH_PREFIX = b"deeptravel venue push v1\x00"
 MOST_BYTES = 4 * 1024 * 1024
-JTI_BYTES = 8
-BLOCKED, HAS_SHARE = 128, 64
+JTI_BYTES, ORDER_JTI_BYTES = 8, 12
+BLOCKED = 128
+HAS_SHARE, HAS_ORDER = 1, 2
 M = TypeVar("M", bound=Message)
-_FIXED = struct.Struct(">8sBqq")
+_FIXED = struct.Struct(">8sBBqq")
 _USE = struct.Struct(">Iq")
+_ORDER = struct.Struct(">Q12sI")
 
 
 class PackError(Exception):
@@ -40,11 +42,21 @@ class FunctionUses:
     redeemed_at: int
 
 
+class PackOrder(NamedTuple):
+    """The order of a ticket, as far as its QR is to be verified: number, the first 8 and the last 4
+    bytes of its jti, and which of the order's rotations the last of the ticket's own QR was.
+    """
+
+    number: int
+    jti: bytes
+    rotation: int
+
+
 @dataclass(frozen=True)
 class PackTicket:
     """A ticket as the pack has it; times in milliseconds of Unix time, `uses` in the order of the
     functions of its terms. `share` is what rotating codes are verified by, nothing where none is
-    looked at.
+    looked at; `order` is None where it is of none.
     """
 
     number: int
@@ -58,33 +70,40 @@ class PackTicket:
     terms_index: int = 0
     departure_index: int = 0
     share: bytes = b""
+    order: PackOrder | None = None
 
     def packed(self) -> bytes:
         """Without number and indexes, as it is kept."""
-        state = self.state + BLOCKED * self.is_blocked + HAS_SHARE * bool(self.share)
-        fixed = _FIXED.pack(self.jti, state, self.valid_from, self.valid_until)
+        state = self.state + BLOCKED * self.is_blocked
+        has = HAS_SHARE * bool(self.share) + HAS_ORDER * bool(self.order)
+        fixed = _FIXED.pack(self.jti, state, has, self.valid_from, self.valid_until)
         uses = b"".join(_USE.pack(each.left, each.redeemed_at) for each in self.uses)
-        return fixed + bytes([len(self.uses)]) + uses + self.share + self.seat.encode()
+        order = _ORDER.pack(*self.order) if self.order else b""
+        return fixed + bytes([len(self.uses)]) + uses + self.share + order + self.seat.encode()
 
     @classmethod
     def unpacked(cls, number: int, content: bytes) -> "PackTicket":
         """As it was kept."""
-        jti, state, valid_from, valid_until = _FIXED.unpack_from(content)
+        jti, state, has, valid_from, valid_until = _FIXED.unpack_from(content)
         end = _FIXED.size + 1 + content[_FIXED.size] * _USE.size
         uses = tuple(
             FunctionUses(*each) for each in _USE.iter_unpack(content[_FIXED.size + 1 : end])
         )
-        share = content[end : end + SHARE_BYTES] if state & HAS_SHARE else b""
+        share = content[end : end + SHARE_BYTES] if has & HAS_SHARE else b""
+        end += len(share)
+        order = PackOrder(*_ORDER.unpack_from(content, end)) if has & HAS_ORDER else None
+        end += _ORDER.size * bool(order)
         return cls(
             number,
             jti,
-            state % HAS_SHARE,
+            state % BLOCKED,
             state >= BLOCKED,
             valid_from,
             valid_until,
-            content[end + len(share) :].decode(),
+            content[end:].decode(),
             uses,
             share=share,
+            order=order,
         )
 
 
@@ -154,6 +173,7 @@ def _tickets_of(tickets: redemption.PackTickets) -> Iterator[PackTicket]:
     left, redeemed = _column("I", tickets.remaining_uses), _column("q", tickets.redeemed_times)
     looks = [any(each.looks_at_code for each in of.functions) for of in tickets.terms]
     shares = struct.iter_unpack(f"{SHARE_BYTES}s", tickets.code_shares)
+    orders = _orders(tickets)
     seats, at = tickets.seats.split("\n"), 0
     for n in range(count):
         until = at + len(tickets.terms[terms[n]].functions)
@@ -170,8 +190,24 @@ def _tickets_of(tickets: redemption.PackTickets) -> Iterator[PackTicket]:
             terms[n],
             departures[n],
             next(shares)[0] if looks[terms[n]] else b"",
+            next(orders),
         )
         at = until
+
+
+def _orders(tickets: redemption.PackTickets) -> Iterator[PackOrder | None]:
+    """Of each ticket; of a server without them there are none."""
+    rest = zip(
+        struct.iter_unpack(f"{ORDER_JTI_BYTES}s", tickets.order_jtis),
+        _column("I", tickets.rotations),
+        strict=True,
+    )
+    for number in _column("Q", tickets.order_ids) or [0] * tickets.count:
+        if not number:
+            yield None
+            continue
+        (jti,), rotation = next(rest)
+        yield PackOrder(number, jti, rotation)
 
 
 def _column(form: str, content: bytes) -> Sequence[int]:

@@ -14,7 +14,7 @@ CREATE TABLE IF NOT EXISTS departures (
   id INTEGER PRIMARY KEY, generation INTEGER, content BLOB, UNIQUE (generation, content));
 CREATE TABLE IF NOT EXISTS tickets (
   generation INTEGER, number INTEGER, terms_id INTEGER, departure_id INTEGER, packed BLOB,
-  PRIMARY KEY (generation, number)) WITHOUT ROWID;
+  order_number INTEGER, PRIMARY KEY (generation, number)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS scans (
   counter INTEGER PRIMARY KEY, scan_id TEXT, qr_token TEXT, function_code TEXT, quantity INTEGER,
   scanned_at INTEGER, pack_version INTEGER, previous_hash TEXT, admitted INTEGER, verdict BLOB,
@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS uses (
 CREATE INDEX IF NOT EXISTS uses_of ON uses (number);
 CREATE INDEX IF NOT EXISTS uses_of_scan ON uses (counter) WHERE counter IS NOT NULL;
 CREATE TABLE IF NOT EXISTS pushed (
-  number INTEGER PRIMARY KEY, version INTEGER, packed BLOB, terms BLOB, departure BLOB);
+  number INTEGER PRIMARY KEY, version INTEGER, packed BLOB, terms BLOB, departure BLOB,
+  order_number INTEGER);
 CREATE TABLE IF NOT EXISTS leases (
   number INTEGER, function_code TEXT, device TEXT, until INTEGER,
   PRIMARY KEY (number, function_code)) WITHOUT ROWID;
@@ -39,8 +40,15 @@ _LATER_COLUMNS = (
     ("uses", "left_after", "INTEGER"),
     ("scans", "ticket_code", "TEXT DEFAULT ''"),
     ("scans", "comment", "TEXT DEFAULT ''"),
+    ("tickets", "order_number", "INTEGER"),
+    ("pushed", "order_number", "INTEGER"),
 )
 """Which the file of an earlier version gets when it is opened."""
+_INDEXES = """
+CREATE INDEX IF NOT EXISTS tickets_of ON tickets (order_number) WHERE order_number IS NOT NULL;
+CREATE INDEX IF NOT EXISTS pushed_of ON pushed (order_number) WHERE order_number IS NOT NULL;
+"""
+"""Of these."""
 
 
 def connected(path: Path) -> sqlite3.Connection:
@@ -53,6 +61,7 @@ def connected(path: Path) -> sqlite3.Connection:
         columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
         if column not in columns:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
+    db.executescript(_INDEXES)
     return db
 
 

@@ -22,7 +22,7 @@ from deeptravel_terminal.offline_rules import Known, LocalUse, number_of_code
 from deeptravel_terminal.packs import PackError, verified, verified_push
 from deeptravel_terminal.stored_scans import StoredScan
 
-PACKED_FORM = 2  # of tickets; a file with an earlier one asks for all of them anew
+PACKED_FORM = 3  # of tickets; a file with an earlier one asks for all of them anew
 
 
 class StoreError(Exception):
@@ -232,22 +232,51 @@ class Store:
                     return number
         return None
 
+    def of_order(self, order_number: int) -> list[Known]:
+        """The pack's tickets of an order, by number."""
+        with self._transaction():
+            numbers = stored_tickets.numbers_of(self._db, order_number)
+            found = [stored_tickets.known(self._db, each, self.device) for each in numbers]
+        return [each for each in found if each]
+
+    def order_numbered(self, code: str) -> int | None:
+        """The number of the order with this printed code, as `numbered`."""
+        with self._transaction():
+            orders = stored_tickets.orders_like(self._db, number_of_code(code))
+        for number in orders:
+            if any(each.order_code == code for each in self.of_order(number)):
+                return number
+        return None
+
     # scans
 
     def write_scan(self, scan: StoredScan, number: int, use: LocalUse) -> StoredScan:
-        """Writes a scan down, durably, and what it uses if it is admitted; with its counter and
-        the hash of the one before.
+        """As `write_scans`, of one."""
+        (written,) = self.write_scans([(scan, number, use)])
+        return written
+
+    def write_scans(
+        self, scans: Sequence[tuple[StoredScan, int, LocalUse]]
+    ) -> Sequence[StoredScan]:
+        """Writes scans down, durably, all or none, each with the number of its ticket and what it
+        uses if it is admitted; with their counters and the hashes of those before.
         """
+        made = []
         with self._transaction():
-            counter = int(self._get("counter", 0)) + 1
-            written = replace(scan, counter=counter, previous_hash=self._get("last_hash", ""))
-            stored_scans.write(self._db, written)
-            if scan.admitted:
-                stored_scans.write_use(self._db, number, use, counter=counter)
+            counter, last_hash = int(self._get("counter", 0)), str(self._get("last_hash", ""))
+            last_time = int(self._get("last_time", 0))
+            for scan, number, use in scans:
+                counter += 1
+                written = replace(scan, counter=counter, previous_hash=last_hash)
+                stored_scans.write(self._db, written)
+                if scan.admitted:
+                    stored_scans.write_use(self._db, number, use, counter=counter)
+                last_hash, last_time = written.hash(), max(use.at, last_time)
+                made.append(written)
             self._put("counter", counter)
-            self._put("last_hash", written.hash())
-            self._put("last_time", max(use.at, int(self._get("last_time", 0))))
-            return written
+            self._put("last_hash", last_hash)
+            self._put("last_time", last_time)
+        return made
 
     def note_online(self, number: int, use: LocalUse, left: int) -> None:
         """Notes what was redeemed online, after which so many uses were left, unless what was

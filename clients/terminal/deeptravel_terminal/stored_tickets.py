@@ -22,7 +22,8 @@ def write(db: sqlite3.Connection, made: redemption.PackTickets, generation: int)
     terms = [_shared(db, "terms", generation, each) for each in made.terms]
     departures = [_shared(db, "departures", generation, each) for each in made.departures]
     db.executemany(
-        "INSERT OR REPLACE INTO tickets VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO tickets (generation, number, terms_id, departure_id, packed,"
+        " order_number) VALUES (?, ?, ?, ?, ?, ?)",
         (
             (
                 generation,
@@ -30,6 +31,7 @@ def write(db: sqlite3.Connection, made: redemption.PackTickets, generation: int)
                 terms[each.terms_index],
                 departures[each.departure_index - 1] if each.departure_index else None,
                 each.packed(),
+                _order_number(each),
             )
             for each in tickets_of(made)
         ),
@@ -50,13 +52,15 @@ def push(db: sqlite3.Connection, pushed: redemption.PushedTickets) -> None:
         if ticket.departure_index:
             departure = made.departures[ticket.departure_index - 1].SerializeToString()
         db.execute(
-            "INSERT OR REPLACE INTO pushed VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO pushed (number, version, packed, terms, departure,"
+            " order_number) VALUES (?, ?, ?, ?, ?, ?)",
             (
                 signed(ticket.number),
                 pushed.push_version,
                 ticket.packed(),
                 terms.SerializeToString(),
                 departure,
+                _order_number(ticket),
             ),
         )
         _drop_uses(db, ticket, terms)
@@ -108,6 +112,26 @@ def numbers_like(db: sqlite3.Connection, low: int) -> list[int]:
     return [row[0] % (1 << 64) for row in rows.fetchall()]
 
 
+def numbers_of(db: sqlite3.Connection, order_number: int) -> list[int]:
+    """Numbers of an order's tickets, in their order."""
+    rows = db.execute(
+        "SELECT number FROM pushed WHERE order_number = ? UNION SELECT number FROM tickets"
+        f" WHERE generation = {_IN_USE} AND order_number = ?",
+        (signed(order_number), signed(order_number)),
+    )
+    return sorted(row[0] % (1 << 64) for row in rows.fetchall())
+
+
+def orders_like(db: sqlite3.Connection, low: int) -> list[int]:
+    """Numbers of orders, as `numbers_like`."""
+    rows = db.execute(
+        "SELECT order_number FROM pushed WHERE order_number & ? = ? UNION SELECT order_number"
+        f" FROM tickets WHERE generation = {_IN_USE} AND order_number & ? = ?",
+        (CODE_MASK, low, CODE_MASK, low),
+    )
+    return [row[0] % (1 << 64) for row in rows.fetchall()]
+
+
 def own_leases(db: sqlite3.Connection, device: str, now: int) -> tuple[int, int]:
     """How many functions of tickets the terminal has leased, and until when, the first that ends;
     in milliseconds, 0 for none.
@@ -117,6 +141,10 @@ def own_leases(db: sqlite3.Connection, device: str, now: int) -> tuple[int, int]
         (device, now),
     ).fetchone()
     return int(row[0]), int(row[1])
+
+
+def _order_number(ticket: PackTicket) -> int | None:
+    return signed(ticket.order.number) if ticket.order else None
 
 
 def _row(db: sqlite3.Connection, number: int) -> Any:

@@ -418,10 +418,6 @@ _FAULTS = {
         ("此操作需要主管权限", "This needs a supervisor"),
         ("请呼叫主管", "Call a supervisor"),
     ),
-    "ORDER_NEEDS_NETWORK": (
-        ("订单码需要网络", "The QR code of an order needs the network"),
-        ("请逐张扫描票码", "Scan the QR codes of its tickets"),
-    ),
     "DEPARTURE_UNKNOWN": (
         ("断网时无法查该车次", "Without network this departure cannot be looked up"),
         ("请输入车次编号或留空", "Type its number, or none"),

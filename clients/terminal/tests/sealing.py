@@ -20,6 +20,8 @@ HOUR = 3_600_000
 SEQUENCE, DAY = 17, 2_529
 NUMBER = 1 << 60 | DAY << 27 | SEQUENCE
 """Of 2026-12-04."""
+ORDER = 1 << 60 | DAY << 27 | 5
+"""Of tickets with an `order`: the jti that it has, and the rotation of theirs."""
 
 
 def raw(key: Ed25519PrivateKey) -> bytes:
@@ -133,6 +135,7 @@ def pack_tickets(  # noqa: PLR0913 # columns
     sold_under: redemption.PackTerms | None = None,
     departure: redemption.PackDeparture | None = None,
     share: bytes = b"",
+    order: tuple[bytes, int] | None = None,
 ) -> redemption.PackTickets:
     return redemption.PackTickets(
         count=count,
@@ -149,4 +152,7 @@ def pack_tickets(  # noqa: PLR0913 # columns
         terms=[sold_under or terms()],
         departures=[departure] if departure else [],
         code_shares=share * count,
+        order_ids=struct.pack(">Q", ORDER if order else 0) * count,
+        order_jtis=(order[0][:8] + order[0][12:]) * count if order else b"",
+        rotations=struct.pack(">I", order[1]) * count if order else b"",
     )

@@ -192,8 +192,6 @@ def test_a_forged_token_and_one_of_another_key(box: Box) -> None:
     assert reason_of(forged.answer) == "TOKEN_INVALID"
     with pytest.raises(NotDecidedError, match="KEY_UNKNOWN"):
         box.offline.decide(Sealer(key_id=4).token(), "ferry", 1)
-    with pytest.raises(NotDecidedError, match="ORDER_NEEDS_NETWORK"):
-        box.offline.decide(box.sealer.token(kind=2), "ferry", 1)
     assert [each.admitted for each in box.store.unsent(9)] == [False]
 
 

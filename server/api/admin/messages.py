@@ -110,6 +110,10 @@ def venue_message(venue: Venue) -> venue_pb2.Venue:
         display_name=venue.display_name,
         time_zone=venue.time_zone,
         function_codes=venue.function_codes,
+        offline_pack_seconds=venue.offline_pack_seconds,
+        offline_clock_seconds=venue.offline_clock_seconds,
+        offline_over_admission=venue.offline_over_admission,
+        offline_bears_refunds=venue.offline_bears_refunds,
         version=venue.version,
         **_common(venue),
     )

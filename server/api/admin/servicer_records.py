@@ -23,7 +23,7 @@ from server.identity import accounts, archiving
 from server.identity.accounts import ADMINISTRATORS, OPERATORS
 from server.identity.partner_keys import PARTNER_KEYS
 from server.identity.traveller_blocks import TRAVELLERS
-from server.parties import partners, venues
+from server.parties import offline_policy, partners, venues
 from server.parties.partners import PARTNERS
 from server.parties.rules import LIVE
 from server.parties.venues import MERCHANTS, TERMINALS, VENUES
@@ -125,7 +125,11 @@ class RecordMethods(AdminMethods):
     GetVenue = Get(venue_pb2.GetVenueRequest, venue_pb2.GetVenueResponse, VENUE)
     ListVenues = List(venue_pb2.ListVenuesRequest, venue_pb2.ListVenuesResponse, VENUE)
     UpdateVenue = Update(
-        venue_pb2.UpdateVenueRequest, venue_pb2.UpdateVenueResponse, VENUE, venues.update_venue
+        venue_pb2.UpdateVenueRequest,
+        venue_pb2.UpdateVenueResponse,
+        VENUE,
+        venues.update_venue,
+        may_lack=offline_policy.COLUMNS,
     )
     RevokeVenue = Retire(
         venue_pb2.RevokeVenueRequest, venue_pb2.RevokeVenueResponse, VENUE, VENUES.revoke

@@ -10,7 +10,7 @@ How a noun is added: `docs/guides/adding-a-noun.md`. A method that is like no ot
 of a servicer.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Generic, Protocol, TypeVar, Unpack, cast
@@ -210,17 +210,19 @@ class Create(ChangingRow[Request, Response], Generic[Request, Response, Record, 
 
 @dataclass(frozen=True, slots=True)
 class Update(ChangingRow[Request, Response], Generic[Request, Response, Record, Name]):
-    """Changes what `update_mask` names; `read` makes plain values of fields that have messages, and
-    `names` are those fields that the domain calls otherwise.
+    """Changes what `update_mask` names; `read` makes plain values of fields that have messages,
+    `names` are those fields that the domain calls otherwise, and `may_lack` those that a record may
+    be without.
     """
 
     noun: Noun[Record]
     update: Updates[Name, Record]
     read: Mapping[str, Callable[..., object]] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    may_lack: Collection[str] = ()
 
     async def work(self, tx: AsyncConnection, request: Request, by: By) -> Response:  # noqa: D102
-        values = requests.changes(request, self.read, besides=[VERSION])
+        values = requests.changes(request, self.read, besides=[VERSION], may_lack=self.may_lack)
         values = {self.names.get(field, field): value for field, value in values.items()}
         name = cast("Name", self.noun.name_in(request))
         await self.noun.records.require_version(tx, name, version_in(request))

@@ -561,6 +561,10 @@ class Venue(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    OFFLINE_PACK_SECONDS_FIELD_NUMBER: _builtins.int
+    OFFLINE_CLOCK_SECONDS_FIELD_NUMBER: _builtins.int
+    OFFLINE_OVER_ADMISSION_FIELD_NUMBER: _builtins.int
+    OFFLINE_BEARS_REFUNDS_FIELD_NUMBER: _builtins.int
     venue_code: _builtins.str
     """Code, e.g. PIER-9."""
     merchant_code: _builtins.str
@@ -575,6 +579,14 @@ class Venue(_message.Message):
     """Whether it may be used, is archived or revoked."""
     version: _builtins.int
     """Counts its changes from 1 on."""
+    offline_pack_seconds: _builtins.int
+    """As of Merchant, for the terminals of this venue; what is absent is the merchant's."""
+    offline_clock_seconds: _builtins.int
+    """Likewise."""
+    offline_over_admission: _builtins.bool
+    """Likewise."""
+    offline_bears_refunds: _builtins.bool
+    """Likewise."""
     @_builtins.property
     def function_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Function codes that are redeemed here, of those the merchant may redeem; all of them if empty."""
@@ -599,12 +611,31 @@ class Venue(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        offline_pack_seconds: _builtins.int | None = ...,
+        offline_clock_seconds: _builtins.int | None = ...,
+        offline_over_admission: _builtins.bool | None = ...,
+        offline_bears_refunds: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_offline_bears_refunds", b"_offline_bears_refunds", "_offline_clock_seconds", b"_offline_clock_seconds", "_offline_over_admission", b"_offline_over_admission", "_offline_pack_seconds", b"_offline_pack_seconds", "create_time", b"create_time", "offline_bears_refunds", b"offline_bears_refunds", "offline_clock_seconds", b"offline_clock_seconds", "offline_over_admission", b"offline_over_admission", "offline_pack_seconds", b"offline_pack_seconds", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "state", b"state", "time_zone", b"time_zone", "update_time", b"update_time", "venue_code", b"venue_code", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_offline_bears_refunds", b"_offline_bears_refunds", "_offline_clock_seconds", b"_offline_clock_seconds", "_offline_over_admission", b"_offline_over_admission", "_offline_pack_seconds", b"_offline_pack_seconds", "create_time", b"create_time", "display_name", b"display_name", "function_codes", b"function_codes", "merchant_code", b"merchant_code", "offline_bears_refunds", b"offline_bears_refunds", "offline_clock_seconds", b"offline_clock_seconds", "offline_over_admission", b"offline_over_admission", "offline_pack_seconds", b"offline_pack_seconds", "state", b"state", "time_zone", b"time_zone", "update_time", b"update_time", "venue_code", b"venue_code", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__offline_bears_refunds: _TypeAlias = _typing.Literal["offline_bears_refunds"]  # noqa: Y015
+    _WhichOneofArgType__offline_bears_refunds: _TypeAlias = _typing.Literal["_offline_bears_refunds", b"_offline_bears_refunds"]  # noqa: Y015
+    _WhichOneofReturnType__offline_clock_seconds: _TypeAlias = _typing.Literal["offline_clock_seconds"]  # noqa: Y015
+    _WhichOneofArgType__offline_clock_seconds: _TypeAlias = _typing.Literal["_offline_clock_seconds", b"_offline_clock_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__offline_over_admission: _TypeAlias = _typing.Literal["offline_over_admission"]  # noqa: Y015
+    _WhichOneofArgType__offline_over_admission: _TypeAlias = _typing.Literal["_offline_over_admission", b"_offline_over_admission"]  # noqa: Y015
+    _WhichOneofReturnType__offline_pack_seconds: _TypeAlias = _typing.Literal["offline_pack_seconds"]  # noqa: Y015
+    _WhichOneofArgType__offline_pack_seconds: _TypeAlias = _typing.Literal["_offline_pack_seconds", b"_offline_pack_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_bears_refunds) -> _WhichOneofReturnType__offline_bears_refunds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_clock_seconds) -> _WhichOneofReturnType__offline_clock_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_over_admission) -> _WhichOneofReturnType__offline_over_admission | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_pack_seconds) -> _WhichOneofReturnType__offline_pack_seconds | None: ...
 
 Global___Venue: _TypeAlias = Venue  # noqa: Y015
 
@@ -797,6 +828,10 @@ class UpdateVenueRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    OFFLINE_PACK_SECONDS_FIELD_NUMBER: _builtins.int
+    OFFLINE_CLOCK_SECONDS_FIELD_NUMBER: _builtins.int
+    OFFLINE_OVER_ADMISSION_FIELD_NUMBER: _builtins.int
+    OFFLINE_BEARS_REFUNDS_FIELD_NUMBER: _builtins.int
     venue_code: _builtins.str
     """Code of the venue."""
     display_name: _builtins.str
@@ -807,6 +842,18 @@ class UpdateVenueRequest(_message.Message):
     """Chosen by the caller, new for each request, 1 to 64 characters."""
     version: _builtins.int
     """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    offline_pack_seconds: _builtins.int
+    """Seconds after which a pack of this venue is too old, 300 to 604,800. Named by `update_mask` and
+    absent: what the merchant has, as for the three below.
+    """
+    offline_clock_seconds: _builtins.int
+    """Seconds that the clock of a terminal without network may be off here, 0 to 3,600."""
+    offline_over_admission: _builtins.bool
+    """Whether who was admitted without network stays admitted here though another terminal had
+    redeemed the last use.
+    """
+    offline_bears_refunds: _builtins.bool
+    """Whether the merchant bears a ticket that was given back after a scan here."""
     @_builtins.property
     def function_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Function codes that are redeemed here, of those the merchant may redeem; all of them if empty."""
@@ -825,12 +872,31 @@ class UpdateVenueRequest(_message.Message):
         update_mask: _field_mask_pb2.FieldMask | None = ...,
         request_id: _builtins.str = ...,
         version: _builtins.int = ...,
+        offline_pack_seconds: _builtins.int | None = ...,
+        offline_clock_seconds: _builtins.int | None = ...,
+        offline_over_admission: _builtins.bool | None = ...,
+        offline_bears_refunds: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_offline_bears_refunds", b"_offline_bears_refunds", "_offline_clock_seconds", b"_offline_clock_seconds", "_offline_over_admission", b"_offline_over_admission", "_offline_pack_seconds", b"_offline_pack_seconds", "offline_bears_refunds", b"offline_bears_refunds", "offline_clock_seconds", b"offline_clock_seconds", "offline_over_admission", b"offline_over_admission", "offline_pack_seconds", b"offline_pack_seconds", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "function_codes", b"function_codes", "request_id", b"request_id", "time_zone", b"time_zone", "update_mask", b"update_mask", "venue_code", b"venue_code", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_offline_bears_refunds", b"_offline_bears_refunds", "_offline_clock_seconds", b"_offline_clock_seconds", "_offline_over_admission", b"_offline_over_admission", "_offline_pack_seconds", b"_offline_pack_seconds", "display_name", b"display_name", "function_codes", b"function_codes", "offline_bears_refunds", b"offline_bears_refunds", "offline_clock_seconds", b"offline_clock_seconds", "offline_over_admission", b"offline_over_admission", "offline_pack_seconds", b"offline_pack_seconds", "request_id", b"request_id", "time_zone", b"time_zone", "update_mask", b"update_mask", "venue_code", b"venue_code", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__offline_bears_refunds: _TypeAlias = _typing.Literal["offline_bears_refunds"]  # noqa: Y015
+    _WhichOneofArgType__offline_bears_refunds: _TypeAlias = _typing.Literal["_offline_bears_refunds", b"_offline_bears_refunds"]  # noqa: Y015
+    _WhichOneofReturnType__offline_clock_seconds: _TypeAlias = _typing.Literal["offline_clock_seconds"]  # noqa: Y015
+    _WhichOneofArgType__offline_clock_seconds: _TypeAlias = _typing.Literal["_offline_clock_seconds", b"_offline_clock_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__offline_over_admission: _TypeAlias = _typing.Literal["offline_over_admission"]  # noqa: Y015
+    _WhichOneofArgType__offline_over_admission: _TypeAlias = _typing.Literal["_offline_over_admission", b"_offline_over_admission"]  # noqa: Y015
+    _WhichOneofReturnType__offline_pack_seconds: _TypeAlias = _typing.Literal["offline_pack_seconds"]  # noqa: Y015
+    _WhichOneofArgType__offline_pack_seconds: _TypeAlias = _typing.Literal["_offline_pack_seconds", b"_offline_pack_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_bears_refunds) -> _WhichOneofReturnType__offline_bears_refunds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_clock_seconds) -> _WhichOneofReturnType__offline_clock_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_over_admission) -> _WhichOneofReturnType__offline_over_admission | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offline_pack_seconds) -> _WhichOneofReturnType__offline_pack_seconds | None: ...
 
 Global___UpdateVenueRequest: _TypeAlias = UpdateVenueRequest  # noqa: Y015
 

@@ -1975,12 +1975,16 @@ class AdminService:
         function_codes: Iterable[str] = (),
         request_id: str = "",
         version: int = 0,
+        offline_pack_seconds: int | None = None,
+        offline_clock_seconds: int | None = None,
+        offline_over_admission: bool | None = None,
+        offline_bears_refunds: bool | None = None,
         timeout: float | None = None,
     ) -> admin.UpdateVenueResponse:
         """Changes a venue. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH,
         IDEMPOTENCY_MISMATCH.
         """
-        return self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id, version=version), timeout)
+        return self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id, version=version, offline_pack_seconds=offline_pack_seconds, offline_clock_seconds=offline_clock_seconds, offline_over_admission=offline_over_admission, offline_bears_refunds=offline_bears_refunds), timeout)
 
     def revoke_venue(
         self,
@@ -6367,12 +6371,16 @@ class AsyncAdminService:
         function_codes: Iterable[str] = (),
         request_id: str = "",
         version: int = 0,
+        offline_pack_seconds: int | None = None,
+        offline_clock_seconds: int | None = None,
+        offline_over_admission: bool | None = None,
+        offline_bears_refunds: bool | None = None,
         timeout: float | None = None,
     ) -> admin.UpdateVenueResponse:
         """Changes a venue. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH,
         IDEMPOTENCY_MISMATCH.
         """
-        return await self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id, version=version), timeout)
+        return await self._calls.unary(_UPDATE_VENUE, admin.UpdateVenueRequest(venue_code=venue_code, update_mask=update_mask, display_name=display_name, time_zone=time_zone, function_codes=function_codes, request_id=request_id, version=version, offline_pack_seconds=offline_pack_seconds, offline_clock_seconds=offline_clock_seconds, offline_over_admission=offline_over_admission, offline_bears_refunds=offline_bears_refunds), timeout)
 
     async def revoke_venue(
         self,

@@ -402,6 +402,9 @@ class PackTickets(_message.Message):
     TERMS_FIELD_NUMBER: _builtins.int
     DEPARTURES_FIELD_NUMBER: _builtins.int
     CODE_SHARES_FIELD_NUMBER: _builtins.int
+    ORDER_IDS_FIELD_NUMBER: _builtins.int
+    ORDER_JTIS_FIELD_NUMBER: _builtins.int
+    ROTATIONS_FIELD_NUMBER: _builtins.int
     LEASES_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """How many."""
@@ -441,6 +444,17 @@ class PackTickets(_message.Message):
     HMAC-SHA-256 with these as key over the 16 bytes of the jti; of that the codes are made as
     deeptravel.ticketing.v1.RotatingCodeKey has it.
     """
+    order_ids: _builtins.bytes
+    """8 bytes each: number of the order it is of, which the order's QR carries; 0 if it is of none."""
+    order_jtis: _builtins.bytes
+    """12 bytes for each ticket of an order, in their order: the first 8 and the last 4 of the 16 of the
+    jti that the order has now. An order's QR whose jti begins otherwise is superseded.
+    """
+    rotations: _builtins.bytes
+    """4 bytes for each ticket of an order, likewise: a number that what the last 4 bytes of the jti of
+    the order's QR are ahead of those of `order_jtis`, modulo 2^32, is not below. An order's QR that
+    is less ahead was issued before the ticket got another QR of its own, and does not open it.
+    """
     @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___PackTerms]:
         """What tickets were sold under, each once."""
@@ -472,11 +486,14 @@ class PackTickets(_message.Message):
         terms: _abc.Iterable[Global___PackTerms] | None = ...,
         departures: _abc.Iterable[Global___PackDeparture] | None = ...,
         code_shares: _builtins.bytes = ...,
+        order_ids: _builtins.bytes = ...,
+        order_jtis: _builtins.bytes = ...,
+        rotations: _builtins.bytes = ...,
         leases: _abc.Iterable[Global___PackLease] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_shares", b"code_shares", "count", b"count", "departure_indexes", b"departure_indexes", "departures", b"departures", "jtis", b"jtis", "leases", b"leases", "redeemed_times", b"redeemed_times", "remaining_uses", b"remaining_uses", "seats", b"seats", "states", b"states", "terms", b"terms", "terms_indexes", b"terms_indexes", "ticket_ids", b"ticket_ids", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_shares", b"code_shares", "count", b"count", "departure_indexes", b"departure_indexes", "departures", b"departures", "jtis", b"jtis", "leases", b"leases", "order_ids", b"order_ids", "order_jtis", b"order_jtis", "redeemed_times", b"redeemed_times", "remaining_uses", b"remaining_uses", "rotations", b"rotations", "seats", b"seats", "states", b"states", "terms", b"terms", "terms_indexes", b"terms_indexes", "ticket_ids", b"ticket_ids", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
