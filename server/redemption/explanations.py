@@ -50,6 +50,10 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         "This is an order's QR code; name one of the order's tickets in ticket_code.",
         "这是订单码，请在 ticket_code 中指明该订单的一张票。",
     ),
+    ("TICKET_NOT_FOUND", "other_ticket"): (
+        "This QR code is another ticket's than the one in ticket_code. Scan that one's, or the order's.",
+        "此码不是 ticket_code 所指的票。请扫该票或其订单的二维码。",
+    ),
     ("TICKET_NOT_FOUND", "code"): (
         "There is no ticket with this code here. Compare it with the print, or ask the seller.",
         "此处查无该票号。请与票面核对，或联系售票方。",

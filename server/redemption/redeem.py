@@ -271,14 +271,17 @@ class Redeemer:
         if isinstance(opened, qr.Expired):
             refusal = expired_token(claims, _local(unit, now))
         shown = code_shown(code, claims, self._rotating_keys, now, unit.clock_slack)
-        if claims.kind is qr.QrKind.TICKET:
+        is_ticket = claims.kind is qr.QrKind.TICKET
+        if is_ticket and not item.ticket_code:
             return Token(claims.number, claims.jti, refusal=refusal, text=token, shown=shown)
         named = Code.parse(item.ticket_code)
+        ticket_id = named.number(Number.unpack(claims.number).partner_id) if named else 0
+        if is_ticket and ticket_id != claims.number:
+            return Token(refusal=refusal or rules.Refusal("TICKET_NOT_FOUND", "other_ticket"))
         if named is None:
-            refusal = refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket_code")
-            return Token(refusal=refusal)
-        ticket_id = named.number(Number.unpack(claims.number).partner_id)
-        return Token(ticket_id, claims.jti, claims.number, refusal, text=token, shown=shown)
+            return Token(refusal=refusal or rules.Refusal("TICKET_NOT_FOUND", "ticket_code"))
+        order_id = None if is_ticket else claims.number
+        return Token(ticket_id, claims.jti, order_id, refusal, text=token, shown=shown)
 
 
 async def _held_time(tx: PipelineConnection, units: Sequence[ScanUnit]) -> SandboxTime | None:

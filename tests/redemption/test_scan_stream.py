@@ -169,6 +169,7 @@ async def test_other_calls_of_a_terminal(world: World, server: GateServer) -> No
         found |= {each.scan_id: each for each in await next_answers(stream)}
     assert all(name == each.WhichOneof("outcome") for name, each in found.items()), found
     assert [each.ticket_code for each in found["order"].order.tickets] == [one.code, other.code]
+    assert [each.ticket_code for each in found["party"].party.results] == [one.code, other.code]
     assert await terminal.call("RedeemMany", party) == found["party"].party
     assert await terminal.call("RedeemByCode", by_code) == found["by_code"].by_code
 
@@ -194,6 +195,17 @@ async def test_other_calls_of_a_terminal(world: World, server: GateServer) -> No
         ("supervisor:sam", "redeem_by_code", torn.code, "T-2"),
         ("supervisor:sam", "reverse_redemption", one.code, "T-2"),
     ]
+
+
+async def test_a_tickets_qr_redeems_no_other_of_its_order(world: World, terminal: Terminal) -> None:
+    """Whatever is chosen from the list that it opened. Seen red: the ticket of the QR was redeemed,
+    and the screen named the other.
+    """
+    _, (one, other) = await world.order(2)
+    wrong = await terminal.redeem(one.qr, ticket_code=other.code)
+    assert (verdict(wrong), wrong.explanation.check) == ("TICKET_NOT_FOUND", "other_ticket")
+    assert verdict(await terminal.redeem(one.qr, ticket_code=one.code)) == "SUCCESS"
+    assert [await world.state(each) for each in (one, other)] == ["PARTIALLY_REDEEMED", "ACTIVE"]
 
 
 async def test_a_call_on_a_stream_needs_its_own_rights(world: World, terminal: Terminal) -> None:

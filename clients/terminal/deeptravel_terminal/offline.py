@@ -302,6 +302,8 @@ class Offline:
             known = of_order.get(ticket_code)
         else:
             known = self.store.known(claims.number)
+            if ticket_code and known and known.code != ticket_code:
+                known = None  # listed by the QR of another ticket of the order
         return _Judged(
             pack, asked, claims, known, refused(asked, claims, known, pack.configuration)
         )

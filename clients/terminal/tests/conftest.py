@@ -38,6 +38,7 @@ class FakeServer(grpc.GenericRpcHandler):
         failures: of scans, each used once.
         answers: of other calls, by method; of a stream the one that it has, and those of calls that
             it carries.
+        redeem_by: decides scans.
         done: what calls of streams changed, by their request id.
         pushes: sent to whoever asks for them on a stream, the first when it asks, each other after
             an answer.
@@ -53,6 +54,7 @@ class FakeServer(grpc.GenericRpcHandler):
         self.failures: list[str] = []
         self.redeemed: dict[str, redemption.RedeemResponse] = {}
         self.done: list[str] = []
+        self.redeem_by = self._redeem
         self.answers: dict[str, Any] = {}
         self.uses = 1
         self.revoked = False
@@ -136,7 +138,7 @@ class FakeServer(grpc.GenericRpcHandler):
     def _answer(self, asked: redemption.ScanStreamRequest, answer: redemption.ScanAnswer) -> None:
         field = asked.WhichOneof("call")
         if field is None:
-            answer.answer.CopyFrom(self._redeem(asked.scan))
+            answer.answer.CopyFrom(self.redeem_by(asked.scan))
             return
         self.asked.append(getattr(asked, field))
         request_id = getattr(getattr(asked, field), "request_id", "")

@@ -119,6 +119,8 @@ def test_all_are_redeemed_or_none(box: Box) -> None:
     assert not box.store.unsent(9, by_number=True)
     own = box.offline.decide(box.sealer.token(NUMBER + 2), "ferry", 1)  # its own QR
     assert reason_of(own.answer) == "ALREADY_REDEEMED"
+    of_one = box.offline.redeem_party(box.sealer.token(NUMBER), CODES[1:2], "tokens").answer
+    assert reason_of(of_one.results[0]) == "TICKET_NOT_FOUND"  # by another's QR
     one = box.offline.redeem_party(qr, CODES[2:], "tokens").answer
     assert (one.all_redeemed, one.results[0].ticket_code) == (True, CODES[2])
     elsewhere = box.offline.redeem_party(qr, ["OTA-CP-20261204-000099"], "ferry").answer

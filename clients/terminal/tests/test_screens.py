@@ -230,6 +230,37 @@ def test_a_party_by_its_qr(fake: FakeServer) -> None:
     assert {each.qr_token for each in asked.items} == {OURS}
 
 
+def test_an_orders_qr_is_scanned_as_any_other(fake: FakeServer) -> None:
+    """Its answer says that it does not name a ticket: these are listed, and F8 redeems them all."""
+    refused = redemption.RedeemResponse(
+        result=redemption.REDEMPTION_RESULT_REJECT,
+        reason=redemption.REFUSAL_REASON_TICKET_NOT_FOUND,
+    )
+    refused.explanation.check = "ticket_code"
+    fake.redeem_by = lambda scan: refused
+    order = redemption.LookupOrderResponse(order_id="ORD-XH-20261204-000003", ticket_count=2)
+    for code in ("DIR-XH-20261204-000017", "DIR-XH-20261204-000018"):
+        order.tickets.add(ticket_code=code, ticket_info=a_look().ticket_info)
+    fake.answers["LookupOrder"] = order
+    fake.answers["RedeemMany"] = redemption.RedeemManyResponse(
+        all_redeemed=True, results=[an_answer(), an_answer()]
+    )
+
+    async def play(on: OnScreen) -> None:
+        for character in OURS:
+            on.app.post_message(events.Key(character, character))
+        on.app.post_message(events.Key("enter", None))
+        await until(lambda: on.app.screen.query(OptionList))
+        await on.pilot.press("f8")
+        await until(lambda: on.app.view.tone is Tone.PASS)
+        assert on.app.view.beside == "×2"
+
+    played(fake, play)
+    (party,) = [each for each in fake.asked if isinstance(each, redemption.RedeemManyRequest)]
+    assert [each.ticket_code for each in party.items] == [e.ticket_code for e in order.tickets]
+    assert {each.qr_token for each in party.items} == {OURS}
+
+
 def test_a_ticket_by_its_number(fake: FakeServer) -> None:
     """F3 and its number: redeemed with a reason in words; no order is looked for."""
     same = an_answer().SerializeToString()

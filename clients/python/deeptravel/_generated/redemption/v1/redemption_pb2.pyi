@@ -654,7 +654,9 @@ class RedeemRequest(_message.Message):
     session_code: _builtins.str
     """The validator session, if one is open."""
     ticket_code: _builtins.str
-    """With the QR of an order: which of its tickets."""
+    """With the QR of an order: which of its tickets. With a ticket's it may be left out, and names no
+    other.
+    """
     def __init__(
         self,
         *,
@@ -913,7 +915,9 @@ class RedeemItem(_message.Message):
     quantity: _builtins.int
     """How many uses, 1 to 100; 1 if 0."""
     ticket_code: _builtins.str
-    """With the QR of an order: which of its tickets."""
+    """With the QR of an order: which of its tickets. With a ticket's it may be left out, and names no
+    other.
+    """
     def __init__(
         self,
         *,
