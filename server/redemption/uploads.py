@@ -312,7 +312,7 @@ def _judged(unit: _Unit, facts: _Facts) -> Uploaded:
     scanned, time = unit.scanned, unit.time
     (item,), (token,) = scanned.items, scanned.tokens
     ticket, revoked = facts.scans.tickets.get(token.ticket_id), None
-    is_other = bool(ticket) and _is_superseded(ticket, token, facts.scans)
+    is_other = ticket is not None and _is_superseded(ticket, token, facts.scans)
     if ticket:
         moves = facts.moves.get(token.ticket_id, [])
         revoked = revoked_time(ticket, moves, is_other_qr=is_other)

@@ -215,7 +215,6 @@ class Gate:
             except UndecidedError:
                 if offline is None:
                     raise
-        assert offline
         return offline.party(scanned)
 
     async def redeem_party(self, scanned: Scanned, codes: list[str], function: str) -> PartyOutcome:
@@ -239,10 +238,10 @@ class Gate:
                 if offline is None:
                     raise
             else:
-                for each in answer.results if offline else ():
-                    self._keep(partial(offline.note_named, function, 1, each))
+                if offline:
+                    for each in answer.results:
+                        self._keep(partial(offline.note_named, function, 1, each))
                 return PartyOutcome(answer)
-        assert offline
         return offline.redeem_party(scanned, codes[:PARTY], function)
 
     async def redeem_by_code(

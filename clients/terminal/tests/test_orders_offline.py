@@ -1,6 +1,7 @@
 """An order's QR without network: its tickets from the pack, redeemed one by one or all."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deeptravel import redemption, tickets
@@ -28,7 +29,7 @@ def box(tmp_path: Path) -> Box:
     return made
 
 
-def order_qr(box: Box, rotations: int = 2, jti: bytes = JTI, **token: int) -> Scanned:
+def order_qr(box: Box, rotations: int = 2, jti: bytes = JTI, **token: Any) -> Scanned:
     """As it is issued after so many rotations."""
     count = (int.from_bytes(jti[12:]) + rotations) % (1 << 32)
     return box.sealer.token(ORDER, jti[:12] + count.to_bytes(4), kind=2, **token)
@@ -133,9 +134,9 @@ def test_what_needs_a_rotating_code_is_not_opened_by_it(box: Box) -> None:
     made.functions[0].looks_at_code = made.functions[0].needs_code = True
     made.functions[1].looks_at_code = True
     box.has(pack_tickets(order=(JTI, 0), sold_under=made, share=b"s" * 16), version=T0 + 2)
-    for code in ("", "AAAAAAAA"):
-        qr = box.sealer.token(ORDER, JTI, kind=2, code=code)
-        answer = box.offline.redeem_party(qr, CODES[:1], "ferry").answer
+    qr, with_code = (box.sealer.token(ORDER, JTI, kind=2, code=code) for code in ("", "A" * 8))
+    for each in (qr, with_code):
+        answer = box.offline.redeem_party(each, CODES[:1], "ferry").answer
         assert reason_of(answer.results[0]) == "ROTATING_CODE_REQUIRED"
     assert box.offline.redeem_party(qr, CODES[:1], "tokens").answer.all_redeemed
 
