@@ -337,7 +337,7 @@ class TerminalApp(App[None]):
         function = self.choice.function
         codes = [chosen] if chosen != "*" else views.with_function(found.tickets, function)
         if not codes:
-            self.show(views.failed("FUNCTION_NOT_INCLUDED", function))
+            self.show(views.nothing_left(function))
         elif scanned.kind is Kind.CODE:
             await self._redeem_by_codes(codes, function)
         else:

@@ -242,6 +242,18 @@ def with_function(found: Iterable[redemption.OrderTicket], function: str) -> lis
     ]
 
 
+def nothing_left(function: str) -> View:
+    """No ticket of a party has uses of the function."""
+    return View(
+        Tone.STOP,
+        why=(
+            f"此订单的票均无 {function} 可用",
+            f"No ticket of this order has any {function} left",
+        ),
+        todo=("请勿放行；记录见 F4", "Do not admit; what was redeemed here: F4"),
+    )
+
+
 def party_by_codes(count: int, function: str) -> View:
     """A party was redeemed ticket by ticket."""
     return View(
