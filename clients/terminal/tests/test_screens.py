@@ -254,6 +254,15 @@ def test_an_orders_qr_is_scanned_as_any_other(fake: FakeServer) -> None:
         await on.pilot.press("f8")
         await until(lambda: on.app.view.tone is Tone.PASS)
         assert on.app.view.beside == "×2"
+        for each in order.tickets:
+            each.ticket_info.entitlements[0].remaining_uses = 0
+        for character in OURS:
+            on.app.post_message(events.Key(character, character))
+        on.app.post_message(events.Key("enter", None))
+        await until(lambda: on.app.screen.query(OptionList))
+        await on.pilot.press("f8")
+        await until(lambda: on.app.view.tone is Tone.STOP)
+        assert "any ferry left" in on.app.view.why[1]
 
     played(fake, play)
     (party,) = [each for each in fake.asked if isinstance(each, redemption.RedeemManyRequest)]
