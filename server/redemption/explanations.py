@@ -51,7 +51,7 @@ _TEXTS: dict[tuple[str, str], tuple[str, str]] = {
         "这是订单码，请在 ticket_code 中指明该订单的一张票。",
     ),
     ("TICKET_NOT_FOUND", "other_ticket"): (
-        "This QR code is another ticket's than the one in ticket_code. Scan that one's, or the order's.",
+        "This QR code is not of the ticket in ticket_code. Scan that one's, or the order's.",
         "此码不是 ticket_code 所指的票。请扫该票或其订单的二维码。",
     ),
     ("TICKET_NOT_FOUND", "code"): (
