@@ -48,6 +48,7 @@ from server.audit.job_trail import note_run
 from server.catalog import tasks as catalog_tasks
 from server.channels import tasks as channel_tasks
 from server.channels.connecting import ChannelClients
+from server.channels.drifting import DriftDetector
 from server.domain import (
     Channels,
     Domain,
@@ -340,6 +341,7 @@ class App:
             wechat=wechat,
             jobs=JobTable(platform.jobs.table, self._kinds),
             channels=channels,
+            channel_drift=DriftDetector(domain.catalogues, zone),
             channel_peak=self._settings.channel_peak,
             secret_key=platform.secret_key,
         )

@@ -25,6 +25,7 @@ from server.channels.booked_offers import (
 from server.channels.booking_ends import actor_of, cancel_pending, locked_order, move
 from server.channels.booking_seals import BookingSeals, StoredBooking
 from server.channels.facts import Booking, CancellationReason
+from server.channels.listed_values import planned
 from server.channels.listings import ChannelListing, listings_of
 from server.identity import travellers
 from server.identity.callers import Traveller
@@ -35,6 +36,7 @@ from server.orders.orders import Order
 from server.orders.prices import Prices, Wish
 from server.payments.settlement import Settlement
 from server.platform.crypto import digest
+from server.platform.currencies import money_text
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from server.platform.statements import run
@@ -259,7 +261,11 @@ async def require_known_total(
     known = known_totals(listing, offer, total_minor, by_day)
     total = content.total
     if total.currency_code != listing.currency_code or total.minor not in known:
-        raise NotSoldError(CancellationReason.OTHER, "the price is another")
+        asked = money_text(
+            planned(listing, offer.currency_code, total_minor), listing.currency_code
+        )
+        booked = money_text(*total)
+        raise NotSoldError(CancellationReason.OTHER, f"it was booked for {booked}, and is {asked}")
 
 
 def not_sold(error: DomainError) -> Exception:
@@ -267,7 +273,9 @@ def not_sold(error: DomainError) -> Exception:
     error itself if it is none.
     """
     if error.reason in GONE:
-        return NotSoldError(CancellationReason.VEHICLE_UNAVAILABLE, str(error.reason))
+        why = error.metadata.get("why")
+        said = f"{error.reason}: {why}" if why else str(error.reason)
+        return NotSoldError(CancellationReason.VEHICLE_UNAVAILABLE, said)
     if error.reason in NOT_ALLOWED:
         fields = ", ".join(field for field, _ in error.violations)
         said = f"{error.reason}: {fields}" if fields else str(error.reason)

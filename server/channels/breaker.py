@@ -1,9 +1,11 @@
-"""A circuit breaker: a vendor that is away is asked seldom, so that it comes back and we are not
-held up.
+"""Circuit breakers: what is away of a vendor is asked seldom, so that it comes back and we are not
+held up. Each endpoint of a channel has one of its own: bookings go on while prices fail.
 
 Only what is unexpected counts: no answer, a 5xx, an answer that cannot be read. A refusal, a limit
 and credentials that are not taken are answers, and show that the vendor is there.
 """
+
+from collections import defaultdict
 
 THRESHOLD = 5
 """Failures on end that open it."""
@@ -12,7 +14,7 @@ OPEN_SECONDS = 30.0
 
 
 class CircuitBreaker:
-    """The breaker of one channel in this process; times are seconds of one monotonic clock."""
+    """The breaker of one endpoint in this process; times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
         self._failures = 0
@@ -47,3 +49,10 @@ class CircuitBreaker:
     def cancelled(self) -> None:
         """The call was given up before anything was known: another may try."""
         self._is_tried = False
+
+
+class CircuitBreakers(defaultdict[str, CircuitBreaker]):
+    """Those of one channel in this process, by endpoint as the log of calls names it."""
+
+    def __init__(self) -> None:
+        super().__init__(CircuitBreaker)

@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from server.channels.breaker import CircuitBreaker
+from server.channels.breaker import CircuitBreaker, CircuitBreakers
 from server.channels.facts import (
     BookingsRead,
     BookingState,
@@ -89,14 +89,14 @@ class ChannelClient:
         tokens: ChannelTokens,
         limiter: RateLimiter,
         record: Record,
-        breaker: CircuitBreaker,
+        breakers: CircuitBreakers,
     ) -> None:
         self._connection = connection
         self._codec = connection.codec
         self._tokens = tokens
         self._limiter = limiter
         self._record = record
-        self._breaker = breaker
+        self._breakers = breakers
         self._clock_ahead = 0
 
     @property
@@ -168,16 +168,17 @@ class ChannelClient:
         self, request: WireRequest, token: str | None, read: Callable[[WireAnswer], Any]
     ) -> Any:
         """Sends once. `token` is None for a request that proves itself."""
-        if wait := self._breaker.wait_seconds(time.monotonic()):
+        breaker = self._breakers[request.endpoint]
+        if wait := breaker.wait_seconds(time.monotonic()):
             raise ChannelCallError(
                 FailureKind.TRANSIENT,
-                "the channel is away and is not asked for a while",
+                f"{request.endpoint} is away and is not asked for a while",
                 retry_after_seconds=round(wait) or 1,
             )
         try:
             await self._keep_to_limit()
         except BaseException:
-            self._breaker.cancelled()
+            breaker.cancelled()
             raise
         proven = request if token is None else self._codec.prove(request, token, self._seconds())
         answer, began = WireAnswer(0), time.monotonic()
@@ -190,14 +191,14 @@ class ChannelClient:
         except ChannelCallError as error:
             failure = error
         except BaseException:
-            self._breaker.cancelled()
+            breaker.cancelled()
             raise
         else:
-            self._breaker.succeeded()
+            breaker.succeeded()
             await self._note(request, answer, began, OK, "")
             return content
         failure = _for(request, failure)
-        self._count(failure, answer)
+        _count(breaker, failure, answer)
         await self._note(request, answer, began, failure.kind, redacted(str(failure)))
         if failure.kind is FailureKind.AUTHENTICATION and answer.status != 403:
             raise _RefusedProofError(failure, time_was_wrong=self._follow_clock(answer))
@@ -212,17 +213,6 @@ class ChannelClient:
                 "our own limit of the channel's calls is reached",
                 retry_after_seconds=allowance.reset_seconds,
             )
-
-    def _count(self, failure: ChannelCallError, answer: WireAnswer) -> None:
-        is_expected = 0 < answer.status < 500 and failure.kind in (
-            FailureKind.REFUSED,
-            FailureKind.RATE_LIMITED,
-            FailureKind.AUTHENTICATION,
-        )
-        if is_expected:
-            self._breaker.succeeded()
-        else:
-            self._breaker.failed(time.monotonic())
 
     def _seconds(self) -> int:
         return int(clock.now().timestamp()) + self._clock_ahead
@@ -282,3 +272,15 @@ def _for(request: WireRequest, failure: ChannelCallError) -> ChannelCallError:
         kind = FailureKind.TRANSIENT
     text = str(failure).partition(": ")[2]
     return ChannelCallError(kind, text, retry_after_seconds=failure.retry_after_seconds)
+
+
+def _count(breaker: CircuitBreaker, failure: ChannelCallError, answer: WireAnswer) -> None:
+    is_expected = 0 < answer.status < 500 and failure.kind in (
+        FailureKind.REFUSED,
+        FailureKind.RATE_LIMITED,
+        FailureKind.AUTHENTICATION,
+    )
+    if is_expected:
+        breaker.succeeded()
+    else:
+        breaker.failed(time.monotonic())

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.records import REVOKED, revoked
 from server.channels import call_log
-from server.channels.breaker import CircuitBreaker
+from server.channels.breaker import CircuitBreakers
 from server.channels.calling import ChannelClient, Connection
 from server.channels.channel_credentials import ACTIVE, SENT_TO, ChannelSeals
 from server.channels.channel_records import (
@@ -70,7 +70,7 @@ class ChannelClients:
         self._limiter = limiter
         self._open: dict[str, _Open] = {}
         self._replaced: list[HttpPool] = []
-        self._breakers: dict[str, CircuitBreaker] = {}
+        self._breakers: dict[str, CircuitBreakers] = {}
 
     async def get(self, channel_code: str) -> OpenedChannel:
         """The channel. Raises NOT_FOUND, REVOKED, INVALID_FIELD for one that is not called but
@@ -149,9 +149,9 @@ class ChannelClients:
             pool,
             record.calls_per_minute,
         )
-        breaker = self._breakers.setdefault(record.channel_code, CircuitBreaker())
+        breakers = self._breakers.setdefault(record.channel_code, CircuitBreakers())
         client = ChannelClient(
-            connection, self._tokens, self._limiter, partial(call_log.note, self._db), breaker
+            connection, self._tokens, self._limiter, partial(call_log.note, self._db), breakers
         )
         return _Open(read, client, pool)
 

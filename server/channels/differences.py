@@ -47,8 +47,8 @@ class ValueDifference(NamedTuple):
         day = "" if self.day == NO_DAY else self.day.isoformat()
         return (
             *(self.sync_time.isoformat(timespec="seconds"), self.what, self.item_id, day),
-            *(_shown(self.sent, self.sent_currency_code, self.sent_content)),
-            *(_shown(self.wanted, self.currency_code, self.content)),
+            *(value_cells(self.sent, self.sent_currency_code, self.sent_content)),
+            *(value_cells(self.wanted, self.currency_code, self.content)),
             *("yes" if self.is_corrected else "no", self.fault),
         )
 
@@ -125,9 +125,12 @@ def purge(*, before: datetime, limit: int) -> Command[str]:
     return _PURGE(before, limit)
 
 
-def _shown(
+def value_cells(
     value: int | None, currency_code: str | None, content: Mapping[str, Any] | None
 ) -> tuple[str, str]:
+    """A value as people read it, and its currency: amounts with their decimals, static data as
+    JSON; both empty if there is none.
+    """
     if content is not None:
         return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode(), ""
     if value is None or currency_code is None:

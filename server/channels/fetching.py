@@ -118,8 +118,11 @@ class BookingFetcher:
             return faulty, overtaken
 
         faulty, overtaken = await self._db.in_transaction(work)
-        for booking_id in faulty:
-            _report(code, booking_id, found.faults[booking_id])
+        by_fault: dict[str, list[str]] = {}
+        for booking_id in sorted(faulty):
+            by_fault.setdefault(found.faults[booking_id], []).append(booking_id)
+        for why, ids in by_fault.items():
+            _report(code, ids[0], why, bookings=len(ids))
         return bool(overtaken)
 
     async def _finish(self, code: str, task: Task) -> None:
@@ -145,5 +148,12 @@ def _pieces(first: date, last: date) -> Iterator[tuple[date, date]]:
         first = end + timedelta(days=1)
 
 
-def _report(channel_code: str, booking_id: str, why: str) -> None:
-    log.error("channel.booking_fault", channel=channel_code, booking=booking_id, why=why)
+def _report(channel_code: str, first_booking: str, why: str, *, bookings: int = 1) -> None:
+    """Once for each reason, such as a word that is mapped to nothing."""
+    log.error(
+        "channel.bookings_unreadable",
+        channel=channel_code,
+        why=why,
+        bookings=bookings,
+        first_booking=first_booking,
+    )

@@ -25,7 +25,9 @@ class ChannelAway(NamedTuple):
 
 
 class ChannelFaults(NamedTuple):
-    """How many STATIC, PRICES, AVAILABILITY or BOOKINGS of a channel nobody can work on."""
+    """How many BOOKINGS of a channel nobody can work on, or for how many reasons, such as words
+    that are mapped to nothing, STATIC, PRICES or AVAILABILITY of it are not sent.
+    """
 
     channel_code: str
     what: str
@@ -61,9 +63,10 @@ SELECT c.channel_code, w.what, count(f.what)
 FROM channels c
 CROSS JOIN (VALUES ('STATIC'), ('PRICES'), ('AVAILABILITY'), ('BOOKINGS')) AS w (what)
 LEFT JOIN (
-  SELECT channel_code, what FROM channel_values WHERE fault <> '' AND day >= $1::date
+  SELECT DISTINCT channel_code, what, fault FROM channel_values
+  WHERE fault <> '' AND day >= $1::date
   UNION ALL
-  SELECT channel_code, 'BOOKINGS' FROM channel_bookings
+  SELECT channel_code, 'BOOKINGS', fault FROM channel_bookings
   WHERE fault <> '' AND state NOT IN ('REJECTED', 'CANCELLED')) f
   ON (f.channel_code, f.what) = (c.channel_code, w.what)
   AND (c.state IN ('ACTIVE', 'DISCONNECTING') OR w.what = 'BOOKINGS' AND c.state <> 'REVOKED')

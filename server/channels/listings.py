@@ -1,7 +1,7 @@
 """What is listed at a channel, by which price plan."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Unpack
@@ -115,9 +115,14 @@ async def remove_listing(
     await _trace(tx, "delete", before, before=asdict(before), after=None, **by)
 
 
-async def listings_of(tx: AsyncConnection, channel_code: str) -> list[ChannelListing]:
-    """All of a channel, in the order of items."""
-    return await _listings(tx, channel_listings.c.channel_code == channel_code)
+async def listings_of(
+    tx: AsyncConnection, channel_code: str, item_ids: Sequence[str] | None = None
+) -> list[ChannelListing]:
+    """All of a channel, or those of some items, in the order of items."""
+    c = channel_listings.c
+    of_channel = c.channel_code == channel_code
+    which = of_channel if item_ids is None else and_(of_channel, c.item_id.in_(item_ids))
+    return await _listings(tx, which)
 
 
 async def get_listing(tx: AsyncConnection, channel_code: str, item_id: str) -> ChannelListing:

@@ -40,15 +40,19 @@ class Drift(NamedTuple):
 
 
 class ValueFault(NamedTuple):
-    """Why a value is not sent."""
+    """Why values are not sent, such as one word that is mapped to nothing: how many, of which kinds,
+    and the first item and day.
+    """
 
-    what: str
+    fault: str
+    kinds: list[str]
+    values: int
     item_id: str
     day: date
-    fault: str
 
 
-# a quantity that was read before a newer one was written comes too late
+# a quantity that was read before a newer one was written comes too late; what was sent last counts,
+# too, whatever was kept to be sent
 _WANT = Statement(
     """
 INSERT INTO channel_values AS v
@@ -67,14 +71,18 @@ ON CONFLICT (channel_code, what, item_id, day) DO UPDATE SET
   wanted_version = v.wanted_version
     + CASE WHEN (v.wanted, v.currency_code, v.location, v.content) IS DISTINCT FROM
       (excluded.wanted, excluded.currency_code, excluded.location, excluded.content)
-      OR v.fault <> ''
+      OR v.fault <> '' OR v.sent_version = v.wanted_version
+      AND (v.sent, v.sent_currency_code, v.sent_content) IS DISTINCT FROM
+      (excluded.wanted, excluded.currency_code, excluded.content)
     THEN 1 ELSE 0 END,
   wanted_time = CASE WHEN v.sent_version = v.wanted_version THEN excluded.wanted_time
     ELSE v.wanted_time END
 WHERE NOT $3::bool
   AND ((v.wanted, v.currency_code, v.location, v.stock_id, v.stock_version, v.content)
   IS DISTINCT FROM (excluded.wanted, excluded.currency_code, excluded.location,
-    excluded.stock_id, excluded.stock_version, excluded.content) OR v.fault <> '')
+    excluded.stock_id, excluded.stock_version, excluded.content) OR v.fault <> ''
+  OR v.sent_version = v.wanted_version AND (v.sent, v.sent_currency_code, v.sent_content)
+  IS DISTINCT FROM (excluded.wanted, excluded.currency_code, excluded.content))
   AND (v.stock_id IS DISTINCT FROM excluded.stock_id OR v.stock_version <= excluded.stock_version)
 RETURNING v.what
 """,
@@ -168,8 +176,10 @@ FROM channel_values WHERE channel_code = $1 AND day >= $2::date GROUP BY what OR
 )
 _FAULTS = Statement(
     """
-SELECT what, item_id, day, fault FROM channel_values
-WHERE channel_code = $1 AND fault <> '' ORDER BY what, item_id, day LIMIT $2::int
+SELECT fault, array_agg(DISTINCT what ORDER BY what), count(*),
+  (array_agg(item_id ORDER BY item_id, day))[1], (array_agg(day ORDER BY item_id, day))[1]
+FROM channel_values WHERE channel_code = $1 AND fault <> '' AND day >= $2::date
+GROUP BY fault ORDER BY 3 DESC, fault LIMIT $3::int
 """,
     ValueFault,
 )
@@ -250,9 +260,9 @@ def drift(channel_code: str, *, today: date) -> Command[Drift]:
     return _DRIFT(channel_code, today)
 
 
-def faults(channel_code: str, *, limit: int) -> Command[ValueFault]:
-    """Values that are not sent, with the reasons."""
-    return _FAULTS(channel_code, limit)
+def faults(channel_code: str, *, today: date, limit: int) -> Command[ValueFault]:
+    """Why values are not sent, a row for each reason, that of most values first."""
+    return _FAULTS(channel_code, today, limit)
 
 
 def purge(*, before: date, limit: int) -> Command[str]:

@@ -7,6 +7,8 @@ comes before its prices and quantities.
 """
 
 import time
+from collections import Counter
+from collections.abc import Iterable
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
@@ -27,17 +29,12 @@ from server.channels.facts import (
     PriceUpdate,
     UnmappedError,
 )
-from server.channels.feed_items import feed_values
-from server.channels.listed_values import (
-    WantedValue,
-    listed_days,
-    notice_levels,
-    wanted_values,
-)
+from server.channels.listed_values import WantedValue, listed_days, notice_levels
 from server.channels.listings import ChannelListing, listings_of
 from server.channels.outgoing import PendingValue
 from server.channels.registry import VENDORS
-from server.channels.static_values import static_item, static_values
+from server.channels.static_values import static_item
+from server.channels.true_values import true_values
 from server.channels.wire import Codec, Entry
 from server.platform.database import Database
 from server.platform.outbox import Postpone, Task, enqueue
@@ -109,14 +106,7 @@ class Pusher:
             if await disconnecting.has_ended(tx, code, today=today, now=now):
                 await task.done(tx)
                 return
-            values = await wanted_values(
-                tx, catalogue, days, partner_id=channel.partner_id, now=now
-            )
-            able = VENDORS[channel.vendor_code].capabilities
-            if Capability.STATIC in able:
-                values += static_values(catalogue, listings)
-            if Capability.FEED in able:
-                values += feed_values(catalogue, listings, today=today)
+            values = await true_values(tx, catalogue, channel, listings, days, today=today, now=now)
             due, others = _divided(values, part, listings)
             await run(tx, outgoing.want(code, due, now=now))
             await run(tx, outgoing.want(code, others, now=now, if_new=True))
@@ -126,7 +116,7 @@ class Pusher:
                 await run(tx, outgoing.send_again(code, today=today, now=now))
             await run(tx, syncs.note_done(code, part, now=now) if part in {*SyncPart} else None)
             await task.done(tx)
-            if Capability.FEED not in able:
+            if Capability.FEED not in VENDORS[channel.vendor_code].capabilities:
                 await run(tx, enqueue(*ask(PUSH, push_keys(code), now), now=now))
 
         await self._db.in_transaction(work)
@@ -137,20 +127,24 @@ class Pusher:
         what, until = Capability(word), time.monotonic() + ROUND_SECONDS
         channel = await self._clients.active(channel_code)
         today = task.now().astimezone(self._zone).date()
-        while channel and what in channel.vendor.capabilities:
-            async with self._db.transaction() as tx:
-                command = outgoing.pending(
-                    channel_code, what, today=today, limit=channel.vendor.batch
-                )
-                waiting = await run(tx, command)
-            if not waiting:
-                break
-            try:
-                await self._send(channel, what, waiting, task)
-            except ChannelCallError as error:
-                return Postpone(task.now() + timedelta(seconds=wait_seconds(error)))
-            if time.monotonic() > until:
-                return Postpone(task.now())
+        refused = _Refused(channel_code)
+        try:
+            while channel and what in channel.vendor.capabilities:
+                async with self._db.transaction() as tx:
+                    command = outgoing.pending(
+                        channel_code, what, today=today, limit=channel.vendor.batch
+                    )
+                    waiting = await run(tx, command)
+                if not waiting:
+                    break
+                try:
+                    await self._send(channel, what, waiting, refused, task)
+                except ChannelCallError as error:
+                    return Postpone(task.now() + timedelta(seconds=wait_seconds(error)))
+                if time.monotonic() > until:
+                    return Postpone(task.now())
+        finally:
+            refused.report()
         await self._finish(channel_code, what, task)
         return None
 
@@ -166,10 +160,15 @@ class Pusher:
         await self._db.in_transaction(work)
 
     async def _send(
-        self, channel: OpenedChannel, what: Capability, waiting: list[PendingValue], task: Task
+        self,
+        channel: OpenedChannel,
+        what: Capability,
+        waiting: list[PendingValue],
+        refused: "_Refused",
+        task: Task,
     ) -> None:
         """Sends a batch, and marks what was sent. Raises ChannelCallError, but REFUSED."""
-        code, faults = channel.record.channel_code, list[tuple[PendingValue, str]]()
+        faults = list[tuple[PendingValue, str]]()
         entries: list[tuple[PendingValue, Entry]] = []
         for value in waiting:
             try:
@@ -183,7 +182,7 @@ class Pusher:
                 await channel.client.push(what, [entry for _, entry in part])
             except ChannelCallError as error:
                 if error.kind is not FailureKind.REFUSED:
-                    await self._mark(code, [], faults, task)
+                    await self._mark(refused, [], faults, task)
                     raise
                 if len(part) > 1:
                     middle = len(part) // 2
@@ -191,30 +190,50 @@ class Pusher:
                 else:
                     faults.append((part[0][0], str(error)[:LONGEST_FAULT]))
             else:
-                await self._mark(code, [value for value, _ in part], [], task)
-        await self._mark(code, [], faults, task)
+                await self._mark(refused, [value for value, _ in part], [], task)
+        await self._mark(refused, [], faults, task)
 
     async def _mark(
         self,
-        channel_code: str,
+        refused: "_Refused",
         sent: list[PendingValue],
         faults: list[tuple[PendingValue, str]],
         task: Task,
     ) -> None:
         async def work(tx: AsyncConnection) -> None:
-            await run(tx, outgoing.mark_sent(channel_code, sent, now=task.now()))
-            await run(tx, outgoing.mark_refused(channel_code, faults))
+            await run(tx, outgoing.mark_sent(refused.channel_code, sent, now=task.now()))
+            await run(tx, outgoing.mark_refused(refused.channel_code, faults))
 
         if sent or faults:
             await self._db.in_transaction(work)
+        refused.note(faults)
+
+
+class _Refused:
+    """What of a run cannot be sent: logged once for each reason, such as a word that is mapped to
+    nothing, with the first value and how many there are.
+    """
+
+    def __init__(self, channel_code: str) -> None:
+        self.channel_code = channel_code
+        self._first: dict[str, PendingValue] = {}
+        self._values = Counter[str]()
+
+    def note(self, faults: Iterable[tuple[PendingValue, str]]) -> None:
         for value, why in faults:
+            self._first.setdefault(why, value)
+            self._values[why] += 1
+
+    def report(self) -> None:
+        for why, first in self._first.items():
             log.error(
-                "channel.value_refused",
-                channel=channel_code,
-                what=value.what,
-                item=value.item_id,
-                day=value.day.isoformat(),
+                "channel.values_refused",
+                channel=self.channel_code,
+                what=first.what,
                 why=why,
+                values=self._values[why],
+                first_item=first.item_id,
+                first_day=first.day.isoformat(),
             )
 
 

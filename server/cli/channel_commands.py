@@ -1,26 +1,23 @@
 """`deeptravel channels …`: outside channels connected, mapped, listed, tested, paused, compared."""
 
 import json
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from server.audit.records import By
+from server.cli.channel_drift import add_drift
+from server.cli.channel_runner import Code, Limit, Runner
 from server.platform.config import ConfigError, Settings
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from server.channels.booking_seals import StoredBooking
-    from server.platform.database import Database
 
-Work = Callable[["AsyncConnection", bytes, By], Awaitable[Any]]
-Code = Annotated[str, typer.Argument(help="The channel's code here, e.g. CTRIP-1.")]
 Kind = Annotated[str, typer.Argument(help="CATEGORY, FEATURE, FUEL, LOCATION, STATUS …")]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at the most.")]
 
 
 def app(
@@ -44,54 +41,10 @@ def app(
             _add_cadences,
             _add_differences,
         ),
-        *(_add_views, _add_bookings, _add_test, _add_demo),
+        *(_add_views, add_drift, _add_bookings, _add_test, _add_demo),
     ):
         add(made, runner)
     return made
-
-
-class Runner:
-    """Runs the work of a command in a transaction."""
-
-    def __init__(
-        self,
-        settings: Callable[[], Settings],
-        with_database: Callable[..., Any],
-        actor: Callable[[], str],
-    ) -> None:
-        self.settings = settings
-        self._with_database = with_database
-        self._actor = actor
-
-    def run(self, work: Work, *, reads: bool = False) -> Any:
-        """What `work` gives."""
-        by = By(actor=self._actor(), now=datetime.now(UTC))
-
-        def with_key(db: "Database", key: bytes) -> Awaitable[Any]:
-            return db.in_transaction(lambda tx: work(tx, key, by))
-
-        return self._with_database(self.settings(), with_key, reads=reads)
-
-    def call(self, code: str) -> None:
-        """Calls a channel. Raises as `ChannelClients.test` does."""
-        from server.channels.connecting import ChannelClients
-        from server.channels.tokens import ChannelTokens
-        from server.cli import development
-        from server.platform.ratelimit import RateLimiter
-
-        settings = self.settings()
-
-        async def work(db: "Database", key: bytes) -> None:
-            with development.open_places(settings, attach=True) as found:
-                limiter = RateLimiter(found.redis_url)
-                clients = ChannelClients(db, key, ChannelTokens(found.redis_url, key), limiter)
-                try:
-                    await clients.test(code)
-                finally:
-                    await clients.close()
-                    await limiter.close()
-
-        self._with_database(settings, work)
 
 
 def _add_connecting(made: typer.Typer, runner: Runner) -> None:
@@ -416,33 +369,6 @@ def _add_views(made: typer.Typer, runner: Runner) -> None:
                 f" {each.request_bytes}/{each.response_bytes} B {each.error}"
             )
 
-    @made.command()
-    def drift(code: Code, limit: Limit = 50) -> None:
-        """Show how far a channel is behind; exit code 1 if values cannot be sent as they are."""
-        from server.channels import outgoing
-        from server.channels.channel_records import CHANNELS
-        from server.channels.static_values import NO_DAY
-        from server.platform.statements import run
-
-        async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
-            await CHANNELS.get(tx, code)
-            today = by["now"].astimezone(runner.settings().zone).date()
-            found = await run(tx, outgoing.drift(code, today=today))
-            return found, await run(tx, outgoing.faults(code, limit=limit))
-
-        found, faults = runner.run(work, reads=True)
-        for each in found:
-            since = f" since {each.oldest_time:%Y-%m-%d %H:%M:%S}" if each.oldest_time else ""
-            sent = f"{each.sent_time:%Y-%m-%d %H:%M:%S}" if each.sent_time else "never"
-            typer.echo(
-                f"{each.what}: {each.known} known, {each.waiting} waiting{since}, {each.faulty}"
-                f" faulty; last sent {sent}"
-            )
-        for fault in faults:
-            day = "" if fault.day == NO_DAY else f" {fault.day}"
-            typer.echo(f"{fault.what} {fault.item_id}{day}: {fault.fault}", err=True)
-        raise typer.Exit(1 if faults else 0)
-
 
 def _add_bookings(made: typer.Typer, runner: Runner) -> None:
     @made.command()
@@ -463,7 +389,9 @@ def _add_bookings(made: typer.Typer, runner: Runner) -> None:
         faulty: Annotated[bool, typer.Option("--faulty", help="Only what does not go on.")] = False,
         limit: Limit = 50,
     ) -> None:
-        """Show a channel's bookings, the newest first, without who booked."""
+        """Show a channel's bookings, the newest first, without who booked: when it was seen, id, state,
+        what, our number, and why it was rejected or cancelled, or does not go on.
+        """
         from server.channels import bookings
         from server.channels.booking_rules import STATES
         from server.channels.channel_records import CHANNELS
@@ -481,7 +409,7 @@ def _add_bookings(made: typer.Typer, runner: Runner) -> None:
         for each in runner.run(work, reads=True):
             typer.echo(
                 f"{each.create_time:%Y-%m-%d %H:%M:%S} {each.booking_id:24} {each.state:15}"
-                f" {_booked(each)} {each.confirmation_number} {each.fault}"
+                f" {_booked(each)} {each.confirmation_number or '-':14} {_why(each)}".rstrip()
             )
 
     @made.command("cancel-booking")
@@ -572,6 +500,14 @@ def _booked(booking: "StoredBooking") -> str:
         return "unread"
     total = f"{booking.total_minor} {booking.currency_code} fee {booking.fee_minor}"
     return f"{booking.item_id} {booking.pickup_day} {total}"
+
+
+def _why(booking: "StoredBooking") -> str:
+    """Reason and detail of a rejection or cancellation, and the fault."""
+    reason, fault = booking.cancel_reason, booking.fault
+    if reason and booking.cancel_comment:
+        reason += f": {booking.cancel_comment}"
+    return "; ".join(filter(None, (reason, fault and f"fault: {fault}")))
 
 
 def _kind(word: str) -> Any:

@@ -89,8 +89,8 @@ CHANNEL_AWAY = Gauge(
 )
 CHANNEL_FAULTS = Gauge(
     "deeptravel_channel_faults",
-    "What an outside channel is not sent, or has booked, and nobody can work on: a word that is"
-    " mapped to nothing, a refusal, a booking that cannot be read or sold",
+    "What keeps an outside channel from being sent what it is to know, each reason once: a word that"
+    " is mapped to nothing, a refusal; and bookings that cannot be read or sold",
     ["channel", "what"],
     multiprocess_mode="livemax",
 )

@@ -53,9 +53,13 @@ async def test_what_cannot_be_sold_is_rejected(process: BookingProcess, vendor: 
     await process.left(PACKAGE_STOCK, 0)
     process.buy(vendor, "LATE")
     await process.settle(vendor, "LATE")
-    for booking_id, reason in (("CHEAP", "other"), ("LATE", "vehicle_unavailable")):
+    for booking_id, reason, comment in (
+        ("CHEAP", "other", "it was booked for HKD 1.00, and is HKD 300.00"),
+        ("LATE", "vehicle_unavailable", "SOLD_OUT"),
+    ):
         row = await process.row(vendor, booking_id)
         assert (row.state, row.cancel_reason, row.order_id) == ("REJECTED", reason, None)
+        assert row.cancel_comment == comment
         theirs = process.theirs(vendor, booking_id)
         assert (theirs["status"], theirs["confirms"]) == ("cancelled", 0)
     assert await process.count("SELECT count(*) FROM orders") == 0
@@ -173,6 +177,7 @@ async def test_every_fault_ends_with_one_order_and_one_confirmation(
         process.buy(vendor, booking_id)
         before = process.vendors.count(vendor, "confirm")
         process.vendors.switch(**{fault: {f"{vendor}:{operation}": 1}})
+        await process.reset_breaker(vendor)
         await process.settle(vendor, booking_id)
         assert [order.state for order in await process.orders(vendor, booking_id)] == ["PAID"]
         theirs = process.theirs(vendor, booking_id)

@@ -3,7 +3,7 @@ against a simulated vendor.
 """
 
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,8 +15,9 @@ from deeptravel.admin.v1 import (
 )
 from sqlalchemy import insert, select
 
-from server.channels.models import channel_differences, channels
+from server.channels.models import channel_differences, channel_values, channels
 from server.channels.static_values import NO_DAY
+from server.platform import clock
 from server.platform.errors import Reason
 from server.platform.outbox import outbox_tasks
 from tests.support import channel_calls, timetable
@@ -232,6 +233,38 @@ async def test_cadences_and_what_full_syncs_found_are_seen(client: AdminClient) 
     assert await client.reason("DownloadChannelDifferences", channel_code="X") == Reason.NOT_FOUND
 
 
+async def test_what_has_drifted_is_listed_by_page(client: AdminClient) -> None:
+    """Of what is listed nothing was sent yet."""
+    asked = {"channel_code": "EXP", "item_id": "PREMIUM", "page_size": 60}
+    first = await client.do("ListChannelDrift", **asked)
+    rest = await client.do("ListChannelDrift", **asked, page_token=first.next_page_token)
+    seen = [*first.differences, *rest.differences]
+    assert len({(each.what, each.day) for each in seen}) == len(seen) > 60
+    assert {(each.item_id, each.waiting) for each in seen} == {("PREMIUM", False)}
+    assert not any(each.HasField("sent") for each in seen)
+    found = await client.do("GetChannelDrift", channel_code="EXP")
+    assert sum(each.drifted for each in found.drift) >= len(seen)
+    missing: dict[str, Any] = {
+        "what": "PRICES",
+        "item_id": "PREMIUM",
+        "location": "HKG",
+        "fault": "no word",
+    }
+    missing |= {
+        "currency_code": "USD",
+        "wanted": 1,
+        "wanted_version": 1,
+        "wanted_time": clock.now(),
+    }
+    days = [clock.now().date() + timedelta(days=each) for each in (2, 3)]
+    async with client.node.db.transaction() as tx:
+        rows = [{"channel_code": "EXP", "day": day, **missing} for day in days]
+        await tx.execute(insert(channel_values).values(rows))
+    (fault,) = (await client.do("GetChannelDrift", channel_code="EXP")).faults
+    assert (fault.fault, fault.values, fault.first_day) == ("no word", 2, str(days[0]))
+    assert await client.reason("ListChannelDrift", channel_code="X") == Reason.NOT_FOUND
+
+
 async def test_a_channel_that_calls_us_is_not_tested(client: AdminClient) -> None:
     """Nothing is wrong, and nothing is proven."""
     keys = {"account_id": "a", "sign_key_secret": "s"}
@@ -266,4 +299,5 @@ async def test_bookings_are_seen_retried_and_cancelled(client: AdminClient) -> N
     assert used.reason == Reason.IN_USE
     ended = await client.do("CancelChannelBooking", **booking, comment="the pier is closed")
     assert ended.booking.state == channel_booking_pb2.CHANNEL_BOOKING_STATE_REJECT_PENDING
+    assert ended.booking.cancel_comment == "the pier is closed"
     assert (await client.do("GetChannelBooking", **booking)).booking == ended.booking

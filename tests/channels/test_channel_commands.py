@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from typer.testing import CliRunner, Result
 
 from server.__main__ import app
 from server.audit import trail
 from server.audit.models import audit_events
 from server.channels.due import WORK_OUT
-from server.platform import logs
+from server.channels.models import channel_bookings
+from server.platform import clock, logs
 from server.platform.outbox import outbox_tasks
 from tests.support import timetable
 from tests.support.channel_vendors import SimulatedChannels
@@ -55,6 +56,20 @@ async def see_what_is_kept() -> None:
     assert (await done("cadences", "EXP")).count("last never") == 8
     assert await done("differences", "EXP") == ""
     assert "sync_time,what" in await done("differences", "EXP", "--csv")
+    await see_drift()
+
+
+async def see_drift() -> None:
+    """What is listed was not sent yet: by day a quantity, and a price where it is sold."""
+    drifted = await command("drift", "EXP", "--item", "106", "--limit", "2")
+    assert drifted.exit_code == 1
+    lines = drifted.output.splitlines()
+    assert "90 drifted of 0 known" in lines[0]
+    assert lines[2].startswith("AVAILABILITY 106 20")
+    assert "sent nothing, true" in lines[2]
+    assert lines[2].endswith("; not worked out since")
+    assert "more; see --limit" in lines[-1]
+    assert (await command("drift", "EXP", "--item", "107")).output == ""
 
 
 async def disconnect() -> None:
@@ -112,7 +127,7 @@ async def test_a_channel_from_its_connection_on(
     calls = await done("log", "EXP")
     assert calls.count("bookings") == 3
     assert "AUTHENTICATION" in calls
-    await done("drift", "EXP")
+    assert await done("drift", "EXP") == ""
     await disconnect()
     await done(*connect, given=fresh)
     async with timetable.database(timetable_url) as db, db.transaction() as tx:
@@ -125,6 +140,22 @@ async def test_a_channel_from_its_connection_on(
             *("create", "rotate", "map", "unmap", "delete", "pause", "resume", "sync", "fetch"),
             *("disconnect", "revoke", "connect"),
         }
+
+
+async def test_why_bookings_were_rejected_or_do_not_go_on(timetable_url: str) -> None:
+    connect = ["connect", "KAY", "--vendor", "kayak", "--currency", "HKD", "--credentials", "-"]
+    await done(*connect, given=json.dumps({"feed_key_secret": "k" * 32}))
+    row = {"channel_code": "KAY", "first_day": timetable.today(), "last_day": timetable.today()}
+    row |= {"create_time": clock.now(), "update_time": clock.now(), "sealed_content": b""}
+    rejected = {"cancel_reason": "other", "cancel_comment": "it was booked for HKD 1.00"}
+    rejected |= {"booking_id": "R-1", "state": "REJECTED"}
+    faulty = {"booking_id": "F-1", "state": "RECEIVED", "fault": "nothing is listed as 'X'"}
+    async with timetable.database(timetable_url) as db, db.transaction() as tx:
+        for each in (rejected, faulty):
+            await tx.execute(insert(channel_bookings).values(row | each))
+    said = await done("bookings", "KAY")
+    assert "other: it was booked for HKD 1.00\n" in said
+    assert "fault: nothing is listed as 'X'\n" in said
 
 
 @pytest.mark.parametrize(

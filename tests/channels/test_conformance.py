@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from server.channels import breaker, calling, http_pool, tokens
-from server.channels.breaker import CircuitBreaker
+from server.channels.breaker import CircuitBreakers
 from server.channels.calling import CallRecord, ChannelClient, Connection
 from server.channels.facts import (
     AvailabilityUpdate,
@@ -69,7 +69,7 @@ class Process:
         name = f"{vendor}:{version}"
         connection = Connection(vendor, name, codec, pool, calls_per_minute)
         return ChannelClient(
-            connection, self._tokens, self._limiter, self._record, CircuitBreaker()
+            connection, self._tokens, self._limiter, self._record, CircuitBreakers()
         )
 
     async def close(self) -> None:
@@ -279,6 +279,23 @@ async def test_the_breaker_counts_what_is_unexpected_alone(
         with fails(FailureKind.TRANSIENT):
             await push_prices(client)
     await push_prices(client)
+
+
+@all_vendors
+async def test_an_endpoint_that_is_away_holds_up_no_other(
+    vendors: SimulatedChannels, process: Process, vendor: str
+) -> None:
+    """Seen red with one breaker a channel."""
+    client = process.client(vendor)
+    vendors.switch(down={"prices": -1})
+    for _ in range(breaker.THRESHOLD + 1):
+        with fails(FailureKind.TRANSIENT):
+            await push_prices(client)
+    assert vendors.count(vendor, "prices") == breaker.THRESHOLD
+    vendors.book(vendor, booking("B-1"), time.time())
+    await client.test()
+    await confirm(client)
+    assert vendors.count(vendor, "confirm") == 1
 
 
 @pytest.mark.parametrize("vendor", WITH_TOKENS)

@@ -10,11 +10,20 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, update
+from structlog.testing import capture_logs
 
 from server.catalog.catalogue import Catalogues
 from server.catalog.products import archive_product
 from server.catalog.promotions import PromotionRecord, create_promotion
-from server.channels import call_log, channel_records, differences, outgoing, pushing, syncs
+from server.channels import (
+    call_log,
+    channel_records,
+    differences,
+    outgoing,
+    pushing,
+    syncs,
+    true_values,
+)
 from server.channels.cadence_rules import PRICES_AT_ONCE, SyncPart
 from server.channels.catalogue_watch import CatalogueWatch
 from server.channels.channel_records import connect_channel, set_paused
@@ -302,7 +311,7 @@ async def test_a_quantity_that_was_read_earlier_is_not_written_over_a_newer_one(
             assert await process.take_notices() == 1
         return values
 
-    monkeypatch.setattr(pushing, "wanted_values", read_then_change)
+    monkeypatch.setattr(true_values, "wanted_values", read_then_change)
     await process.work_out("expedia")
     await process.push("expedia")
     assert await process.watch() == 0
@@ -355,13 +364,20 @@ async def test_a_word_that_is_mapped_to_nothing_keeps_back_its_entries(
 ) -> None:
     await process.connect("ctrip", mapped=False)
     await process.work_out("ctrip")
-    await process.push("ctrip")
+    with capture_logs() as logs:
+        await process.push("ctrip")
     assert process.known("ctrip", "prices") == {}
     found = await process.drift("ctrip")
     assert (found["PRICES"].faulty, found["PRICES"].waiting) == (found["PRICES"].known, 0)
     async with process.db.transaction() as tx:
-        faults = await run(tx, outgoing.faults("ctrip", limit=1))
-    assert "LOCATION" in faults[0].fault
+        (fault,) = await run(tx, outgoing.faults("ctrip", today=timetable.today(), limit=9))
+    known = {what: each.known for what, each in found.items()}
+    assert "LOCATION" in fault.fault
+    assert (fault.kinds, fault.item_id) == (["AVAILABILITY", "PRICES"], "P")
+    assert fault.values == sum(known.values())
+    # a line for each kind, which is a task of its own
+    assert {each["what"]: each["values"] for each in logs} == known
+    assert [each["event"] for each in logs] == ["channel.values_refused"] * 2
     await process.map("ctrip", WordPair(MappingKind.LOCATION, LOCATION, THEIR_LOCATION))
     await process.work_out("ctrip")
     await process.push("ctrip")

@@ -28,14 +28,17 @@ from server.api.admin.servicer import AdminServicer
 from server.app import jobs
 from server.audit.job_control import JobTable
 from server.audit.records import By
+from server.catalog.catalogue import Catalogues
 from server.catalog.cities import City, Stop, create_cities, create_stops
 from server.catalog.routes import Route, create_route
 from server.catalog.timetables import create_timetables
 from server.channels.connecting import ChannelClients
+from server.channels.drifting import DriftDetector
 from server.identity.models import accounts
 from server.identity.one_time_codes import STEP_SECONDS, totp_of
 from server.notifications import tasks as notification_tasks
 from server.platform import clock
+from server.platform.change_feed import ChangeFeed
 from server.platform.errors import Reason
 from server.platform.task_worker import TaskKind
 from server.tickets.keys import create_first_key
@@ -98,6 +101,9 @@ def admin_service(channels: Callable[[Node], ChannelClients]) -> Offer:
             changes=disruption_calls.ticket_changes(node),
             jobs=JobTable({job.name: job for job in jobs(node.settings)}, kinds(node)),
             channels=channels(node),
+            channel_drift=DriftDetector(
+                Catalogues(ChangeFeed(node.db), node.db), node.settings.zone
+            ),
             channel_peak=node.settings.channel_peak,
             secret_key=SECRET_KEY,
         ),

@@ -287,7 +287,7 @@ class BookingProcess(PushingProcess):
 
     async def reset_breaker(self, vendor: str) -> None:
         """A vendor that was away is asked at once."""
-        self.clients._breakers[vendor].succeeded()
+        self.clients._breakers[vendor].clear()
 
     async def asked(self, kind: str) -> list[str]:
         """The keys of tasks that were asked for."""

@@ -2,8 +2,9 @@
 requests say of them as plain values.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from datetime import date, datetime
 from typing import Any
 
 import orjson
@@ -22,9 +23,10 @@ from server.channels.call_log import LoggedCall
 from server.channels.channel_records import ChannelRecord, NewChannel
 from server.channels.channel_words import KeptWord
 from server.channels.differences import ValueDifference
+from server.channels.drifting import DriftedValue
 from server.channels.kept_values import KeptValue
 from server.channels.listings import ChannelListing
-from server.channels.outgoing import Drift
+from server.channels.outgoing import Drift, ValueFault
 from server.channels.plan_rules import MILLION
 from server.channels.registry import VENDORS
 from server.channels.static_values import NO_DAY
@@ -85,16 +87,57 @@ def credentials(messages: Iterable[channel_pb2.ChannelCredential]) -> dict[str, 
     return dict(given)
 
 
-def drift(found: Drift) -> channel_pb2.ChannelDrift:
-    """How far a channel is behind in one kind of values."""
-    return channel_pb2.ChannelDrift(
-        what=VALUE_KIND[found.what],
-        known=found.known,
-        waiting=found.waiting,
-        faulty=found.faulty,
-        oldest_time=timestamp(found.oldest_time),
-        sent_time=timestamp(found.sent_time),
+def drifts(
+    found: Iterable[Drift], drifted: Mapping[str, int]
+) -> Iterator[channel_pb2.ChannelDrift]:
+    """How far a channel is behind in each kind of values, of which so many are drifted; also of a
+    kind of which nothing was worked out yet.
+    """
+    kept = {each.what: each for each in found}
+    for what in sorted(kept.keys() | drifted.keys()):
+        each = kept.get(what, Drift(what, 0, 0, 0, None, None))
+        yield channel_pb2.ChannelDrift(
+            what=VALUE_KIND[what],
+            known=each.known,
+            waiting=each.waiting,
+            faulty=each.faulty,
+            oldest_time=timestamp(each.oldest_time),
+            sent_time=timestamp(each.sent_time),
+            drifted=drifted.get(what, 0),
+        )
+
+
+def fault(found: ValueFault) -> channel_pb2.ChannelFault:
+    """Why values are not sent."""
+    return channel_pb2.ChannelFault(
+        fault=found.fault,
+        kinds=[VALUE_KIND[each] for each in found.kinds],
+        values=found.values,
+        first_item_id=found.item_id,
+        first_day=_day(found.day),
     )
+
+
+def drifted(found: DriftedValue, now: datetime) -> channel_difference_pb2.ChannelDifference:
+    """A value of which a channel was sent another than is true now."""
+    return channel_difference_pb2.ChannelDifference(
+        sync_time=timestamp(now),
+        what=VALUE_KIND[found.what],
+        item_id=found.item_id,
+        day=_day(found.day),
+        sent=found.sent,
+        sent_currency_code=found.sent_currency_code or "",
+        sent_content=_json(found.sent_content),
+        wanted=found.wanted,
+        currency_code=found.currency_code or "",
+        content=_json(found.content),
+        fault=found.fault,
+        waiting=found.is_waiting,
+    )
+
+
+def _day(day: date) -> str:
+    return "" if day == NO_DAY else day.isoformat()
 
 
 def value(kept: KeptValue) -> channel_pb2.ChannelValue:
@@ -102,7 +145,7 @@ def value(kept: KeptValue) -> channel_pb2.ChannelValue:
     return channel_pb2.ChannelValue(
         what=VALUE_KIND[kept.what],
         item_id=kept.item_id,
-        day="" if kept.day == NO_DAY else kept.day.isoformat(),
+        day=_day(kept.day),
         location=kept.location,
         wanted=kept.wanted,
         currency_code=kept.currency_code or "",
@@ -122,7 +165,7 @@ def difference(found: ValueDifference) -> channel_difference_pb2.ChannelDifferen
         sync_time=timestamp(found.sync_time),
         what=VALUE_KIND[found.what],
         item_id=found.item_id,
-        day="" if found.day == NO_DAY else found.day.isoformat(),
+        day=_day(found.day),
         sent=found.sent,
         sent_currency_code=found.sent_currency_code or "",
         sent_content=_json(found.sent_content),
@@ -227,6 +270,7 @@ def booking(stored: StoredBooking) -> channel_booking_pb2.ChannelBooking:
         order_code=order_code(stored.order_id) if stored.order_id else "",
         confirmation_number=stored.confirmation_number,
         cancel_reason=stored.cancel_reason,
+        cancel_comment=stored.cancel_comment,
         fault=stored.fault,
         confirm_time=timestamp(stored.confirm_time),
         create_time=timestamp(stored.create_time),

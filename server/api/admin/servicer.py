@@ -49,6 +49,7 @@ from server.api.calls import Context
 from server.api.repeats import ChangingCall, changing
 from server.audit.job_control import JobTable
 from server.channels.connecting import ChannelClients
+from server.channels.drifting import DriftDetector
 from server.identity import accounts, partner_keys, traveller_blocks
 from server.identity.accounts import OPERATORS
 from server.identity.callers import Admin
@@ -102,6 +103,7 @@ class AdminServicer(
         wechat: WechatClient | None = None,
         jobs: JobTable,
         channels: ChannelClients,
+        channel_drift: DriftDetector,
         channel_peak: frozenset[int],
         secret_key: bytes,
     ) -> None:
@@ -117,6 +119,7 @@ class AdminServicer(
         self._jobs = jobs
         self._secret_key = secret_key
         self._channels, self._channel_peak = channels, channel_peak
+        self._channel_drift = channel_drift
 
     async def AdminLogin(
         self,

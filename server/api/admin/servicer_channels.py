@@ -6,9 +6,9 @@ from datetime import date, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from deeptravel.admin.v1 import channel_booking_pb2, channel_pb2
+from deeptravel.admin.v1 import channel_booking_pb2, channel_difference_pb2, channel_pb2
 
-from server.api import requests
+from server.api import calls, requests
 from server.api.admin import channel_messages as messages
 from server.api.admin.table import VERSION, AdminMethods, Get, List, Noun, by, version_in
 from server.api.calls import Context
@@ -19,6 +19,7 @@ from server.channels.booking_ends import request_cancellation
 from server.channels.channel_records import CHANNELS
 from server.channels.connecting import ChannelClients
 from server.channels.disconnecting import disconnect_channel
+from server.channels.drifting import DriftDetector
 from server.channels.facts import (
     CancellationReason,
     ChannelCallError,
@@ -30,12 +31,15 @@ from server.platform import clock
 from server.platform.statements import run
 
 CHANNEL = Noun(CHANNELS, messages.channel)
+MOST_FAULTS = 50
+"""Of GetChannelDrift."""
 
 
 class ChannelMethods(AdminMethods):
     """A part of AdminServicer; the contract documents each method."""
 
     _channels: ChannelClients
+    _channel_drift: DriftDetector
     _zone: ZoneInfo
 
     GetChannel = Get(channel_pb2.GetChannelRequest, channel_pb2.GetChannelResponse, CHANNEL)
@@ -146,11 +150,33 @@ class ChannelMethods(AdminMethods):
         request: channel_pb2.GetChannelDriftRequest,
         context: Context[channel_pb2.GetChannelDriftRequest, channel_pb2.GetChannelDriftResponse],
     ) -> channel_pb2.GetChannelDriftResponse:
-        today = clock.now().astimezone(self._zone).date()
-        async with self._db.transaction() as tx:
-            await CHANNELS.get(tx, request.channel_code)
-            found = await run(tx, outgoing.drift(request.channel_code, today=today))
-        return channel_pb2.GetChannelDriftResponse(drift=map(messages.drift, found))
+        code, now = request.channel_code, clock.now()
+        today = now.astimezone(self._zone).date()
+        async with self._db.report(calls.caller().key) as tx:
+            channel = await CHANNELS.get(tx, code)
+            found = await run(tx, outgoing.drift(code, today=today))
+            faults = await run(tx, outgoing.faults(code, today=today, limit=MOST_FAULTS))
+            drifted = await self._channel_drift.count(tx, channel, now=now)
+        return channel_pb2.GetChannelDriftResponse(
+            drift=messages.drifts(found, drifted), faults=map(messages.fault, faults)
+        )
+
+    @paged
+    async def ListChannelDrift(
+        self,
+        request: channel_difference_pb2.ListChannelDriftRequest,
+        page: Page[Admin, tuple[str, str, date]],
+    ) -> channel_difference_pb2.ListChannelDriftResponse:
+        now, limit = clock.now(), page.size + 1
+        async with self._db.report(page.caller.key) as tx:
+            channel = await CHANNELS.get(tx, request.channel_code)
+            found = await self._channel_drift.page(
+                tx, channel, item_id=request.item_id, after=page.after, limit=limit, now=now
+            )
+        shown = page.cut(found, lambda last: last.place)
+        return channel_difference_pb2.ListChannelDriftResponse(
+            differences=[messages.drifted(each, now) for each in shown]
+        )
 
     @paged
     async def ListChannelValues(

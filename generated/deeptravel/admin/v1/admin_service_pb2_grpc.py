@@ -1241,6 +1241,11 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftResponse.FromString,
                 _registered_method=True)
+        self.ListChannelDrift = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ListChannelDrift',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDriftRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDriftResponse.FromString,
+                _registered_method=True)
         self.ListChannelValues = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListChannelValues',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.ListChannelValuesRequest.SerializeToString,
@@ -3278,7 +3283,18 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetChannelDrift(self, request, context):
-        """Says how far a channel is behind. Reasons: NOT_FOUND.
+        """Says how far a channel is behind price plans, catalogue and stock as they are at this moment, and
+        what cannot be sent. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChannelDrift(self, request, context):
+        """Lists what a channel was sent otherwise, or not at all, than price plans, catalogue and stock say
+        at this moment, or is about to be, by page: worked out anew, and compared with what the vendor
+        took when it was sent, as vendors have no call to read back. SyncChannel mends it. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -4576,6 +4592,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetChannelDrift,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftResponse.SerializeToString,
+            ),
+            'ListChannelDrift': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChannelDrift,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDriftRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDriftResponse.SerializeToString,
             ),
             'ListChannelValues': grpc.unary_unary_rpc_method_handler(
                     servicer.ListChannelValues,
@@ -10937,6 +10958,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/GetChannelDrift',
             deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_channel__pb2.GetChannelDriftResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChannelDrift(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ListChannelDrift',
+            deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDriftRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_channel__difference__pb2.ListChannelDriftResponse.FromString,
             options,
             channel_credentials,
             insecure,

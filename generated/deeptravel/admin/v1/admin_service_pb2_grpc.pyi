@@ -1034,7 +1034,15 @@ class AdminServiceStub:
     INVALID_FIELD (a vendor that lists none), IDEMPOTENCY_MISMATCH.
     """
     GetChannelDrift: _grpc.UnaryUnaryMultiCallable[_channel_pb2.GetChannelDriftRequest, _channel_pb2.GetChannelDriftResponse]
-    """Says how far a channel is behind. Reasons: NOT_FOUND."""
+    """Says how far a channel is behind price plans, catalogue and stock as they are at this moment, and
+    what cannot be sent. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    ListChannelDrift: _grpc.UnaryUnaryMultiCallable[_channel_difference_pb2.ListChannelDriftRequest, _channel_difference_pb2.ListChannelDriftResponse]
+    """Lists what a channel was sent otherwise, or not at all, than price plans, catalogue and stock say
+    at this moment, or is about to be, by page: worked out anew, and compared with what the vendor
+    took when it was sent, as vendors have no call to read back. SyncChannel mends it. Reasons:
+    NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
     ListChannelValues: _grpc.UnaryUnaryMultiCallable[_channel_pb2.ListChannelValuesRequest, _channel_pb2.ListChannelValuesResponse]
     """Lists what a channel is to know and what it was sent, by page. Reasons: NOT_FOUND,
     PAGE_TOKEN_INVALID.
@@ -2060,7 +2068,15 @@ class AdminServiceAsyncStub(AdminServiceStub):
     INVALID_FIELD (a vendor that lists none), IDEMPOTENCY_MISMATCH.
     """
     GetChannelDrift: _aio.UnaryUnaryMultiCallable[_channel_pb2.GetChannelDriftRequest, _channel_pb2.GetChannelDriftResponse]  # type: ignore[assignment]
-    """Says how far a channel is behind. Reasons: NOT_FOUND."""
+    """Says how far a channel is behind price plans, catalogue and stock as they are at this moment, and
+    what cannot be sent. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+    """
+    ListChannelDrift: _aio.UnaryUnaryMultiCallable[_channel_difference_pb2.ListChannelDriftRequest, _channel_difference_pb2.ListChannelDriftResponse]  # type: ignore[assignment]
+    """Lists what a channel was sent otherwise, or not at all, than price plans, catalogue and stock say
+    at this moment, or is about to be, by page: worked out anew, and compared with what the vendor
+    took when it was sent, as vendors have no call to read back. SyncChannel mends it. Reasons:
+    NOT_FOUND, PAGE_TOKEN_INVALID.
+    """
     ListChannelValues: _aio.UnaryUnaryMultiCallable[_channel_pb2.ListChannelValuesRequest, _channel_pb2.ListChannelValuesResponse]  # type: ignore[assignment]
     """Lists what a channel is to know and what it was sent, by page. Reasons: NOT_FOUND,
     PAGE_TOKEN_INVALID.
@@ -4475,7 +4491,21 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _channel_pb2.GetChannelDriftRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_channel_pb2.GetChannelDriftResponse, _abc.Awaitable[_channel_pb2.GetChannelDriftResponse]]:
-        """Says how far a channel is behind. Reasons: NOT_FOUND."""
+        """Says how far a channel is behind price plans, catalogue and stock as they are at this moment, and
+        what cannot be sent. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChannelDrift(
+        self,
+        request: _channel_difference_pb2.ListChannelDriftRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_channel_difference_pb2.ListChannelDriftResponse, _abc.Awaitable[_channel_difference_pb2.ListChannelDriftResponse]]:
+        """Lists what a channel was sent otherwise, or not at all, than price plans, catalogue and stock say
+        at this moment, or is about to be, by page: worked out anew, and compared with what the vendor
+        took when it was sent, as vendors have no call to read back. SyncChannel mends it. Reasons:
+        NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
 
     @_abc_1.abstractmethod
     def ListChannelValues(

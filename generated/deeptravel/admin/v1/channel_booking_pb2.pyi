@@ -95,6 +95,7 @@ class ChannelBooking(_message.Message):
     CONFIRM_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    CANCEL_COMMENT_FIELD_NUMBER: _builtins.int
     channel_code: _builtins.str
     """The channel."""
     booking_id: _builtins.str
@@ -122,9 +123,15 @@ class ChannelBooking(_message.Message):
     confirmation_number: _builtins.str
     """Ours, the same at each repeat."""
     cancel_reason: _builtins.str
-    """Why we reject or cancel it."""
+    """Why we reject or cancel it: customer_request, payment_issue, fraud, no_show,
+    vehicle_unavailable or other; empty if we do not.
+    """
     fault: _builtins.str
     """What keeps it from going on."""
+    cancel_comment: _builtins.str
+    """The same in words, as the vendor was told: what was sold out, which field was refused, which
+    price is asked; or the administrator's.
+    """
     @_builtins.property
     def confirm_time(self) -> _timestamp_pb2.Timestamp:
         """When the vendor had our confirmation."""
@@ -157,10 +164,11 @@ class ChannelBooking(_message.Message):
         confirm_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        cancel_comment: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["confirm_time", b"confirm_time", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "cancel_reason", b"cancel_reason", "channel_code", b"channel_code", "confirm_time", b"confirm_time", "confirmation_number", b"confirmation_number", "create_time", b"create_time", "currency_code", b"currency_code", "fault", b"fault", "fee_minor", b"fee_minor", "item_id", b"item_id", "order_code", b"order_code", "pickup_date", b"pickup_date", "return_date", b"return_date", "state", b"state", "total_minor", b"total_minor", "update_time", b"update_time", "vendor_state", b"vendor_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booking_id", b"booking_id", "cancel_comment", b"cancel_comment", "cancel_reason", b"cancel_reason", "channel_code", b"channel_code", "confirm_time", b"confirm_time", "confirmation_number", b"confirmation_number", "create_time", b"create_time", "currency_code", b"currency_code", "fault", b"fault", "fee_minor", b"fee_minor", "item_id", b"item_id", "order_code", b"order_code", "pickup_date", b"pickup_date", "return_date", b"return_date", "state", b"state", "total_minor", b"total_minor", "update_time", b"update_time", "vendor_state", b"vendor_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

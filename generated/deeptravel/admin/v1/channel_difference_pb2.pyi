@@ -76,7 +76,7 @@ Global___ChannelSyncPart: _TypeAlias = ChannelSyncPart  # noqa: Y015
 
 @_typing.final
 class ChannelDifference(_message.Message):
-    """A value of which a full sync found that a channel had been sent another, or none."""
+    """A value of which a channel had been sent another than was true, or none."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -92,6 +92,7 @@ class ChannelDifference(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     CORRECTED_FIELD_NUMBER: _builtins.int
     FAULT_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     what: _channel_pb2.ChannelValueKind.ValueType
     """A price, a quantity or static data."""
     item_id: _builtins.str
@@ -116,9 +117,13 @@ class ChannelDifference(_message.Message):
     """Whether the channel was sent this, or something newer, since."""
     fault: _builtins.str
     """Why it was not: a word that is mapped to nothing, or the vendor’s refusal."""
+    waiting: _builtins.bool
+    """Whether what is true is kept already and waits to be sent; if not, the next comparison, or
+    SyncChannel, finds it. Only ListChannelDrift says so.
+    """
     @_builtins.property
     def sync_time(self) -> _timestamp_pb2.Timestamp:
-        """When the full sync was."""
+        """When the full sync was that found it; of ListChannelDrift, now."""
 
     def __init__(
         self,
@@ -135,16 +140,79 @@ class ChannelDifference(_message.Message):
         content: _builtins.str = ...,
         corrected: _builtins.bool = ...,
         fault: _builtins.str = ...,
+        waiting: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_sent", b"_sent", "sent", b"sent", "sync_time", b"sync_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sent", b"_sent", "content", b"content", "corrected", b"corrected", "currency_code", b"currency_code", "day", b"day", "fault", b"fault", "item_id", b"item_id", "sent", b"sent", "sent_content", b"sent_content", "sent_currency_code", b"sent_currency_code", "sync_time", b"sync_time", "wanted", b"wanted", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_sent", b"_sent", "content", b"content", "corrected", b"corrected", "currency_code", b"currency_code", "day", b"day", "fault", b"fault", "item_id", b"item_id", "sent", b"sent", "sent_content", b"sent_content", "sent_currency_code", b"sent_currency_code", "sync_time", b"sync_time", "waiting", b"waiting", "wanted", b"wanted", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__sent: _TypeAlias = _typing.Literal["sent"]  # noqa: Y015
     _WhichOneofArgType__sent: _TypeAlias = _typing.Literal["_sent", b"_sent"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sent) -> _WhichOneofReturnType__sent | None: ...
 
 Global___ChannelDifference: _TypeAlias = ChannelDifference  # noqa: Y015
+
+@_typing.final
+class ListChannelDriftRequest(_message.Message):
+    """Asks what a channel was sent otherwise than is true at this moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNEL_CODE_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    channel_code: _builtins.str
+    """The channel, 1 to 32 letters, digits, `-` and `_`."""
+    item_id: _builtins.str
+    """Only of this item."""
+    page_size: _builtins.int
+    """How many a page, 1 to 200; 50 if 0."""
+    page_token: _builtins.str
+    """Token of the page, from the answer before; all filters must be the same."""
+    def __init__(
+        self,
+        *,
+        channel_code: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel_code", b"channel_code", "item_id", b"item_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChannelDriftRequest: _TypeAlias = ListChannelDriftRequest  # noqa: Y015
+
+@_typing.final
+class ListChannelDriftResponse(_message.Message):
+    """A page of them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty at the end."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelDifference]:
+        """By item, kind and day."""
+
+    def __init__(
+        self,
+        *,
+        differences: _abc.Iterable[Global___ChannelDifference] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChannelDriftResponse: _TypeAlias = ListChannelDriftResponse  # noqa: Y015
 
 @_typing.final
 class ListChannelDifferencesRequest(_message.Message):

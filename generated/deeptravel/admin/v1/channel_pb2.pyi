@@ -875,6 +875,7 @@ class ChannelDrift(_message.Message):
     FAULTY_FIELD_NUMBER: _builtins.int
     OLDEST_TIME_FIELD_NUMBER: _builtins.int
     SENT_TIME_FIELD_NUMBER: _builtins.int
+    DRIFTED_FIELD_NUMBER: _builtins.int
     what: Global___ChannelValueKind.ValueType
     """In prices, quantities or static data."""
     known: _builtins.int
@@ -883,6 +884,10 @@ class ChannelDrift(_message.Message):
     """How many wait to be sent."""
     faulty: _builtins.int
     """How many cannot be sent as they are."""
+    drifted: _builtins.int
+    """How many it was sent otherwise, or not at all, than price plans, catalogue and stock say at this
+    moment, or is about to be: ListChannelDrift names them.
+    """
     @_builtins.property
     def oldest_time(self) -> _timestamp_pb2.Timestamp:
         """Since when the oldest waits; unset if none does."""
@@ -900,14 +905,55 @@ class ChannelDrift(_message.Message):
         faulty: _builtins.int = ...,
         oldest_time: _timestamp_pb2.Timestamp | None = ...,
         sent_time: _timestamp_pb2.Timestamp | None = ...,
+        drifted: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_time", b"oldest_time", "sent_time", b"sent_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["faulty", b"faulty", "known", b"known", "oldest_time", b"oldest_time", "sent_time", b"sent_time", "waiting", b"waiting", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drifted", b"drifted", "faulty", b"faulty", "known", b"known", "oldest_time", b"oldest_time", "sent_time", b"sent_time", "waiting", b"waiting", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChannelDrift: _TypeAlias = ChannelDrift  # noqa: Y015
+
+@_typing.final
+class ChannelFault(_message.Message):
+    """Why values are not sent, such as a word that is mapped to nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAULT_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    FIRST_ITEM_ID_FIELD_NUMBER: _builtins.int
+    FIRST_DAY_FIELD_NUMBER: _builtins.int
+    fault: _builtins.str
+    """The word, or the vendor’s refusal."""
+    values: _builtins.int
+    """How many they are."""
+    first_item_id: _builtins.str
+    """The first item of them, in their order."""
+    first_day: _builtins.str
+    """Its first day, YYYY-MM-DD; empty of static data."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___ChannelValueKind.ValueType]:
+        """Of which kinds they are."""
+
+    def __init__(
+        self,
+        *,
+        fault: _builtins.str = ...,
+        kinds: _abc.Iterable[Global___ChannelValueKind.ValueType] | None = ...,
+        values: _builtins.int = ...,
+        first_item_id: _builtins.str = ...,
+        first_day: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fault", b"fault", "first_day", b"first_day", "first_item_id", b"first_item_id", "kinds", b"kinds", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChannelFault: _TypeAlias = ChannelFault  # noqa: Y015
 
 @_typing.final
 class GetChannelDriftRequest(_message.Message):
@@ -938,18 +984,24 @@ class GetChannelDriftResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DRIFT_FIELD_NUMBER: _builtins.int
+    FAULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def drift(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelDrift]:
         """One for each kind of value."""
+
+    @_builtins.property
+    def faults(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChannelFault]:
+        """Why values are not sent, each reason once, that of most values first; 50 at the most."""
 
     def __init__(
         self,
         *,
         drift: _abc.Iterable[Global___ChannelDrift] | None = ...,
+        faults: _abc.Iterable[Global___ChannelFault] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drift", b"drift", "faults", b"faults"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

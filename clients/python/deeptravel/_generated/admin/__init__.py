@@ -174,6 +174,7 @@ from deeptravel._generated.admin.v1.channel_pb2 import (
     ChannelCallOutcome,
     ChannelCredential,
     ChannelDrift,
+    ChannelFault,
     ChannelState,
     ChannelValue,
     ChannelValueKind,
@@ -247,6 +248,8 @@ from deeptravel._generated.admin.v1.channel_difference_pb2 import (
     GetChannelCadencesResponse,
     ListChannelDifferencesRequest,
     ListChannelDifferencesResponse,
+    ListChannelDriftRequest,
+    ListChannelDriftResponse,
 )
 from deeptravel._generated.admin.v1.channel_listing_pb2 import (
     CHANNEL_PRICE_PACE_AT_ONCE,
@@ -1064,6 +1067,7 @@ __all__ = [
     "ChannelCredential",
     "ChannelDifference",
     "ChannelDrift",
+    "ChannelFault",
     "ChannelListing",
     "ChannelPricePace",
     "ChannelState",
@@ -1345,6 +1349,8 @@ __all__ = [
     "ListChannelCallsResponse",
     "ListChannelDifferencesRequest",
     "ListChannelDifferencesResponse",
+    "ListChannelDriftRequest",
+    "ListChannelDriftResponse",
     "ListChannelListingsRequest",
     "ListChannelListingsResponse",
     "ListChannelValuesRequest",

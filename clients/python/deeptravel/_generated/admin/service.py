@@ -1453,6 +1453,13 @@ _GET_CHANNEL_DRIFT = Method(
     admin.GetChannelDriftResponse,
     safe=True,
 )
+_LIST_CHANNEL_DRIFT = Method(
+    "/deeptravel.admin.v1.AdminService/ListChannelDrift",
+    admin.ListChannelDriftRequest,
+    admin.ListChannelDriftResponse,
+    safe=True,
+    items="differences",
+)
 _LIST_CHANNEL_VALUES = Method(
     "/deeptravel.admin.v1.AdminService/ListChannelValues",
     admin.ListChannelValuesRequest,
@@ -5638,8 +5645,37 @@ class AdminService:
         channel_code: str,
         timeout: float | None = None,
     ) -> admin.GetChannelDriftResponse:
-        """Says how far a channel is behind. Reasons: NOT_FOUND."""
+        """Says how far a channel is behind price plans, catalogue and stock as they are at this
+        moment, and what cannot be sent. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
         return self._calls.unary(_GET_CHANNEL_DRIFT, admin.GetChannelDriftRequest(channel_code=channel_code), timeout)
+
+    def list_channel_drift(
+        self,
+        *,
+        channel_code: str,
+        item_id: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelDriftResponse:
+        """Lists what a channel was sent otherwise, or not at all, than price plans, catalogue and
+        stock say at this moment, or is about to be, by page: worked out anew, and compared with
+        what the vendor took when it was sent, as vendors have no call to read back. SyncChannel
+        mends it. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return self._calls.unary(_LIST_CHANNEL_DRIFT, admin.ListChannelDriftRequest(channel_code=channel_code, item_id=item_id, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_drift(
+        self,
+        *,
+        channel_code: str,
+        item_id: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> Iterator[admin.ChannelDifference]:
+        """All `differences` of list_channel_drift, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_DRIFT, admin.ListChannelDriftRequest(channel_code=channel_code, item_id=item_id, page_size=page_size), timeout)
 
     def list_channel_values(
         self,
@@ -10034,8 +10070,37 @@ class AsyncAdminService:
         channel_code: str,
         timeout: float | None = None,
     ) -> admin.GetChannelDriftResponse:
-        """Says how far a channel is behind. Reasons: NOT_FOUND."""
+        """Says how far a channel is behind price plans, catalogue and stock as they are at this
+        moment, and what cannot be sent. Reasons: NOT_FOUND, SERVER_BUSY, RANGE_TOO_LARGE.
+        """
         return await self._calls.unary(_GET_CHANNEL_DRIFT, admin.GetChannelDriftRequest(channel_code=channel_code), timeout)
+
+    async def list_channel_drift(
+        self,
+        *,
+        channel_code: str,
+        item_id: str = "",
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: float | None = None,
+    ) -> admin.ListChannelDriftResponse:
+        """Lists what a channel was sent otherwise, or not at all, than price plans, catalogue and
+        stock say at this moment, or is about to be, by page: worked out anew, and compared with
+        what the vendor took when it was sent, as vendors have no call to read back. SyncChannel
+        mends it. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID.
+        """
+        return await self._calls.unary(_LIST_CHANNEL_DRIFT, admin.ListChannelDriftRequest(channel_code=channel_code, item_id=item_id, page_size=page_size, page_token=page_token), timeout)
+
+    def iter_channel_drift(
+        self,
+        *,
+        channel_code: str,
+        item_id: str = "",
+        page_size: int = 0,
+        timeout: float | None = None,
+    ) -> AsyncIterator[admin.ChannelDifference]:
+        """All `differences` of list_channel_drift, page after page."""
+        return self._calls.pages(_LIST_CHANNEL_DRIFT, admin.ListChannelDriftRequest(channel_code=channel_code, item_id=item_id, page_size=page_size), timeout)
 
     async def list_channel_values(
         self,

@@ -28,7 +28,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,deeptravel/admin/v1/channel_difference.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!deeptravel/admin/v1/channel.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x02\n\x11\x43hannelDifference\x12-\n\tsync_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x04what\x18\x02 \x01(\x0e\x32%.deeptravel.admin.v1.ChannelValueKind\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x0b\n\x03\x64\x61y\x18\x04 \x01(\t\x12\x11\n\x04sent\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\x12sent_currency_code\x18\x06 \x01(\t\x12\x14\n\x0csent_content\x18\x07 \x01(\t\x12\x0e\n\x06wanted\x18\x08 \x01(\x03\x12\x15\n\rcurrency_code\x18\t \x01(\t\x12\x0f\n\x07\x63ontent\x18\n \x01(\t\x12\x11\n\tcorrected\x18\x0b \x01(\x08\x12\r\n\x05\x66\x61ult\x18\x0c \x01(\tB\x07\n\x05_sent\"\x99\x02\n\x1dListChannelDifferencesRequest\x12\x42\n\x0c\x63hannel_code\x18\x01 \x01(\tB,\xbaH)r$\x18\x64\x32 ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$\xc8\x01\x01\x12=\n\x04what\x18\x02 \x01(\x0e\x32%.deeptravel.admin.v1.ChannelValueKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\x07item_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\x12\x13\n\x0buncorrected\x18\x04 \x01(\x08\x12 \n\tpage_size\x18\x05 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x06 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"v\n\x1eListChannelDifferencesResponse\x12;\n\x0b\x64ifferences\x18\x01 \x03(\x0b\x32&.deeptravel.admin.v1.ChannelDifference\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"|\n!DownloadChannelDifferencesRequest\x12\x42\n\x0c\x63hannel_code\x18\x01 \x01(\tB,\xbaH)r$\x18\x64\x32 ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$\xc8\x01\x01\x12\x13\n\x0buncorrected\x18\x02 \x01(\x08\"H\n\"DownloadChannelDifferencesResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\xb4\x01\n\x0b\x43hannelSync\x12\x14\n\x0c\x63hannel_code\x18\x01 \x01(\t\x12\x32\n\x04part\x18\x02 \x01(\x0e\x32$.deeptravel.admin.v1.ChannelSyncPart\x12-\n\tdone_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64ue_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x19GetChannelCadencesRequest\x12\x42\n\x0c\x63hannel_code\x18\x01 \x01(\tB,\xbaH)r$\x18\x64\x32 ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$\xc8\x01\x01\"M\n\x1aGetChannelCadencesResponse\x12/\n\x05syncs\x18\x01 \x03(\x0b\x32 .deeptravel.admin.v1.ChannelSync*\xc9\x02\n\x0f\x43hannelSyncPart\x12!\n\x1d\x43HANNEL_SYNC_PART_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43HANNEL_SYNC_PART_STATIC\x10\x01\x12\"\n\x1e\x43HANNEL_SYNC_PART_PRICES_DAILY\x10\x02\x12(\n$CHANNEL_SYNC_PART_PRICES_FOUR_HOURLY\x10\x03\x12#\n\x1f\x43HANNEL_SYNC_PART_PRICES_HOURLY\x10\x04\x12\"\n\x1e\x43HANNEL_SYNC_PART_AVAILABILITY\x10\x05\x12\x1e\n\x1a\x43HANNEL_SYNC_PART_BOOKINGS\x10\x06\x12\x1c\n\x18\x43HANNEL_SYNC_PART_STATUS\x10\x07\x12 \n\x1c\x43HANNEL_SYNC_PART_EVERYTHING\x10\x08\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,deeptravel/admin/v1/channel_difference.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!deeptravel/admin/v1/channel.proto\x1a\x19google/api/httpbody.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xce\x02\n\x11\x43hannelDifference\x12-\n\tsync_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x04what\x18\x02 \x01(\x0e\x32%.deeptravel.admin.v1.ChannelValueKind\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x0b\n\x03\x64\x61y\x18\x04 \x01(\t\x12\x11\n\x04sent\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\x12sent_currency_code\x18\x06 \x01(\t\x12\x14\n\x0csent_content\x18\x07 \x01(\t\x12\x0e\n\x06wanted\x18\x08 \x01(\x03\x12\x15\n\rcurrency_code\x18\t \x01(\t\x12\x0f\n\x07\x63ontent\x18\n \x01(\t\x12\x11\n\tcorrected\x18\x0b \x01(\x08\x12\r\n\x05\x66\x61ult\x18\x0c \x01(\t\x12\x0f\n\x07waiting\x18\r \x01(\x08\x42\x07\n\x05_sent\"\xbf\x01\n\x17ListChannelDriftRequest\x12\x42\n\x0c\x63hannel_code\x18\x01 \x01(\tB,\xbaH)r$\x18\x64\x32 ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$\xc8\x01\x01\x12\x1c\n\x07item_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"p\n\x18ListChannelDriftResponse\x12;\n\x0b\x64ifferences\x18\x01 \x03(\x0b\x32&.deeptravel.admin.v1.ChannelDifference\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x99\x02\n\x1dListChannelDifferencesRequest\x12\x42\n\x0c\x63hannel_code\x18\x01 \x01(\tB,\xbaH)r$\x18\x64\x32 ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$\xc8\x01\x01\x12=\n\x04what\x18\x02 \x01(\x0e\x32%.deeptravel.admin.v1.ChannelValueKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1c\n\x07item_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18\x64\xba\x01\x01\x00\x12\x13\n\x0buncorrected\x18\x04 \x01(\x08\x12 \n\tpage_size\x18\x05 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x06 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"v\n\x1eListChannelDifferencesResponse\x12;\n\x0b\x64ifferences\x18\x01 \x03(\x0b\x32&.deeptravel.admin.v1.ChannelDifference\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"|\n!DownloadChannelDifferencesRequest\x12\x42\n\x0c\x63hannel_code\x18\x01 \x01(\tB,\xbaH)r$\x18\x64\x32 ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$\xc8\x01\x01\x12\x13\n\x0buncorrected\x18\x02 \x01(\x08\"H\n\"DownloadChannelDifferencesResponse\x12\"\n\x04\x62ody\x18\x01 \x01(\x0b\x32\x14.google.api.HttpBody\"\xb4\x01\n\x0b\x43hannelSync\x12\x14\n\x0c\x63hannel_code\x18\x01 \x01(\t\x12\x32\n\x04part\x18\x02 \x01(\x0e\x32$.deeptravel.admin.v1.ChannelSyncPart\x12-\n\tdone_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x64ue_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x19GetChannelCadencesRequest\x12\x42\n\x0c\x63hannel_code\x18\x01 \x01(\tB,\xbaH)r$\x18\x64\x32 ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$\xc8\x01\x01\"M\n\x1aGetChannelCadencesResponse\x12/\n\x05syncs\x18\x01 \x03(\x0b\x32 .deeptravel.admin.v1.ChannelSync*\xc9\x02\n\x0f\x43hannelSyncPart\x12!\n\x1d\x43HANNEL_SYNC_PART_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43HANNEL_SYNC_PART_STATIC\x10\x01\x12\"\n\x1e\x43HANNEL_SYNC_PART_PRICES_DAILY\x10\x02\x12(\n$CHANNEL_SYNC_PART_PRICES_FOUR_HOURLY\x10\x03\x12#\n\x1f\x43HANNEL_SYNC_PART_PRICES_HOURLY\x10\x04\x12\"\n\x1e\x43HANNEL_SYNC_PART_AVAILABILITY\x10\x05\x12\x1e\n\x1a\x43HANNEL_SYNC_PART_BOOKINGS\x10\x06\x12\x1c\n\x18\x43HANNEL_SYNC_PART_STATUS\x10\x07\x12 \n\x1c\x43HANNEL_SYNC_PART_EVERYTHING\x10\x08\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,6 +36,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deeptravel._generated.admin
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027com.deeptravel.admin.v1P\001'
+  _globals['_LISTCHANNELDRIFTREQUEST'].fields_by_name['channel_code']._loaded_options = None
+  _globals['_LISTCHANNELDRIFTREQUEST'].fields_by_name['channel_code']._serialized_options = b'\272H)r$\030d2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$\310\001\001'
+  _globals['_LISTCHANNELDRIFTREQUEST'].fields_by_name['item_id']._loaded_options = None
+  _globals['_LISTCHANNELDRIFTREQUEST'].fields_by_name['item_id']._serialized_options = b'\272H\010r\006\030d\272\001\001\000'
+  _globals['_LISTCHANNELDRIFTREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTCHANNELDRIFTREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
+  _globals['_LISTCHANNELDRIFTREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTCHANNELDRIFTREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_LISTCHANNELDIFFERENCESREQUEST'].fields_by_name['channel_code']._loaded_options = None
   _globals['_LISTCHANNELDIFFERENCESREQUEST'].fields_by_name['channel_code']._serialized_options = b'\272H)r$\030d2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$\310\001\001'
   _globals['_LISTCHANNELDIFFERENCESREQUEST'].fields_by_name['what']._loaded_options = None
@@ -50,22 +58,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOWNLOADCHANNELDIFFERENCESREQUEST'].fields_by_name['channel_code']._serialized_options = b'\272H)r$\030d2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$\310\001\001'
   _globals['_GETCHANNELCADENCESREQUEST'].fields_by_name['channel_code']._loaded_options = None
   _globals['_GETCHANNELCADENCESREQUEST'].fields_by_name['channel_code']._serialized_options = b'\272H)r$\030d2 ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$\310\001\001'
-  _globals['_CHANNELSYNCPART']._serialized_start=1477
-  _globals['_CHANNELSYNCPART']._serialized_end=1806
+  _globals['_CHANNELSYNCPART']._serialized_start=1802
+  _globals['_CHANNELSYNCPART']._serialized_end=2131
   _globals['_CHANNELDIFFERENCE']._serialized_start=194
-  _globals['_CHANNELDIFFERENCE']._serialized_end=511
-  _globals['_LISTCHANNELDIFFERENCESREQUEST']._serialized_start=514
-  _globals['_LISTCHANNELDIFFERENCESREQUEST']._serialized_end=795
-  _globals['_LISTCHANNELDIFFERENCESRESPONSE']._serialized_start=797
-  _globals['_LISTCHANNELDIFFERENCESRESPONSE']._serialized_end=915
-  _globals['_DOWNLOADCHANNELDIFFERENCESREQUEST']._serialized_start=917
-  _globals['_DOWNLOADCHANNELDIFFERENCESREQUEST']._serialized_end=1041
-  _globals['_DOWNLOADCHANNELDIFFERENCESRESPONSE']._serialized_start=1043
-  _globals['_DOWNLOADCHANNELDIFFERENCESRESPONSE']._serialized_end=1115
-  _globals['_CHANNELSYNC']._serialized_start=1118
-  _globals['_CHANNELSYNC']._serialized_end=1298
-  _globals['_GETCHANNELCADENCESREQUEST']._serialized_start=1300
-  _globals['_GETCHANNELCADENCESREQUEST']._serialized_end=1395
-  _globals['_GETCHANNELCADENCESRESPONSE']._serialized_start=1397
-  _globals['_GETCHANNELCADENCESRESPONSE']._serialized_end=1474
+  _globals['_CHANNELDIFFERENCE']._serialized_end=528
+  _globals['_LISTCHANNELDRIFTREQUEST']._serialized_start=531
+  _globals['_LISTCHANNELDRIFTREQUEST']._serialized_end=722
+  _globals['_LISTCHANNELDRIFTRESPONSE']._serialized_start=724
+  _globals['_LISTCHANNELDRIFTRESPONSE']._serialized_end=836
+  _globals['_LISTCHANNELDIFFERENCESREQUEST']._serialized_start=839
+  _globals['_LISTCHANNELDIFFERENCESREQUEST']._serialized_end=1120
+  _globals['_LISTCHANNELDIFFERENCESRESPONSE']._serialized_start=1122
+  _globals['_LISTCHANNELDIFFERENCESRESPONSE']._serialized_end=1240
+  _globals['_DOWNLOADCHANNELDIFFERENCESREQUEST']._serialized_start=1242
+  _globals['_DOWNLOADCHANNELDIFFERENCESREQUEST']._serialized_end=1366
+  _globals['_DOWNLOADCHANNELDIFFERENCESRESPONSE']._serialized_start=1368
+  _globals['_DOWNLOADCHANNELDIFFERENCESRESPONSE']._serialized_end=1440
+  _globals['_CHANNELSYNC']._serialized_start=1443
+  _globals['_CHANNELSYNC']._serialized_end=1623
+  _globals['_GETCHANNELCADENCESREQUEST']._serialized_start=1625
+  _globals['_GETCHANNELCADENCESREQUEST']._serialized_end=1720
+  _globals['_GETCHANNELCADENCESRESPONSE']._serialized_start=1722
+  _globals['_GETCHANNELCADENCESRESPONSE']._serialized_end=1799
 # @@protoc_insertion_point(module_scope)
