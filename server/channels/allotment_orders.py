@@ -20,6 +20,7 @@ from server.channels.booked_offers import (
     BookingFaultError,
     NotSoldError,
     name_of,
+    seen,
 )
 from server.channels.booking_ends import move
 from server.channels.booking_orders import FINAL_FOR_CHANGES, not_sold, require_known_total
@@ -95,7 +96,8 @@ class AllotmentOrders:
                 again = booking._replace(attempt=booking.attempt + 1)
                 return await self._sell(tx, booking, again, partner, catalogue=catalogue, now=now)
             former = await self._booker.get(tx, partner, _booking_id(booking), now=now)
-            listing = (await cars.booked(tx, catalogue, booking, content)).listing
+            found = await cars.booked(tx, catalogue, booking, content, at=booking.create_time)
+            listing = found.listing
             option_id, slot_id = _place(catalogue, listing, content)
             if (former.row.option_id, former.row.slot_id) == (option_id, slot_id):
                 same = booking._replace(state=rules.CONFIRM_PENDING, is_asked=False, fault="")
@@ -172,7 +174,7 @@ class AllotmentOrders:
     ) -> StoredBooking:
         """The booking with the order that was made of it."""
         content = self._seals.open(booking)
-        found = await cars.booked(tx, catalogue, booking, content)
+        found = await cars.booked(tx, catalogue, booking, content, at=seen(booking, now))
         listing = found.listing
         if listing.rental_location_id is not None:
             offer, sale = await cars.rented(tx, catalogue, found, booking, content, now=now)

@@ -29,10 +29,17 @@ from server.platform.errors import DomainError, Reason
 
 
 async def booked(
-    tx: AsyncConnection, catalogue: Catalogue, booking: StoredBooking, content: Booking
+    tx: AsyncConnection,
+    catalogue: Catalogue,
+    booking: StoredBooking,
+    content: Booking,
+    *,
+    at: datetime,
 ) -> BookedOffer:
-    """What is booked, by the listings of the channel. Raises BookingFaultError, NotSoldError."""
-    return booked_offer(catalogue, await listings_of(tx, booking.channel_code), content)
+    """What is booked, by the listings of the channel, looked `at` then. Raises BookingFaultError,
+    NotSoldError.
+    """
+    return booked_offer(catalogue, await listings_of(tx, booking.channel_code), content, at=at)
 
 
 async def rented(
@@ -75,7 +82,7 @@ async def make_room(
     need the same one: None. The booking as it goes on, if that is the same rental. Raises
     BookingFaultError, REFUND_REFUSED.
     """
-    found = await booked(tx, catalogue, booking, content)
+    found = await booked(tx, catalogue, booking, content, at=booking.create_time)
     offer = catalogue.offer(found.offer_id)
     if offer is None or offer.rental is None:
         raise BookingFaultError("the change cannot be made: it is no car; cancel, and book anew")

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from server.catalog.catalogue import Catalogue
-from server.catalog.offers import Offer
+from server.catalog.offers import Offer, RentalPlace
 from server.catalog.rental_rules import RentalKey, minutes_between
+from server.channels.booking_seals import StoredBooking
 from server.channels.facts import Booking, BookingCustomer, CancellationReason
-from server.channels.listed_values import offer_id_of, opening, planned
+from server.channels.listed_values import offer_id_of, opening_hours, planned
 from server.channels.listings import ChannelListing
 from server.orders.passengers import Passenger
 from server.orders.prices import NewOrder, Wish
@@ -19,6 +21,9 @@ from server.platform.phones import read_phone_number
 from server.platform.texts import read_name
 
 LONGEST_NAME = 100
+TO_BOOK = timedelta(minutes=15)
+"""So long a booking may take us: a pick-up that can be booked only sooner is not chosen for it."""
+QUARTER = timedelta(minutes=15)
 NAMELESS = "Guest"
 """Who travels where a vendor names nobody."""
 
@@ -49,6 +54,13 @@ class SentPrice(NamedTuple):
     sent_before: int | None
 
 
+def seen(booking: StoredBooking, now: datetime) -> datetime:
+    """When a booking was first seen, so that each look finds the same pick-up of one that names a
+    day alone; `now` if that is too long ago for it.
+    """
+    return booking.create_time if now - booking.create_time < TO_BOOK else now
+
+
 class BookedOffer(NamedTuple):
     """An offer that was booked, by a listing."""
 
@@ -57,9 +69,11 @@ class BookedOffer(NamedTuple):
 
 
 def booked_offer(
-    catalogue: Catalogue, listings: Sequence[ChannelListing], booking: Booking
+    catalogue: Catalogue, listings: Sequence[ChannelListing], booking: Booking, *, at: datetime
 ) -> BookedOffer:
-    """Which offer it is. Raises BookingFaultError, NotSoldError."""
+    """Which offer it is, of a booking that is looked `at` then. Raises BookingFaultError,
+    NotSoldError.
+    """
     found = [each for each in listings if each.item_id == booking.item_id]
     if not found:
         raise BookingFaultError(f"nothing is listed as {booking.item_id!r}; list it")
@@ -67,7 +81,7 @@ def booked_offer(
     if booking.pickup_location != listing.location:
         raise BookingFaultError(f"{booking.item_id!r} is listed at {listing.location}, not there")
     if listing.rental_location_id is not None:
-        key = _rental(catalogue, listings, listing, booking)
+        key = _rental(catalogue, listings, listing, booking, at)
         return BookedOffer(listing, key.offer_id)
     if booking.return_day - booking.pickup_day > timedelta(days=1):
         raise NotSoldError(CancellationReason.OTHER, "a ticket is for one day")
@@ -79,6 +93,7 @@ def _rental(
     listings: Sequence[ChannelListing],
     listing: ChannelListing,
     booking: Booking,
+    at: datetime,
 ) -> RentalKey:
     back = {
         each.rental_location_id for each in listings if each.location == booking.return_location
@@ -90,11 +105,14 @@ def _rental(
     place = catalogue.rentals.locations.get(listing.rental_location_id or 0)
     if place is None:
         raise NotSoldError(CancellationReason.VEHICLE_UNAVAILABLE, "the location is closed")
-    clock = booking.pickup_clock or opening(place, booking.pickup_day) or time(12)
-    start = datetime.combine(booking.pickup_day, clock).replace(second=0, microsecond=0)
-    returned = (booking.return_clock or clock).replace(second=0, microsecond=0)
-    end = datetime.combine(booking.return_day, returned)
     assert listing.product_id is not None, "a constraint says so"
+    if booking.pickup_clock:
+        start = datetime.combine(booking.pickup_day, booking.pickup_clock)
+        start = start.replace(second=0, microsecond=0)
+    else:
+        start = _earliest(catalogue, listing.product_id, place, booking.pickup_day, at)
+    returned = (booking.return_clock or start.time()).replace(second=0, microsecond=0)
+    end = datetime.combine(booking.return_day, returned)
     return RentalKey(
         listing.product_id,
         start,
@@ -104,6 +122,25 @@ def _rental(
         booking.driver_age,
         _extras(catalogue, booking),
     )
+
+
+def _earliest(
+    catalogue: Catalogue, product_id: int, place: RentalPlace, day: date, at: datetime
+) -> datetime:
+    """When a car is picked up of which a vendor names the day alone: when the location opens, or,
+    once that cannot be booked any more, in whole quarters of an hour as soon as it can. By the
+    location's clock.
+    """
+    hours = opening_hours(place, day)
+    if not hours:
+        return datetime.combine(day, time(12))  # which nobody can book
+    fleet = catalogue.rentals.fleets.get((product_id, place.location_id))
+    closing = timedelta(minutes=fleet.closing_minutes) if fleet else timedelta()
+    clock = at.astimezone(ZoneInfo(place.time_zone)).replace(tzinfo=None)
+    midnight = datetime.combine(day, time())
+    earliest = midnight - (midnight - (clock + closing + TO_BOOK)) // QUARTER * QUARTER
+    found = [max(opens, earliest) for opens, closes in hours if earliest <= closes]
+    return found[0] if found else hours[-1][1]
 
 
 def _extras(catalogue: Catalogue, booking: Booking) -> tuple[tuple[int, int], ...]:

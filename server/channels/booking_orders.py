@@ -21,6 +21,7 @@ from server.channels.booked_offers import (
     days_of,
     known_totals,
     new_order,
+    seen,
 )
 from server.channels.booking_ends import actor_of, cancel_pending, locked_order, move
 from server.channels.booking_seals import BookingSeals, StoredBooking
@@ -92,7 +93,8 @@ class BookingOrders:
         """
         prices, content = await self._order_holds.prices(), self._seals.open(booking)
         async with self._db.transaction() as tx:
-            found = await self._found(tx, prices, booking, content)
+            at = seen(booking, now)
+            found = await self._found(tx, prices, booking, content, at=at)
             total_minor = await _checked_total(tx, prices, found, content, now=now)
             who = self._seals.customer(content)
             try:
@@ -161,10 +163,12 @@ class BookingOrders:
         prices, content = await self._order_holds.prices(), self._seals.open(booking)
 
         async def work(tx: AsyncConnection) -> StoredBooking:
-            found = await self._found(tx, prices, booking, content)
+            at = booking.create_time
+            found = await self._found(tx, prices, booking, content, at=at)
             order = (await orders.read(tx, [booking.order_id or 0]))[booking.order_id or 0]
             order_id = order.order_id
             if found.offer_id not in [item.offer_id for item in order.content.items]:
+                found = await self._found(tx, prices, booking, content, at=seen(booking, now))
                 await _checked_total(tx, prices, found, content, now=now)
                 order_id = await self._changed(tx, order, found, booking, prices=prices, now=now)
             waiting = booking._replace(
@@ -212,10 +216,16 @@ class BookingOrders:
         )
 
     async def _found(
-        self, tx: AsyncConnection, prices: Prices, booking: StoredBooking, content: Booking
+        self,
+        tx: AsyncConnection,
+        prices: Prices,
+        booking: StoredBooking,
+        content: Booking,
+        *,
+        at: datetime,
     ) -> BookedOffer:
         listed = await listings_of(tx, booking.channel_code)
-        return booked_offer(prices.catalogue, listed, content)
+        return booked_offer(prices.catalogue, listed, content, at=at)
 
 
 FINAL_FOR_CHANGES = GONE | NOT_ALLOWED | {Reason.CHANGE_REFUSED}

@@ -155,29 +155,38 @@ location is open again.
 
 
 def _rented_for_a_day(catalogue: Catalogue, listing: ChannelListing, day: date) -> Offer | None:
-    """What says price and stock of a day: from when the location opens, for a driver who pays
-    nothing for his age. None where nobody picks a car up.
+    """What says price and stock of a day: from when the location closes, as a car is rented as long
+    as it can still be picked up, for a driver who pays nothing for his age. None where nobody picks
+    a car up.
     """
     rentals, location_id = catalogue.rentals, listing.rental_location_id or 0
     car = rentals.cars.get(listing.product_id or 0)
     place = rentals.locations.get(location_id)
-    opens = opening(place, day) if place else None
-    if car is None or opens is None:
+    hours = opening_hours(place, day) if place else []
+    if car is None or not hours:
         return None
     places = location_id, location_id
     age = max(car.min_driver_age, car.young_driver_age)
-    key = RentalKey(car.product_id, datetime.combine(day, opens), *places, DAY_MINUTES, age)
+    last = hours[-1][1]
+    key = RentalKey(car.product_id, last, *places, DAY_MINUTES, age)
     found = catalogue.rental(key)
     return found if found and found.static_fault in BEYOND_A_DAY else None
 
 
-def opening(place: RentalPlace, day: date) -> time | None:
-    """When a location opens first on a day; None if it does not."""
+def opening_hours(place: RentalPlace, day: date) -> list[tuple[datetime, datetime]]:
+    """From when to when a location is open on a day, by its clock, both included; none if it is
+    closed.
+    """
     if day.isoformat() in place.closed_dates:
-        return None
+        return []
+    midnight = datetime.combine(day, time())
     hours = [OpeningHours.parse(each) for each in place.opening_hours]
-    opens = [each.opens for each in hours if each.weekday == day.isoweekday()]
-    return time(*divmod(min(opens), 60)) if opens else None
+    return [
+        (midnight + timedelta(minutes=each.opens), midnight + timedelta(minutes=last))
+        for each in sorted(hours)
+        if each.weekday == day.isoweekday()
+        for last in [min(each.closes, DAY_MINUTES - 1)]  # 24:00 is another day's
+    ]
 
 
 def _stock_ids(offer: Offer, day: date, partner_id: int) -> tuple[int, ...]:

@@ -40,8 +40,8 @@ class Drift(NamedTuple):
 
 
 class ValueFault(NamedTuple):
-    """Why values are not sent, such as one word that is mapped to nothing: how many, of which kinds,
-    and the first item and day.
+    """Why values are not sent, such as one word that is mapped to nothing: how many, of which
+    kinds, and the first item and day.
     """
 
     fault: str

@@ -1,6 +1,6 @@
-"""All that is true of what is listed at a channel, at a moment: worked out of price plans, catalogue
-and stock for whoever sends it (pushing.py), and for whoever compares it with what was sent
-(drifting.py).
+"""All that is true of what is listed at a channel, at a moment: worked out of price plans,
+catalogue and stock for whoever sends it (pushing.py), and for whoever compares it with what was
+sent (drifting.py).
 """
 
 from collections.abc import Sequence

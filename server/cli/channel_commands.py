@@ -389,8 +389,8 @@ def _add_bookings(made: typer.Typer, runner: Runner) -> None:
         faulty: Annotated[bool, typer.Option("--faulty", help="Only what does not go on.")] = False,
         limit: Limit = 50,
     ) -> None:
-        """Show a channel's bookings, the newest first, without who booked: when it was seen, id, state,
-        what, our number, and why it was rejected or cancelled, or does not go on.
+        """Show a channel's bookings, the newest first, without who booked, and why they were
+        rejected or cancelled, or do not go on.
         """
         from server.channels import bookings
         from server.channels.booking_rules import STATES

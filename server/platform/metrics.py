@@ -89,8 +89,8 @@ CHANNEL_AWAY = Gauge(
 )
 CHANNEL_FAULTS = Gauge(
     "deeptravel_channel_faults",
-    "What keeps an outside channel from being sent what it is to know, each reason once: a word that"
-    " is mapped to nothing, a refusal; and bookings that cannot be read or sold",
+    "What keeps an outside channel from being sent what it is to know, each reason once: a word"
+    " that is mapped to nothing, a refusal; and bookings that cannot be read or sold",
     ["channel", "what"],
     multiprocess_mode="livemax",
 )

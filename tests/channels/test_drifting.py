@@ -117,7 +117,7 @@ async def test_what_is_falsified_is_seen_at_once_and_one_resync_mends_it(
     assert true in said
 
 
-async def test_a_vendor_that_was_told_what_is_not_true_is_found_and_told_better(
+async def test_what_went_out_falsified_is_seen_and_mended(
     process: PushingProcess,
 ) -> None:
     """A falsified value that went out."""

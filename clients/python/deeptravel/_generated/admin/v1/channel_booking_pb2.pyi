@@ -129,8 +129,8 @@ class ChannelBooking(_message.Message):
     fault: _builtins.str
     """What keeps it from going on."""
     cancel_comment: _builtins.str
-    """The same in words, as the vendor was told: what was sold out, which field was refused, which
-    price is asked; or the administrator's.
+    """The same in words, which the vendor is sent: what was sold out, which field was refused, which
+    price is asked; or the administrator’s.
     """
     @_builtins.property
     def confirm_time(self) -> _timestamp_pb2.Timestamp:
