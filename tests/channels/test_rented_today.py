@@ -1,6 +1,7 @@
 """Cars that are booked for a day that is under way, and for a day without a time of the clock."""
 
 from datetime import datetime, time, timedelta
+from typing import Any
 
 from sqlalchemy import text
 
@@ -57,7 +58,7 @@ async def test_a_car_is_booked_for_today_as_long_as_it_can_be_picked_up(
     content = BookingSeals(SECRET_KEY).open(stored)
     for clock, is_sold, pick_up in LOOKS:
         now = datetime.combine(day, time.fromisoformat(clock), timetable.ZONE)
-        of = {"partner_id": DIRECT, "today": day, "now": now}
+        of: Any = {"partner_id": DIRECT, "today": day, "now": now}
         first = listed_days(catalogue, cars, **of)[0]
         assert (first.offer is not None) is is_sold, clock
         found = RentalKey.parse(booked_offer(catalogue, listings, content, at=now).offer_id)
