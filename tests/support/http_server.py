@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Self
@@ -12,6 +13,7 @@ from server.api.http.serving import HttpServer
 from server.api.tls import Certificates
 from server.platform import ports
 from server.platform.config import load_settings
+from server.platform.loops import Loops
 from tests.support.waiting import WAIT_SECONDS
 
 
@@ -30,6 +32,15 @@ async def listening(application: Any, **settings: Any) -> AsyncIterator[int]:
             await RawClient.open.pop().close()
         await asyncio.wait({asyncio.create_task(server.finish())}, timeout=1)
         await server.cut_off()
+
+
+def narrow(loops: Loops) -> None:
+    """From now on the connections to the HTTP server of a process hold next to nothing of what is
+    sent, instead of some megabytes.
+    """
+    accepting: Any = loops._loops["accept http 0"]._run
+    (listening,) = accepting.args
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
 class Answer:
