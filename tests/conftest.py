@@ -1,6 +1,8 @@
 import asyncio
+import contextlib
 import fcntl
 import gc
+import importlib
 import os
 import time
 import types
@@ -14,6 +16,7 @@ import redis
 import structlog
 
 from server.app import jobs
+from server.operations.data_folder import DEMO_CREDENTIALS_FILE
 from server.operations.schema import migrate
 from server.platform.config import load_settings
 from server.platform.database import Database
@@ -36,6 +39,7 @@ from tests.support.module_database import ModuleDatabase
 from tests.support.partner_client import HK, Market, PartnerClient, a_market
 from tests.support.rpc_server import running_node
 from tests.support.server_process import ServerProcess
+from tools.dev import demo_data
 from tools.dev.embedded.services import EmbeddedServices
 
 TEMPLATE = "template_migrated"
@@ -118,9 +122,27 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Half of what a test does is wait: three workers keep two cores busy."""
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Half of what a test does is wait: three workers keep two cores busy. None: as many as xdist's
+    own variable says.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
     return max(2, (os.cpu_count() or 1) * 3 // 2)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Of a run of all tests each worker compiles its share first. In a fresh clone each would
+    compile all: they read the same modules in the same order.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        number, count = int(worker[2:]), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        tests = Path(__file__).parent
+        for path in sorted(tests.glob("*/test_*.py"))[number::count]:
+            # what does not load, its collection tells
+            with contextlib.suppress(Exception, pytest.skip.Exception):
+                importlib.import_module(f"tests.{path.parent.name}.{path.stem}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -245,6 +267,30 @@ def seeded(services: EmbeddedServices, template_url: str) -> Iterator[tuple[str,
 
     with databases.copied(services.database_url, template_url) as url:
         yield url, asyncio.run(headers(url))
+
+
+@pytest.fixture(scope="session")
+def demo(
+    services: EmbeddedServices, template_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """URL of a database with demo data, and the file with its credentials, both to be copied."""
+    path = tmp_path_factory.mktemp("demo") / DEMO_CREDENTIALS_FILE
+
+    async def load(url: str) -> None:
+        db = Database(load_settings(), url)
+        await demo_data.load(db, path)
+        await db.close()
+
+    with databases.copied(services.database_url, template_url) as url:
+        asyncio.run(load(url))
+        yield url, path
+
+
+@pytest.fixture
+def demo_url(services: EmbeddedServices, demo: tuple[str, Path]) -> Iterator[str]:
+    """URL of a copy of the test's own."""
+    with databases.copied(services.database_url, demo[0]) as url:
+        yield url
 
 
 @pytest.fixture

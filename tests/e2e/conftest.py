@@ -16,9 +16,9 @@ crashed, without a stack.
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    here = Path(__file__).parent
+    here = f"{Path(__file__).parent}/"
     for item in items:
-        if here in item.path.parents and not item.get_closest_marker("timeout"):
+        if str(item.path).startswith(here) and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(MOST_SECONDS))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -60,10 +61,14 @@ LONG_TIMEOUTS = {"DEEPTRAVEL_LOCK_TIMEOUT_MS": "60000", "DEEPTRAVEL_STATEMENT_TI
 
 
 @pytest.fixture
-def env(database_url: str, redis_url: str) -> dict[str, str]:
-    """Settings for a server over the tests' PostgreSQL and Valkey, with demo data."""
+def env(demo: tuple[str, Path], demo_url: str, redis_url: str, data_dir: Path) -> dict[str, str]:
+    """Settings for a server over the tests' PostgreSQL and Valkey, with demo data, whose
+    credentials are in its folder.
+    """
+    data_dir.mkdir()
+    shutil.copy2(demo[1], data_dir)
     return {
-        "DEEPTRAVEL_DATABASE_URL": database_url,
+        "DEEPTRAVEL_DATABASE_URL": demo_url,
         "DEEPTRAVEL_REDIS_URL": redis_url,
         "DEEPTRAVEL_SECRET_KEY": base64.b64encode(bytes(range(32))).decode(),
         "DEEPTRAVEL_DEMO_DATA": "true",
@@ -144,7 +149,7 @@ def is_described(channel: grpc.Channel, symbol: str) -> bool:
 
 
 def test_serves_health_reflection_and_pages(data_dir: Path, env: dict[str, str]) -> None:
-    with ServerProcess(data_dir=data_dir, env=env, command=REAL) as server:
+    with ServerProcess(data_dir=data_dir, env=env) as server:
         with grpc.insecure_channel(server.target) as channel:
             health: Any = health_pb2_grpc.HealthStub(channel)
             for name in ("", *SERVICES):
@@ -162,7 +167,6 @@ def test_serves_health_reflection_and_pages(data_dir: Path, env: dict[str, str])
             assert http.get("/healthz").json() == {"status": "SERVING", "degraded": []}
             assert http.get("/metrics").status_code == 404
             assert "/venue/scan" in http.get("/openapi.json").json()["paths"]
-        assert stat.S_IMODE((data_dir / "demo-credentials.json").stat().st_mode) == 0o600
     assert server.process.returncode == 0
 
 
@@ -213,7 +217,8 @@ def test_second_start_keeps_data_and_credentials(begun_folder: Path, data_dir: P
     with ServerProcess(data_dir=copied(begun_folder, data_dir)) as server:
         assert server.credentials == credentials
         secret_key = (data_dir / "secret.key").read_bytes()
-        assert stat.S_IMODE((data_dir / "secret.key").stat().st_mode) == 0o600
+        for secret in ("secret.key", "demo-credentials.json"):
+            assert stat.S_IMODE((data_dir / secret).stat().st_mode) == 0o600
         assert "is in use by another server" in complaint(run_serve(data_dir, {}))
         metadata = server.metadata()
         with grpc.insecure_channel(server.target) as channel:
@@ -274,7 +279,7 @@ def test_printed_commands_work_as_printed(
 
 
 def test_calls_in_flight_finish_and_new_ones_are_refused(
-    data_dir: Path, env: dict[str, str], database_url: str
+    data_dir: Path, env: dict[str, str], demo_url: str
 ) -> None:
     with (
         ServerProcess(data_dir=data_dir, env=env) as server,
@@ -292,7 +297,7 @@ def test_calls_in_flight_finish_and_new_ones_are_refused(
         leave = threading.Event()
         silence: Any = iter(leave.wait, True)  # nothing, until it is set
         scans = stub.ScanStream(silence, metadata=operator)
-        with locked(database_url) as lock:
+        with locked(demo_url) as lock:
             in_flight = stub.OpenValidatorSession.future(open_session(server), metadata=operator)
             body = {"terminal_device_id": server.credentials["terminal_device_id"]}
             waiting = pool.submit(
@@ -322,7 +327,7 @@ async def test_stop_under_load(data_dir: Path, env: dict[str, str], number: sign
     """
     codes: Counter[str] = Counter()
     busy = asyncio.Event()
-    with ServerProcess(data_dir=data_dir, env=env, command=REAL) as server:
+    with ServerProcess(data_dir=data_dir, env=env) as server:
         metadata = server.metadata()
         request = redemption_pb2.ListRedemptionsRequest()
 
@@ -361,13 +366,11 @@ async def test_stop_under_load(data_dir: Path, env: dict[str, str], number: sign
     assert stopped["calls_cut_off"] is False
 
 
-def test_second_interrupt_stops_at_once(
-    data_dir: Path, env: dict[str, str], database_url: str
-) -> None:
+def test_second_interrupt_stops_at_once(data_dir: Path, env: dict[str, str], demo_url: str) -> None:
     with (
         ServerProcess(data_dir=data_dir, env=env | LONG_TIMEOUTS) as server,
         grpc.insecure_channel(server.target) as channel,
-        locked(database_url) as lock,
+        locked(demo_url) as lock,
     ):
         stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         call = stub.OpenValidatorSession.future(open_session(server), metadata=server.metadata())
@@ -381,12 +384,12 @@ def test_second_interrupt_stops_at_once(
         assert code_of(call) != "OK"
 
 
-def test_drain_time_is_bounded(data_dir: Path, env: dict[str, str], database_url: str) -> None:
+def test_drain_time_is_bounded(data_dir: Path, env: dict[str, str], demo_url: str) -> None:
     env |= LONG_TIMEOUTS | {"DEEPTRAVEL_DRAIN_SECONDS": "1"}
     with (
         ServerProcess(data_dir=data_dir, env=env) as server,
         grpc.insecure_channel(server.target) as channel,
-        locked(database_url) as lock,
+        locked(demo_url) as lock,
     ):
         stub = redemption_service_pb2_grpc.RedemptionServiceStub(channel)
         call = stub.OpenValidatorSession.future(open_session(server), metadata=server.metadata())
@@ -454,8 +457,8 @@ def test_secret_key_is_required(data_dir: Path, env: dict[str, str]) -> None:
     assert complaint(done).startswith("DEEPTRAVEL_SECRET_KEY is not set")
 
 
-def test_schema_of_a_newer_release(data_dir: Path, env: dict[str, str], database_url: str) -> None:
-    plain = make_url(database_url).set(drivername="postgresql")
+def test_schema_of_a_newer_release(data_dir: Path, env: dict[str, str], demo_url: str) -> None:
+    plain = make_url(demo_url).set(drivername="postgresql")
     with psycopg.connect(plain.render_as_string(hide_password=False)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     done = run_serve(data_dir, env)
@@ -499,8 +502,16 @@ def wait_until(condition: Any, seconds: float = WAIT_SECONDS) -> None:
         time.sleep(0.05)
 
 
-def test_killed_worker_is_replaced_while_others_serve(data_dir: Path, env: dict[str, str]) -> None:
-    with ServerProcess("--workers", "2", data_dir=data_dir, env=env) as server:
+def test_killed_worker_is_replaced_while_others_serve(
+    data_dir: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--workers` of a run of tests holds for a server that names no number, and its crash lets no
+    worker end gently.
+
+    Seen red with a `kill` of the parent alone: the workers say that they are stopped.
+    """
+    monkeypatch.setattr(runs, "workers", 2)
+    with ServerProcess(data_dir=data_dir, env=env) as server:
         metadata = server.metadata()
         first, second = workers_of(server)
         first.kill()
@@ -514,10 +525,12 @@ def test_killed_worker_is_replaced_while_others_serve(data_dir: Path, env: dict[
         assert [call_once(server, metadata) for _ in range(8)] == ["OK"] * 8
         figures = httpx2.get(f"{server.operations_url}/metrics").text
         assert "deeptravel_calls_in_flight 0.0" in figures
-        workers = workers_of(server)
-    assert server.process.returncode == 0
-    assert not any(each.is_running() for each in workers)
-    assert server.log.count('"server.stopped"') == 2
+        processes = server.processes
+        assert len(processes) == 1 + 2
+        assert server.kill() == -signal.SIGKILL
+        assert not any(each.is_running() for each in processes)
+    assert '"worker.orphaned"' not in server.log
+    assert '"server.stopped"' not in server.log
 
 
 def test_workers_end_with_their_parent(data_dir: Path, env: dict[str, str]) -> None:
@@ -526,24 +539,6 @@ def test_workers_end_with_their_parent(data_dir: Path, env: dict[str, str]) -> N
         server.process.kill()
         gone, alive = psutil.wait_procs(workers, timeout=WAIT_SECONDS)
     assert (len(gone), alive) == (2, [])
-
-
-def test_a_crash_in_tests_is_one_of_all_workers(
-    data_dir: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`--workers` holds for a server that names no number, and its crash lets no worker end
-    gently.
-
-    Seen red with a `kill` of the parent alone: the workers say that they are stopped.
-    """
-    monkeypatch.setattr(runs, "workers", 2)
-    with ServerProcess(data_dir=data_dir, env=env) as server:
-        processes = server.processes
-        assert len(processes) == 1 + 2
-        assert server.kill() == -signal.SIGKILL
-        assert not any(each.is_running() for each in processes)
-    assert '"worker.orphaned"' not in server.log
-    assert '"server.stopped"' not in server.log
 
 
 def test_worker_that_cannot_start_ends_the_server(

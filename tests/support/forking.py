@@ -5,8 +5,9 @@ Each is a process of its own, with its own id, session, standard streams, enviro
 folder, signals and exit code, and is sent SIGTERM when the tests end, however they do. MODULE
 itself is run as `python -m` runs it. What differs from a real start:
 
-- the modules are loaded already, in one order, and some that the command might never load; so a
-  test of what is loaded, in which order, or how long it takes starts for real;
+- the modules are loaded already, in one order, and some that the command might never load, and
+  what calls are checked by is made of the contract; so a test of what is loaded, in which order,
+  or how long it takes starts for real;
 - what Python reads of the environment or options when it starts is the tests' (`READ_AT_START`;
   other values are refused); hashes of strings are the same in all processes of a worker of pytest;
 - `sys.path` begins with the tests' folder, not with `cwd`;
@@ -46,6 +47,7 @@ LOADED = (
     *("server.cli.development", "server.operations.data_folder", "server.platform.ports"),
     *("tools.dev.demo_data", "server.operations.preparation", "server.cli.serving"),
     *("server.cli.welcome", "server.operations.doctor", "alembic.command", "psutil"),
+    "tests.support.prepared",
 )
 LOAD_SECONDS = 90.0
 

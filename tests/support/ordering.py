@@ -6,6 +6,7 @@ come together, and at that folder's end, where the server ends, too: while nobod
 its loops take a thirteenth of a core, of each worker of xdist.
 """
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -20,10 +21,11 @@ def ordered(items: list[pytest.Item]) -> list[pytest.Item]:
     """
     sharing = {item.path for item in items if SHARED in getattr(item, "fixturenames", ())}
 
-    def place(item: pytest.Item) -> tuple[int, bool]:
+    @functools.cache
+    def place(path: Path) -> tuple[int, bool]:
         for number, folder in enumerate(LONGEST):
-            if folder in item.path.parents:
-                return number, item.path in sharing
+            if folder in path.parents:
+                return number, path in sharing
         return len(LONGEST), False
 
-    return sorted(items, key=place)
+    return sorted(items, key=lambda item: place(item.path))

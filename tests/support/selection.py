@@ -5,6 +5,7 @@ Nobody keeps a list: a test needs one if a fixture of it, however far away, star
 if its module has something at hand that starts a server of its own.
 """
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,14 @@ def is_fast(item: pytest.Item) -> bool:
 
 def _needs_server(item: pytest.Item) -> bool:
     """Whether the test needs PostgreSQL, Redis, a simulator or a server in a process of its own."""
-    return (
-        SERVICES in getattr(item, "fixturenames", ())
-        or END_TO_END in item.path.parents
-        or any(_starts(each) for each in vars(getattr(item, "module", item)).values())
+    return SERVICES in getattr(item, "fixturenames", ()) or _has_server(
+        item.path, getattr(item, "module", item)
     )
+
+
+@functools.cache
+def _has_server(path: Path, module: object) -> bool:
+    return END_TO_END in path.parents or any(map(_starts, vars(module).values()))
 
 
 def _starts(named: object) -> bool:

@@ -1,6 +1,7 @@
 """The demo data: complete, usable, and safe to load again."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,7 +28,14 @@ from tools.dev.demo_data import DemoCredentials
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[Database]:
+async def db(demo_url: str) -> AsyncIterator[Database]:
+    database = Database(load_settings(), demo_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def empty(database_url: str) -> AsyncIterator[Database]:
     database = Database(load_settings(), database_url)
     yield database
     await database.close()
@@ -48,11 +56,19 @@ async def identity(db: Database, redis_url: str) -> AsyncIterator[Identity]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "demo-credentials.json"
+    return tmp_path / DEMO_CREDENTIALS_FILE
 
 
-async def test_products_and_stock(db: Database, path: Path) -> None:
-    await demo_data.load(db, path)
+@pytest.fixture
+def made(demo: tuple[str, Path], path: Path) -> DemoCredentials:
+    """What was loaded into `db`."""
+    shutil.copy2(demo[1], path)
+    credentials = DemoCredentials.read(path)
+    assert credentials
+    return credentials
+
+
+async def test_products_and_stock(db: Database) -> None:
     async with db.transaction() as tx:
         for product_id in (106, 107, 108):
             product = await PRODUCTS.get(tx, product_id)
@@ -70,9 +86,8 @@ async def test_products_and_stock(db: Database, path: Path) -> None:
 
 
 async def test_credentials_are_good_for_what_they_say(
-    db: Database, identity: Identity, path: Path
+    db: Database, identity: Identity, made: DemoCredentials
 ) -> None:
-    made = await demo_data.load(db, path)
     now = datetime.now(UTC)
     for api_key, code in ((made.partner_api_key, "CP"), (made.other_partner_api_key, "HK")):
         caller = await identity.authenticate({"x-api-key": api_key}, "127.0.0.1")
@@ -88,8 +103,9 @@ async def test_credentials_are_good_for_what_they_say(
     await identity.log_in(made.admin.username, made.admin.password, None, now)
 
 
-async def test_loading_again_changes_nothing(db: Database, path: Path) -> None:
-    made = await demo_data.load(db, path)
+async def test_loading_again_changes_nothing(
+    db: Database, path: Path, made: DemoCredentials
+) -> None:
     async with db.transaction() as tx:
         events = await tx.scalar(select(func.count()).select_from(audit_events))
     assert await demo_data.load(db, path) == made == DemoCredentials.read(path)
@@ -99,41 +115,39 @@ async def test_loading_again_changes_nothing(db: Database, path: Path) -> None:
 
 
 async def test_lost_file_gives_new_credentials(
-    db: Database, identity: Identity, path: Path
+    db: Database, identity: Identity, path: Path, made: DemoCredentials
 ) -> None:
-    before = await demo_data.load(db, path)
     await asyncio.to_thread(path.unlink)
     after = await demo_data.load(db, path)
     now = datetime.now(UTC)
     for role in ("operator", "supervisor"):
-        old, new = getattr(before, role), getattr(after, role)
+        old, new = getattr(made, role), getattr(after, role)
         assert old.username == new.username
         await identity.log_in(new.username, new.password, after.terminal_device_id, now)
         with pytest.raises(DomainError) as refused:
             await identity.log_in(old.username, old.password, after.terminal_device_id, now)
         assert refused.value.reason is Reason.LOGIN_FAILED
     await identity.log_in(after.admin.username, after.admin.password, None, now)
-    assert before.partner_api_key != after.partner_api_key
+    assert made.partner_api_key != after.partner_api_key
 
 
 async def test_missing_parts_come_back_and_revoked_keys_are_replaced(
-    db: Database, path: Path
+    db: Database, path: Path, made: DemoCredentials
 ) -> None:
-    before = await demo_data.load(db, path)
     async with db.transaction() as tx:
         await tx.execute(delete(accounts).where(accounts.c.username == "supervisor"))
-        first = before.partner_api_key.split("_")[1]
+        first = made.partner_api_key.split("_")[1]
         await partner_keys_module.revoke_key(tx, "CP", first, actor="test", now=datetime.now(UTC))
     after = await demo_data.load(db, path)
     assert after == replace(
-        before, partner_api_key=after.partner_api_key, supervisor=after.supervisor
+        made, partner_api_key=after.partner_api_key, supervisor=after.supervisor
     )
-    assert after.partner_api_key != before.partner_api_key
-    assert after.supervisor != before.supervisor
+    assert after.partner_api_key != made.partner_api_key
+    assert after.supervisor != made.supervisor
 
 
+@pytest.mark.usefixtures("made")
 async def test_revoked_account_is_named(db: Database, path: Path) -> None:
-    await demo_data.load(db, path)
     async with db.transaction() as tx:
         await tx.execute(
             update(accounts).where(accounts.c.username == "operator").values(state="REVOKED")
@@ -143,23 +157,23 @@ async def test_revoked_account_is_named(db: Database, path: Path) -> None:
     assert refused.value.reason is Reason.REVOKED
 
 
-async def test_loading_once_leaves_other_data_alone(db: Database, tmp_path: Path) -> None:
+async def test_loading_once_leaves_other_data_alone(empty: Database, tmp_path: Path) -> None:
     """As servers of one database do that start together, each with a data folder of its own."""
     paths = [tmp_path / str(number) / DEMO_CREDENTIALS_FILE for number in range(4)]
     loaded = await asyncio.gather(
-        *(demo_data.load_once(db, path, replace_lost=False) for path in paths)
+        *(demo_data.load_once(empty, path, replace_lost=False) for path in paths)
     )
     (made,) = [each for each in loaded if each]
-    again = [await demo_data.load_once(db, path, replace_lost=False) for path in paths]
+    again = [await demo_data.load_once(empty, path, replace_lost=False) for path in paths]
     assert again == loaded
     assert not any(DemoCredentials.read(path) for path in paths)  # not before it serves
     for path in paths:
         demo_data.publish(path)
-    assert [await demo_data.load_once(db, path, replace_lost=False) for path in paths] == loaded
+    assert [await demo_data.load_once(empty, path, replace_lost=False) for path in paths] == loaded
     (lost,) = [path for path in paths if DemoCredentials.read(path)]
     await asyncio.to_thread(lost.unlink)
-    assert await demo_data.load_once(db, lost, replace_lost=False) is None
-    replaced = await demo_data.load_once(db, lost, replace_lost=True)
+    assert await demo_data.load_once(empty, lost, replace_lost=False) is None
+    replaced = await demo_data.load_once(empty, lost, replace_lost=True)
     assert replaced
     assert replaced.partner_api_key != made.partner_api_key
 
@@ -170,7 +184,7 @@ def test_damaged_file_has_no_credentials(path: Path, content: str) -> None:
     assert DemoCredentials.read(path) is None
 
 
-async def test_damaged_file_is_replaced(db: Database, path: Path) -> None:
+async def test_damaged_file_is_replaced(empty: Database, path: Path) -> None:
     await asyncio.to_thread(path.write_text, "{")
-    made = await demo_data.load(db, path)
+    made = await demo_data.load(empty, path)
     assert DemoCredentials.read(path) == made
