@@ -157,9 +157,17 @@ offline_scans = Table(
     # the verdict as answers.py keeps answers, and since when the ticket was revoked
     Column("answer", LargeBinary, nullable=False),
     Column("revoked_time", DateTime(timezone=True)),
+    # of a scan that was redeemed online before, when its answer was lost: that event of the ticket
+    Column("online_event_id", BigInteger),
     CheckConstraint("liable IN ('MERCHANT', 'PLATFORM')", name="liable"),
 )
-Index("ix_offline_scans_counter", offline_scans.c.terminal_device_id, offline_scans.c.counter)
+# partial, though it has all: not to be taken for the primary key
+Index(
+    "ix_offline_scans_counter",
+    offline_scans.c.terminal_device_id,
+    offline_scans.c.counter,
+    postgresql_where=offline_scans.c.counter >= 0,
+)
 # what administrators look at
 Index(
     "ix_offline_scans_attention",
@@ -167,6 +175,15 @@ Index(
     offline_scans.c.terminal_device_id,
     offline_scans.c.scan_hash,
     postgresql_where=text("verdict NOT IN ('ACCEPTED', 'RECORDED')"),
+)
+# one redemption excuses one scan
+Index(
+    "uq_offline_scans_online",
+    offline_scans.c.ticket_id,
+    offline_scans.c.online_event_id,
+    offline_scans.c.terminal_device_id,
+    unique=True,
+    postgresql_where=offline_scans.c.online_event_id.is_not(None),
 )
 
 receipt_keys = Table(

@@ -396,7 +396,7 @@ def decide_item(
     answer = (
         _refused(refusal, ticket, public_id)
         if refusal
-        else _admitted(item, cast(rules.ScannedTicket, ticket), public_id)
+        else admitted(item, cast(rules.ScannedTicket, ticket), public_id)
     )
     return _Decided(item, token, ticket, jti, event_id, answer)
 
@@ -417,7 +417,8 @@ def _scan(unit: ScanUnit, item: ScanItem, token: Token, jti: UUID, local: dateti
     )
 
 
-def _admitted(item: ScanItem, ticket: rules.ScannedTicket, public_id: str) -> Answer:
+def admitted(item: ScanItem, ticket: rules.ScannedTicket, public_id: str) -> Answer:
+    """The answer to an item that was redeemed, by the ticket as it is after it."""
     uses = ticket.uses[item.function_code]
     facts: dict[str, str | int] = {
         "function": item.function_code,

@@ -57,13 +57,14 @@ LAST_COUNTER = (1 << 63) - 2
 
 class Uploaded(NamedTuple):
     """The verdict on a scan; `answer` is what it would have been online, None if it was not
-    decided.
+    decided. `online_event_id` is the redemption of before, if it was redeemed online.
     """
 
     scan_hash: str
     judged: Judgement
     answer: Answer | None
     revoked_time: datetime | None
+    online_event_id: int | None = None
 
 
 class ChainBreak(NamedTuple):
@@ -89,6 +90,15 @@ class _MoveRow(NamedTuple):
     occurred_time: datetime
 
 
+class _OnlineRow(NamedTuple):
+    terminal_device_id: str
+    request_id: str
+    ticket_id: int
+    function_code: str
+    quantity: int
+    event_id: int
+
+
 class _ScanRow(NamedTuple):
     terminal_device_id: str
     scan_hash: str
@@ -107,14 +117,18 @@ class _ScanRow(NamedTuple):
     ticket_id: int
     answer: bytes
     revoked_time: datetime | None
+    online_event_id: int | None
 
 
+# LATERAL and LIMIT, so that each is looked up by its key, however empty the table was when this was
+# planned; by the index of counters, which is partial, all of the terminal's would be read for each
 _READ = Statement(
     """
 SELECT s.terminal_device_id, s.scan_hash, s.verdict, coalesce(s.liable, ''), s.answer,
   s.revoked_time
 FROM unnest($1::text[], $2::text[]) AS v (terminal_device_id, scan_hash)
-JOIN offline_scans s USING (terminal_device_id, scan_hash)
+CROSS JOIN LATERAL (SELECT * FROM offline_scans o
+  WHERE o.terminal_device_id = v.terminal_device_id AND o.scan_hash = v.scan_hash LIMIT 1) s
 """,
     _KnownScan,
 )
@@ -125,16 +139,31 @@ WHERE ticket_id = ANY($1::bigint[]) ORDER BY ticket_id, event_id
 """,
     _MoveRow,
 )
+# A request online whose answer was lost has the id of the scan that the terminal wrote down then.
+# What is uploaded has no request_id, so an event is of a request; it excuses one scan. OFFSET, so
+# that the events are looked up by ticket.
+_READ_ONLINE = Statement(
+    """
+SELECT e.terminal_device_id, e.request_id, e.ticket_id, e.function_code, e.quantity, e.event_id
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS v (terminal_device_id, scan_id, ticket_id)
+CROSS JOIN LATERAL (SELECT * FROM redemption_events o WHERE o.ticket_id = v.ticket_id OFFSET 0) e
+WHERE e.request_id = v.scan_id AND e.terminal_device_id = v.terminal_device_id
+  AND e.result = 'SUCCESS' AND NOT EXISTS (SELECT FROM offline_scans s
+    WHERE s.ticket_id = e.ticket_id AND s.online_event_id = e.event_id)
+""",
+    _OnlineRow,
+)
 # two at once: the second loses the race by the primary key, and finds the verdict
 _RECORD = Statement("""
 INSERT INTO offline_scans
   (received_time, terminal_device_id, scan_hash, scan_id, counter, previous_hash, pack_version,
    scanned_time, merchant_code, venue_code, operator, function_code, quantity, verdict, liable,
-   ticket_id, answer, revoked_time)
+   ticket_id, answer, revoked_time, online_event_id)
 SELECT $1::timestamptz, v.*
 FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
             $8::timestamptz[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int[],
-            $14::text[], $15::text[], $16::bigint[], $17::bytea[], $18::timestamptz[]) v
+            $14::text[], $15::text[], $16::bigint[], $17::bytea[], $18::timestamptz[],
+            $19::bigint[]) v
 """)
 _BREAKS = Statement(
     """
@@ -143,6 +172,7 @@ SELECT counter, coalesce(counter_before, 0) FROM (
     lag(scan_hash) OVER w AS hash_before
   FROM offline_scans
   WHERE terminal_device_id = $1 AND counter BETWEEN $2::bigint - 1 AND $3::bigint + 1
+    AND counter >= 0
   WINDOW w AS (ORDER BY counter, scan_hash)) s
 WHERE CASE WHEN counter_before IS NOT NULL THEN previous_hash <> hash_before
   WHEN counter <= 1 THEN previous_hash <> '' ELSE counter >= $2::bigint END
@@ -166,11 +196,18 @@ class _Unit:
         """What it is known by."""
         return self.scanned.operator.terminal_device_id, self.scan_hash
 
+    @property
+    def sent(self) -> tuple[str, str, int]:
+        """What the request had that sent it online, if one did: terminal, request_id, ticket."""
+        (token,) = self.scanned.tokens
+        return self.scanned.operator.terminal_device_id, self.scan.scan_id, token.ticket_id
+
 
 class _Facts(NamedTuple):
     """What is known of the scans of one transaction, and what is to be written."""
 
     known: dict[tuple[str, str], Uploaded]
+    online: dict[tuple[str, str, int, str, int], int]
     scans: ScanFacts
     moves: dict[int, list[TicketMove]]
     writes: ScanWrites
@@ -255,13 +292,18 @@ class Uploads:
             skip_locked=skip_locked,
         )
         terminals, hashes = zip(*[unit.key for unit in units], strict=True)
-        moved, known = await run_together(tx, _READ_MOVES(ticket_ids), _READ(terminals, hashes))
+        sent = [unit.sent for unit in units if unit.scanned.tokens[0].ticket_id]
+        moved, known, online = await run_together(
+            tx, _READ_MOVES(ticket_ids), _READ(terminals, hashes), _READ_ONLINE.of_rows(sent)
+        )
         moves: dict[int, list[TicketMove]] = {}
         for move in moved:
             of_ticket = moves.setdefault(move.ticket_id, [])
             of_ticket.append(TicketMove(move.action, move.state, move.occurred_time))
         return _Facts(
-            {row[:2]: _kept(row) for row in known}, facts, moves, ScanWrites(), [], clock.now()
+            {row[:2]: _kept(row) for row in known},
+            {row[:5]: row.event_id for row in online},
+            *(facts, moves, ScanWrites(), [], clock.now()),
         )
 
 
@@ -312,6 +354,10 @@ def _judged(unit: _Unit, facts: _Facts) -> Uploaded:
     scanned, time = unit.scanned, unit.time
     (item,), (token,) = scanned.items, scanned.tokens
     ticket, revoked = facts.scans.tickets.get(token.ticket_id), None
+    event_id = facts.online.pop((*unit.sent, item.function_code, item.quantity), None)
+    if ticket and event_id is not None:
+        answer = redeem.admitted(item, ticket, redemption_id(ticket.ticket_id, event_id))
+        return Uploaded(unit.scan_hash, Judgement("ACCEPTED"), answer, None, event_id)
     is_other = ticket is not None and _is_superseded(ticket, token, facts.scans)
     if ticket:
         moves = facts.moves.get(token.ticket_id, [])
@@ -396,6 +442,7 @@ def _row(unit: _Unit, ticket_id: int, uploaded: Uploaded) -> _ScanRow:
         ticket_id,
         answers.dump([uploaded.answer] if uploaded.answer else []),
         uploaded.revoked_time,
+        uploaded.online_event_id,
     )
 
 

@@ -1,12 +1,12 @@
 """Two gates without network and one with it, on the same uses: hypothesis has them scan, upload
-late, twice, in part and at once, with wrong clocks, while the ticket is blocked, given back and
-leased. Is every verdict the model's, are exactly as many uses accepted as there are, is each
-conflict on the list, and nothing lost?
+late, twice, in part and at once, with wrong clocks and lost answers, while the ticket is blocked,
+given back and leased. Is every verdict the model's, are exactly as many uses accepted as there are,
+is each conflict on the list, and nothing lost?
 
 MODEL_EXAMPLES=500 tries more; so does `make race`, each run others.
 
 Seen red: a block that also refuses the scans of before it, a clock that is believed whatever it
-says, and more uses admitted than are left.
+says, more uses admitted than are left, and a scan that was redeemed online judged like any other.
 """
 
 import asyncio
@@ -162,6 +162,29 @@ class OfflineMachine(RuleBasedStateMachine):
         self, device: str, function: str, quantity: int, skew: int | None, *, is_careless: bool
     ) -> None:
         """The gate admits by its pack and what it has admitted itself; a careless one anybody."""
+        self._write(device, function, quantity, skew, is_careless=is_careless)
+
+    @rule(device=gates, function=functions, quantity=strategies.sampled_from((1, 1, 2)), skew=skews)
+    def scans_and_hears_nothing(
+        self, device: str, function: str, quantity: int, skew: int | None
+    ) -> None:
+        """Its network fails after the server has decided: it decides the same scan by its pack."""
+        scan_id = f"{self.ticket.ticket_id}-{len(self.written)}"
+        redeemed = self._redeemed(device, function, quantity, request_id=scan_id)
+        self._write(device, function, quantity, skew, scan_id=scan_id, was_redeemed=redeemed)
+
+    def _write(
+        self,
+        device: str,
+        function: str,
+        quantity: int,
+        skew: int | None,
+        *,
+        is_careless: bool = False,
+        was_redeemed: bool = False,
+        **fields: Any,
+    ) -> None:
+        """The gate decides a scan, and writes it down."""
         left, now = self.left[device].get(function, 0), self.time()
         clock = None if skew is None else now + timedelta(seconds=skew)
         admitted = left >= quantity or is_careless
@@ -175,21 +198,27 @@ class OfflineMachine(RuleBasedStateMachine):
             quantity=quantity,
             pack_version=int(pack_time.timestamp() * 1000),
             admitted=admitted,
+            **fields,
         )
         if clock is None:
             scan.ClearField("scanned_time")
-        written = WrittenScan(device, function, quantity, clock, pack_time, admitted)
+        written = WrittenScan(device, function, quantity, clock, pack_time, admitted, was_redeemed)
         self.written[hash_of(scan)] = written
 
     @rule(function=functions, quantity=strategies.sampled_from((1, 1, 2)))
     def scans_with_network(self, function: str, quantity: int) -> None:
-        terminal = self.pier.terminals[ONLINE]
-        answer = self.pier.run(terminal.redeem(self.ticket.qr, function, quantity=quantity))
-        expected = self.model.refused(ONLINE, function, quantity)
+        self._redeemed(ONLINE, function, quantity)
+
+    def _redeemed(self, device: str, function: str, quantity: int, **fields: Any) -> bool:
+        """Whether a scan with network is admitted, which is as the model says."""
+        redeem = self.pier.terminals[device].redeem
+        answer = self.pier.run(redeem(self.ticket.qr, function, quantity=quantity, **fields))
+        expected = self.model.refused(device, function, quantity)
         assert verdict(answer) == expected or (verdict(answer), expected) == ("SUCCESS", "")
         if not expected:
-            self.model.accept(ONLINE, function, quantity)
+            self.model.accept(device, function, quantity)
             self.online.append((answer.redemption_id, function, quantity))
+        return not expected
 
     @precondition(lambda self: self.online)
     @rule(data=strategies.data())
@@ -233,8 +262,8 @@ class OfflineMachine(RuleBasedStateMachine):
         found = [each for response in responses for each in response.scans]
         for each in found:
             outcome = outcome_of(each)
-            if each.scan_hash not in self.verdicts and outcome.verdict in ACCEPTED:
-                scan = self.written[each.scan_hash]
+            scan, is_known = self.written[each.scan_hash], each.scan_hash in self.verdicts
+            if not is_known and not scan.was_redeemed and outcome.verdict in ACCEPTED:
                 self.model.accept(scan.device, scan.function_code, scan.quantity)
             assert self.verdicts.setdefault(each.scan_hash, outcome) == outcome
         for entitlement in ENTITLEMENTS:

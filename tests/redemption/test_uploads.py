@@ -112,6 +112,46 @@ async def test_what_names_no_ticket_is_recorded(world: World, gate: OfflineTermi
     assert count >= len(scans)
 
 
+async def test_a_scan_whose_answer_was_lost_counts_once(
+    world: World, server: GateServer, gate: OfflineTerminal, other_gate: OfflineTerminal
+) -> None:
+    """Redeemed online, and written down under the same id as nobody heard of it: accepted, whatever
+    became of the ticket since. It excuses no second scan, none of another terminal, and none of
+    another function. Seen red without the look for it: DUPLICATE, or consumed twice.
+    """
+    once, taken_back, other = await world.tickets(3)
+    party = await world.ticket((TOKENS,))
+    online = gate.terminal
+    answers = [
+        await online.redeem(once.qr, request_id="lost-1"),
+        await online.redeem(party.qr, "tokens", quantity=2, request_id="lost-2"),
+        await online.redeem(taken_back.qr, request_id="lost-3"),
+        await online.redeem(other.qr, request_id="lost-4"),
+    ]
+    sam = await world.log_in(server.channel, "sam", "T-4")
+    await sam.reverse(answers[2].redemption_id)
+    gate.scan(once.qr, scan_id="lost-1")
+    gate.scan(party.qr, "tokens", quantity=2, scan_id="lost-2")
+    gate.scan(taken_back.qr, scan_id="lost-3").ClearField("scanned_time")
+    gate.scan(other.qr, "gift", scan_id="lost-4")
+    gate.scan(party.qr, "tokens", quantity=2, scan_id="lost-2")
+    other_gate.scan(once.qr, scan_id="lost-1")
+    answer = await gate.upload()
+    found = [VERDICT[scan.verdict] for scan in answer.scans]
+    assert found == ["ACCEPTED"] * 4 + ["DUPLICATE"]
+    redeemed = [scan.redemption_id for scan in answer.scans[:3]]
+    assert redeemed == [each.redemption_id for each in answers[:3]]
+    assert [LIABLE[scan.liable] for scan in answer.scans] == [""] * 4 + ["MERCHANT"]
+    assert await other_gate.verdicts() == ["CONFLICT"]
+    assert await world.uses(party, "tokens") == (1, 3)
+    assert await world.uses(taken_back) == (1, 1)
+    assert await world.events(other) == [("SUCCESS", "")] * 2
+    assert await gate.upload() == answer
+    gate.scan(once.qr, at=datetime.now(UTC) + MINUTE, scan_id="lost-1")
+    assert (await gate.verdicts())[-1] == "DUPLICATE", "it was excused in an earlier upload"
+    assert await world.contradictions() == []
+
+
 @pytest.mark.parametrize(
     ("minutes", "pack_minutes", "expected"),
     [

@@ -22,6 +22,8 @@ class WrittenScan(NamedTuple):
     clock: datetime | None
     pack_time: datetime
     admitted: bool
+    was_redeemed: bool = False
+    """Online, under the same id, without the gate's hearing of it."""
 
 
 class Expected(NamedTuple):
@@ -81,6 +83,8 @@ class SharedTicket:
         """The verdict on a scan that was not uploaded before, and what it does."""
         if not scan.admitted:
             return Expected("RECORDED")
+        if scan.was_redeemed:
+            return Expected("ACCEPTED")
         moment, is_suspect = believed(scan, timedelta(seconds=self.policy.clock_seconds))
         revoked = min(filter(None, (self.refunded_at, self.blocked_at)), default=None)
         if revoked and (self.refunded_at or moment >= revoked):

@@ -43,7 +43,7 @@ class OfflineTerminal:
         """Writes a scan down that it has admitted, unless `admitted` says otherwise."""
         now = at or datetime.now(UTC)
         scan = offline_pb2.OfflineScan(
-            scan_id=f"{self.terminal.device}-{len(self.scans)}",
+            scan_id=fields.pop("scan_id", f"{self.terminal.device}-{len(self.scans)}"),
             qr_token=token,
             function_code=function_code,
             scanned_time=convert.timestamp(now),

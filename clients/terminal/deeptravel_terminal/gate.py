@@ -151,7 +151,7 @@ class Gate:
             UndecidedError: no answer came, and this terminal may not decide by itself.
             NotDecidedError: likewise, and it is not in a state to.
         """
-        line, offline = self.line, self.offline
+        line, offline, request_id = self.line, self.offline, new_request_id()
         if offline is None and (line is None or line.state is LinkState.ENDED):
             raise ScanFailedError(Reason.UNAUTHENTICATED, "nobody is logged in")
         if line and (offline is None or line.state is LinkState.ONLINE):
@@ -159,7 +159,7 @@ class Gate:
                 qr_token=scanned.text,
                 function_code=function,
                 quantity=quantity,
-                request_id=new_request_id(),
+                request_id=request_id,
             )
             asked = redemption.ScanStreamRequest(scan_id=scan.request_id, scan=scan)
             try:
@@ -167,13 +167,13 @@ class Gate:
             except UndecidedError:
                 if offline is None:
                     raise
-                line.withdraw(asked.scan_id)  # the upload says what became of it
+                line.withdraw(request_id)  # the upload, by the same id, says what became of it
             else:
                 if offline:
                     self._keep(lambda: offline.note_online(scanned, function, quantity, answer))
                 return Outcome(answer)
         assert offline
-        return offline.decide(scanned, function, quantity)
+        return offline.decide(scanned, function, quantity, request_id)
 
     @property
     def zone(self) -> ZoneInfo | None:
@@ -221,7 +221,7 @@ class Gate:
         """Redeems a function of these tickets of an order by its QR, all or none, PARTY at the
         most; by the pack if the server is not reached. Raises as `_asked`, and NotDecidedError.
         """
-        offline = self.offline
+        offline, request_id = self.offline, new_request_id()
         items = [
             redemption.RedeemItem(
                 qr_token=scanned.text, function_code=function, quantity=1, ticket_code=code
@@ -229,7 +229,7 @@ class Gate:
             for code in codes[:PARTY]
         ]
         party = redemption.RedeemManyRequest(
-            items=items, all_or_nothing=True, request_id=new_request_id()
+            items=items, all_or_nothing=True, request_id=request_id
         )
         if offline is None or self._is_online():
             try:
@@ -242,7 +242,7 @@ class Gate:
                     for each in answer.results:
                         self._keep(partial(offline.note_named, function, 1, each))
                 return PartyOutcome(answer)
-        return offline.redeem_party(scanned, codes[:PARTY], function)
+        return offline.redeem_party(scanned, codes[:PARTY], function, request_id)
 
     async def redeem_by_code(
         self, code: str, function: str, quantity: int, comment: str
@@ -250,14 +250,14 @@ class Gate:
         """Redeems without a QR at hand; a supervisor alone may. By the pack if the server is not
         reached. Raises as `_asked`, and NotDecidedError.
         """
-        offline = self.offline
+        offline, request_id = self.offline, new_request_id()
         if offline is None or self._is_online():
             by_code = redemption.RedeemByCodeRequest(
                 ticket_code=code,
                 function_code=function,
                 quantity=quantity,
                 comment=comment,
-                request_id=new_request_id(),
+                request_id=request_id,
             )
             try:
                 answer = (await self._asked(by_code=by_code, or_pack=offline is not None)).by_code
@@ -271,7 +271,7 @@ class Gate:
                 return Outcome(same)
         if self.session is None or not self.session.is_supervisor:
             raise NotDecidedError("SUPERVISOR_NEEDED")
-        return offline.admit(code, function, quantity, comment)
+        return offline.admit(code, function, quantity, comment, request_id)
 
     async def lease(
         self, share: int, share_count: int, function: str

@@ -124,19 +124,28 @@ class Offline:
     clock: Clock = field(default_factory=Clock)
     _keys: tuple[PackState, dict[int, OpeningKey]] | None = None
 
-    def decide(self, scanned: Scanned, function: str, quantity: int) -> Outcome:
+    def decide(self, scanned: Scanned, function: str, quantity: int, scan_id: str = "") -> Outcome:
         """Decides a scan and writes it down before it is answered. An order's QR redeems nothing
         by itself: its answer names the check `ticket_code`, and nothing is written.
+
+        Args:
+            scanned: the QR.
+            function: which entitlement.
+            quantity: how many uses.
+            scan_id: the request id of the same scan, if it was sent and had no answer: so the
+                upload finds what became of it.
 
         Raises:
             NotDecidedError: nobody is to be admitted, and nothing was written.
         """
         with _as_not_decided():
-            return self._decided(scanned, function, quantity)
+            return self._decided(scanned, function, quantity, scan_id)
 
-    def admit(self, code: str, function: str, quantity: int, comment: str) -> Outcome:
-        """Decides a ticket that a supervisor names by its number, and writes it down. Raises
-        NotDecidedError.
+    def admit(
+        self, code: str, function: str, quantity: int, comment: str, scan_id: str = ""
+    ) -> Outcome:
+        """Decides a ticket that a supervisor names by its number, and writes it down; `scan_id` as
+        above. Raises NotDecidedError.
         """
         with _as_not_decided():
             pack, departure_id = self._usable()
@@ -147,7 +156,9 @@ class Offline:
             judged = _Judged(pack, asked, None, known, reason)
             jti = known.ticket.jti if known else b""
             use = LocalUse(function, quantity, jti, asked.now)
-            scan = self._scan(use, pack, admitted=not reason, ticket_code=code, comment=comment)
+            scan = self._scan(
+                *(use, pack, scan_id), admitted=not reason, ticket_code=code, comment=comment
+            )
             return self._written(judged, scan, number or 0, use)
 
     def party(self, scanned: Scanned) -> redemption.LookupOrderResponse:
@@ -174,9 +185,11 @@ class Offline:
                     ticket.explanation.CopyFrom(explained(reason, asked, known))
             return answer
 
-    def redeem_party(self, scanned: Scanned, codes: Sequence[str], function: str) -> PartyOutcome:
+    def redeem_party(
+        self, scanned: Scanned, codes: Sequence[str], function: str, scan_id: str = ""
+    ) -> PartyOutcome:
         """Redeems a function of these tickets of an order by its QR, all or none, and writes it
-        down: of none of them those that are refused. Raises NotDecidedError.
+        down: of none of them those that are refused; `scan_id` as above. Raises NotDecidedError.
         """
         with _as_not_decided():
             judged = [self._judged(scanned, function, 1, code) for code in codes]
@@ -188,8 +201,7 @@ class Offline:
                 uses.append(use)
                 if all_redeemed or each.reason:
                     scan = self._scan(
-                        use,
-                        each.pack,
+                        *(use, each.pack, scan_id),
                         admitted=not each.reason,
                         qr_token=scanned.text,
                         ticket_code=code,
@@ -260,12 +272,14 @@ class Offline:
             use = LocalUse(function, quantity, known.ticket.jti, now)
             self.store.note_online(known.ticket.number, use, left.get(function, 0))
 
-    def _decided(self, scanned: Scanned, function: str, quantity: int) -> Outcome:
+    def _decided(self, scanned: Scanned, function: str, quantity: int, scan_id: str) -> Outcome:
         judged = self._judged(scanned, function, quantity)
         if judged.claims and judged.claims.kind == tokens.ORDER:
             return Outcome(self._answer(judged), self._age(judged.pack))
         number, use = self._use(judged)
-        scan = self._scan(use, judged.pack, admitted=not judged.reason, qr_token=scanned.text)
+        scan = self._scan(
+            *(use, judged.pack, scan_id), admitted=not judged.reason, qr_token=scanned.text
+        )
         return self._written(judged, scan, number, use)
 
     def _written(self, judged: _Judged, scan: StoredScan, number: int, use: LocalUse) -> Outcome:
@@ -380,6 +394,7 @@ class Offline:
         self,
         use: LocalUse,
         pack: PackState,
+        scan_id: str,
         *,
         admitted: bool,
         qr_token: str = "",
@@ -387,7 +402,7 @@ class Offline:
     ) -> StoredScan:
         return StoredScan(
             counter=0,
-            scan_id=new_request_id(),
+            scan_id=scan_id or new_request_id(),
             qr_token=qr_token,
             function_code=use.function_code,
             quantity=use.quantity,

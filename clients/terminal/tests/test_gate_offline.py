@@ -221,7 +221,7 @@ def test_a_cable_that_is_pulled_out(fake: FakeServer) -> None:
 def test_an_answer_that_does_not_come_is_the_packs(
     fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what was sent is not sent again: the upload says what became of it."""
+    """And what was sent is not sent again: the upload, by the same id, says what became of it."""
     monkeypatch.setattr(gate_module, "ANSWER_SECONDS", 0.2)
     venue = Venue(fake)
 
@@ -234,6 +234,13 @@ def test_an_answer_that_does_not_come_is_the_packs(
             assert (outcome.answer.result, outcome.pack_age) == (SUCCESS, 0)
             assert gate.line
             assert not gate.line._waiting
+
+            def uploaded() -> list[str]:
+                calls = [x for x in fake.asked if isinstance(x, redemption.UploadScansRequest)]
+                return [scan.scan_id for call in calls for scan in call.scans]
+
+            await until(uploaded)
+            assert uploaded()[:1] == [scan.scan_id for scan in fake.scans]
 
     asyncio.run(main())
 

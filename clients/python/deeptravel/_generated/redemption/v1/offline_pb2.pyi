@@ -30,7 +30,7 @@ class _OfflineVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Offlin
     OFFLINE_VERDICT_UNSPECIFIED: _OfflineVerdict.ValueType  # 0
     """Not used."""
     OFFLINE_VERDICT_ACCEPTED: _OfflineVerdict.ValueType  # 1
-    """The uses are consumed."""
+    """The uses are consumed, now or by the request with this id that was sent online."""
     OFFLINE_VERDICT_DUPLICATE: _OfflineVerdict.ValueType  # 2
     """The same terminal had redeemed it before, see `earlier`."""
     OFFLINE_VERDICT_CONFLICT: _OfflineVerdict.ValueType  # 3
@@ -62,7 +62,7 @@ class OfflineVerdict(_OfflineVerdict, metaclass=_OfflineVerdictEnumTypeWrapper):
 OFFLINE_VERDICT_UNSPECIFIED: OfflineVerdict.ValueType  # 0
 """Not used."""
 OFFLINE_VERDICT_ACCEPTED: OfflineVerdict.ValueType  # 1
-"""The uses are consumed."""
+"""The uses are consumed, now or by the request with this id that was sent online."""
 OFFLINE_VERDICT_DUPLICATE: OfflineVerdict.ValueType  # 2
 """The same terminal had redeemed it before, see `earlier`."""
 OFFLINE_VERDICT_CONFLICT: OfflineVerdict.ValueType  # 3
@@ -741,7 +741,9 @@ class OfflineScan(_message.Message):
     ADMITTED_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     scan_id: _builtins.str
-    """Chosen by the terminal, new for each scan."""
+    """Chosen by the terminal, new for each scan. One that was sent online and had no answer keeps the
+    `request_id` of that request: if it was redeemed then, it is ACCEPTED, and counted once.
+    """
     qr_token: _builtins.str
     """The QR's text."""
     function_code: _builtins.str
