@@ -286,10 +286,10 @@ class Store:
             stored_scans.write_use(self._db, number, use, left_after=left)
             stored_tickets.drop_pushed_uses(self._db, number)
 
-    def unsent(self, limit: int, *, by_number: bool = False) -> list[StoredScan]:
-        """Scans without a verdict, the oldest first: those of a QR, or those without one."""
+    def unsent(self, limit: int, *, by_number: bool = False, after: int = 0) -> list[StoredScan]:
+        """Scans after a counter without a verdict, the oldest first: of a QR, or without one."""
         with self._transaction():
-            return stored_scans.unsent(self._db, limit, by_number=by_number)
+            return stored_scans.unsent(self._db, limit, by_number=by_number, after=after)
 
     def unsent_count(self) -> int:
         """How many scans have no verdict."""

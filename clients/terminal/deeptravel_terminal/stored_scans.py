@@ -60,12 +60,12 @@ def write(db: sqlite3.Connection, scan: StoredScan) -> None:
     )
 
 
-def unsent(db: sqlite3.Connection, limit: int, *, by_number: bool) -> list[StoredScan]:
-    """Scans without a verdict, the oldest first: those of a QR, or those without one."""
+def unsent(db: sqlite3.Connection, limit: int, *, by_number: bool, after: int) -> list[StoredScan]:
+    """Scans after a counter without a verdict, the oldest first: of a QR, or without one."""
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM scans WHERE verdict IS NULL"
-        " AND (qr_token = '') = ? ORDER BY counter LIMIT ?",
-        (by_number, limit),
+        " AND (qr_token = '') = ? AND counter > ? ORDER BY counter LIMIT ?",
+        (by_number, after, limit),
     )
     return [StoredScan(*row) for row in rows.fetchall()]
 

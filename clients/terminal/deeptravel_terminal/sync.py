@@ -100,16 +100,24 @@ class Sync:
         return ""
 
     async def _upload_all(self, *, by_number: bool) -> None:
-        store = self.offline.store
-        while scans := store.unsent(UPLOAD, by_number=by_number):
-            answer = await self.client.redemption.upload_scans(
-                scans=[_message(each) for each in scans], timeout=UPLOAD_SECONDS
+        """The verdicts of a page are written down while the server decides the next one."""
+        store, last = self.offline.store, 0
+        verdicts: list[tuple[int, bytes]] = []
+        conflicts = 0
+        while scans := store.unsent(UPLOAD, by_number=by_number, after=last):
+            answer, _ = await asyncio.gather(
+                self.client.redemption.upload_scans(
+                    scans=[_message(each) for each in scans], timeout=UPLOAD_SECONDS
+                ),
+                asyncio.to_thread(store.settle, verdicts, conflicts),
             )
             verdicts = [
                 (scan.counter, verdict.SerializeToString())
                 for scan, verdict in zip(scans, answer.scans, strict=False)
             ]
             conflicts = sum(each.verdict not in QUIET for each in answer.scans)
+            last = scans[-1].counter
+        if verdicts:
             await asyncio.to_thread(store.settle, verdicts, conflicts)
 
     async def _update(self) -> None:
