@@ -742,7 +742,8 @@ class OfflineScan(_message.Message):
     COMMENT_FIELD_NUMBER: _builtins.int
     scan_id: _builtins.str
     """Chosen by the terminal, new for each scan. One that was sent online and had no answer keeps the
-    `request_id` of that request: if it was redeemed then, it is ACCEPTED, and counted once.
+    `request_id` of that request, which the scans of a party share: if it was redeemed then, it is
+    ACCEPTED, and counted once.
     """
     qr_token: _builtins.str
     """The QR's text."""
