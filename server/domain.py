@@ -28,10 +28,9 @@ from server.channels.feed_service import FeedService
 from server.channels.fetching import BookingFetcher
 from server.channels.pushing import Pusher
 from server.channels.tokens import ChannelTokens
-from server.channels.ttd_cancels import TtdCancels
 from server.channels.ttd_notices import TtdNotices
+from server.channels.ttd_orders import TtdOrders
 from server.channels.ttd_rows import TtdSeals
-from server.channels.ttd_sales import TtdSales
 from server.channels.ttd_service import TtdService
 from server.channels.watching import ThresholdWatch
 from server.configuration.publishing import ScheduledVersions
@@ -310,14 +309,16 @@ def start_channels(
     handler = BookingHandler(db, clients, made, allotted, sold.refund_handler)
     fetcher = BookingFetcher(db, clients, seals)
     ttd_seals = TtdSeals(secret_key)
-    sales = TtdSales(db, ttd_seals, sold.order_holds, domain.settlement, domain.issuer)
-    cancels = TtdCancels(db, ttd_seals, sold.refund_handler)
-    notices = TtdNotices(db, clients, ttd_seals, sales, cancels)
+    ttd_orders = TtdOrders.of(
+        *(db, ttd_seals, sold.order_holds, domain.settlement, domain.issuer),
+        *(sold.change_handler, sold.refund_handler),
+    )
+    notices = TtdNotices(db, clients, ttd_seals, ttd_orders)
     ender = ChannelEnder(db, clients, platform.settings.zone)
     kinds = pusher.kinds() | channel_tasks.kinds(fetcher, handler) | notices.kinds() | ender.kinds()
     journal = CallJournal(db, platform.loops)
     start_part(stack, "channel call log", journal)
-    ttd = TtdService(clients, sales, cancels, notices, journal)
+    ttd = TtdService(clients, ttd_orders, notices, journal)
     feed = FeedService(db, clients.seals, platform.limiter, platform.settings.zone)
     return Channels(clients, kinds, ttd, feed)
 

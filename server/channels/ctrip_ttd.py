@@ -127,9 +127,11 @@ class CtripTtdCodec:
         _none("cancellation by the supplier")
 
 
-def notice(service: str, content: Mapping[str, Any]) -> WireRequest:
-    """A notice about an order: its sequenceId is made of what it says, the same at each repeat."""
-    said = {"sequenceId": sequence_id(write(content), 0), **content}
+def notice(service: str, content: Mapping[str, Any], asked_by: str = "") -> WireRequest:
+    """A notice about an order: its sequenceId is made of what it says and of the call that asked
+    for it, if one did; the same at each repeat.
+    """
+    said = {"sequenceId": sequence_id(write(content) + asked_by.encode(), 0), **content}
     return WireRequest("POST", NOTICES, service, is_repeatable=True, body=write(said))
 
 

@@ -27,6 +27,14 @@ class ItemState(NamedTuple):
     is_expired: bool = False
 
 
+class ItemVoucher(NamedTuple):
+    """A QR code that opens tickets of an item: all of its order of ours, whose code it has."""
+
+    item_id: str
+    code: str
+    qr_text: str
+
+
 class TtdStanding(NamedTuple):
     """What of an order says how its items stand."""
 
@@ -67,12 +75,20 @@ def ids(ota_order_id: str, supplier_order_id: str) -> dict[str, Any]:
     return {"otaOrderId": ota_order_id, "supplierOrderId": supplier_order_id}
 
 
-def voucher(item_ids: Sequence[str], code: str, qr_text: str) -> dict[str, Any]:
-    """Each item's voucher, which Ctrip sends to its customer: the order's QR code, for all."""
-    row = {"voucherType": QR_VOUCHER, "voucherCode": code, "voucherData": qr_text}
+def voucher(vouchers: Sequence[ItemVoucher]) -> dict[str, Any]:
+    """Items' vouchers, which Ctrip sends to its customer."""
+    item_ids = dict.fromkeys(each.item_id for each in vouchers)
     return {
         "voucherSender": SENT_BY_CTRIP,
-        "vouchers": [{"itemId": each, **row} for each in item_ids],
+        "vouchers": [
+            {
+                "itemId": each.item_id,
+                "voucherType": QR_VOUCHER,
+                "voucherCode": each.code,
+                "voucherData": each.qr_text,
+            }
+            for each in vouchers
+        ],
         "items": [{"itemId": each, "isCredentialVouchers": 0} for each in item_ids],
     }
 

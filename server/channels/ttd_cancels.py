@@ -14,17 +14,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.aftersales.refund_requests import RefundHandler
 from server.channels import ttd_answers, ttd_messages, ttd_rows
-from server.channels.ttd_answers import ItemState, TtdStanding
+from server.channels.ttd_answers import TtdStanding
 from server.channels.ttd_messages import (
     CancelledItem,
     TtdCancellation,
     TtdOrder,
 )
-from server.channels.ttd_rows import CANCELLED, RECEIVED, TtdRow, TtdSeals
-from server.channels.ttd_sales import locked
+from server.channels.ttd_rows import CANCELLED, TtdRow, TtdSeals, locked
+from server.channels.ttd_tickets import ACTIVE, BACK, USED, OwnTicket, item_states, own_tickets
 from server.channels.ttd_wire import ResultCode, TtdRefusal
 from server.identity.callers import Traveller
-from server.orders import orders, travel_tickets
+from server.orders import orders, shared_tickets
 from server.orders.travel_tickets import TravelTicket
 from server.platform import clock, idempotency
 from server.platform.database import Database
@@ -34,8 +34,6 @@ from server.platform.idempotency import KeyedCall
 from server.platform.statements import run
 
 METHOD = "CancelOrder"
-BACK = frozenset({"REFUNDING", "REFUNDED"})
-USED = frozenset({"PARTIALLY_REDEEMED", "USED"})
 WHY = {
     "REDEEMED": ResultCode.USED,
     "EXPIRED": ResultCode.EXPIRED,
@@ -87,7 +85,7 @@ class TtdCancels:
         async with self._db.transaction() as tx:
             found = await run(tx, ttd_rows.read(channel_code, ota_order_id))
             # of one that was refused when it was to be held there is a row, and no order
-            if not found or _was_never_held(found[0]):
+            if not found or found[0].was_never_held:
                 raise TtdRefusal(ResultCode.QUERY_UNKNOWN_ORDER, "there is no such order")
             row = found[0]
             items = await item_states(tx, row, self._seals.order(row))
@@ -97,36 +95,38 @@ class TtdCancels:
             "items": [ttd_answers.shown(each, standing) for each in items],
         }
 
-    async def edit(self, channel_code: str, content: dict[str, Any]) -> dict[str, Any]:
-        """Refuses to change an order's dates of use, which is all that EditOrder can ask for: what
-        another day costs it has no field for. Raises TtdRefusal.
-        """
-        ota_order_id = ttd_messages.order_id_of(content, ResultCode.EDIT_MISSING)
-        async with self._db.transaction() as tx:
-            if not await run(tx, ttd_rows.read(channel_code, ota_order_id)):
-                raise TtdRefusal(ResultCode.EDIT_UNKNOWN_ORDER, "there is no such order")
-        raise TtdRefusal(
-            ResultCode.EDIT_REFUSED, "dates are not changed: cancel the order and make another"
-        )
-
     async def _give_back(
         self, tx: AsyncConnection, row: TtdRow, asked: TtdCancellation, *, now: datetime
     ) -> None:
         if not row.item_ids or row.order_id is None:
             raise TtdRefusal(ResultCode.NOT_PAID, "it is not paid; call CancelPreOrder")
-        order = (await orders.read(tx, [row.order_id]))[row.order_id]
-        tickets = await _own(tx, row.order_id)
+        tickets = await own_tickets(tx, row.order_id)
         content = self._seals.order(row)
-        chosen: list[TravelTicket] = []
+        chosen: list[OwnTicket] = []
         for item in asked.items:
             if item.item_id not in row.item_ids:
                 raise TtdRefusal(ResultCode.WRONG_QUANTITY, f"no item {item.item_id} is there")
             index = row.item_ids.index(item.item_id)
             of_item = [each for each in tickets if each.item_index == index]
             chosen += _chosen(item, of_item, _people(content, index))
-        codes = [each.ticket_code for each in chosen]
-        if len(set(codes)) != len(codes):
+        going = {each.ticket.ticket_id for each in chosen}
+        if len(going) != len(chosen):
             raise TtdRefusal(ResultCode.WRONG_QUANTITY, "an item stands there twice")
+        await shared_tickets.lock(tx, going)
+        by_order: dict[int, list[TravelTicket]] = {}
+        for each in chosen:
+            by_order.setdefault(each.ticket.order_id, []).append(each.ticket)
+        await orders.lock_orders(tx, set(by_order))
+        for order_id in sorted(by_order):
+            await self._refund(tx, by_order[order_id], now=now)
+        if all(each.ticket.ticket_id in going or each.state in BACK for each in tickets):
+            await run(tx, ttd_rows.move(row._replace(state=CANCELLED), now=now))
+
+    async def _refund(
+        self, tx: AsyncConnection, tickets: Sequence[TravelTicket], *, now: datetime
+    ) -> None:
+        """Gives tickets of one order back."""
+        order, codes = tickets[0].order, [each.ticket_code for each in tickets]
         traveller = Traveller(order.traveller_id)
         quote = await self._refunds.quote(tx, traveller, order.order_code, codes, now=now)
         try:
@@ -135,40 +135,6 @@ class TtdCancels:
             if error.reason is Reason.QUOTE_INVALID:  # a gate or a refund came between
                 raise LostRaceError from None
             raise
-        going = {each.ticket_id for each in chosen}
-        if all(each.ticket_id in going or each.state in BACK for each in tickets):
-            await run(tx, ttd_rows.move(row._replace(state=CANCELLED), now=now))
-
-
-async def item_states(tx: AsyncConnection, row: TtdRow, content: TtdOrder) -> list[ItemState]:
-    """How each item of an order stands."""
-    paid = bool(row.item_ids) and row.order_id is not None
-    tickets = await _own(tx, row.order_id) if paid and row.order_id is not None else []
-    states: list[ItemState] = []
-    for index, item in enumerate(content.items):
-        of_item = [each.state for each in tickets if each.item_index == index]
-        states.append(
-            ItemState(
-                row.item_ids[index] if row.item_ids else "0",
-                item.day,
-                item.quantity,
-                sum(each in USED for each in of_item),
-                sum(each in BACK for each in of_item),
-                "EXPIRED" in of_item,
-            )
-        )
-    return states
-
-
-def _was_never_held(row: TtdRow) -> bool:
-    """Whether nothing was ordered by it; CreateOrder may have been answered as pending."""
-    return row.state == RECEIVED and not row.supplier_order_id and not row.is_direct
-
-
-async def _own(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:
-    """The tickets of people; those of what is shared go along by themselves."""
-    found = await travel_tickets.of_order(tx, order_id)
-    return [each for each in found if not each.is_shared]
 
 
 def _people(content: TtdOrder, index: int) -> dict[str, int]:
@@ -179,12 +145,12 @@ def _people(content: TtdOrder, index: int) -> dict[str, int]:
 
 
 def _chosen(
-    item: CancelledItem, tickets: Sequence[TravelTicket], people: dict[str, int]
-) -> list[TravelTicket]:
+    item: CancelledItem, tickets: Sequence[OwnTicket], people: dict[str, int]
+) -> list[OwnTicket]:
     """Which tickets of an item are given back: the last of those that were not used. Raises
     TtdRefusal.
     """
-    unused = [each for each in tickets if each.state == "ACTIVE"]
+    unused = [each for each in tickets if each.state == ACTIVE]
     was_used = any(each.state in USED for each in tickets)
     if item.cancel_type == 2:
         places = {people.get(each, -1) for each in item.passenger_ids}

@@ -15,6 +15,7 @@ from server.stock.ids import EPOCH, LAST_DAY
 MOST_ITEMS = 10
 MOST_PLACES = 50
 """Of all items of an order together."""
+USE_DATES = ("originUseStartDate", "targetUseStartDate", "originUseEndDate", "targetUseEndDate")
 LONGEST_ID = 64
 LONGEST_NAME = 100
 
@@ -70,6 +71,23 @@ class TtdCancellation(NamedTuple):
     items: tuple[CancelledItem, ...]
 
 
+class EditedItem(NamedTuple):
+    """An item that is to be used from another day on: from which one, and which."""
+
+    item_id: str
+    plu: str
+    origin: date
+    target: date
+
+
+class TtdEdit(NamedTuple):
+    """Other days of use for items of an order."""
+
+    sequence_id: str
+    ota_order_id: str
+    items: tuple[EditedItem, ...]
+
+
 def order_of(content: Mapping[str, Any], *, is_verified: bool = False) -> TtdOrder:
     """The order in VerifyOrder, CreatePreOrder or CreateOrder. Raises TtdRefusal."""
     fields = _Fields(content)
@@ -106,6 +124,25 @@ def cancellation_of(content: Mapping[str, Any]) -> TtdCancellation:
     return TtdCancellation(fields.text("sequenceId"), fields.text("otaOrderId"), items)
 
 
+def edit_of(content: Mapping[str, Any]) -> TtdEdit:
+    """What EditOrder says: dates of use, as the vendor's page has it, and nothing else. Raises
+    TtdRefusal.
+    """
+    fields = _Fields(content)
+    items = tuple(_edited(each) for each in fields.rows("items", MOST_ITEMS))
+    if len({each.item_id for each in items}) != len(items):
+        raise TtdRefusal(ResultCode.WRONG, "items: an itemId stands there twice")
+    fields.refuse(
+        "contacts", "passengers", why="is not changed by EditOrder, only dates of use are"
+    )
+    return TtdEdit(fields.text("sequenceId"), fields.text("otaOrderId"), items)
+
+
+def sequence_id_of(content: Mapping[str, Any]) -> str:
+    """The id of a call. Raises TtdRefusal."""
+    return _Fields(content).text("sequenceId")
+
+
 def order_id_of(content: Mapping[str, Any], unknown: ResultCode) -> str:
     """The order's id in a call that says no more. Raises TtdRefusal with the code `unknown`."""
     found = _Fields(content).text("otaOrderId", needed=False)
@@ -115,8 +152,8 @@ def order_id_of(content: Mapping[str, Any], unknown: ResultCode) -> str:
 
 
 def without_more_than_ids(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A payment or cancellation, valid already, as a task keeps it: it says the same."""
-    ids_ = ("itemId", "PLU", "cancelType", "quantity")
+    """A payment, cancellation or edit, valid already, as a task keeps it: it says the same."""
+    ids_ = ("itemId", "PLU", "cancelType", "quantity", *USE_DATES)
     items = [
         {name: each[name] for name in ids_ if name in each}
         | {"passengers": [{"passengerId": p.get("passengerId")} for p in each["passengers"]]}
@@ -181,6 +218,12 @@ class _Fields:
             raise TtdRefusal(ResultCode.WRONG_DATE, f"{name} is no date that anything is sold of")
         return found
 
+    def refuse(self, *names: str, why: str) -> None:
+        """Raises TtdRefusal for what is said and cannot be done."""
+        for name in names:
+            if self._content.get(name):
+                raise TtdRefusal(ResultCode.WRONG, f"{name} {why}")
+
     def rows(self, name: str, most: int, *, needed: bool = True) -> "list[_Fields]":
         """A list of objects."""
         found = self._content.get(name) or []
@@ -191,6 +234,26 @@ class _Fields:
         if len(found) > most:
             raise TtdRefusal(ResultCode.RESTRICTED, f"{name} has {most} at the most")
         return [_Fields(each) for each in found]
+
+
+def _edited(fields: _Fields) -> EditedItem:
+    origin, target, *ends = USE_DATES
+    moved = EditedItem(
+        fields.text("itemId"),
+        fields.text("PLU", needed=False),
+        fields.day(origin),
+        fields.day(target),
+    )
+    fields.refuse(
+        "passengers", "quantity", why="is not changed by EditOrder, only dates of use are"
+    )
+    if all(fields.text(each, needed=False) for each in ends):
+        first, last = (fields.day(each) for each in ends)
+        if last - first != moved.target - moved.origin:
+            raise TtdRefusal(
+                ResultCode.WRONG_DATE, f"{ends[1]}: how many days it is good for stays as it is"
+            )
+    return moved
 
 
 def _item(fields: _Fields) -> TtdItem:

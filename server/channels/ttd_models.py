@@ -44,13 +44,16 @@ ttd_orders = Table(
     Column("item_ids", JSONB, nullable=False, server_default="[]"),
     # the QR text, AES-GCM, as the payment's answer had it
     Column("sealed_voucher", LargeBinary),
+    # the QR texts of the orders that its tickets were changed into, JSON by order_id, likewise
+    Column("sealed_changed_vouchers", LargeBinary),
     # the last day of use, after which nobody looks for uses any more
     Column("last_day", Date, nullable=False),
     # how many tickets were used when Ctrip was last to be notified
     Column("noted_used", Integer, nullable=False, server_default="0"),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
-    CheckConstraint("state IN ('RECEIVED', 'HELD', 'SOLD', 'CANCELLED')", name="state"),
+    CheckConstraint("state IN ('RECEIVED', 'REFUSED', 'HELD', 'SOLD', 'CANCELLED')", name="state"),
+    CheckConstraint("state <> 'REFUSED' OR supplier_order_id = ''", name="refused"),
     CheckConstraint("state NOT IN ('HELD', 'SOLD') OR order_id IS NOT NULL", name="order"),
     CheckConstraint("state <> 'SOLD' OR sealed_voucher IS NOT NULL", name="sold"),
     CheckConstraint("noted_used >= 0", name="noted_used"),

@@ -1,5 +1,6 @@
-"""Notices to Ctrip's attractions channel: what was used of an order, and what became of a call that
-we could not answer in time. At least once, by the outbox.
+"""Notices to Ctrip's attractions channel: what was used of an order, its vouchers when they are
+other ones, and what became of a call that we could not answer in time. At least once, by the
+outbox.
 """
 
 from datetime import datetime, timedelta
@@ -14,9 +15,10 @@ from server.channels.ctrip_ttd import notice
 from server.channels.due import ask
 from server.channels.facts import ChannelCallError, FailureKind
 from server.channels.pushing import wait_seconds
-from server.channels.ttd_cancels import TtdCancels, item_states
+from server.channels.ttd_orders import TtdOrders
 from server.channels.ttd_rows import TtdSeals
-from server.channels.ttd_sales import TtdSales
+from server.channels.ttd_tickets import item_states
+from server.channels.ttd_vouchers import SEND
 from server.channels.ttd_wire import ResultCode, TtdRefusal
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
@@ -35,7 +37,11 @@ AT_ONCE = 200
 USED_AFTER = timedelta(days=3)
 """Their last day, uses are looked for that long: terminals upload late."""
 PAUSED_SECONDS = 60
-CONFIRMS = {"PayPreOrder": "PayPreOrderConfirm", "CancelOrder": "CancelOrderConfirm"}
+CONFIRMS = {
+    "PayPreOrder": "PayPreOrderConfirm",
+    "CancelOrder": "CancelOrderConfirm",
+    "EditOrder": "EditOrderConfirm",
+}
 """What answers each call that was answered as pending."""
 
 
@@ -47,14 +53,17 @@ class TtdNotices:
         db: Database,
         clients: ChannelClients,
         seals: TtdSeals,
-        sales: TtdSales,
-        cancels: TtdCancels,
+        ttd_orders: TtdOrders,
     ) -> None:
         self._db = db
         self._clients = clients
         self._seals = seals
-        self._sales = sales
-        self._cancels = cancels
+        self._orders = ttd_orders
+        self._confirmed = {
+            "PayPreOrder": ttd_orders.sales.pay,
+            "CancelOrder": ttd_orders.cancels.cancel,
+            "EditOrder": ttd_orders.edits.edit,
+        }
 
     def kinds(self) -> dict[str, TaskKind]:
         """Its tasks."""
@@ -66,6 +75,15 @@ class TtdNotices:
                 about=About(
                     "Notifies Ctrip's attractions channel of tickets that were used.",
                     "向携程玩乐发送核销通知。",
+                ),
+            ),
+            SEND: TaskKind(
+                self.vouchers,
+                max_at_once=8,
+                most_seconds=60.0,
+                about=About(
+                    "Sends Ctrip's attractions channel the vouchers of an order again.",
+                    "向携程玩乐重新发送订单凭证。",
                 ),
             ),
             CONFIRM: TaskKind(
@@ -106,14 +124,24 @@ class TtdNotices:
         }
         return await self._send(task, channel_code, "OrderConsumedNotice", content)
 
+    async def vouchers(self, task: Task) -> Postpone | None:
+        """Sends an order's vouchers as they are now, if there are any left."""
+        channel_code, _, ota_order_id = task.key.partition(":")
+        try:
+            said = await self._orders.vouchers.now(channel_code, ota_order_id)
+        except TtdRefusal:  # it was given back, or used up, meanwhile
+            await self._db.in_transaction(task.done)
+            return None
+        asked_by = task.payload["sequence_id"]
+        return await self._send(task, channel_code, "OrderTravelNotice", said, asked_by)
+
     async def confirm(self, task: Task) -> Postpone | None:
         """Carries a call out, which does no harm if it was, and sends what became of it."""
         channel_code, service, _ = task.key.split(":", 2)
         asked = task.payload["content"]
-        work = self._sales.pay if service == "PayPreOrder" else self._cancels.cancel
         code, message, said = ResultCode.OK, "", dict[str, Any]()
         try:
-            said = await work(channel_code, asked)
+            said = await self._confirmed[service](channel_code, asked)
         except TtdRefusal as refusal:
             code, message = refusal.code, refusal.message
         said.pop("supplierConfirmType", None)
@@ -127,7 +155,12 @@ class TtdNotices:
         return await self._send(task, channel_code, CONFIRMS[service], content)
 
     async def _send(
-        self, task: Task, channel_code: str, service: str, content: dict[str, Any]
+        self,
+        task: Task,
+        channel_code: str,
+        service: str,
+        content: dict[str, Any],
+        asked_by: str = "",
     ) -> Postpone | None:
         try:
             channel = await self._clients.get(channel_code)
@@ -138,7 +171,7 @@ class TtdNotices:
             if channel.record.state == "PAUSED":
                 return Postpone(task.now() + timedelta(seconds=PAUSED_SECONDS))
             try:
-                await channel.client.notify(notice(service, content))
+                await channel.client.notify(notice(service, content, asked_by))
             except ChannelCallError as error:
                 if error.kind is FailureKind.REFUSED:
                     raise

@@ -74,6 +74,11 @@ class TtdOffers:
                     await _check_sent(tx, each)
         return wanted
 
+    async def offer_id(self, channel_code: str, item: TtdItem) -> str:
+        """The offer that an item is of. Raises TtdRefusal."""
+        listed = await self._known.get(channel_code, partial(self._listed, channel_code))
+        return offer_id_of(_listing(listed, item), item.day)
+
     async def _listed(self, channel_code: str) -> dict[str, ChannelListing]:
         async with self._db.transaction() as tx:
             return {each.item_id: each for each in await listings_of(tx, channel_code)}
@@ -102,9 +107,7 @@ def _priced(
     wishes: list[Wish] = []
     people: list[Passenger] = []
     for item in order.items:
-        listing = listed.get(item.plu)
-        if listing is None or listing.rental_location_id is not None:
-            raise TtdRefusal(ResultCode.UNKNOWN_PRODUCT, f"nothing is sold as PLU {item.plu}")
+        listing = _listing(listed, item)
         chosen.append(listing)
         places = range(len(people), len(people) + item.quantity)
         wishes.append(Wish(offer_id_of(listing, item.day), tuple(places)))
@@ -127,6 +130,13 @@ def _priced(
     except DomainError as error:
         raise refusal(error) from None
     return WantedOrder(tuple(wishes), tuple(people), priced), asked
+
+
+def _listing(listed: Mapping[str, ChannelListing], item: TtdItem) -> ChannelListing:
+    listing = listed.get(item.plu)
+    if listing is None or listing.rental_location_id is not None:
+        raise TtdRefusal(ResultCode.UNKNOWN_PRODUCT, f"nothing is sold as PLU {item.plu}")
+    return listing
 
 
 def _asked_minor(listing: ChannelListing, item: TtdItem) -> int:

@@ -7,33 +7,38 @@ did.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.channels import ttd_answers, ttd_messages, ttd_rows
-from server.channels.booking_orders import CUSTOMERS
+from server.channels.ttd_answers import ItemVoucher
+from server.channels.ttd_holds import TtdHolds, let_go
 from server.channels.ttd_messages import TtdItem, TtdOrder, TtdPayment
-from server.channels.ttd_offers import TtdOffers, WantedOrder, phone_of, refusal
-from server.channels.ttd_rows import CANCELLED, HELD, RECEIVED, SOLD, TtdRow, TtdSeals
+from server.channels.ttd_rows import (
+    CANCELLED,
+    HELD,
+    RECEIVED,
+    REFUSED,
+    SOLD,
+    NewTtdOrder,
+    TtdRow,
+    TtdSeals,
+    locked,
+)
 from server.channels.ttd_wire import ResultCode, TtdRefusal
-from server.identity import travellers
 from server.identity.callers import Traveller
 from server.orders import ordered_departures, orders, qr_codes
-from server.orders.hold import OrderHolds
 from server.orders.orders import Order
-from server.orders.prices import NewOrder
-from server.payments import payments
 from server.payments.settlement import Settlement
 from server.platform import clock
-from server.platform.crypto import digest
 from server.platform.database import Database
-from server.platform.errors import DomainError
 from server.platform.statements import run
 from server.tickets import issuing
 from server.tickets.issuing import Issuer
 
+UNHELD = frozenset({RECEIVED, REFUSED})
+"""States of what is to be held, or may be tried again."""
 ATTEMPTS = 3
 """To hold again what expired before it was paid."""
 
@@ -45,21 +50,17 @@ class TtdSales:
         self,
         db: Database,
         seals: TtdSeals,
-        holds: OrderHolds,
+        ttd_holds: TtdHolds,
         settlement: Settlement,
         issuer: Issuer,
     ) -> None:
-        self._db, self._seals = db, seals
-        self._offers = TtdOffers(db)
-        self._holds = holds
+        self._db, self._seals, self._holds = db, seals, ttd_holds
         self._settlement, self._issuer = settlement, issuer
 
     async def verify(self, channel_code: str, content: dict[str, Any]) -> dict[str, Any]:
         """Whether an order could be sold now, and what is left. Raises TtdRefusal."""
         order = ttd_messages.order_of(content, is_verified=True)
-        prices = await self._holds.prices()
-        wanted = await self._offers.wanted(prices, channel_code, order, now=clock.now())
-        left = await self._left(wanted)
+        left = await self._holds.left(await self._holds.wanted(channel_code, order))
         for item, quantity in zip(order.items, left, strict=True):
             if quantity < item.quantity:
                 raise TtdRefusal(
@@ -75,8 +76,8 @@ class TtdSales:
         """
         order = ttd_messages.order_of(content)
         row = await self._received(channel_code, order, is_direct=is_direct)
-        if row.state == RECEIVED:
-            row = await self._held(row, order)
+        if row.state in UNHELD:
+            row = await self._held(row)
         if is_direct and row.state != SOLD:
             ids = [(each.plu, each.item_id or each.plu) for each in order.items]
             row = await self._paid(row, TtdPayment("", order.ota_order_id, tuple(ids)))
@@ -93,7 +94,7 @@ class TtdSales:
         payment = ttd_messages.payment_of(content)
         async with self._db.transaction() as tx:
             found = await run(tx, ttd_rows.read(channel_code, payment.ota_order_id))
-        if not found:
+        if not found or found[0].state == REFUSED:
             raise TtdRefusal(ResultCode.UNKNOWN_ORDER, "there is no order of this otaOrderId")
         return self._sold(await self._paid(found[0], payment))
 
@@ -109,7 +110,7 @@ class TtdSales:
                 return row
             now = clock.now()
             if row.order_id is not None:
-                await self._cancel(tx, row.order_id, row, now=now)
+                await let_go(tx, row.order_id, row, now=now)
             await run(tx, ttd_rows.move(row._replace(state=CANCELLED), now=now))
             return row
 
@@ -118,98 +119,60 @@ class TtdSales:
 
     def _sold(self, row: TtdRow) -> dict[str, Any]:
         code, qr_text = row.supplier_order_id, self._seals.voucher(row)
+        vouchers = [ItemVoucher(each, code, qr_text) for each in row.item_ids]
         return {
             **ttd_answers.ids(row.ota_order_id, code),
             "supplierConfirmType": ttd_answers.CONFIRMED,
-            **ttd_answers.voucher(row.item_ids, code, qr_text),
+            **ttd_answers.voucher(vouchers),
         }
 
-    async def _left(self, wanted: WantedOrder) -> list[int]:
-        types = [each.customer_type for each in wanted.passengers]
-        try:
-            quote = await self._holds.quote(wanted.wishes, types, ())
-        except DomainError as error:
-            raise refusal(error) from None
-        return [
-            min(quote.left.get(stock_id, 0) for stock_id in item.offer.stock_ids)
-            for item in quote.priced.items
-        ]
-
     async def _received(self, channel_code: str, order: TtdOrder, *, is_direct: bool) -> TtdRow:
-        """The order's row, made if there is none. Raises TtdRefusal for another of its id."""
-        plain = ttd_rows.dumped(order)
+        """The order's row, made if there is none, or if nothing was ever held of the one that there
+        is. Raises TtdRefusal for another of its id.
+        """
         compared = ttd_rows.dumped(order._replace(sequence_id=""))
         content_hash = self._seals.hash(compared + bytes([is_direct]))
-        sealed = self._seals.seal(f"{channel_code}:{order.ota_order_id}", plain)
+        sealed = self._seals.seal(f"{channel_code}:{order.ota_order_id}", ttd_rows.dumped(order))
+        new = NewTtdOrder(channel_code, order, content_hash, sealed, is_direct)
 
         async def work(tx: AsyncConnection) -> list[TtdRow]:
-            new = ttd_rows.add(
-                channel_code=channel_code,
-                order=order,
-                content_hash=content_hash,
-                sealed=sealed,
-                is_direct=is_direct,
-                now=clock.now(),
-            )
-            await run(tx, new)
+            if not await run(tx, ttd_rows.add(new, now=clock.now())):
+                await run(tx, ttd_rows.correct(new, now=clock.now()))
             return await run(tx, ttd_rows.read(channel_code, order.ota_order_id))
 
         found = await self._db.in_transaction(work)
         if not found:
             raise TtdRefusal(ResultCode.OTHER_CONTENT, "sequenceId was another order's")
-        (row,) = found
-        if row.content_hash != content_hash:
-            raise TtdRefusal(ResultCode.OTHER_CONTENT, "otaOrderId was used with other content")
-        if row.state == CANCELLED:
-            raise TtdRefusal(ResultCode.ORDER_CLOSED, "the order was cancelled")
-        return row
+        _require_open(found[0], content_hash)
+        return found[0]
 
-    async def _held(self, row: TtdRow, order: TtdOrder) -> TtdRow:
+    async def _held(self, row: TtdRow) -> TtdRow:
         """Holds what is ordered, once for each attempt. Raises TtdRefusal."""
-        now, prices = clock.now(), await self._holds.prices()
-        wanted = await self._offers.wanted(prices, row.channel_code, order, now=now)
-        async with self._db.transaction() as tx:
-            customer = self._seals.customer(order)
-            traveller = await travellers.log_in(
-                tx, app_id=CUSTOMERS, openid=customer, unionid=None, now=now
-            )
-        new = NewOrder(
-            wanted.wishes,
-            wanted.passengers,
-            quoted_minor=wanted.priced.total_minor,
-            contact_phone=phone_of(order),
-        )
-        request_id = f"{row.name}:{row.attempt}"
+        order, request_id = self._seals.order(row), f"{row.name}:{row.attempt}"
         try:
-            held = await self._holds.submit(
-                traveller,
-                new,
-                request_id=request_id,
-                content_hash=digest(request_id.encode()),
-            )
-        except DomainError as error:
-            raise refusal(error) from None
-        order_id = held.shown.order.order_id if held.shown else held.repeated
-        left = await self._left(wanted)
+            held = await self._holds.hold(row, order, request_id)
+        except TtdRefusal:
+            refused = ttd_rows.refuse(row, now=clock.now())
+            await self._db.in_transaction(lambda tx: run(tx, refused))
+            raise
 
         async def work(tx: AsyncConnection) -> TtdRow:
             found = await locked(tx, row.channel_code, row.ota_order_id)
-            if (found.state, found.attempt) != (RECEIVED, row.attempt):
-                if found.state == CANCELLED:  # meanwhile
-                    await self._cancel(tx, order_id, found, now=clock.now())
+            if found.attempt != row.attempt or found.state not in UNHELD:
+                if found.order_id != held.order_id:  # cancelled, or corrected, meanwhile
+                    await let_go(tx, held.order_id, found, now=clock.now())
                 return found
             moved = found._replace(
                 state=HELD,
-                order_id=order_id,
-                supplier_order_id=found.supplier_order_id or orders.order_code(order_id),
-                left_then=found.left_then or left,
+                order_id=held.order_id,
+                supplier_order_id=found.supplier_order_id or orders.order_code(held.order_id),
+                left_then=found.left_then or held.left,
             )
             await run(tx, ttd_rows.move(moved, now=clock.now()))
             return moved
 
         moved = await self._db.in_transaction(work)
-        if moved.state == CANCELLED:
-            raise TtdRefusal(ResultCode.ORDER_CLOSED, "the order was cancelled")
+        _require_open(moved, row.content_hash)
         return moved
 
     async def _paid(self, row: TtdRow, payment: TtdPayment) -> TtdRow:
@@ -229,7 +192,7 @@ class TtdSales:
             order = (await orders.lock_orders(tx, [found.order_id]))[found.order_id]
             now = clock.now()
             if not await _is_payable(tx, order):
-                await self._cancel(tx, order.order_id, found, now=now)
+                await let_go(tx, order.order_id, found, now=now)
                 again = found._replace(state=RECEIVED, order_id=None, attempt=found.attempt + 1)
                 await run(tx, ttd_rows.move(again, now=now))
                 return again
@@ -252,31 +215,16 @@ class TtdSales:
             row = await self._db.in_transaction(work)
             if row.state == SOLD:
                 return row
-            row = await self._held(row, self._seals.order(row))
+            row = await self._held(row)
         raise TtdRefusal(ResultCode.NO_STOCK, "what was held expired, and again")
 
-    async def _cancel(
-        self, tx: AsyncConnection, order_id: int, row: TtdRow, *, now: datetime
-    ) -> None:
-        """Cancels an order of ours, if it is PENDING."""
-        order = (await orders.lock_orders(tx, [order_id]))[order_id]
-        if order.state == "PENDING":
-            await orders.cancel(
-                tx,
-                [order],
-                reason="TRAVELLER",
-                actor=f"channel:{row.channel_code}",
-                now=now,
-                close_payments=payments.close_waiting,
-            )
 
-
-async def locked(tx: AsyncConnection, channel_code: str, ota_order_id: str) -> TtdRow:
-    """An order, locked. Raises TtdRefusal."""
-    found = await run(tx, ttd_rows.lock(channel_code, ota_order_id))
-    if not found:
-        raise TtdRefusal(ResultCode.UNKNOWN_ORDER, "there is no order of this otaOrderId")
-    return found[0]
+def _require_open(row: TtdRow, content_hash: bytes) -> None:
+    """Raises TtdRefusal for an order of other content, or one that was cancelled."""
+    if row.content_hash != content_hash:
+        raise TtdRefusal(ResultCode.OTHER_CONTENT, "otaOrderId was used with other content")
+    if row.state == CANCELLED:
+        raise TtdRefusal(ResultCode.ORDER_CLOSED, "the order was cancelled")
 
 
 async def _is_payable(tx: AsyncConnection, order: Order) -> bool:

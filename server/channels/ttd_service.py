@@ -17,10 +17,9 @@ from server.channels.call_log import CallJournal
 from server.channels.calling import OK, CallRecord
 from server.channels.connecting import ChannelClients
 from server.channels.ctrip_ttd import CtripTtdCodec
-from server.channels.ttd_cancels import TtdCancels
 from server.channels.ttd_memory import ForASecond
 from server.channels.ttd_notices import CONFIRMS, TtdNotices
-from server.channels.ttd_sales import TtdSales
+from server.channels.ttd_orders import TtdOrders
 from server.channels.ttd_wire import ResultCode, TtdCall, TtdKeys, TtdRefusal
 from server.platform import clock
 from server.platform.errors import DomainError
@@ -33,7 +32,6 @@ ASYNCHRONOUS = 2
 """`confirmType` of a call that may be answered as pending."""
 NOT_OFFERED = {
     "RefundOrder": "money goes back with what CancelOrder cancels, and no other way",
-    "SendVoucher": "Ctrip sends the vouchers, as voucherSender of the payment's answer says",
 }
 """Services of the protocol that are refused, and why."""
 OURS = "IN"
@@ -50,8 +48,7 @@ class TtdService:
     def __init__(
         self,
         clients: ChannelClients,
-        sales: TtdSales,
-        cancels: TtdCancels,
+        ttd_orders: TtdOrders,
         notices: TtdNotices,
         journal: CallJournal,
     ) -> None:
@@ -60,14 +57,15 @@ class TtdService:
         self._notices = notices
         self._known = ForASecond[tuple[TtdKeys, bool]]()
         self._services: dict[str, Service] = {
-            "VerifyOrder": sales.verify,
-            "CreatePreOrder": partial(sales.create, is_direct=False),
-            "CreateOrder": partial(sales.create, is_direct=True),
-            "PayPreOrder": sales.pay,
-            "CancelPreOrder": sales.cancel_held,
-            "CancelOrder": cancels.cancel,
-            "QueryOrder": cancels.query,
-            "EditOrder": cancels.edit,
+            "VerifyOrder": ttd_orders.sales.verify,
+            "CreatePreOrder": partial(ttd_orders.sales.create, is_direct=False),
+            "CreateOrder": partial(ttd_orders.sales.create, is_direct=True),
+            "PayPreOrder": ttd_orders.sales.pay,
+            "CancelPreOrder": ttd_orders.sales.cancel_held,
+            "CancelOrder": ttd_orders.cancels.cancel,
+            "QueryOrder": ttd_orders.cancels.query,
+            "EditOrder": ttd_orders.edits.edit,
+            "SendVoucher": ttd_orders.vouchers.again,
         }
 
     async def answer(self, channel_code: str, raw: bytes) -> bytes:

@@ -63,10 +63,16 @@ class ResultCode(StrEnum):
     NOT_PAID = "2102"
     PAID = "2103"
     QUERY_UNKNOWN_ORDER = "4001"
+    VOUCHER_UNKNOWN_ORDER = "5001"
+    VOUCHER_NOT_PAID = "5101"
+    VOUCHER_USED = "5102"
     EDIT_UNKNOWN_ORDER = "6001"
     EDIT_MISSING = "6002"
     EDIT_WRONG_DATE = "6004"
     EDIT_REFUSED = "6005"
+    EDIT_OTHER_CONTENT = "6101"
+    EDIT_NO_STOCK = "6102"
+    EDIT_PRICE = "6103"
 
 
 class TtdRefusal(Exception):  # noqa: N818 - an answer, no fault

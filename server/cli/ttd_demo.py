@@ -52,6 +52,10 @@ def walk(
         rows: list[dict[str, Any]] = [{"PLU": code, "itemId": "1"}]
         paid = call("PayPreOrder", {"otaOrderId": code, "confirmType": 1, "items": rows})
         yield f"{code}: paid; its QR code is {paid['vouchers'][0]['voucherData'][:24]}…"
+        again = call("SendVoucher", {"otaOrderId": code})
+        if again["vouchers"] != paid["vouchers"]:
+            raise StartError("the vouchers are other ones when they are asked for again")
+        yield f"{code}: the same QR code when it is asked for again"
         rows = [{"PLU": code, "itemId": "1", "cancelType": 1, "quantity": 1}]
         call("CancelOrder", {"otaOrderId": code, "confirmType": 1, "items": rows})
         (shown,) = call("QueryOrder", {"otaOrderId": code})["items"]

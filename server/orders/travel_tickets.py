@@ -362,6 +362,16 @@ async def of_order(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:
     return await _complete(tx, (await tx.execute(query)).all())
 
 
+async def of_family(tx: AsyncConnection, order_id: int) -> list[TravelTicket]:
+    """The tickets of a traveller's order that changes none, and all that these were changed into,
+    in the order of their numbers.
+    """
+    query = _TICKETS.where(
+        or_(order_rows.c.order_id == order_id, order_rows.c.first_order_id == order_id)
+    )
+    return await _complete(tx, (await tx.execute(query.order_by(ticket_rows.c.ticket_id))).all())
+
+
 async def shared_with(tx: AsyncConnection, order: Order) -> list[TravelTicket]:
     """The shared tickets of another order that the order of a change shows as well."""
     query = _TICKETS.where(shown_in(order.order_id), order_rows.c.order_id != order.order_id)

@@ -5,6 +5,7 @@ that it was at: a repeat at the next server goes on, and nothing is made or canc
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import httpx2
 import pytest
 
 from server.platform.database import Database
+from tests.support import timetable
 from tests.support.channel_vendors import SimulatedChannels
 from tests.support.gate_server import gate_process
 from tests.support.invariants import assert_invariants
@@ -27,6 +29,7 @@ STEPS = (
     ("CreatePreOrder", OWN_ROW),
     ("PayPreOrder", "LOCK TABLE tickets IN EXCLUSIVE MODE"),
     ("PayPreOrder", OWN_ROW),
+    ("EditOrder", "LOCK TABLE tickets IN EXCLUSIVE MODE"),
     ("CancelOrder", "LOCK TABLE tickets IN EXCLUSIVE MODE"),
     ("CancelOrder", "LOCK TABLE idempotency_records IN EXCLUSIVE MODE"),
 )
@@ -41,7 +44,9 @@ async def ctrip(
         SimulatedChannels(tmp_path) as vendors,
         ttd_process(timetable_db, redis_url, vendors) as made,
     ):
-        await made.change_policy(refund_tiers=[{"minutes_before": 0, "percent": 100}])
+        await made.change_policy(
+            refund_tiers=[{"minutes_before": 0, "percent": 100}], changes_allowed=1
+        )
         yield made
     assert_invariants(timetable_url)
 
@@ -49,10 +54,12 @@ async def ctrip(
 async def test_killed_at_each_step_of_an_order(
     ctrip: TtdProcess, timetable_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    order = ctrip.ttd.an_order("A", item(3))
+    order = ctrip.ttd.an_order("A", item(2))
+    other_day = timetable.tomorrow() + timedelta(days=1)
     calls: dict[str, dict[str, Any]] = {
         "CreatePreOrder": order,
         "PayPreOrder": ctrip.payment("A"),
+        "EditOrder": ctrip.edition("A", timetable.tomorrow(), other_day),
         "CancelOrder": ctrip.cancellation("A", 1),
     }
     answers: dict[str, Said] = {}
@@ -71,14 +78,16 @@ async def test_killed_at_each_step_of_an_order(
                         await asyncio.sleep(0.02)
                 await asyncio.to_thread(server.kill)
                 await call
-        if number % 2:  # the repeat, in this process, as at any other server
+        if service not in [
+            each for each, _ in STEPS[number + 1 :]
+        ]:  # the repeat, in this process, as at any other server
             answers[service] = await ctrip.call(service, calls[service])
-    assert [answers[service][0] for service in calls] == ["0000"] * 3
+    assert [answers[service][0] for service in calls] == ["0000"] * 4
     for service, said in calls.items():
         assert await ctrip.call(service, said) == answers[service]
-    assert await ctrip.standing("A") == [(4, 3, 0, 1)]
-    assert await ctrip.count("SELECT count(*) FROM orders") == 1
-    assert await ctrip.count("SELECT count(*) FROM tickets WHERE state = 'ACTIVE'") == 2
+    assert await ctrip.standing("A") == [(4, 2, 0, 1)]
+    assert await ctrip.count("SELECT count(*) FROM orders") == 3, "one, and a change of each ticket"
+    assert await ctrip.count("SELECT count(*) FROM tickets WHERE state = 'ACTIVE'") == 1
 
 
 async def _call(ctrip: TtdProcess, url: str, service: str, content: dict[str, Any]) -> None:

@@ -95,21 +95,19 @@ class BookingProcess(PushingProcess):
             batch=8,
             workers=1,
         )
-        settlement, quotes = Settlement(db, reader, zone=timetable.ZONE), Quotes(secret_key)
-        changes = ChangeHandler(
-            *(db, self.order_holds, reader.seals, quotes, settlement),
+        self.settlement, quotes = Settlement(db, reader, zone=timetable.ZONE), Quotes(secret_key)
+        self.changes = ChangeHandler(
+            *(db, self.order_holds, reader.seals, quotes, self.settlement),
             zone=timetable.ZONE,
             quote_seconds=300,
         )
+        self.refunds = RefundHandler(quotes, quote_seconds=300)
         seals = BookingSeals(secret_key)
-        made = BookingOrders(db, seals, self.order_holds, settlement, changes)
+        made = BookingOrders(db, seals, self.order_holds, self.settlement, self.changes)
         terms = reservation_terms(load_settings())
         booker = Booker(db, PartnerBookingSeals(secret_key), terms, timetable.ZONE)
         self.allotted = AllotmentOrders(db, seals, booker, self.catalogues, timetable.ZONE)
-        self.handler = BookingHandler(
-            *(db, self.clients, made, self.allotted),
-            RefundHandler(quotes, quote_seconds=300),
-        )
+        self.handler = BookingHandler(db, self.clients, made, self.allotted, self.refunds)
         self.fetcher = BookingFetcher(db, self.clients, seals)
         self.ender = ChannelEnder(db, self.clients, timetable.ZONE)
 

@@ -6,27 +6,24 @@ from datetime import date
 from typing import Any
 from uuid import uuid4
 
-from server.aftersales.quotes import Quotes
-from server.aftersales.refund_requests import RefundHandler
+from sqlalchemy import select
+
 from server.channels.call_log import CallJournal
 from server.channels.channel_records import NewChannel, connect_channel
 from server.channels.due import WORK_OUT
 from server.channels.listings import ChannelListing, add_listing
-from server.channels.ttd_cancels import TtdCancels
 from server.channels.ttd_notices import USED, TtdNotices, jobs
+from server.channels.ttd_orders import TtdOrders
 from server.channels.ttd_rows import TtdSeals
-from server.channels.ttd_sales import TtdSales
 from server.channels.ttd_service import TtdService
 from server.identity.callers import Operator, Traveller
 from server.orders import qr_codes, travel_tickets
-from server.orders.passengers import PassengerSeals
-from server.orders.reader import OrderReader
-from server.payments.settlement import Settlement
 from server.platform import clock
 from server.platform.change_feed import ChangeFeed
 from server.platform.database import Database
 from server.platform.driver_errors import LockedError
 from server.platform.loops import Loops
+from server.platform.outbox import Postpone, outbox_tasks
 from server.redemption.redeem import Redeemer, ScanItem
 from server.tickets import keys
 from server.tickets.issuing import Issuer
@@ -82,14 +79,13 @@ class TtdProcess(BookingProcess):
             token_cache=0,
         )
         seals = TtdSeals(secret_key)
-
-        settlement = Settlement(db, OrderReader(PassengerSeals(secret_key)), zone=timetable.ZONE)
-        sales = TtdSales(db, seals, self.order_holds, settlement, self.issuer)
-        refunds = RefundHandler(Quotes(secret_key), quote_seconds=300)
-        cancels = TtdCancels(db, seals, refunds)
-        self.notices = TtdNotices(db, self.clients, seals, sales, cancels)
+        ttd_orders = TtdOrders.of(
+            *(db, seals, self.order_holds, self.settlement, self.issuer),
+            *(self.changes, self.refunds),
+        )
+        self.notices = TtdNotices(db, self.clients, seals, ttd_orders)
         self.journal = CallJournal(db, Loops())
-        self.service = TtdService(self.clients, sales, cancels, self.notices, self.journal)
+        self.service = TtdService(self.clients, ttd_orders, self.notices, self.journal)
 
     def kinds(self) -> dict[str, Any]:
         return {**super().kinds(), **self.notices.kinds()}
@@ -147,6 +143,18 @@ class TtdProcess(BookingProcess):
         said = self.cancellation(ota_order_id, quantity, **more)
         return (await self.call("CancelOrder", said))[0]
 
+    def edition(self, ota_order_id: str, day: date, other: date, **more: Any) -> dict[str, Any]:
+        """What EditOrder says of the first item, or of that with an `item_id`, for another day."""
+        said = {"sequenceId": self.ttd.sequence(), "otaOrderId": ota_order_id, "confirmType": 1}
+        row = {"itemId": more.pop("item_id", "I-1"), "PLU": "P"}
+        for name, each in (("origin", day), ("target", other)):
+            row |= dict.fromkeys((f"{name}UseStartDate", f"{name}UseEndDate"), each.isoformat())
+        return {**said, "items": [row], **more}
+
+    async def edit(self, ota_order_id: str, day: date, other: date, item_id: str = "I-1") -> str:
+        said = self.edition(ota_order_id, day, other, item_id=item_id)
+        return (await self.call("EditOrder", said))[0]
+
     async def cancel_held(self, ota_order_id: str) -> str:
         said = {"sequenceId": self.ttd.sequence(), "otaOrderId": ota_order_id}
         return (await self.call("CancelPreOrder", said))[0]
@@ -164,7 +172,8 @@ class TtdProcess(BookingProcess):
             f"SELECT order_id FROM ttd_orders WHERE ota_order_id = '{ota_order_id}'"
         )
         async with self.db.transaction() as tx:
-            return await travel_tickets.of_order(tx, order_id)
+            found = await travel_tickets.of_family(tx, order_id)
+        return [each for each in found if each.state != "CHANGED"]
 
     async def redeem(self, ticket: travel_tickets.TravelTicket) -> bool:
         """Whether a gate admits a ticket."""
@@ -190,6 +199,16 @@ class TtdProcess(BookingProcess):
         work: Any = job.work
         await self.db.in_transaction(lambda tx: work(tx, clock.now()))
         return await self.asked(USED)
+
+    async def run_kept(self, kind: str, key: str) -> Postpone | None:
+        """Does a task with the payload that it was last enqueued with."""
+        query = select(outbox_tasks.c.payload).where(
+            outbox_tasks.c.kind == kind, outbox_tasks.c.key == key
+        )
+        async with self.db.transaction() as tx:
+            payload = await tx.scalar(query)
+        assert payload is not None, "nobody has asked for it"
+        return await self.run_with(kind, key, payload)
 
     async def push_all(self) -> None:
         await self.run(WORK_OUT, CODE)

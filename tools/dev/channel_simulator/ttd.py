@@ -30,6 +30,8 @@ NOTICES = (
     "PayPreOrderConfirm",
     "CreateOrderConfirm",
     "CancelOrderConfirm",
+    "EditOrderConfirm",
+    "OrderTravelNotice",
 )
 FAULTS = ("down", "lost", "refused")
 """What may go wrong with something that is sent to Ctrip: 503, carried out and then 500, a code."""
