@@ -57,7 +57,7 @@ class TtdVouchers:
         return await self._db.in_transaction(work)
 
     async def now(self, channel_code: str, ota_order_id: str) -> dict[str, Any]:
-        """What Ctrip is told of an order's vouchers. Raises TtdRefusal if there are none."""
+        """What Ctrip is sent of an order's vouchers. Raises TtdRefusal if there are none."""
         key = await self.key()
 
         async def work(tx: AsyncConnection) -> dict[str, Any]:
