@@ -26,6 +26,7 @@ from server.channels.connecting import ChannelClients
 from server.channels.disconnecting import ChannelEnder
 from server.channels.feed_service import FeedService
 from server.channels.fetching import BookingFetcher
+from server.channels.probing import ChannelProbe
 from server.channels.pushing import Pusher
 from server.channels.tokens import ChannelTokens
 from server.channels.ttd_notices import TtdNotices
@@ -315,7 +316,8 @@ def start_channels(
     )
     notices = TtdNotices(db, clients, ttd_seals, ttd_orders)
     ender = ChannelEnder(db, clients, platform.settings.zone)
-    kinds = pusher.kinds() | channel_tasks.kinds(fetcher, handler) | notices.kinds() | ender.kinds()
+    kinds = pusher.kinds() | channel_tasks.kinds(fetcher, handler) | notices.kinds()
+    kinds |= ender.kinds() | ChannelProbe(db, clients).kinds()
     journal = CallJournal(db, platform.loops)
     start_part(stack, "channel call log", journal)
     ttd = TtdService(clients, ttd_orders, notices, journal)

@@ -23,6 +23,8 @@ BOOK = "channel.book"
 """Has a booking worked on; the key is `channel:booking`."""
 DISCONNECT = "channel.disconnect"
 """Has a channel ended that is being disconnected; the key is its code."""
+PROBE = "channel.probe"
+"""Has a channel called that nothing else calls; the key is its code."""
 NEW, ALL = "NEW", "ALL"
 PUSHED = (Capability.STATIC, Capability.AVAILABILITY, Capability.PRICES)
 

@@ -5,7 +5,10 @@ kind, and what waits for an administrator, for metrics and whoever is alerted by
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS
+from server.channels.cadence_rules import CADENCES, SyncPart
+from server.channels.facts import Capability
+from server.channels.registry import VENDORS
+from server.platform.metrics import CHANNEL_AWAY, CHANNEL_FAULTS, CHANNEL_LATE
 from server.platform.statements import Statement, Transaction, run_together
 
 LOOKED_AT = timedelta(minutes=30)
@@ -32,6 +35,16 @@ class ChannelFaults(NamedTuple):
     channel_code: str
     what: str
     entries: int
+
+
+class ChannelLate(NamedTuple):
+    """Since when a channel has drifted for longer than the cadences say: the oldest value that
+    waits to be sent, though nothing is wrong with it, or the comparison with the truth that is most
+    overdue; None if neither is there. A time to come is when the next is due.
+    """
+
+    channel_code: str
+    since_time: datetime | None
 
 
 # a refusal is an answer, too; one that was paused while it was away alerts nobody any more
@@ -76,13 +89,44 @@ GROUP BY c.channel_code, w.what
 )
 
 
+# of a vendor that fetches, values wait until it does
+_LATE = Statement(
+    """
+SELECT c.channel_code, CASE WHEN c.state IN ('ACTIVE', 'DISCONNECTING') THEN LEAST((
+  SELECT min(v.wanted_time) FROM channel_values v
+  WHERE v.channel_code = c.channel_code AND v.what IN ('STATIC', 'PRICES', 'AVAILABILITY')
+    AND v.sent_version < v.wanted_version AND v.fault = '' AND v.day >= $1::date
+    AND NOT c.vendor_code = ANY($2::text[])), (
+  SELECT min(COALESCE(s.done_time + make_interval(secs => p.seconds), s.asked_time))
+  FROM unnest($3::text[], $4::int[]) AS p (part, seconds)
+  JOIN channel_syncs s ON s.channel_code = c.channel_code AND s.part = p.part
+  WHERE c.state = 'ACTIVE')) END
+FROM channels c
+""",
+    ChannelLate,
+)
+_COMPARED = tuple(
+    (part, int(cadence.total_seconds()))
+    for part, cadence in CADENCES.items()
+    if part not in {SyncPart.BOOKINGS, SyncPart.STATUS}
+)
+_FETCHING = tuple(code for code, each in VENDORS.items() if Capability.FEED in each.capabilities)
+
+
 async def measure(tx: Transaction, *, today: date, now: datetime) -> None:
     """Sets the metrics of all channels."""
-    away, faults = await run_together(
-        tx, _AWAY(now - LOOKED_AT, now - TRIED_WITHIN), _FAULTS(today)
+    parts, cadences = zip(*_COMPARED, strict=True)
+    away, faults, late = await run_together(
+        tx,
+        _AWAY(now - LOOKED_AT, now - TRIED_WITHIN),
+        _FAULTS(today),
+        _LATE(today, _FETCHING, parts, cadences),
     )
     for each in away:
         seconds = (now - each.since_time).total_seconds() if each.since_time else 0
         CHANNEL_AWAY.labels(each.channel_code).set(max(seconds, 0))
+    for behind in late:
+        seconds_late = (now - behind.since_time).total_seconds() if behind.since_time else 0
+        CHANNEL_LATE.labels(behind.channel_code).set(max(seconds_late, 0))
     for fault in faults:
         CHANNEL_FAULTS.labels(fault.channel_code, fault.what).set(fault.entries)

@@ -7,10 +7,18 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.channels import bookings, call_log, differences, outgoing, syncs, ttd_notices
+from server.channels import (
+    bookings,
+    call_log,
+    differences,
+    outgoing,
+    probing,
+    syncs,
+    ttd_notices,
+)
 from server.channels.booking_handler import BookingHandler
 from server.channels.cadence_rules import SyncPart
-from server.channels.due import ALL, BOOK, FETCH, NEW, WORK_OUT, ask, fetch_key
+from server.channels.due import ALL, BOOK, FETCH, NEW, PROBE, WORK_OUT, ask, fetch_key
 from server.channels.fetching import BookingFetcher
 from server.platform.config import Settings
 from server.platform.outbox import NewTask, enqueue
@@ -61,7 +69,8 @@ def _keeping(settings: Settings) -> list[Job]:
         # a full sync begins in the first night
         begun = [each for each in found if each.asked_time is None]
         await run(tx, syncs.note_asked({*due, *begun}, now=now))
-        await run(tx, enqueue(*(_task(each, now) for each in due), now=now))
+        probes = ask(PROBE, await run(tx, probing.silent(now)), now)
+        await run(tx, enqueue(*(_task(each, now) for each in due), *probes, now=now))
         return Progress(more=False, items=len(due))
 
     async def cancel_unsold(tx: AsyncConnection, now: datetime) -> Progress:
@@ -77,8 +86,8 @@ def _keeping(settings: Settings) -> list[Job]:
             quiet=True,
             about=About(
                 "Has outside channels compared, sent what differs and asked for bookings, each part"
-                " when it is due.",
-                "按各类数据的周期比对并推送外部渠道，拉取其预订。",
+                " when it is due, and called, if nothing else has for two minutes.",
+                "按各类数据的周期比对并推送外部渠道，拉取其预订，并呼叫久未调用的渠道。",
             ),
         ),
         Job(

@@ -94,6 +94,13 @@ CHANNEL_FAULTS = Gauge(
     ["channel", "what"],
     multiprocess_mode="livemax",
 )
+CHANNEL_LATE = Gauge(
+    "deeptravel_channel_late_seconds",
+    "Since when an outside channel is sent what is true later than its cadences say: a value waits,"
+    " or a comparison with the truth is due; 0 if neither is so",
+    ["channel"],
+    multiprocess_mode="livemax",
+)
 ORDER_QUEUE = Gauge(
     "deeptravel_order_queue", "Orders waiting for a transaction", multiprocess_mode="livesum"
 )

@@ -30,6 +30,7 @@ QUEUES = {
     "task.channel.book": "channel_bookings",
     "task.channel.disconnect": "channels",
     "task.channel.fetch": "channel_calls",
+    "task.channel.probe": "channel_calls",
     "task.channel.push": "channel_calls",
     "task.channel.work_out": "channel_values",
     "task.departure.cancelled": "order_events",

@@ -26,6 +26,7 @@ from server.channels.facts import BookingState, MappingKind
 from server.channels.fetching import BookingFetcher
 from server.channels.listings import ChannelListing, add_listing
 from server.channels.models import channel_bookings
+from server.channels.probing import ChannelProbe
 from server.channels.words import WordPair
 from server.domain import reservation_terms
 from server.orders import orders
@@ -113,7 +114,8 @@ class BookingProcess(PushingProcess):
 
     def kinds(self) -> dict[str, Any]:
         of_bookings = tasks.kinds(self.fetcher, self.handler)
-        return {**self.pusher.kinds(), **of_bookings, **self.ender.kinds()}
+        probe = ChannelProbe(self.db, self.clients)
+        return {**self.pusher.kinds(), **of_bookings, **self.ender.kinds(), **probe.kinds()}
 
     async def sell_at(
         self, vendor: str, *, statuses: bool = True, partner_code: str = "", code: str = ""
