@@ -84,6 +84,7 @@ class Gate:
     operator: str = ""
     line: ScanLine | None = None
     fault: str = ""
+    _disk_fault: str = ""
     _running: list["asyncio.Task[None]"] = field(default_factory=list)
     _caller: AsyncClient | None = None
 
@@ -173,7 +174,9 @@ class Gate:
                     self._keep(lambda: offline.note_online(scanned, function, quantity, answer))
                 return Outcome(answer)
         assert offline
-        return offline.decide(scanned, function, quantity, request_id)
+        outcome = offline.decide(scanned, function, quantity, request_id)
+        self._disk_writes()
+        return outcome
 
     @property
     def zone(self) -> ZoneInfo | None:
@@ -400,6 +403,14 @@ class Gate:
             write()
         except StoreError as error:
             self._say(str(error))
+            self._disk_fault = self.fault
+        else:
+            self._disk_writes()
+
+    def _disk_writes(self) -> None:
+        """It does again: what was said of that is over."""
+        if self.fault == self._disk_fault:
+            self.fault = ""
 
     def _changed(self, state: LinkState, said: str) -> None:
         if self.offline and state is LinkState.ENDED:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 LOOK_MS = 500
-"""Between two looks: Linux wakes nobody who waits for a hang-up alone."""
+"""Between two looks, where a hang-up wakes nobody by itself; that of a window does."""
 GRACE_SECONDS = 10.0
 
 

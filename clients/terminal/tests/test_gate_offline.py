@@ -13,7 +13,7 @@ from deeptravel_terminal import scan_line, sync, views
 from deeptravel_terminal.gate import KEEPALIVE, Departure, Gate
 from deeptravel_terminal.offline import Clock, NotDecidedError, Offline
 from deeptravel_terminal.scan_line import LinkState
-from deeptravel_terminal.store import Store
+from deeptravel_terminal.store import Store, StoreError
 from deeptravel_terminal.views import Tone
 
 from tests.conftest import DEVICE, FakeServer, serving, until
@@ -315,6 +315,32 @@ def test_by_number_without_network(fake: FakeServer, tmp_path: Path) -> None:
     sent = [each for each in fake.asked if isinstance(each, redemption.UploadScansRequest)]
     (scan,) = sent[-1].scans
     assert (scan.ticket_code, scan.comment, scan.qr_token) == (code, "torn", "")
+
+
+def test_a_disk_that_was_full_is_said_until_it_writes_again(
+    fake: FakeServer, tmp_path: Path
+) -> None:
+    """Not only until the network is back."""
+    venue = Venue(fake)
+
+    def fails() -> None:
+        raise StoreError("database or disk is full")
+
+    async def main() -> None:
+        async with venue.open():
+            pass
+        async with a_gate(venue, tmp_path) as (gate, _):
+            built = venue.sealer.response(venue.sealer.chunk(pack_tickets()))
+            assert gate.offline
+            gate.offline.store.trust(venue.sealer.verify_key)
+            gate.offline.store.take(built, T0, 0)
+            gate._keep(fails)
+            assert "disk is full" in gate.standing()
+            outcome = await gate.redeem(venue.sealer.token(), "ferry", 1)
+            assert outcome.answer.result == SUCCESS
+            assert "full" not in gate.standing()
+
+    asyncio.run(main())
 
 
 def test_a_start_without_network(fake: FakeServer, tmp_path: Path) -> None:
