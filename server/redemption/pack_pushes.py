@@ -3,12 +3,14 @@
 One look a few times a second for all terminals of a process that ask for it, and none if nobody
 does: which tickets' changes have become visible since the look before, by the numbers of their
 transactions as packs are made by them (`pack_statements.py`). These are read once for all venues
-that redeem the same functions, and encoded once a venue. Configuration is not pushed: what says
-that it has changed (`platform/change_feed.py`) has the terminals ask for it.
+that redeem the same functions, encoded once a venue, and given to a few terminals at a time, so
+that scans are answered between. Configuration is not pushed: what says that it has changed
+(`platform/change_feed.py`) has the terminals ask for it.
 
 Nothing depends on a push. A terminal that missed one finds it in the pack since its cursor.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +29,10 @@ from server.redemption import pack_statements as statements
 from server.redemption.pack_statements import Columns, Visible
 
 LOOK_SECONDS = 0.3
+AT_ONCE = 10
+"""Terminals that are pushed to before scans have their turn."""
+SPREAD_SECONDS = 0.2
+"""Over which a push is spread at the most, whatever the number of terminals."""
 MOST_PUSHED = 2_000
 """Tickets of a look; where more have changed the terminals ask for the pack."""
 
@@ -185,10 +191,14 @@ class PackPushes(Generic[E]):
             else:
                 venue = operator.venue_code, operator.function_codes
                 venues.setdefault(venue, []).append(follower)
+        pause = SPREAD_SECONDS * AT_ONCE / max(1, sum(map(len, venues.values())))
         for (_, functions), followers in venues.items():
             push = await self._encode(followers[0].operator, found[functions])
-            for follower in followers:
-                follower.receive(push)
+            for first in range(0, len(followers), AT_ONCE):
+                if first:
+                    await asyncio.sleep(pause)
+                for follower in followers[first : first + AT_ONCE]:
+                    follower.receive(push)
 
 
 def _concerns(changed: Collection[Subject], operator: Operator) -> bool:

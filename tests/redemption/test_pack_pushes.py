@@ -1,15 +1,18 @@
 """What changes of a venue's pack is pushed to the terminals that ask for it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2
 
 from server.api.redemption import scan_stream
+from server.identity.callers import Operator
 from server.platform.errors import DomainError, Reason
 from server.platform.loops import Loop
 from server.redemption import offline_keys, pack_pushes
@@ -18,7 +21,7 @@ from tests.support.gate import PASSWORD, World, a_world, scan_message
 from tests.support.gate_server import GateServer, gate_server
 from tests.support.redemption_model import Entitlement
 from tests.support.venue_pack import KeptPack, connected
-from tests.support.waiting import WAIT_SECONDS
+from tests.support.waiting import WAIT_SECONDS, until
 
 BLOCK = """
 WITH moved AS (UPDATE tickets SET blocked = true WHERE ticket_id = %s RETURNING ticket_id, state)
@@ -272,6 +275,21 @@ async def test_where_a_push_cannot_be_made_the_terminals_ask(
         assert failed.is_set()
         await one.pack.update(one.terminal)
         assert one.pack.tickets[ticket.ticket_id].is_blocked
+
+
+async def test_a_push_reaches_each_of_many_terminals(world: World, server: GateServer) -> None:
+    """A few at a time, so that scans are answered between. Seen red with the first few alone."""
+    pushes: Any = server.app.loops._loops["pack-pushes"]._run.look.__self__  # type: ignore[union-attr]
+    place = "M", "PIER", "T-1", "Asia/Hong_Kong"
+    operator = Operator("OPERATOR", uuid4(), "olga", *place, frozenset({"ferry"}), 60)
+    received: list[list[Any]] = [[] for _ in range(2 * pack_pushes.AT_ONCE + 1)]
+    with contextlib.ExitStack() as following:
+        for each in received:
+            following.enter_context(pushes.follow(operator, each.append))
+        await until(lambda: all(received))
+        await world.sql(BLOCK, (await world.ticket()).ticket_id)
+        await until(lambda: all(each[-1] for each in received))
+    assert len({next(filter(None, each)).packed_tickets for each in received}) == 1
 
 
 async def test_to_a_terminal_that_does_not_read_pushes_are_dropped(
