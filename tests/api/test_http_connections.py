@@ -231,7 +231,8 @@ async def test_headers_that_never_end_are_given_up(impatient_port: int, begun: b
 
 async def test_headers_that_come_drop_by_drop_are_given_up(impatient_port: int) -> None:
     """Also those of a later request, and sent ahead of an answer."""
-    for before in (b"", HEAD + LENGTH + BODY, (HEAD + LENGTH + BODY) * 2):
+
+    async def dripped(before: bytes) -> bytes:
         client = await RawClient.to(impatient_port)
         await client.send(before + HEAD)
         began = time.monotonic()
@@ -239,7 +240,10 @@ async def test_headers_that_come_drop_by_drop_are_given_up(impatient_port: int) 
             while time.monotonic() - began < 2:
                 await client.send(b"A")
                 await asyncio.sleep(0.05)
-        rest = await client.rest()
+        return await client.rest()
+
+    whole = HEAD + LENGTH + BODY
+    for rest in await asyncio.gather(*map(dripped, (b"", whole, whole * 2))):
         assert b" 408 " in rest
 
 

@@ -29,7 +29,6 @@ NO_INDEX = re.compile(
 )
 """What uv says where no package index answers; that there is no such version is a failure."""
 UV = Path(sys.executable).with_name("uv")
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "--python"]
 
 
 def run(
@@ -106,7 +105,8 @@ def with_locked(home: Path, *wheels: Path) -> Path:
     """An environment of these wheels, and of what requirements.lock has."""
     venv.EnvBuilder(symlinks=True).create(home)
     python = home / "bin" / "python"
-    done = run(*PIP, str(python), "install", "--no-deps", "--no-index", *wheels)
+    install = (UV, "pip", "install", "--quiet", "--no-deps", "--no-index", "--python", python)
+    done = run(*install, *wheels)
     assert done.returncode == 0, done.stderr
     # .pth files of what a .pth file names are not read: that of the repository is there
     site = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))

@@ -4,11 +4,14 @@ Only for servers in this process; what they are given is what they would have ma
 """
 
 import functools
+import os
+from typing import Any
 
 import httpcore2
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from server.identity import credentials
+from server.platform.config import Settings
 from server.wechat import client, signatures
 
 password_hash = functools.cache(credentials.hash_password)
@@ -17,8 +20,9 @@ password_hash = functools.cache(credentials.hash_password)
 
 def remember() -> None:
     """From now on a key is checked once, a right password verified once (wrong ones each time),
-    and the list of certificate authorities read once.
+    the list of certificate authorities read once, and settings of the same values made once.
     """
+    _remember_settings()
     setattr(  # noqa: B010 - a name of a module, not of ours
         httpcore2, "default_ssl_context", functools.cache(httpcore2.default_ssl_context)
     )
@@ -40,3 +44,30 @@ def remember() -> None:
     for module in (client, signatures):
         setattr(module, "load_private_key", load_private_key)  # noqa: B010 - likewise
     setattr(credentials, "is_password", is_password)  # noqa: B010 - likewise
+
+
+def _remember_settings() -> None:
+    """Unless some come from the environment, or name a file that may be another later."""
+    make = Settings.__init__
+    made: dict[frozenset[Any], Settings] = {}
+
+    def init(self: Settings, **given: Any) -> None:
+        if _is_set() or not all(map(_stays, given.values())):
+            make(self, **given)
+        elif (values := frozenset((k, type(v), v) for k, v in given.items())) in made:
+            for part in Settings.__slots__:
+                content = getattr(made[values], part)
+                object.__setattr__(self, part, dict(content) if part == "__dict__" else content)
+        else:
+            make(self, **given)
+            made[values] = self
+
+    setattr(Settings, "__init__", init)  # noqa: B010 - likewise
+
+
+def _is_set() -> bool:
+    return any(name.upper().startswith("DEEPTRAVEL_") for name in os.environ)
+
+
+def _stays(value: object) -> bool:
+    return isinstance(value, str | bytes | int | float | None)

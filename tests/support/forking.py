@@ -49,7 +49,7 @@ LOADED = (
     *("server.cli.welcome", "server.operations.doctor", "alembic.command", "psutil"),
     "tests.support.prepared",
 )
-LOAD_SECONDS = 90.0
+LOAD_SECONDS = 240.0
 
 
 class Forked:
