@@ -257,7 +257,7 @@ def already_exists(resource: str, name: object) -> DomainError:
     """ALREADY_EXISTS for a name that is taken, if only by what is revoked."""
     return DomainError(
         Reason.ALREADY_EXISTS,
-        f"there is a {resource} {name!r} already; choose another name, or change that one",
+        f"{resource} {name!r} exists already; choose another name, or change that one",
         resource=resource,
         name=name,
     )

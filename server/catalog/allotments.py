@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.audit.records import By, already_exists, shown
+from server.audit.records import By, already_exists, archived, shown
 from server.audit.rules import DIRECT_CHANNEL
 from server.audit.trail import AuditedChange, audit
 from server.catalog.days_of_use import require_to_come
@@ -80,6 +80,7 @@ class Allotment:
     release_days: int | None
     update_time: datetime
     version: int
+    archived: bool
 
     @property
     def subject(self) -> AllotmentSubject:
@@ -88,6 +89,13 @@ class Allotment:
             *(self.product_id, self.departure_id, self.fare_class or "", self.use_date),
             self.fleet_id,
         )
+
+    @property
+    def day(self) -> date | None:
+        """The single day that it is of, if it is of one."""
+        if self.departure_id is not None:
+            return departure_parts(self.departure_id)[1]
+        return self.use_date
 
     @property
     def name(self) -> str:
@@ -113,6 +121,7 @@ ALLOTMENTS = (
         stocks.c.release_days,
         stocks.c.update_time,
         stocks.c.allotment_version.label("version"),
+        stocks.c.archived,
     )
     .outerjoin(partners, partners.c.partner_id == stocks.c.partner_id)
     .where(stocks.c.promotion_id.is_(None))
@@ -164,15 +173,18 @@ async def read_allotment(
     lock: bool = False,
 ) -> Allotment:
     """The same, of a channel that is known. Raises NOT_FOUND, INVALID_FIELD."""
-    query = ALLOTMENTS.where(stocks.c.stock_id == await stock_of(tx, subject, partner_id))
-    row = (
-        (await tx.execute(query.with_for_update(of=stocks) if lock else query))
-        .mappings()
-        .one_or_none()
-    )
-    if row is None:
+    found = await of_stock(tx, await stock_of(tx, subject, partner_id), lock=lock)
+    if found is None:
         raise not_found("allotment", subject.name(channel))
-    return Allotment(**row)
+    return found
+
+
+async def of_stock(tx: AsyncConnection, stock: int, *, lock: bool = False) -> Allotment | None:
+    """The allotment with this key; None if there is none."""
+    query = ALLOTMENTS.where(stocks.c.stock_id == stock)
+    found = await tx.execute(query.with_for_update(of=stocks) if lock else query)
+    row = found.mappings().one_or_none()
+    return Allotment(**row) if row else None
 
 
 async def stock_of(tx: AsyncConnection, subject: AllotmentSubject, partner_id: int) -> int:
@@ -228,7 +240,13 @@ async def _stock_of_fleet(tx: AsyncConnection, subject: AllotmentSubject, partne
 
 
 async def list_allotments(
-    tx: AsyncConnection, subject: AllotmentSubject, *, channel: str, after: int | None, limit: int
+    tx: AsyncConnection,
+    subject: AllotmentSubject,
+    *,
+    channel: str,
+    is_archived: bool | None = None,
+    after: int | None,
+    limit: int,
 ) -> list[Allotment]:
     """Up to `limit` allotments after the stock id `after`; empty filters do not count, but that
     allotments of departures, days and fleets are listed only by these, of a fleet all days unless
@@ -253,6 +271,8 @@ async def list_allotments(
         query = query.where(stocks.c.partner_id == await channel_id(tx, channel))
     else:
         query = query.where(stocks.c.partner_id < SANDBOX_BIT)
+    if is_archived is not None:
+        query = query.where(stocks.c.archived.is_(is_archived))
     if after is not None:
         query = query.where(stocks.c.stock_id > after)
     return [Allotment(**row) for row in (await tx.execute(query)).mappings()]
@@ -268,12 +288,13 @@ async def update_allotment(
     **by: Unpack[By],
 ) -> Allotment:
     """Sets the total; `version` is the one that was read, 0 any. Raises NOT_FOUND, STOCK_IN_USE if
-    it would be less than is held and sold, VERSION_MISMATCH.
+    it would be less than is held and sold, VERSION_MISMATCH, ARCHIVED.
     """
     subject = AllotmentSubject(product_id)
     before = await get_allotment(tx, subject, channel, lock=True)
-    _refuse_sandbox(before.partner_id, channel)
+    refuse_sandbox(before.partner_id, channel)
     refuse_stale("allotment", before.name, sent=version, now=before.version)
+    _refuse_archived(before)
     if not await inventory.set_total(tx, before.stock_id, total, now=by["now"]):
         raise _stock_in_use(before, total)
     return await trace(tx, before, await get_allotment(tx, subject, channel), "update", **by)
@@ -292,26 +313,24 @@ async def set_terms(
 ) -> Allotment:
     """Sets how long reservations of an allotment last, and when what is free of it returns to
     DIRECT; `version` is the one that was read, 0 any. Raises NOT_FOUND, INVALID_FIELD,
-    VERSION_MISMATCH.
+    VERSION_MISMATCH, ARCHIVED.
     """
     before = await get_allotment(tx, subject, channel, lock=True)
-    _refuse_sandbox(before.partner_id, channel)
+    refuse_sandbox(before.partner_id, channel)
     refuse_stale("allotment", before.name, sent=version, now=before.version)
-    day = subject.use_date
-    if before.departure_id is not None:
-        day = departure_parts(before.departure_id)[1]
+    _refuse_archived(before)
+    day = before.day
     if release_days is not None and (day is None or before.partner_id == DIRECT):
         raise invalid("release_days", "is for a partner's stock of a departure or day")
     if hold_seconds and max_hold_seconds and hold_seconds > max_hold_seconds:
         raise invalid("hold_seconds", f"is more than max_hold_seconds, {max_hold_seconds}")
-    release_date = day - timedelta(days=release_days) if day and release_days is not None else None
     await inventory.set_terms(
         tx,
         before.stock_id,
         hold_seconds=hold_seconds,
         max_hold_seconds=max_hold_seconds,
         release_days=release_days,
-        release_date=release_date,
+        release_date=release_date(day, release_days),
     )
     if before.partner_id != DIRECT:
         await inventory.copy_to_sandbox(tx, before.partner_id, stock=before.stock_id, now=by["now"])
@@ -336,12 +355,12 @@ async def move_allotment(
     Of a day that is over it moves back to DIRECT alone; `zone` is whose days count where neither
     product nor fleet has a city. Raises INVALID_FIELD (also for a departure that
     has left), NOT_FOUND, STOCK_IN_USE, REVOKED for the partner whose stock would grow,
-    DEPARTURE_CANCELLED.
+    DEPARTURE_CANCELLED, ARCHIVED.
     """
     if from_channel == to_channel:
         raise invalid("to_channel", "is from_channel; name another")
     from_id, to_id = await channel_id(tx, from_channel), await live_channel(tx, to_channel)
-    _refuse_sandbox(from_id, from_channel)
+    refuse_sandbox(from_id, from_channel)
     if to_id != DIRECT and subject.use_date:  # nobody could sell it there
         await require_to_come(
             *(tx, subject.product_id, subject.use_date, subject.fleet_id),
@@ -361,6 +380,8 @@ async def move_allotment(
     await inventory.lock_levels(tx, ids)
     source = await read_allotment(tx, subject, from_id, from_channel)
     target = await read_allotment(tx, subject, to_id, to_channel)
+    for each in (source, target):
+        _refuse_archived(each)
     if not await inventory.add_to_total(
         tx, source.stock_id, -quantity, limit=MOST_TOTAL, now=by["now"]
     ):
@@ -437,11 +458,21 @@ async def live_channel(tx: AsyncConnection, channel: str) -> int:
     if channel == DIRECT_CHANNEL:
         return DIRECT
     partner_id = (await PARTNERS.rely_on(tx, channel)).partner_id
-    _refuse_sandbox(partner_id, channel)
+    refuse_sandbox(partner_id, channel)
     return partner_id
 
 
-def _refuse_sandbox(partner_id: int, channel: str) -> None:
+def release_date(day: date | None, release_days: int | None) -> date | None:
+    """When what is free of an allotment of a day returns to DIRECT; None for never."""
+    return day - timedelta(days=release_days) if day and release_days is not None else None
+
+
+def _refuse_archived(allotment: Allotment) -> None:
+    if allotment.archived:
+        raise archived("allotment", allotment.name)
+
+
+def refuse_sandbox(partner_id: int, channel: str) -> None:
     """Stock for trying is none of ours: it comes from no channel and goes to none."""
     if is_sandbox(partner_id):
         raise invalid("channel", f"{channel} is a sandbox, whose partner sets its test stock")

@@ -55,11 +55,26 @@ async def require_to_come(
     now: datetime,
 ) -> None:
     """Raises INVALID_FIELD for a day of use of the product, or of its fleet, that is over."""
+    if not await is_to_come(tx, product_id, use_date, fleet_id, zone=zone, now=now):
+        raise day_is_over(use_date)
+
+
+async def is_to_come(
+    tx: AsyncConnection,
+    product_id: int,
+    use_date: date,
+    fleet_id: int | None = None,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> bool:
+    """Whether a day of use of the product, or of its fleet, is not over; `zone` counts where
+    neither has a city.
+    """
     query = select(TIME_ZONE).where(products.c.product_id == product_id)
     if fleet_id is not None:
         query = _OF_FLEET.where(rental_fleets.c.fleet_id == fleet_id)
-    if end_of(use_date, await tx.scalar(query), zone) <= now:
-        raise day_is_over(use_date)
+    return end_of(use_date, await tx.scalar(query), zone) > now
 
 
 def day_is_over(use_date: date) -> DomainError:

@@ -6,16 +6,17 @@ free later, as when a reservation ends, returns at the next look, until the day 
 """
 
 from datetime import date, datetime, timedelta
+from typing import Unpack
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from server.catalog.allotments import ALLOTMENTS, Allotment, trace
+from server.audit.records import By
+from server.catalog.allotments import Allotment, of_stock, trace
 from server.catalog.rules import MOST_TOTAL
 from server.platform.schedule import Progress, Work
 from server.platform.statements import run
 from server.stock import inventory, release_dates
-from server.stock.models import stocks
 
 CHUNK = 50
 """Allotments that are released in one transaction, whose locks others wait for."""
@@ -34,26 +35,39 @@ def release(zone: ZoneInfo) -> Work:
     return work
 
 
+async def return_free(
+    tx: AsyncConnection, before: Allotment, direct: Allotment, action: str, **by: Unpack[By]
+) -> tuple[Allotment, Allotment] | None:
+    """Moves what is free of an allotment to DIRECT's of the same; both are locked. Both as they are
+    then; None if nothing is free, or DIRECT would have more than there can be.
+    """
+    free, now = before.total - before.held - before.sold, by["now"]
+    if free <= 0:
+        return None
+    if not await inventory.add_to_total(tx, direct.stock_id, free, limit=MOST_TOTAL, now=now):
+        return None
+    taken = await inventory.add_to_total(tx, before.stock_id, -free, limit=MOST_TOTAL, now=now)
+    assert taken, "it is locked"
+    shrunk, grown = await _locked(tx, before.stock_id), await _locked(tx, direct.stock_id)
+    return (
+        await trace(tx, before, shrunk, action, **by),
+        await trace(tx, direct, grown, action, **by),
+    )
+
+
 async def _release(tx: AsyncConnection, today: date, now: datetime) -> Progress:
     due = await run(tx, release_dates.due(today, limit=CHUNK))
     await inventory.lock_levels(tx, {number for row in due for number in row})
     released = 0
     for row in due:
-        before = await _read(tx, row.stock_id)
-        free = before.total - before.held - before.sold
-        if free <= 0:
-            continue
-        direct = await _read(tx, row.direct_id)
-        if await inventory.add_to_total(tx, row.direct_id, free, limit=MOST_TOTAL, now=now):
-            taken = await inventory.add_to_total(tx, row.stock_id, -free, limit=MOST_TOTAL, now=now)
-            assert taken, "it is locked"
-            for was in (before, direct):
-                became = await _read(tx, was.stock_id)
-                await trace(tx, was, became, "release", actor=ACTOR, now=now)
+        before, direct = await _locked(tx, row.stock_id), await _locked(tx, row.direct_id)
+        if await return_free(tx, before, direct, "release", actor=ACTOR, now=now):
             released += 1
     return Progress(released > 0 and len(due) == CHUNK, released)
 
 
-async def _read(tx: AsyncConnection, stock: int) -> Allotment:
-    row = (await tx.execute(ALLOTMENTS.where(stocks.c.stock_id == stock))).mappings().one()
-    return Allotment(**row)
+async def _locked(tx: AsyncConnection, stock: int) -> Allotment:
+    """The allotment of a stock that is locked."""
+    found = await of_stock(tx, stock)
+    assert found, "stocks are never deleted"
+    return found

@@ -69,6 +69,7 @@ SELECT p.product_id, p.kind, p.display_name_en, p.display_name_zh, p.currency_co
   t.total - t.held - t.sold
 FROM stocks t JOIN products p ON p.product_id = t.product_id
 WHERE t.stock_id = $1::bigint AND t.product_id = $2::int AND p.state = 'ACTIVE'
+  AND (NOT t.archived OR $3::int = 0)
 """,
     _row,
 )
@@ -92,11 +93,12 @@ class Reservable:
 async def product_for_sale(
     tx: AsyncConnection, *, stock: int, product_id: int, quantity: int
 ) -> ProductForSale:
-    """The product, if so much is left of this stock of it now; `take_sold` is what decides.
+    """The product, if so much is left of this stock of it now; `take_sold` is what decides. Of an
+    archived stock what is reserved (`quantity` 0) may still be sold.
 
     Raises PRODUCT_NOT_ON_SALE, SOLD_OUT.
     """
-    found = await run(tx, _FOR_SALE(stock, product_id))
+    found = await run(tx, _FOR_SALE(stock, product_id, quantity))
     if not found:
         raise not_on_sale(product_id)
     ((*product, available),) = found
@@ -133,7 +135,11 @@ async def reservable(
         )
         .join(products, products.c.product_id == stocks.c.product_id)
         .outerjoin(departures, departures.c.departure_id == stocks.c.departure_id)
-        .where(stocks.c.product_id == product_id, products.c.state == "ACTIVE")
+        .where(
+            stocks.c.product_id == product_id,
+            products.c.state == "ACTIVE",
+            stocks.c.archived.is_(False),
+        )
     )
     if departure_id is not None:
         query = query.where(

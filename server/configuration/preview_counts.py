@@ -45,7 +45,7 @@ FROM (SELECT count(*) AS live, count(*) FILTER (WHERE state = 'PRE_GENERATED') A
   (SELECT count(*) AS open FROM reservations WHERE state = 'OPEN'
     AND partner_id < {SANDBOX_BIT} AND product_id = ANY($1::int[])) r,
   (SELECT count(*) AS allotments, coalesce(sum(total - held - sold), 0)::bigint AS allotted
-    FROM stocks WHERE partner_id > 0 AND partner_id < {SANDBOX_BIT}
+    FROM stocks WHERE partner_id > 0 AND partner_id < {SANDBOX_BIT} AND NOT archived
     AND product_id = ANY($1::int[])) s
 """,  # noqa: S608 - our own number
     StillSold,

@@ -74,14 +74,23 @@ async def create_key(
     return await PARTNER_KEYS.create(tx, values, **by), new.api_key
 
 
+async def get_key(tx: AsyncConnection, partner_code: str, key_id: str) -> PartnerKey:
+    """A key of the partner. Raises NOT_FOUND."""
+    return _of_partner(await PARTNER_KEYS.get(tx, key_id), partner_code)
+
+
 async def revoke_key(
     tx: AsyncConnection, partner_code: str, key_id: str, **by: Unpack[By]
 ) -> PartnerKey:
     """Revokes a key of the partner; a repeat changes nothing. Raises NOT_FOUND."""
-    before = await PARTNER_KEYS.lock(tx, key_id)
-    if before.partner_code != partner_code:
-        raise not_found(PARTNER_KEYS.resource, key_id)
+    before = _of_partner(await PARTNER_KEYS.lock(tx, key_id), partner_code)
     if before.revoke_time:
         return before
     values = {"revoke_time": by["now"]}
     return await PARTNER_KEYS.change(tx, before, values, action="revoke", **by)
+
+
+def _of_partner(key: PartnerKey, partner_code: str) -> PartnerKey:
+    if key.partner_code != partner_code:
+        raise not_found(PARTNER_KEYS.resource, key.key_id)
+    return key

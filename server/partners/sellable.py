@@ -93,7 +93,7 @@ class _Stocked(NamedTuple):
 _STOCKED = Statement(
     """
 SELECT DISTINCT product_id, coalesce(fare_class, '') FROM stocks
-WHERE partner_id = $1::int AND product_id IS NOT NULL AND fleet_id IS NULL
+WHERE partner_id = $1::int AND product_id IS NOT NULL AND fleet_id IS NULL AND NOT archived
   AND ($2::int = 0 OR product_id = $2::int)
 """,
     _Stocked,
@@ -102,7 +102,7 @@ _DEPARTURES = Statement(
     """
 SELECT departure_id, use_date, total, CASE WHEN closed THEN 0 ELSE total - held - sold END
 FROM stocks
-WHERE partner_id = $1::int AND product_id = $2::int AND fare_class = $3
+WHERE partner_id = $1::int AND product_id = $2::int AND fare_class = $3 AND NOT archived
   AND departure_id & $4::bigint BETWEEN $5::int AND $6::int
 """,
     _Stock,
@@ -111,6 +111,7 @@ _DAYS = Statement(
     """
 SELECT departure_id, use_date, total, total - held - sold FROM stocks
 WHERE partner_id = $1::int AND product_id = $2::int AND departure_id IS NULL AND fleet_id IS NULL
+  AND NOT archived
   AND (use_date IS NULL OR use_date BETWEEN $3::date AND $4::date)
 """,
     _Stock,

@@ -62,7 +62,7 @@ SELECT s.stock_id + $2::int, s.product_id, s.partner_id + $2::int, s.departure_i
   s.use_date, s.fleet_id, s.total, s.hold_seconds, s.max_hold_seconds, s.closed, $4::timestamptz
 FROM stocks s
 WHERE s.partner_id = $1::int AND ($3::bigint IS NULL OR s.stock_id = $3::bigint)
-  AND (s.use_date IS NULL OR s.use_date >= $5::date)
+  AND NOT s.archived AND (s.use_date IS NULL OR s.use_date >= $5::date)
   AND (s.departure_id IS NULL OR s.departure_id & $6::bigint >= $5::date - $7::date)
   AND EXISTS (SELECT FROM partners p WHERE p.sandbox_of = $1::int)
 ORDER BY s.stock_id FOR SHARE OF s
@@ -98,14 +98,25 @@ _ADD_TO_TOTAL = Statement(
 _TAKE_SOLD = Statement(
     levels.change(
         "sold = s.sold + $2::int, update_time = $3::timestamptz",
-        "WHERE s.stock_id = $1::bigint AND $2::int <= s.total - s.held - s.sold",
+        "WHERE s.stock_id = $1::bigint AND NOT s.closed AND $2::int <= s.total - s.held - s.sold",
     ),
     int,
     notifies=levels.NOTED,
 )
 _CLOSE = Statement(
     levels.change(
-        "closed = $2::bool, update_time = $3::timestamptz", "WHERE s.departure_id = $1::bigint"
+        "closed = $2::bool OR s.archived, update_time = $3::timestamptz",
+        "WHERE s.departure_id = $1::bigint",
+    ),
+    int,
+    notifies=levels.NOTED,
+)
+
+_ARCHIVE = Statement(
+    levels.change(
+        "archived = $2::bool, closed = $3::bool, release_date = $4::date,"
+        f" update_time = $5::timestamptz, {levels.ALLOTTED}",
+        "WHERE s.stock_id = $1::bigint",
     ),
     int,
     notifies=levels.NOTED,
@@ -226,6 +237,7 @@ async def stock_of_product(
         stocks.c.product_id == product_id,
         stocks.c.fleet_id.is_(None),
         stocks.c.departure_id.is_not(None) if of_departures else stocks.c.departure_id.is_(None),
+        stocks.c.archived.is_(False),
     )
     return await tx.scalar(query.limit(1))
 
@@ -289,6 +301,22 @@ async def open_departure(tx: AsyncConnection, departure_id: int, *, now: datetim
     await run(tx, _CLOSE(departure_id, False, now))
 
 
+async def archive(
+    tx: AsyncConnection, stock: int, *, release_date: date | None, now: datetime
+) -> None:
+    """Has nothing taken of a partner's stock until it is taken back; from `release_date` on what is
+    free of it returns to DIRECT, never if None.
+    """
+    await run(tx, _ARCHIVE(stock, True, True, release_date, now))
+
+
+async def unarchive(
+    tx: AsyncConnection, stock: int, *, closed: bool, release_date: date | None, now: datetime
+) -> None:
+    """Takes a partner's stock back, which is `closed` still if its departure is cancelled."""
+    await run(tx, _ARCHIVE(stock, False, closed, release_date, now))
+
+
 async def take_sold(
     tx: AsyncConnection, *, product_id: int, partner_id: int, quantity: int, now: datetime
 ) -> None:
@@ -299,7 +327,8 @@ async def take_sold(
     stock = stock_id(product_id, partner_id)
     if await run(tx, _TAKE_SOLD(stock, quantity, now)):
         return
-    available = await tx.scalar(select(AVAILABLE).where(stocks.c.stock_id == stock))
+    query = select(AVAILABLE).where(stocks.c.stock_id == stock, stocks.c.closed.is_(False))
+    available = await tx.scalar(query)
     if available is None:
         raise not_on_sale(product_id)
     raise sold_out(product_id, quantity, available)
@@ -363,6 +392,7 @@ async def inventory(
             stocks.c.use_date.is_not_distinct_from(use_date),
             stocks.c.fleet_id.is_(None),
             stocks.c.promotion_id.is_(None),
+            stocks.c.archived.is_(False),
         )
         .order_by(stocks.c.stock_id)
     )

@@ -50,8 +50,11 @@ stocks = Table(
     # before, on `release_date`, which is empty when that is over
     Column("release_days", Integer),
     Column("release_date", Date),
-    # nothing is taken of it any more: its departure is cancelled
+    # nothing is taken of it any more: its departure is cancelled, or it is archived
     Column("closed", Boolean, nullable=False, server_default="false"),
+    # a partner's that is over, until it is taken back; what is free of it returns to DIRECT from
+    # its `release_date` on
+    Column("archived", Boolean, nullable=False, server_default="false"),
     Column("update_time", DateTime(timezone=True), nullable=False),
     # counts the changes of total and terms: who changes them may say which one was read
     Column("allotment_version", Integer, nullable=False, server_default="1"),
@@ -84,6 +87,7 @@ stocks = Table(
         " NULL))",
         name="release_of_partners",
     ),
+    CheckConstraint("NOT archived OR (closed AND partner_id > 0)", name="archived_is_closed"),
     # room on the page, since every sale updates its row
     postgresql_with={"fillfactor": 50},
 )

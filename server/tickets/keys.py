@@ -105,6 +105,14 @@ async def list_keys(tx: AsyncConnection) -> list[KeyInfo]:
     ]
 
 
+async def get_key(tx: AsyncConnection, key_id: int) -> KeyInfo:
+    """A key. Raises NOT_FOUND."""
+    for each in await list_keys(tx):
+        if each.key_id == key_id:
+            return each
+    raise not_found("qr_key", key_id)
+
+
 async def create_first_key(tx: AsyncConnection, secret_key: bytes, now: datetime) -> None:
     """Makes an active key unless there is one. Safe to repeat, and for many processes at once."""
     await _lock(tx)

@@ -108,6 +108,7 @@ async def test_what_is_refused_says_why(shell: Shell) -> None:
         ("partners update ONCE --requests-per-minute 0", commands.REFUSED, "--requests-per-minute"),
         ("orders search --name 王", commands.REFUSED, "--name"),
         ("partners revoke NONE", commands.USAGE, "--yes"),
+        ("departures set-state 1 --state cancelled", commands.USAGE, "--yes"),
         ("partnrs list", commands.USAGE, "did you mean partners?"),
         ("partners lst", commands.USAGE, "did you mean list?"),
         ("partners list --nothing", commands.USAGE, "--nothing"),

@@ -1,5 +1,5 @@
 """Allotments of a departure's class and of a day of use: moved by administrators, reserved by
-partners, and returned to DIRECT by their release rules.
+partners, returned to DIRECT by their release rules, archived and taken back.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.errors import Reason
 from server.platform.schedule import Job, Jobs
+from server.stock import inventory
 from server.stock.ids import day_stock_id
 from tests.support import rentals
 from tests.support.admin_client import AdminClient, Headers
@@ -29,7 +30,7 @@ from tests.support.admin_rows import DEPARTURE, DEPARTURE_DAY
 from tests.support.gate_server import gate_server
 from tests.support.module_database import ModuleDatabase
 from tests.support.partner_client import PartnerClient, payment
-from tests.support.rpc_server import refusal
+from tests.support.rpc_server import refusal, refusal_or_none
 
 TRAIN = 201
 ZONE = ZoneInfo("Asia/Hong_Kong")
@@ -349,6 +350,124 @@ async def test_released_once_by_two_processes_after_an_outage(channels: Channels
     await asyncio.gather(*(each.run_if_due(job) for each in processes))
     assert await channels.allotment(OF_DAY, "CP") == (0, 0, 0)
     assert await channels.allotment({"product_id": 106}, "DIRECT") == (100, 0, 0)
+
+
+PACKAGE = {"product_id": 106}
+ARCHIVED = "CATALOGUE_STATE_ARCHIVED"
+
+
+@pytest.mark.parametrize(
+    ("subject", "total", "where_none_is"),
+    [
+        (PACKAGE, 2000, Reason.PRODUCT_NOT_ON_SALE),
+        (SEATS, 4, Reason.INVALID_FIELD),
+        (OF_DAY, 4, Reason.INVALID_FIELD),
+    ],
+    ids=["package", "departure", "day"],
+)
+async def test_archived(
+    channels: Channels, subject: dict[str, Any], total: int, where_none_is: Reason
+) -> None:
+    """Nothing more is taken of it; what is free returns at once, and what becomes free later. Seen
+    red with what may be reserved, or what the partner has, read without a look at `archived`, and
+    with the release job as it was.
+    """
+    admin, partner = channels.admin, channels.partner
+    if subject is not PACKAGE:
+        await channels.adjust(subject, "DIRECT", "CP", total)
+    (direct, *_) = await channels.allotment(subject, "DIRECT")
+    made = await partner.reserve(2, **subject)
+    archived = await admin.do("ArchiveAllotment", **subject, channel="CP")
+    assert (archived.allotment.total, archived.allotment.held) == (2, 2)
+    assert (archived.target.channel, archived.target.total) == ("DIRECT", direct + total - 2)
+    assert (await refusal(partner.reserve(1, **subject))).reason == where_none_is
+    asked = {name: each for name, each in subject.items() if name != "fare_class"}
+    assert await channels.stock_of(**asked) == []
+    refused = await refusal(channels.adjust(subject, "DIRECT", "CP", 1))
+    assert refused.reason == Reason.ARCHIVED
+    assert await admin.reason("SetAllotmentTerms", **subject, channel="CP") == Reason.ARCHIVED
+    again = await admin.do("ArchiveAllotment", **subject, channel="CP")
+    assert again.allotment == archived.allotment
+    assert not again.HasField("target")
+    listed = (await admin.do("ListAllotments", **asked, state=ARCHIVED)).allotments
+    assert list(listed) == [again.allotment]
+    await partner.release(made.reservation_id)
+    await channels.released(datetime.now(ZONE).date())
+    assert await channels.allotment(subject, "CP") == (0, 0, 0)
+    assert await channels.allotment(subject, "DIRECT") == (direct + total, 0, 0)
+    back = (await admin.do("UnarchiveAllotment", **subject, channel="CP")).allotment
+    assert (back.total, back.version) == (0, archived.allotment.version + 2)
+    await channels.adjust(subject, "DIRECT", "CP", 1)
+    await partner.reserve(1, **subject)
+    trail = await admin.trail("allotment", "/".join(map(str, _named(subject))))
+    assert {"archive", "release", "unarchive"} <= {each.action for each in trail}
+
+
+async def test_what_is_sold_and_reserved_of_an_archived_allotment_stays(
+    channels: Channels,
+) -> None:
+    """Tickets are made of a reservation still; without one there is nothing to make them of."""
+    await channels.partner.batch(1)
+    made = await channels.partner.reserve(2)
+    archived = await channels.admin.do("ArchiveAllotment", **PACKAGE, channel="CP")
+    assert (archived.allotment.total, archived.allotment.sold) == (3, 1)
+    code, _ = await channels.partner.codes(2, reservation_id=made.reservation_id)
+    await channels.partner.activate(code, payment=payment(amount_minor=28_000))
+    assert await channels.allotment(PACKAGE, "CP") == (3, 1, 2)
+    refused = await refusal(channels.partner.batch(1))
+    assert refused.reason == Reason.PRODUCT_NOT_ON_SALE
+
+
+async def test_cars_of_an_archived_allotment(channels: Channels) -> None:
+    await channels.adjust(CARS, "DIRECT", "CP", 2)
+    archived = await channels.admin.do("ArchiveAllotment", **CARS, channel="CP")
+    assert (archived.allotment.total, archived.target.total) == (0, 3)
+
+
+async def test_what_is_over_stays_where_it_is(channels: Channels) -> None:
+    """Of a day, and of a departure that is cancelled, which stays closed when it is taken back.
+    Seen red with all of it returned: DIRECT's stock of all days grew by a day that was over.
+    """
+    past = await channels.stock_of_yesterday(3)
+    (direct, *_) = await channels.allotment(PACKAGE, "DIRECT")
+    archived = await channels.admin.do("ArchiveAllotment", **past, channel="CP")
+    assert (archived.allotment.total, archived.HasField("target")) == (3, False)
+    await channels.adjust(SEATS, "DIRECT", "CP", 2)
+    await channels.admin.do("CancelDeparture", departure_id=DEPARTURE, comment="typhoon")
+    archived = await channels.admin.do("ArchiveAllotment", **SEATS, channel="CP")
+    assert (archived.allotment.total, archived.HasField("target")) == (2, False)
+    await channels.released(datetime.now(ZONE).date())
+    assert await channels.allotment(PACKAGE, "DIRECT") == (direct, 0, 0)
+    assert await channels.allotment(past, "CP") == (3, 0, 0)
+    closed = text("SELECT closed FROM stocks WHERE departure_id = :departure AND partner_id > 0")
+    await channels.admin.do("UnarchiveAllotment", **SEATS, channel="CP")
+    async with channels.db.transaction() as tx:
+        assert await tx.scalar(closed, {"departure": int(DEPARTURE)})
+
+
+async def test_an_archived_allotment_of_a_departure_that_runs_again(channels: Channels) -> None:
+    await channels.adjust(SEATS, "DIRECT", "CP", 2)
+    await channels.admin.do("ArchiveAllotment", **SEATS, channel="CP")
+    async with channels.db.transaction() as tx:
+        await inventory.open_departure(tx, int(DEPARTURE), now=datetime.now(UTC))
+    assert (await refusal(channels.partner.reserve(1, **SEATS))).reason == Reason.INVALID_FIELD
+
+
+@pytest.mark.parametrize("method", ["ArchiveAllotment", "UnarchiveAllotment"])
+async def test_our_own_channel_is_not_archived(channels: Channels, method: str) -> None:
+    refused = await channels.admin.refused(method, **PACKAGE, channel="DIRECT")
+    assert (refused.reason, refused.fields) == (Reason.INVALID_FIELD, ("channel",))
+
+
+async def test_archived_while_it_is_reserved(channels: Channels) -> None:
+    """Whoever comes first: nothing is lost, and nothing is free of it afterwards."""
+    await channels.adjust(OF_DAY, "DIRECT", "CP", 4)
+    reserving = [refusal_or_none(channels.partner.reserve(1, **OF_DAY)) for _ in range(6)]
+    archiving = channels.admin.do("ArchiveAllotment", **OF_DAY, channel="CP")
+    _, *found = await asyncio.gather(archiving, *reserving)
+    held = found.count(None)
+    assert await channels.allotment(OF_DAY, "CP") == (held, held, 0)
+    assert await channels.allotment(PACKAGE, "DIRECT") == (100 - held, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -290,6 +290,8 @@ VALID: dict[str, dict[str, Any]] = {
         "total": 1500,
         "update_mask": "total",
     },
+    "ArchiveAllotment": {"product_id": 106, "channel": "CP"},
+    "UnarchiveAllotment": {"product_id": 106, "channel": "CP"},
     "MoveAllotment": {
         "product_id": 106,
         "from_channel": "CP",
@@ -357,6 +359,9 @@ VALID: dict[str, dict[str, Any]] = {
     "GetVenue": {"venue_code": "PIER"},
     "GetTerminal": {"terminal_device_id": "T-1"},
     "GetOperator": {"username": "olga"},
+    "GetAdministrator": {"username": "second"},
+    "GetPartnerKey": {"partner_code": "CP", "key_id": "<key of CP>"},
+    "GetQrKey": {"qr_key_id": 0},
     "GetProduct": {"product_id": 106},
     "GetAllotment": {"product_id": 106, "channel": "CP"},
     "ExportAuditEvents": {"format": 1},

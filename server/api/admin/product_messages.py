@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
-from deeptravel.admin.v1 import allotment_pb2, product_pb2
+from deeptravel.admin.v1 import allotment_pb2, product_pb2, state_pb2
 from deeptravel.tickets.v1 import ticket_pb2
 
 from server.api.convert import day, enum_names, enum_numbers, timestamp
@@ -32,6 +32,7 @@ USE_MODE = enum_numbers(product_pb2.UseMode)
 USE_MODE_NAME = enum_names(product_pb2.UseMode) | {0: "ONCE_PER_QR"}
 ROTATING_CODE = enum_numbers(product_pb2.RotatingCode)
 ROTATING_CODE_NAME = enum_names(product_pb2.RotatingCode) | {0: "NONE"}
+ACTIVE, ARCHIVED = state_pb2.CATALOGUE_STATE_ACTIVE, state_pb2.CATALOGUE_STATE_ARCHIVED
 CUSTOMER_TYPE = enum_numbers(ticket_pb2.CustomerType)
 CUSTOMER_TYPE_NAME = enum_names(ticket_pb2.CustomerType)
 
@@ -114,7 +115,7 @@ def allotment_message(allotment: Allotment) -> allotment_pb2.Allotment:
         total=allotment.total,
         held=allotment.held,
         sold=allotment.sold,
-        available=allotment.total - allotment.held - allotment.sold,
+        available=0 if allotment.archived else allotment.total - allotment.held - allotment.sold,
         update_time=timestamp(allotment.update_time),
         departure_id=str(allotment.departure_id or ""),
         fare_class=allotment.fare_class or "",
@@ -124,13 +125,16 @@ def allotment_message(allotment: Allotment) -> allotment_pb2.Allotment:
         max_hold_seconds=allotment.max_hold_seconds,
         release_days=allotment.release_days,
         version=allotment.version,
+        state=ARCHIVED if allotment.archived else ACTIVE,
     )
 
 
 def subject(
     request: allotment_pb2.GetAllotmentRequest
     | allotment_pb2.AdjustAllotmentRequest
-    | allotment_pb2.SetAllotmentTermsRequest,
+    | allotment_pb2.SetAllotmentTermsRequest
+    | allotment_pb2.ArchiveAllotmentRequest
+    | allotment_pb2.UnarchiveAllotmentRequest,
 ) -> AllotmentSubject:
     """What an allotment is of. Raises INVALID_FIELD."""
     departure_id = int(request.departure_id) if request.departure_id else None

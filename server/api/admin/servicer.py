@@ -151,6 +151,15 @@ class AdminServicer(
         key, api_key = await create(call.tx, request.partner_code, **by(call))
         return partner_pb2.CreatePartnerKeyResponse(key=messages.key_message(key), api_key=api_key)
 
+    async def GetPartnerKey(
+        self,
+        request: partner_pb2.GetPartnerKeyRequest,
+        context: Context[partner_pb2.GetPartnerKeyRequest, partner_pb2.GetPartnerKeyResponse],
+    ) -> partner_pb2.GetPartnerKeyResponse:
+        async with self._db.transaction() as tx:
+            key = await partner_keys.get_key(tx, request.partner_code, request.key_id)
+        return partner_pb2.GetPartnerKeyResponse(key=messages.key_message(key))
+
     async def ListPartnerKeys(
         self,
         request: partner_pb2.ListPartnerKeysRequest,

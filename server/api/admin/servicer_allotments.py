@@ -10,8 +10,11 @@ from server.api.admin.table import VERSION, AdminMethods, by
 from server.api.calls import Context
 from server.api.paging import Page, paged
 from server.api.repeats import ChangingCall, changing
-from server.catalog import allotments
+from server.catalog import allotment_archiving, allotments
 from server.identity.callers import Admin
+
+IS_ARCHIVED = {0: None, product_messages.ACTIVE: False, product_messages.ARCHIVED: True}
+"""What a filter by state means."""
 
 
 class AllotmentMethods(AdminMethods):
@@ -59,6 +62,7 @@ class AllotmentMethods(AdminMethods):
                     fleet_id=request.fleet_id or None,
                 ),
                 channel=request.channel,
+                is_archived=IS_ARCHIVED[request.state],
                 after=page.after,
                 limit=page.size + 1,
             )
@@ -82,6 +86,37 @@ class AllotmentMethods(AdminMethods):
         )
         message = product_messages.allotment_message(allotment)
         return allotment_pb2.UpdateAllotmentResponse(allotment=message)
+
+    @changing
+    async def ArchiveAllotment(
+        self, request: allotment_pb2.ArchiveAllotmentRequest, call: ChangingCall[Admin]
+    ) -> allotment_pb2.ArchiveAllotmentResponse:
+        allotment, direct = await allotment_archiving.archive_allotment(
+            call.tx,
+            product_messages.subject(request),
+            request.channel,
+            zone=self._zone,
+            version=request.version,
+            **by(call),
+        )
+        return allotment_pb2.ArchiveAllotmentResponse(
+            allotment=product_messages.allotment_message(allotment),
+            target=product_messages.allotment_message(direct) if direct else None,
+        )
+
+    @changing
+    async def UnarchiveAllotment(
+        self, request: allotment_pb2.UnarchiveAllotmentRequest, call: ChangingCall[Admin]
+    ) -> allotment_pb2.UnarchiveAllotmentResponse:
+        allotment = await allotment_archiving.unarchive_allotment(
+            call.tx,
+            product_messages.subject(request),
+            request.channel,
+            version=request.version,
+            **by(call),
+        )
+        message = product_messages.allotment_message(allotment)
+        return allotment_pb2.UnarchiveAllotmentResponse(allotment=message)
 
     @changing
     async def MoveAllotment(

@@ -31,6 +31,15 @@ class KeyMethods(AdminMethods):
 
     _secret_key: bytes
 
+    async def GetQrKey(
+        self,
+        request: qr_key_pb2.GetQrKeyRequest,
+        context: Context[qr_key_pb2.GetQrKeyRequest, qr_key_pb2.GetQrKeyResponse],
+    ) -> qr_key_pb2.GetQrKeyResponse:
+        async with self._db.transaction() as tx:
+            found = await keys.get_key(tx, request.qr_key_id)
+        return qr_key_pb2.GetQrKeyResponse(qr_key=_key(found))
+
     @paged
     async def ListQrKeys(
         self, request: qr_key_pb2.ListQrKeysRequest, page: Page[Admin, int]
@@ -68,8 +77,8 @@ class KeyMethods(AdminMethods):
         await keys.compromise(
             call.tx, self._secret_key, request.qr_key_id, comment=request.comment, **by(call)
         )
-        found = {each.key_id: each for each in await keys.list_keys(call.tx)}
-        return qr_key_pb2.CompromiseQrKeyResponse(qr_key=_key(found[request.qr_key_id]))
+        found = await keys.get_key(call.tx, request.qr_key_id)
+        return qr_key_pb2.CompromiseQrKeyResponse(qr_key=_key(found))
 
 
 def _unissued(found: UnissuedRedemption) -> qr_key_pb2.UnissuedRedemption:

@@ -204,6 +204,9 @@ class RecordMethods(AdminMethods):
         archiving.unarchive_operator,
     )
 
+    GetAdministrator = Get(
+        account_pb2.GetAdministratorRequest, account_pb2.GetAdministratorResponse, ADMINISTRATOR
+    )
     ListAdministrators = List(
         account_pb2.ListAdministratorsRequest,
         account_pb2.ListAdministratorsResponse,

@@ -34,6 +34,7 @@ HARMFUL = frozenset(
         "apply",
         "roll",
         "block",
+        "set-state",
     }
 )
 """Verbs of what cannot be undone, or concerns people at once: asked for again at a terminal."""
@@ -51,7 +52,7 @@ class AdminCommand:
     @property
     def is_harmful(self) -> bool:
         """Whether it is asked for again."""
-        return self.verb.split("-")[0] in HARMFUL
+        return not HARMFUL.isdisjoint({self.verb, self.verb.split("-")[0]})
 
     @property
     def positional(self) -> list[FieldDescriptor]:

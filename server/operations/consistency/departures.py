@@ -12,7 +12,7 @@ DEPARTURES = (
 SELECT 'stock ' || s.stock_id, format('%s, of a departure that is %s',
   CASE WHEN s.closed THEN 'closed' ELSE 'open' END, coalesce(d.state, 'none'))
 FROM stocks s LEFT JOIN departures d USING (departure_id)
-WHERE CASE WHEN s.closed THEN d.state IS DISTINCT FROM 'CANCELLED'
+WHERE CASE WHEN s.closed THEN d.state IS DISTINCT FROM 'CANCELLED' AND NOT s.archived
   ELSE d.cancel_time IS NOT NULL END
 """,
     ),

@@ -126,6 +126,11 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.CreatePartnerKeyRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.CreatePartnerKeyResponse.FromString,
                 _registered_method=True)
+        self.GetPartnerKey = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetPartnerKey',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.GetPartnerKeyRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.GetPartnerKeyResponse.FromString,
+                _registered_method=True)
         self.ListPartnerKeys = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListPartnerKeys',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.ListPartnerKeysRequest.SerializeToString,
@@ -316,6 +321,11 @@ class AdminServiceStub:
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.CreateAdministratorRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.CreateAdministratorResponse.FromString,
                 _registered_method=True)
+        self.GetAdministrator = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetAdministrator',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.GetAdministratorRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.GetAdministratorResponse.FromString,
+                _registered_method=True)
         self.ListAdministrators = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListAdministrators',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ListAdministratorsRequest.SerializeToString,
@@ -390,6 +400,16 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/SetAllotmentTerms',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsResponse.FromString,
+                _registered_method=True)
+        self.ArchiveAllotment = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/ArchiveAllotment',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.ArchiveAllotmentRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.ArchiveAllotmentResponse.FromString,
+                _registered_method=True)
+        self.UnarchiveAllotment = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/UnarchiveAllotment',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.UnarchiveAllotmentRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.UnarchiveAllotmentResponse.FromString,
                 _registered_method=True)
         self.BlockTicket = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/BlockTicket',
@@ -685,6 +705,11 @@ class AdminServiceStub:
                 '/deeptravel.admin.v1.AdminService/GetDashboard',
                 request_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.SerializeToString,
                 response_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.FromString,
+                _registered_method=True)
+        self.GetQrKey = channel.unary_unary(
+                '/deeptravel.admin.v1.AdminService/GetQrKey',
+                request_serializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.GetQrKeyRequest.SerializeToString,
+                response_deserializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.GetQrKeyResponse.FromString,
                 _registered_method=True)
         self.ListQrKeys = channel.unary_unary(
                 '/deeptravel.admin.v1.AdminService/ListQrKeys',
@@ -1387,7 +1412,8 @@ class AdminServiceServicer:
 
     def RevokePartner(self, request, context):
         """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
-        valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        valid; its stock can be moved to others. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1414,6 +1440,13 @@ class AdminServiceServicer:
     def CreatePartnerKey(self, request, context):
         """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED,
         IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPartnerKey(self, request, context):
+        """Reads a key of a partner, without its secret. Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1486,7 +1519,7 @@ class AdminServiceServicer:
 
     def RevokeMerchant(self, request, context):
         """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
-        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1540,7 +1573,7 @@ class AdminServiceServicer:
 
     def RevokeVenue(self, request, context):
         """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1587,7 +1620,7 @@ class AdminServiceServicer:
 
     def UpdateTerminal(self, request, context):
         """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1595,7 +1628,7 @@ class AdminServiceServicer:
 
     def RevokeTerminal(self, request, context):
         """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1642,14 +1675,15 @@ class AdminServiceServicer:
 
     def UpdateOperator(self, request, context):
         """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeOperator(self, request, context):
-        """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1716,6 +1750,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAdministrator(self, request, context):
+        """Reads an administrator. Reasons: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListAdministrators(self, request, context):
         """Lists administrators by page. Reasons: PAGE_TOKEN_INVALID.
         """
@@ -1735,7 +1776,8 @@ class AdminServiceServicer:
 
     def RevokeAdministrator(self, request, context):
         """Shuts an administrator out for good, within a second; never the last one with
-        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1765,7 +1807,7 @@ class AdminServiceServicer:
 
     def UpdateProduct(self, request, context):
         """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under.
-        Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+        Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1773,7 +1815,7 @@ class AdminServiceServicer:
 
     def ArchiveProduct(self, request, context):
         """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1803,7 +1845,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateAllotment(self, request, context):
-        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
+        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -1813,7 +1855,7 @@ class AdminServiceServicer:
     def MoveAllotment(self, request, context):
         """Moves stock of a product from one channel to another, all or nothing; only what is neither held
         nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
-        grow), IDEMPOTENCY_MISMATCH.
+        grow), ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1825,7 +1867,7 @@ class AdminServiceServicer:
         channel that grows is made if there is none. Audited with both sides before and after; partners
         hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
         stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure that has left, and
-        for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
+        for a partner's stock of a day that is over), ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1833,7 +1875,30 @@ class AdminServiceServicer:
 
     def SetAllotmentTerms(self, request, context):
         """Says how long reservations of an allotment last, and how many days before its departure or day
-        what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveAllotment(self, request, context):
+        """Has nothing taken of a partner's allotment any more, within a second in every process. What is
+        sold of it stays valid, and what is reserved may still be sold. What is free returns to DIRECT at
+        once, and what becomes free later within a minute or so: where DIRECT has stock of the same, and
+        the departure or day is to come; else it stays, and nobody can take it. The partner hears of what
+        it loses (`allotment.adjusted`). Our own channel's is not archived: archive the product, cancel
+        the departure, or set its total. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        INVALID_FIELD (DIRECT, a sandbox), IDEMPOTENCY_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnarchiveAllotment(self, request, context):
+        """Takes an archived allotment back, with what is left in it: what has returned to DIRECT stays there
+        until AdjustAllotment moves some again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, REVOKED and ARCHIVED (the partner), INVALID_FIELD (DIRECT, a sandbox),
         IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -2079,7 +2144,7 @@ class AdminServiceServicer:
 
     def SetRouteFares(self, request, context):
         """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
-        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2103,16 +2168,16 @@ class AdminServiceServicer:
         """Cancels a departure, for good. It has no versions as what sells has: it was sold to people who
         are refunded and notified, so it is previewed by PreviewDisruption, whose `preview_id` is the
         version check. From then on nothing is sold of it, in every process; searches show it within a
-        second. Orders that wait for payment are cancelled, their payments closed at
-        WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
-        DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
-        at once, or when the departure would have left, so that the traveller may ask for the refund or
-        a free change before. Tickets that are blocked follow when they are unblocked; those used,
-        boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
-        Travellers are notified and read `departure.cancelled` in the events of their orders. What
-        became of each ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when
-        tickets of it are EXPIRED, which is final, and none is left that it would give back. Audited
-        with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        second. Orders that wait for payment are cancelled, their payments closed at WeChat, and money
+        that comes anyway goes back whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED,
+        and what is unused of them is refunded whole and without a fee, by itself: at once, or when the
+        departure would have left, so that the traveller may ask for the refund or a free change
+        before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
+        EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers are
+        notified and read `departure.cancelled` in the events of their orders. What became of each
+        ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when tickets of it are
+        EXPIRED, which is final, and none is left that it would give back. Audited with the comment.
+        Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2126,7 +2191,7 @@ class AdminServiceServicer:
         tolerance, however often it was moved in between, refund and change are free until it leaves.
         Travellers are notified and read `departure.moved` in the events of their orders. What became
         of each ticket is in the report (GetDisruption). Audited with the comment. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED, PREVIEW_OUTDATED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2210,7 +2275,8 @@ class AdminServiceServicer:
 
     def SetDepartureState(self, request, context):
         """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2337,7 +2403,7 @@ class AdminServiceServicer:
     def SetProductExamples(self, request, context):
         """Keeps examples with a product: what its fares, its refund policy and its entry are to answer.
         They are tried whenever a version of it, or of the fares of its routes, is published or
-        scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        scheduled. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2372,6 +2438,13 @@ class AdminServiceServicer:
         jobs. A supervisor gets redemptions and refusals of the own merchant. Figures are up to five
         seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
         and reports of a caller are read at once), RANGE_TOO_LARGE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetQrKey(self, request, context):
+        """Reads a key that seals QR codes. Reasons: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -2742,7 +2815,7 @@ class AdminServiceServicer:
     def SetRentalStock(self, request, context):
         """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
         that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
-        NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+        NOT_FOUND, STOCK_IN_USE (names the day), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -3074,7 +3147,7 @@ class AdminServiceServicer:
 
     def UnarchiveProduct(self, request, context):
         """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
-        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, INVALID_FIELD (its city or calendar is archived), IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -3478,6 +3551,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.CreatePartnerKeyRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.CreatePartnerKeyResponse.SerializeToString,
             ),
+            'GetPartnerKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPartnerKey,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.GetPartnerKeyRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.GetPartnerKeyResponse.SerializeToString,
+            ),
             'ListPartnerKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPartnerKeys,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_partner__pb2.ListPartnerKeysRequest.FromString,
@@ -3668,6 +3746,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.CreateAdministratorRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.CreateAdministratorResponse.SerializeToString,
             ),
+            'GetAdministrator': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAdministrator,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.GetAdministratorRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.GetAdministratorResponse.SerializeToString,
+            ),
             'ListAdministrators': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAdministrators,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_account__pb2.ListAdministratorsRequest.FromString,
@@ -3742,6 +3825,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.SetAllotmentTerms,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsResponse.SerializeToString,
+            ),
+            'ArchiveAllotment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveAllotment,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.ArchiveAllotmentRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.ArchiveAllotmentResponse.SerializeToString,
+            ),
+            'UnarchiveAllotment': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnarchiveAllotment,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.UnarchiveAllotmentRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_allotment__pb2.UnarchiveAllotmentResponse.SerializeToString,
             ),
             'BlockTicket': grpc.unary_unary_rpc_method_handler(
                     servicer.BlockTicket,
@@ -4037,6 +4130,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetDashboard,
                     request_deserializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.FromString,
                     response_serializer=deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.SerializeToString,
+            ),
+            'GetQrKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQrKey,
+                    request_deserializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.GetQrKeyRequest.FromString,
+                    response_serializer=deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.GetQrKeyResponse.SerializeToString,
             ),
             'ListQrKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListQrKeys,
@@ -4937,6 +5035,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/CreatePartnerKey',
             deeptravel_dot_admin_dot_v1_dot_partner__pb2.CreatePartnerKeyRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_partner__pb2.CreatePartnerKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPartnerKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetPartnerKey',
+            deeptravel_dot_admin_dot_v1_dot_partner__pb2.GetPartnerKeyRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_partner__pb2.GetPartnerKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -5974,6 +6099,33 @@ class AdminService:
             _registered_method=True)
 
     @staticmethod
+    def GetAdministrator(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetAdministrator',
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.GetAdministratorRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_account__pb2.GetAdministratorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListAdministrators(request,
             target,
             options=(),
@@ -6368,6 +6520,60 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/SetAllotmentTerms',
             deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_allotment__pb2.SetAllotmentTermsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveAllotment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/ArchiveAllotment',
+            deeptravel_dot_admin_dot_v1_dot_allotment__pb2.ArchiveAllotmentRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_allotment__pb2.ArchiveAllotmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnarchiveAllotment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/UnarchiveAllotment',
+            deeptravel_dot_admin_dot_v1_dot_allotment__pb2.UnarchiveAllotmentRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_allotment__pb2.UnarchiveAllotmentResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -7961,6 +8167,33 @@ class AdminService:
             '/deeptravel.admin.v1.AdminService/GetDashboard',
             deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardRequest.SerializeToString,
             deeptravel_dot_admin_dot_v1_dot_report__pb2.GetDashboardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQrKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/deeptravel.admin.v1.AdminService/GetQrKey',
+            deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.GetQrKeyRequest.SerializeToString,
+            deeptravel_dot_admin_dot_v1_dot_qr__key__pb2.GetQrKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -97,7 +97,8 @@ class AdminServiceStub:
     """Changes a partner. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerRequest, _partner_pb2.RevokePartnerResponse]
     """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
-    valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    valid; its stock can be moved to others. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     ArchivePartner: _grpc.UnaryUnaryMultiCallable[_partner_pb2.ArchivePartnerRequest, _partner_pb2.ArchivePartnerResponse]
     """Shuts a partner out until it is taken back, with its sandbox: all its keys are refused within a
@@ -113,6 +114,8 @@ class AdminServiceStub:
     """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED,
     IDEMPOTENCY_MISMATCH.
     """
+    GetPartnerKey: _grpc.UnaryUnaryMultiCallable[_partner_pb2.GetPartnerKeyRequest, _partner_pb2.GetPartnerKeyResponse]
+    """Reads a key of a partner, without its secret. Reasons: NOT_FOUND."""
     ListPartnerKeys: _grpc.UnaryUnaryMultiCallable[_partner_pb2.ListPartnerKeysRequest, _partner_pb2.ListPartnerKeysResponse]
     """Lists the keys of a partner by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     RevokePartnerKey: _grpc.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerKeyRequest, _partner_pb2.RevokePartnerKeyResponse]
@@ -137,7 +140,7 @@ class AdminServiceStub:
     """Changes a merchant. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokeMerchant: _grpc.UnaryUnaryMultiCallable[_venue_pb2.RevokeMerchantRequest, _venue_pb2.RevokeMerchantResponse]
     """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
-    Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     ArchiveMerchant: _grpc.UnaryUnaryMultiCallable[_venue_pb2.ArchiveMerchantRequest, _venue_pb2.ArchiveMerchantResponse]
     """Shuts a merchant out until it is taken back, with its venues, terminals and operators, within a
@@ -160,7 +163,7 @@ class AdminServiceStub:
     """Changes a venue. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokeVenue: _grpc.UnaryUnaryMultiCallable[_venue_pb2.RevokeVenueRequest, _venue_pb2.RevokeVenueResponse]
     """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     ArchiveVenue: _grpc.UnaryUnaryMultiCallable[_venue_pb2.ArchiveVenueRequest, _venue_pb2.ArchiveVenueResponse]
     """Shuts a venue out until it is taken back, with its terminals, within a second: log-ins and
@@ -181,11 +184,11 @@ class AdminServiceStub:
     """Lists terminals by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateTerminal: _grpc.UnaryUnaryMultiCallable[_venue_pb2.UpdateTerminalRequest, _venue_pb2.UpdateTerminalResponse]
     """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
-    IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     RevokeTerminal: _grpc.UnaryUnaryMultiCallable[_venue_pb2.RevokeTerminalRequest, _venue_pb2.RevokeTerminalResponse]
     """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     ArchiveTerminal: _grpc.UnaryUnaryMultiCallable[_venue_pb2.ArchiveTerminalRequest, _venue_pb2.ArchiveTerminalResponse]
     """Shuts a terminal out until it is taken back, within a second: log-ins bound to it end. One that
@@ -206,10 +209,12 @@ class AdminServiceStub:
     """Lists operators by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.UpdateOperatorRequest, _account_pb2.UpdateOperatorResponse]
     """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
-    IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     RevokeOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.RevokeOperatorRequest, _account_pb2.RevokeOperatorResponse]
-    """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
     ArchiveOperator: _grpc.UnaryUnaryMultiCallable[_account_pb2.ArchiveOperatorRequest, _account_pb2.ArchiveOperatorResponse]
     """Shuts an operator out until he is taken back, within a second: his log-ins and sessions end. What
     he redeemed stays. A repeat does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
@@ -243,6 +248,8 @@ class AdminServiceStub:
     """Creates another administrator's account, with the roles that say what it may call. Reasons:
     ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
     """
+    GetAdministrator: _grpc.UnaryUnaryMultiCallable[_account_pb2.GetAdministratorRequest, _account_pb2.GetAdministratorResponse]
+    """Reads an administrator. Reasons: NOT_FOUND."""
     ListAdministrators: _grpc.UnaryUnaryMultiCallable[_account_pb2.ListAdministratorsRequest, _account_pb2.ListAdministratorsResponse]
     """Lists administrators by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateAdministrator: _grpc.UnaryUnaryMultiCallable[_account_pb2.UpdateAdministratorRequest, _account_pb2.UpdateAdministratorResponse]
@@ -253,7 +260,8 @@ class AdminServiceStub:
     """
     RevokeAdministrator: _grpc.UnaryUnaryMultiCallable[_account_pb2.RevokeAdministratorRequest, _account_pb2.RevokeAdministratorResponse]
     """Shuts an administrator out for good, within a second; never the last one with
-    ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+    ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     CreateProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.CreateProductResponse]
     """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
@@ -265,11 +273,11 @@ class AdminServiceStub:
     """Lists products by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.UpdateProductRequest, _product_pb2.UpdateProductResponse]
     """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under.
-    Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+    Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     ArchiveProduct: _grpc.UnaryUnaryMultiCallable[_product_pb2.ArchiveProductRequest, _product_pb2.ArchiveProductResponse]
     """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     CreateAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.CreateAllotmentRequest, _allotment_pb2.CreateAllotmentResponse]
     """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the partner),
@@ -282,13 +290,13 @@ class AdminServiceStub:
     PAGE_TOKEN_INVALID.
     """
     UpdateAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.UpdateAllotmentRequest, _allotment_pb2.UpdateAllotmentResponse]
-    """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
+    """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH, ARCHIVED,
     IDEMPOTENCY_MISMATCH.
     """
     MoveAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.MoveAllotmentRequest, _allotment_pb2.MoveAllotmentResponse]
     """Moves stock of a product from one channel to another, all or nothing; only what is neither held
     nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
-    grow), IDEMPOTENCY_MISMATCH.
+    grow), ARCHIVED, IDEMPOTENCY_MISMATCH.
     """
     AdjustAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.AdjustAllotmentRequest, _allotment_pb2.AdjustAllotmentResponse]
     """Moves stock from one channel to another, all or nothing: of a product, or of a class of one
@@ -296,11 +304,26 @@ class AdminServiceStub:
     channel that grows is made if there is none. Audited with both sides before and after; partners
     hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
     stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure that has left, and
-    for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
+    for a partner's stock of a day that is over), ARCHIVED, IDEMPOTENCY_MISMATCH.
     """
     SetAllotmentTerms: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.SetAllotmentTermsRequest, _allotment_pb2.SetAllotmentTermsResponse]
     """Says how long reservations of an allotment last, and how many days before its departure or day
-    what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.ArchiveAllotmentRequest, _allotment_pb2.ArchiveAllotmentResponse]
+    """Has nothing taken of a partner's allotment any more, within a second in every process. What is
+    sold of it stays valid, and what is reserved may still be sold. What is free returns to DIRECT at
+    once, and what becomes free later within a minute or so: where DIRECT has stock of the same, and
+    the departure or day is to come; else it stays, and nobody can take it. The partner hears of what
+    it loses (`allotment.adjusted`). Our own channel's is not archived: archive the product, cancel
+    the departure, or set its total. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    INVALID_FIELD (DIRECT, a sandbox), IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveAllotment: _grpc.UnaryUnaryMultiCallable[_allotment_pb2.UnarchiveAllotmentRequest, _allotment_pb2.UnarchiveAllotmentResponse]
+    """Takes an archived allotment back, with what is left in it: what has returned to DIRECT stays there
+    until AdjustAllotment moves some again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, REVOKED and ARCHIVED (the partner), INVALID_FIELD (DIRECT, a sandbox),
     IDEMPOTENCY_MISMATCH.
     """
     BlockTicket: _grpc.UnaryUnaryMultiCallable[_ticket_block_pb2.BlockTicketRequest, _ticket_block_pb2.BlockTicketResponse]
@@ -431,7 +454,7 @@ class AdminServiceStub:
     """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
     SetRouteFares: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetRouteFaresRequest, _catalog_pb2.SetRouteFaresResponse]
     """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
-    Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     ListDepartures: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.ListDeparturesRequest, _catalog_pb2.ListDeparturesResponse]
     """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -441,16 +464,16 @@ class AdminServiceStub:
     """Cancels a departure, for good. It has no versions as what sells has: it was sold to people who
     are refunded and notified, so it is previewed by PreviewDisruption, whose `preview_id` is the
     version check. From then on nothing is sold of it, in every process; searches show it within a
-    second. Orders that wait for payment are cancelled, their payments closed at
-    WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
-    DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
-    at once, or when the departure would have left, so that the traveller may ask for the refund or
-    a free change before. Tickets that are blocked follow when they are unblocked; those used,
-    boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
-    Travellers are notified and read `departure.cancelled` in the events of their orders. What
-    became of each ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when
-    tickets of it are EXPIRED, which is final, and none is left that it would give back. Audited
-    with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+    second. Orders that wait for payment are cancelled, their payments closed at WeChat, and money
+    that comes anyway goes back whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED,
+    and what is unused of them is refunded whole and without a fee, by itself: at once, or when the
+    departure would have left, so that the traveller may ask for the refund or a free change
+    before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
+    EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers are
+    notified and read `departure.cancelled` in the events of their orders. What became of each
+    ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when tickets of it are
+    EXPIRED, which is final, and none is left that it would give back. Audited with the comment.
+    Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     MoveDeparture: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]
     """Has a departure leave at another time, also on another day. The times of sold tickets follow
@@ -460,7 +483,7 @@ class AdminServiceStub:
     tolerance, however often it was moved in between, refund and change are free until it leaves.
     Travellers are notified and read `departure.moved` in the events of their orders. What became
     of each ticket is in the report (GetDisruption). Audited with the comment. Reasons: NOT_FOUND,
-    DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+    DEPARTURE_CANCELLED, PREVIEW_OUTDATED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     PreviewDisruption: _grpc.UnaryUnaryMultiCallable[_disruption_pb2.PreviewDisruptionRequest, _disruption_pb2.PreviewDisruptionResponse]
     """What it would do to cancel or move a departure: who is concerned, what goes back, which holds
@@ -507,7 +530,8 @@ class AdminServiceStub:
     """
     SetDepartureState: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]
     """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-    DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
+    DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     SetDepartureStock: _grpc.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStockRequest, _catalog_pb2.SetDepartureStockResponse]
     """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
@@ -576,7 +600,7 @@ class AdminServiceStub:
     SetProductExamples: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.SetProductExamplesRequest, _config_version_pb2.SetProductExamplesResponse]
     """Keeps examples with a product: what its fares, its refund policy and its entry are to answer.
     They are tried whenever a version of it, or of the fares of its routes, is published or
-    scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    scheduled. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     GetProductExamples: _grpc.UnaryUnaryMultiCallable[_config_version_pb2.GetProductExamplesRequest, _config_version_pb2.GetProductExamplesResponse]
     """Reads the examples kept with a product. Reasons: NOT_FOUND."""
@@ -595,6 +619,8 @@ class AdminServiceStub:
     seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
     and reports of a caller are read at once), RANGE_TOO_LARGE.
     """
+    GetQrKey: _grpc.UnaryUnaryMultiCallable[_qr_key_pb2.GetQrKeyRequest, _qr_key_pb2.GetQrKeyResponse]
+    """Reads a key that seals QR codes. Reasons: NOT_FOUND."""
     ListQrKeys: _grpc.UnaryUnaryMultiCallable[_qr_key_pb2.ListQrKeysRequest, _qr_key_pb2.ListQrKeysResponse]
     """Lists the keys that seal QR codes, by number, by page; of compromised ones, how much of what was
     issued under them is issued anew. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
@@ -766,7 +792,7 @@ class AdminServiceStub:
     SetRentalStock: _grpc.UnaryUnaryMultiCallable[_rental_fleet_pb2.SetRentalStockRequest, _rental_fleet_pb2.SetRentalStockResponse]
     """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
     that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
-    NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+    NOT_FOUND, STOCK_IN_USE (names the day), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     CreateRoute: _grpc.UnaryUnaryMultiCallable[_route_pb2.CreateRouteRequest, _route_pb2.CreateRouteResponse]
     """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
@@ -924,7 +950,7 @@ class AdminServiceStub:
     """
     UnarchiveProduct: _grpc.UnaryUnaryMultiCallable[_fare_pb2.UnarchiveProductRequest, _fare_pb2.UnarchiveProductResponse]
     """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
-    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, INVALID_FIELD (its city or calendar is archived), IDEMPOTENCY_MISMATCH.
     """
     ImportGtfs: _grpc.UnaryUnaryMultiCallable[_gtfs_pb2.ImportGtfsRequest, _gtfs_pb2.ImportGtfsResponse]
     """Imports a GTFS feed: stops, routes, trips as timetables, fares. What of the feed is which of
@@ -1131,7 +1157,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Changes a partner. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerRequest, _partner_pb2.RevokePartnerResponse]  # type: ignore[assignment]
     """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
-    valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    valid; its stock can be moved to others. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     ArchivePartner: _aio.UnaryUnaryMultiCallable[_partner_pb2.ArchivePartnerRequest, _partner_pb2.ArchivePartnerResponse]  # type: ignore[assignment]
     """Shuts a partner out until it is taken back, with its sandbox: all its keys are refused within a
@@ -1147,6 +1174,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED,
     IDEMPOTENCY_MISMATCH.
     """
+    GetPartnerKey: _aio.UnaryUnaryMultiCallable[_partner_pb2.GetPartnerKeyRequest, _partner_pb2.GetPartnerKeyResponse]  # type: ignore[assignment]
+    """Reads a key of a partner, without its secret. Reasons: NOT_FOUND."""
     ListPartnerKeys: _aio.UnaryUnaryMultiCallable[_partner_pb2.ListPartnerKeysRequest, _partner_pb2.ListPartnerKeysResponse]  # type: ignore[assignment]
     """Lists the keys of a partner by page. Reasons: NOT_FOUND, PAGE_TOKEN_INVALID."""
     RevokePartnerKey: _aio.UnaryUnaryMultiCallable[_partner_pb2.RevokePartnerKeyRequest, _partner_pb2.RevokePartnerKeyResponse]  # type: ignore[assignment]
@@ -1171,7 +1200,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Changes a merchant. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokeMerchant: _aio.UnaryUnaryMultiCallable[_venue_pb2.RevokeMerchantRequest, _venue_pb2.RevokeMerchantResponse]  # type: ignore[assignment]
     """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
-    Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     ArchiveMerchant: _aio.UnaryUnaryMultiCallable[_venue_pb2.ArchiveMerchantRequest, _venue_pb2.ArchiveMerchantResponse]  # type: ignore[assignment]
     """Shuts a merchant out until it is taken back, with its venues, terminals and operators, within a
@@ -1194,7 +1223,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Changes a venue. Reasons: NOT_FOUND, REVOKED, ARCHIVED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH."""
     RevokeVenue: _aio.UnaryUnaryMultiCallable[_venue_pb2.RevokeVenueRequest, _venue_pb2.RevokeVenueResponse]  # type: ignore[assignment]
     """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     ArchiveVenue: _aio.UnaryUnaryMultiCallable[_venue_pb2.ArchiveVenueRequest, _venue_pb2.ArchiveVenueResponse]  # type: ignore[assignment]
     """Shuts a venue out until it is taken back, with its terminals, within a second: log-ins and
@@ -1215,11 +1244,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists terminals by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateTerminal: _aio.UnaryUnaryMultiCallable[_venue_pb2.UpdateTerminalRequest, _venue_pb2.UpdateTerminalResponse]  # type: ignore[assignment]
     """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
-    IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     RevokeTerminal: _aio.UnaryUnaryMultiCallable[_venue_pb2.RevokeTerminalRequest, _venue_pb2.RevokeTerminalResponse]  # type: ignore[assignment]
     """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     ArchiveTerminal: _aio.UnaryUnaryMultiCallable[_venue_pb2.ArchiveTerminalRequest, _venue_pb2.ArchiveTerminalResponse]  # type: ignore[assignment]
     """Shuts a terminal out until it is taken back, within a second: log-ins bound to it end. One that
@@ -1240,10 +1269,12 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists operators by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.UpdateOperatorRequest, _account_pb2.UpdateOperatorResponse]  # type: ignore[assignment]
     """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
-    IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     RevokeOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.RevokeOperatorRequest, _account_pb2.RevokeOperatorResponse]  # type: ignore[assignment]
-    """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+    """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
+    """
     ArchiveOperator: _aio.UnaryUnaryMultiCallable[_account_pb2.ArchiveOperatorRequest, _account_pb2.ArchiveOperatorResponse]  # type: ignore[assignment]
     """Shuts an operator out until he is taken back, within a second: his log-ins and sessions end. What
     he redeemed stays. A repeat does no harm. Reasons: NOT_FOUND, REVOKED, VERSION_MISMATCH,
@@ -1277,6 +1308,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Creates another administrator's account, with the roles that say what it may call. Reasons:
     ALREADY_EXISTS, IDEMPOTENCY_MISMATCH.
     """
+    GetAdministrator: _aio.UnaryUnaryMultiCallable[_account_pb2.GetAdministratorRequest, _account_pb2.GetAdministratorResponse]  # type: ignore[assignment]
+    """Reads an administrator. Reasons: NOT_FOUND."""
     ListAdministrators: _aio.UnaryUnaryMultiCallable[_account_pb2.ListAdministratorsRequest, _account_pb2.ListAdministratorsResponse]  # type: ignore[assignment]
     """Lists administrators by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateAdministrator: _aio.UnaryUnaryMultiCallable[_account_pb2.UpdateAdministratorRequest, _account_pb2.UpdateAdministratorResponse]  # type: ignore[assignment]
@@ -1287,7 +1320,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     RevokeAdministrator: _aio.UnaryUnaryMultiCallable[_account_pb2.RevokeAdministratorRequest, _account_pb2.RevokeAdministratorResponse]  # type: ignore[assignment]
     """Shuts an administrator out for good, within a second; never the last one with
-    ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+    ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     CreateProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.CreateProductRequest, _product_pb2.CreateProductResponse]  # type: ignore[assignment]
     """Creates a product. It is sold where it has an allotment. Reasons: ALREADY_EXISTS,
@@ -1299,11 +1333,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists products by page. Reasons: PAGE_TOKEN_INVALID."""
     UpdateProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.UpdateProductRequest, _product_pb2.UpdateProductResponse]  # type: ignore[assignment]
     """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under.
-    Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+    Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     ArchiveProduct: _aio.UnaryUnaryMultiCallable[_product_pb2.ArchiveProductRequest, _product_pb2.ArchiveProductResponse]  # type: ignore[assignment]
     """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
-    IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     CreateAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.CreateAllotmentRequest, _allotment_pb2.CreateAllotmentResponse]  # type: ignore[assignment]
     """Gives a channel stock of a product. Reasons: ALREADY_EXISTS, NOT_FOUND, REVOKED (the partner),
@@ -1316,13 +1350,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     PAGE_TOKEN_INVALID.
     """
     UpdateAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.UpdateAllotmentRequest, _allotment_pb2.UpdateAllotmentResponse]  # type: ignore[assignment]
-    """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
+    """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH, ARCHIVED,
     IDEMPOTENCY_MISMATCH.
     """
     MoveAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.MoveAllotmentRequest, _allotment_pb2.MoveAllotmentResponse]  # type: ignore[assignment]
     """Moves stock of a product from one channel to another, all or nothing; only what is neither held
     nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
-    grow), IDEMPOTENCY_MISMATCH.
+    grow), ARCHIVED, IDEMPOTENCY_MISMATCH.
     """
     AdjustAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.AdjustAllotmentRequest, _allotment_pb2.AdjustAllotmentResponse]  # type: ignore[assignment]
     """Moves stock from one channel to another, all or nothing: of a product, or of a class of one
@@ -1330,11 +1364,26 @@ class AdminServiceAsyncStub(AdminServiceStub):
     channel that grows is made if there is none. Audited with both sides before and after; partners
     hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
     stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure that has left, and
-    for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
+    for a partner's stock of a day that is over), ARCHIVED, IDEMPOTENCY_MISMATCH.
     """
     SetAllotmentTerms: _aio.UnaryUnaryMultiCallable[_allotment_pb2.SetAllotmentTermsRequest, _allotment_pb2.SetAllotmentTermsResponse]  # type: ignore[assignment]
     """Says how long reservations of an allotment last, and how many days before its departure or day
-    what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+    IDEMPOTENCY_MISMATCH.
+    """
+    ArchiveAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.ArchiveAllotmentRequest, _allotment_pb2.ArchiveAllotmentResponse]  # type: ignore[assignment]
+    """Has nothing taken of a partner's allotment any more, within a second in every process. What is
+    sold of it stays valid, and what is reserved may still be sold. What is free returns to DIRECT at
+    once, and what becomes free later within a minute or so: where DIRECT has stock of the same, and
+    the departure or day is to come; else it stays, and nobody can take it. The partner hears of what
+    it loses (`allotment.adjusted`). Our own channel's is not archived: archive the product, cancel
+    the departure, or set its total. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+    INVALID_FIELD (DIRECT, a sandbox), IDEMPOTENCY_MISMATCH.
+    """
+    UnarchiveAllotment: _aio.UnaryUnaryMultiCallable[_allotment_pb2.UnarchiveAllotmentRequest, _allotment_pb2.UnarchiveAllotmentResponse]  # type: ignore[assignment]
+    """Takes an archived allotment back, with what is left in it: what has returned to DIRECT stays there
+    until AdjustAllotment moves some again. A repeat does no harm. Reasons: NOT_FOUND,
+    VERSION_MISMATCH, REVOKED and ARCHIVED (the partner), INVALID_FIELD (DIRECT, a sandbox),
     IDEMPOTENCY_MISMATCH.
     """
     BlockTicket: _aio.UnaryUnaryMultiCallable[_ticket_block_pb2.BlockTicketRequest, _ticket_block_pb2.BlockTicketResponse]  # type: ignore[assignment]
@@ -1465,7 +1514,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists routes with their fares by page. Reasons: PAGE_TOKEN_INVALID."""
     SetRouteFares: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetRouteFaresRequest, _catalog_pb2.SetRouteFaresResponse]  # type: ignore[assignment]
     """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
-    Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     ListDepartures: _aio.UnaryUnaryMultiCallable[_catalog_pb2.ListDeparturesRequest, _catalog_pb2.ListDeparturesResponse]  # type: ignore[assignment]
     """Lists departures with our own seats by page. Reasons: PAGE_TOKEN_INVALID."""
@@ -1475,16 +1524,16 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Cancels a departure, for good. It has no versions as what sells has: it was sold to people who
     are refunded and notified, so it is previewed by PreviewDisruption, whose `preview_id` is the
     version check. From then on nothing is sold of it, in every process; searches show it within a
-    second. Orders that wait for payment are cancelled, their payments closed at
-    WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
-    DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
-    at once, or when the departure would have left, so that the traveller may ask for the refund or
-    a free change before. Tickets that are blocked follow when they are unblocked; those used,
-    boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
-    Travellers are notified and read `departure.cancelled` in the events of their orders. What
-    became of each ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when
-    tickets of it are EXPIRED, which is final, and none is left that it would give back. Audited
-    with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+    second. Orders that wait for payment are cancelled, their payments closed at WeChat, and money
+    that comes anyway goes back whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED,
+    and what is unused of them is refunded whole and without a fee, by itself: at once, or when the
+    departure would have left, so that the traveller may ask for the refund or a free change
+    before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
+    EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers are
+    notified and read `departure.cancelled` in the events of their orders. What became of each
+    ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when tickets of it are
+    EXPIRED, which is final, and none is left that it would give back. Audited with the comment.
+    Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     MoveDeparture: _aio.UnaryUnaryMultiCallable[_catalog_pb2.MoveDepartureRequest, _catalog_pb2.MoveDepartureResponse]  # type: ignore[assignment]
     """Has a departure leave at another time, also on another day. The times of sold tickets follow
@@ -1494,7 +1543,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     tolerance, however often it was moved in between, refund and change are free until it leaves.
     Travellers are notified and read `departure.moved` in the events of their orders. What became
     of each ticket is in the report (GetDisruption). Audited with the comment. Reasons: NOT_FOUND,
-    DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+    DEPARTURE_CANCELLED, PREVIEW_OUTDATED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     PreviewDisruption: _aio.UnaryUnaryMultiCallable[_disruption_pb2.PreviewDisruptionRequest, _disruption_pb2.PreviewDisruptionResponse]  # type: ignore[assignment]
     """What it would do to cancel or move a departure: who is concerned, what goes back, which holds
@@ -1541,7 +1590,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     SetDepartureState: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStateRequest, _catalog_pb2.SetDepartureStateResponse]  # type: ignore[assignment]
     """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-    DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
+    DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     SetDepartureStock: _aio.UnaryUnaryMultiCallable[_catalog_pb2.SetDepartureStockRequest, _catalog_pb2.SetDepartureStockResponse]  # type: ignore[assignment]
     """Sets how many seats of a departure are ours to sell in a class. Reasons: NOT_FOUND,
@@ -1610,7 +1660,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     SetProductExamples: _aio.UnaryUnaryMultiCallable[_config_version_pb2.SetProductExamplesRequest, _config_version_pb2.SetProductExamplesResponse]  # type: ignore[assignment]
     """Keeps examples with a product: what its fares, its refund policy and its entry are to answer.
     They are tried whenever a version of it, or of the fares of its routes, is published or
-    scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    scheduled. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     GetProductExamples: _aio.UnaryUnaryMultiCallable[_config_version_pb2.GetProductExamplesRequest, _config_version_pb2.GetProductExamplesResponse]  # type: ignore[assignment]
     """Reads the examples kept with a product. Reasons: NOT_FOUND."""
@@ -1629,6 +1679,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
     and reports of a caller are read at once), RANGE_TOO_LARGE.
     """
+    GetQrKey: _aio.UnaryUnaryMultiCallable[_qr_key_pb2.GetQrKeyRequest, _qr_key_pb2.GetQrKeyResponse]  # type: ignore[assignment]
+    """Reads a key that seals QR codes. Reasons: NOT_FOUND."""
     ListQrKeys: _aio.UnaryUnaryMultiCallable[_qr_key_pb2.ListQrKeysRequest, _qr_key_pb2.ListQrKeysResponse]  # type: ignore[assignment]
     """Lists the keys that seal QR codes, by number, by page; of compromised ones, how much of what was
     issued under them is issued anew. Reasons: PAGE_TOKEN_INVALID, SERVER_BUSY, RANGE_TOO_LARGE.
@@ -1800,7 +1852,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     SetRentalStock: _aio.UnaryUnaryMultiCallable[_rental_fleet_pb2.SetRentalStockRequest, _rental_fleet_pb2.SetRentalStockResponse]  # type: ignore[assignment]
     """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
     that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
-    NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+    NOT_FOUND, STOCK_IN_USE (names the day), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     CreateRoute: _aio.UnaryUnaryMultiCallable[_route_pb2.CreateRouteRequest, _route_pb2.CreateRouteResponse]  # type: ignore[assignment]
     """Creates a route. Reasons: ALREADY_EXISTS, NOT_FOUND and PRODUCT_NOT_ON_SALE (the product),
@@ -1958,7 +2010,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
     UnarchiveProduct: _aio.UnaryUnaryMultiCallable[_fare_pb2.UnarchiveProductRequest, _fare_pb2.UnarchiveProductResponse]  # type: ignore[assignment]
     """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
-    VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+    VERSION_MISMATCH, INVALID_FIELD (its city or calendar is archived), IDEMPOTENCY_MISMATCH.
     """
     ImportGtfs: _aio.UnaryUnaryMultiCallable[_gtfs_pb2.ImportGtfsRequest, _gtfs_pb2.ImportGtfsResponse]  # type: ignore[assignment]
     """Imports a GTFS feed: stops, routes, trips as timetables, fares. What of the feed is which of
@@ -2198,7 +2250,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_partner_pb2.RevokePartnerResponse, _abc.Awaitable[_partner_pb2.RevokePartnerResponse]]:
         """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
-        valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        valid; its stock can be moved to others. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2232,6 +2285,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes a new API key for a partner; the older ones go on working. Reasons: NOT_FOUND, REVOKED,
         IDEMPOTENCY_MISMATCH.
         """
+
+    @_abc_1.abstractmethod
+    def GetPartnerKey(
+        self,
+        request: _partner_pb2.GetPartnerKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_partner_pb2.GetPartnerKeyResponse, _abc.Awaitable[_partner_pb2.GetPartnerKeyResponse]]:
+        """Reads a key of a partner, without its secret. Reasons: NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListPartnerKeys(
@@ -2316,7 +2377,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.RevokeMerchantResponse, _abc.Awaitable[_venue_pb2.RevokeMerchantResponse]]:
         """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
-        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2381,7 +2442,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.RevokeVenueResponse, _abc.Awaitable[_venue_pb2.RevokeVenueResponse]]:
         """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2438,7 +2499,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.UpdateTerminalResponse, _abc.Awaitable[_venue_pb2.UpdateTerminalResponse]]:
         """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2448,7 +2509,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_venue_pb2.RevokeTerminalResponse, _abc.Awaitable[_venue_pb2.RevokeTerminalResponse]]:
         """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2505,7 +2566,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.UpdateOperatorResponse, _abc.Awaitable[_account_pb2.UpdateOperatorResponse]]:
         """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2514,7 +2575,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_pb2.RevokeOperatorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.RevokeOperatorResponse, _abc.Awaitable[_account_pb2.RevokeOperatorResponse]]:
-        """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
+        """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def ArchiveOperator(
@@ -2592,6 +2655,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def GetAdministrator(
+        self,
+        request: _account_pb2.GetAdministratorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.GetAdministratorResponse, _abc.Awaitable[_account_pb2.GetAdministratorResponse]]:
+        """Reads an administrator. Reasons: NOT_FOUND."""
+
+    @_abc_1.abstractmethod
     def ListAdministrators(
         self,
         request: _account_pb2.ListAdministratorsRequest,
@@ -2618,7 +2689,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_pb2.RevokeAdministratorResponse, _abc.Awaitable[_account_pb2.RevokeAdministratorResponse]]:
         """Shuts an administrator out for good, within a second; never the last one with
-        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2654,7 +2726,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_product_pb2.UpdateProductResponse, _abc.Awaitable[_product_pb2.UpdateProductResponse]]:
         """Changes a product for what is sold from now on; tickets keep the snapshot they were sold under.
-        Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+        Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2664,7 +2736,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_product_pb2.ArchiveProductResponse, _abc.Awaitable[_product_pb2.ArchiveProductResponse]]:
         """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2701,7 +2773,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _allotment_pb2.UpdateAllotmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_allotment_pb2.UpdateAllotmentResponse, _abc.Awaitable[_allotment_pb2.UpdateAllotmentResponse]]:
-        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
+        """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
         """
 
@@ -2713,7 +2785,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_allotment_pb2.MoveAllotmentResponse, _abc.Awaitable[_allotment_pb2.MoveAllotmentResponse]]:
         """Moves stock of a product from one channel to another, all or nothing; only what is neither held
         nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock would
-        grow), IDEMPOTENCY_MISMATCH.
+        grow), ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2727,7 +2799,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         channel that grows is made if there is none. Audited with both sides before and after; partners
         hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose
         stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure that has left, and
-        for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
+        for a partner's stock of a day that is over), ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -2737,7 +2809,34 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_allotment_pb2.SetAllotmentTermsResponse, _abc.Awaitable[_allotment_pb2.SetAllotmentTermsResponse]]:
         """Says how long reservations of an allotment last, and how many days before its departure or day
-        what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveAllotment(
+        self,
+        request: _allotment_pb2.ArchiveAllotmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_allotment_pb2.ArchiveAllotmentResponse, _abc.Awaitable[_allotment_pb2.ArchiveAllotmentResponse]]:
+        """Has nothing taken of a partner's allotment any more, within a second in every process. What is
+        sold of it stays valid, and what is reserved may still be sold. What is free returns to DIRECT at
+        once, and what becomes free later within a minute or so: where DIRECT has stock of the same, and
+        the departure or day is to come; else it stays, and nobody can take it. The partner hears of what
+        it loses (`allotment.adjusted`). Our own channel's is not archived: archive the product, cancel
+        the departure, or set its total. A repeat does no harm. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        INVALID_FIELD (DIRECT, a sandbox), IDEMPOTENCY_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def UnarchiveAllotment(
+        self,
+        request: _allotment_pb2.UnarchiveAllotmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_allotment_pb2.UnarchiveAllotmentResponse, _abc.Awaitable[_allotment_pb2.UnarchiveAllotmentResponse]]:
+        """Takes an archived allotment back, with what is left in it: what has returned to DIRECT stays there
+        until AdjustAllotment moves some again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, REVOKED and ARCHIVED (the partner), INVALID_FIELD (DIRECT, a sandbox),
         IDEMPOTENCY_MISMATCH.
         """
 
@@ -3036,7 +3135,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.SetRouteFaresResponse, _abc.Awaitable[_catalog_pb2.SetRouteFaresResponse]]:
         """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
-        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -3064,16 +3163,16 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Cancels a departure, for good. It has no versions as what sells has: it was sold to people who
         are refunded and notified, so it is previewed by PreviewDisruption, whose `preview_id` is the
         version check. From then on nothing is sold of it, in every process; searches show it within a
-        second. Orders that wait for payment are cancelled, their payments closed at
-        WeChat, and money that comes anyway goes back whole. Sold tickets are refused at the gate as
-        DEPARTURE_CANCELLED, and what is unused of them is refunded whole and without a fee, by itself:
-        at once, or when the departure would have left, so that the traveller may ask for the refund or
-        a free change before. Tickets that are blocked follow when they are unblocked; those used,
-        boarded with, or EXPIRED before stay; a refund that was asked for before keeps its amount.
-        Travellers are notified and read `departure.cancelled` in the events of their orders. What
-        became of each ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when
-        tickets of it are EXPIRED, which is final, and none is left that it would give back. Audited
-        with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        second. Orders that wait for payment are cancelled, their payments closed at WeChat, and money
+        that comes anyway goes back whole. Sold tickets are refused at the gate as DEPARTURE_CANCELLED,
+        and what is unused of them is refunded whole and without a fee, by itself: at once, or when the
+        departure would have left, so that the traveller may ask for the refund or a free change
+        before. Tickets that are blocked follow when they are unblocked; those used, boarded with, or
+        EXPIRED before stay; a refund that was asked for before keeps its amount. Travellers are
+        notified and read `departure.cancelled` in the events of their orders. What became of each
+        ticket is in the report (GetDisruption). It is refused as DEPARTURE_OVER when tickets of it are
+        EXPIRED, which is final, and none is left that it would give back. Audited with the comment.
+        Reasons: NOT_FOUND, DEPARTURE_OVER, PREVIEW_OUTDATED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -3089,7 +3188,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         tolerance, however often it was moved in between, refund and change are free until it leaves.
         Travellers are notified and read `departure.moved` in the events of their orders. What became
         of each ticket is in the report (GetDisruption). Audited with the comment. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED, PREVIEW_OUTDATED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -3190,7 +3289,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_pb2.SetDepartureStateResponse, _abc.Awaitable[_catalog_pb2.SetDepartureStateResponse]]:
         """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -3343,7 +3443,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_config_version_pb2.SetProductExamplesResponse, _abc.Awaitable[_config_version_pb2.SetProductExamplesResponse]]:
         """Keeps examples with a product: what its fares, its refund policy and its entry are to answer.
         They are tried whenever a version of it, or of the fares of its routes, is published or
-        scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        scheduled. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -3386,6 +3486,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         seconds old, the same for all who ask. Sandboxes are left out. Reasons: SERVER_BUSY (two lists
         and reports of a caller are read at once), RANGE_TOO_LARGE.
         """
+
+    @_abc_1.abstractmethod
+    def GetQrKey(
+        self,
+        request: _qr_key_pb2.GetQrKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_qr_key_pb2.GetQrKeyResponse, _abc.Awaitable[_qr_key_pb2.GetQrKeyResponse]]:
+        """Reads a key that seals QR codes. Reasons: NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListQrKeys(
@@ -3833,7 +3941,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_rental_fleet_pb2.SetRentalStockResponse, _abc.Awaitable[_rental_fleet_pb2.SetRentalStockResponse]]:
         """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none; days
         that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
-        NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+        NOT_FOUND, STOCK_IN_USE (names the day), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -4237,7 +4345,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_fare_pb2.UnarchiveProductResponse, _abc.Awaitable[_fare_pb2.UnarchiveProductResponse]]:
         """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
-        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, INVALID_FIELD (its city or calendar is archived), IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

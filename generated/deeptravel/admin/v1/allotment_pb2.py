@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from deeptravel.admin.v1 import state_pb2 as deeptravel_dot_admin_dot_v1_dot_state__pb2
 from deeptravel.common.v1 import options_pb2 as deeptravel_dot_common_dot_v1_dot_options__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/admin/v1/allotment.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x03\n\tAllotment\x12\x12\n\nproduct_id\x18\x01 \x01(\x05\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x05\x12\x0c\n\x04held\x18\x04 \x01(\x05\x12\x0c\n\x04sold\x18\x05 \x01(\x05\x12\x11\n\tavailable\x18\x06 \x01(\x05\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64\x65parture_id\x18\x08 \x01(\t\x12\x12\n\nfare_class\x18\t \x01(\t\x12\x10\n\x08use_date\x18\n \x01(\t\x12\x19\n\x0chold_seconds\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\x1d\n\x10max_hold_seconds\x18\x0c \x01(\x05H\x01\x88\x01\x01\x12\x19\n\x0crelease_days\x18\r \x01(\x05H\x02\x88\x01\x01\x12\x10\n\x08\x66leet_id\x18\x0e \x01(\x05\x12\x0f\n\x07version\x18\x0f \x01(\x05\x42\x0f\n\r_hold_secondsB\x13\n\x11_max_hold_secondsB\x0f\n\r_release_days\"\xa7\x01\n\x16\x43reateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\x1c\n\x05total\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"L\n\x17\x43reateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xa1\x02\n\x13GetAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x03 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x04 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x05 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x1e\n\x08\x66leet_id\x18\x06 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xff\xff\xff\x1f(\x00\"I\n\x14GetAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xae\x02\n\x15ListAllotmentsRequest\x12\x1b\n\nproduct_id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xd8\x01\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\x12-\n\x0c\x64\x65parture_id\x18\x05 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x06 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x1e\n\x08\x66leet_id\x18\x07 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xff\xff\xff\x1f(\x00\"e\n\x16ListAllotmentsResponse\x12\x32\n\nallotments\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8f\x02\n\x16UpdateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12!\n\x05total\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x00\x88\x01\x01\x12\x37\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x1e\n\x07version\x18\x06 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x42\x08\n\x06_total\"L\n\x17UpdateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xe0\x01\n\x14MoveAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12\x30\n\x0c\x66rom_channel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12.\n\nto_channel\x18\x03 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\x08quantity\x18\x04 \x01(\x05\x42\x10\xbaH\r\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x01\xc8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"w\n\x15MoveAllotmentResponse\x12.\n\x06source\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xc4\x03\n\x16\x41\x64justAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x03 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x04 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x30\n\x0c\x66rom_channel\x18\x05 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12.\n\nto_channel\x18\x06 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\x08quantity\x18\x07 \x01(\x05\x42\x10\xbaH\r\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x01\xc8\x01\x01\x12!\n\x07\x63omment\x18\x08 \x01(\tB\x10\xbaH\tr\x07\x18\xf4\x03\xba\x01\x01\x00\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\t \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x1e\n\x08\x66leet_id\x18\n \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xff\xff\xff\x1f(\x00\"y\n\x17\x41\x64justAllotmentResponse\x12.\n\x06source\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\x9d\x04\n\x18SetAllotmentTermsRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x03 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x04 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x05 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12&\n\x0chold_seconds\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xa3\x05(\x01H\x00\x88\x01\x01\x12+\n\x10max_hold_seconds\x18\x07 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\x80\x9a\x9e\x01(\x01H\x01\x88\x01\x01\x12%\n\x0crelease_days\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00H\x02\x88\x01\x01\x12\"\n\nrequest_id\x18\t \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x1e\n\x08\x66leet_id\x18\n \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xff\xff\xff\x1f(\x00\x12\x1e\n\x07version\x18\x0b \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x42\x0f\n\r_hold_secondsB\x13\n\x11_max_hold_secondsB\x0f\n\r_release_days\"N\n\x19SetAllotmentTermsResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.AllotmentB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#deeptravel/admin/v1/allotment.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1f\x64\x65\x65ptravel/admin/v1/state.proto\x1a\"deeptravel/common/v1/options.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x03\n\tAllotment\x12\x12\n\nproduct_id\x18\x01 \x01(\x05\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x05\x12\x0c\n\x04held\x18\x04 \x01(\x05\x12\x0c\n\x04sold\x18\x05 \x01(\x05\x12\x11\n\tavailable\x18\x06 \x01(\x05\x12/\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64\x65parture_id\x18\x08 \x01(\t\x12\x12\n\nfare_class\x18\t \x01(\t\x12\x10\n\x08use_date\x18\n \x01(\t\x12\x19\n\x0chold_seconds\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\x1d\n\x10max_hold_seconds\x18\x0c \x01(\x05H\x01\x88\x01\x01\x12\x19\n\x0crelease_days\x18\r \x01(\x05H\x02\x88\x01\x01\x12\x10\n\x08\x66leet_id\x18\x0e \x01(\x05\x12\x0f\n\x07version\x18\x0f \x01(\x05\x12\x32\n\x05state\x18\x10 \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueStateB\x0f\n\r_hold_secondsB\x13\n\x11_max_hold_secondsB\x0f\n\r_release_days\"\xa7\x01\n\x16\x43reateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\x1c\n\x05total\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12\"\n\nrequest_id\x18\x04 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"L\n\x17\x43reateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xa1\x02\n\x13GetAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x03 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x04 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x05 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x1e\n\x08\x66leet_id\x18\x06 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xff\xff\xff\x1f(\x00\"I\n\x14GetAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xec\x02\n\x15ListAllotmentsRequest\x12\x1b\n\nproduct_id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xd8\x01\x01\x12 \n\tpage_size\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x04 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\x12-\n\x0c\x64\x65parture_id\x18\x05 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x06 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x1e\n\x08\x66leet_id\x18\x07 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xff\xff\xff\x1f(\x00\x12<\n\x05state\x18\x08 \x01(\x0e\x32#.deeptravel.admin.v1.CatalogueStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\"e\n\x16ListAllotmentsResponse\x12\x32\n\nallotments\x18\x01 \x03(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8f\x02\n\x16UpdateAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12!\n\x05total\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00H\x00\x88\x01\x01\x12\x37\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x1e\n\x07version\x18\x06 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x42\x08\n\x06_total\"L\n\x17UpdateAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xe0\x01\n\x14MoveAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12\x30\n\x0c\x66rom_channel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12.\n\nto_channel\x18\x03 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\x08quantity\x18\x04 \x01(\x05\x42\x10\xbaH\r\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x01\xc8\x01\x01\x12\"\n\nrequest_id\x18\x05 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"w\n\x15MoveAllotmentResponse\x12.\n\x06source\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xc4\x03\n\x16\x41\x64justAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x02 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x03 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x04 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x30\n\x0c\x66rom_channel\x18\x05 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12.\n\nto_channel\x18\x06 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12\"\n\x08quantity\x18\x07 \x01(\x05\x42\x10\xbaH\r\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x01\xc8\x01\x01\x12!\n\x07\x63omment\x18\x08 \x01(\tB\x10\xbaH\tr\x07\x18\xf4\x03\xba\x01\x01\x00\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\t \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x1e\n\x08\x66leet_id\x18\n \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xff\xff\xff\x1f(\x00\"y\n\x17\x41\x64justAllotmentResponse\x12.\n\x06source\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\x9d\x04\n\x18SetAllotmentTermsRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x03 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x04 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x05 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12&\n\x0chold_seconds\x18\x06 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xa3\x05(\x01H\x00\x88\x01\x01\x12+\n\x10max_hold_seconds\x18\x07 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\x80\x9a\x9e\x01(\x01H\x01\x88\x01\x01\x12%\n\x0crelease_days\x18\x08 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xed\x02(\x00H\x02\x88\x01\x01\x12\"\n\nrequest_id\x18\t \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\x12\x1e\n\x08\x66leet_id\x18\n \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xff\xff\xff\x1f(\x00\x12\x1e\n\x07version\x18\x0b \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x42\x0f\n\r_hold_secondsB\x13\n\x11_max_hold_secondsB\x0f\n\r_release_days\"N\n\x19SetAllotmentTermsResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xe9\x02\n\x17\x41rchiveAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x03 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x04 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x05 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x1e\n\x08\x66leet_id\x18\x06 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xff\xff\xff\x1f(\x00\x12\x1e\n\x07version\x18\x07 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x08 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"}\n\x18\x41rchiveAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\x12.\n\x06target\x18\x02 \x01(\x0b\x32\x1e.deeptravel.admin.v1.Allotment\"\xeb\x02\n\x19UnarchiveAllotmentRequest\x12\x1e\n\nproduct_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x02(\x01\xc8\x01\x01\x12+\n\x07\x63hannel\x18\x02 \x01(\tB\x1a\xbaH\x17r\x12\x32\x10^[A-Z0-9]{1,12}$\xc8\x01\x01\x12-\n\x0c\x64\x65parture_id\x18\x03 \x01(\tB\x17\xbaH\x14r\x0f\x32\r^[0-9]{1,18}$\xd8\x01\x01\x12\x34\n\nfare_class\x18\x04 \x01(\tB \xbaH\x1dr\x18\x32\x16^[A-Z][A-Z0-9_]{0,15}$\xd8\x01\x01\x12\x38\n\x08use_date\x18\x05 \x01(\tB&\xbaH#r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\xd8\x01\x01\x12\x1e\n\x08\x66leet_id\x18\x06 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xff\xff\xff\x1f(\x00\x12\x1e\n\x07version\x18\x07 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\xff\xff\xff\xff\x07(\x00\x12\"\n\nrequest_id\x18\x08 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"O\n\x1aUnarchiveAllotmentResponse\x12\x31\n\tallotment\x18\x01 \x01(\x0b\x32\x1e.deeptravel.admin.v1.AllotmentB\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,6 +71,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['use_date']._serialized_options = b'\272H#r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\330\001\001'
   _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['fleet_id']._loaded_options = None
   _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['fleet_id']._serialized_options = b'\272H\t\032\007\030\377\377\377\037(\000'
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['state']._loaded_options = None
+  _globals['_LISTALLOTMENTSREQUEST'].fields_by_name['state']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['product_id']._loaded_options = None
   _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\007\032\002(\001\310\001\001'
   _globals['_UPDATEALLOTMENTREQUEST'].fields_by_name['channel']._loaded_options = None
@@ -134,34 +137,74 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['fleet_id']._serialized_options = b'\272H\t\032\007\030\377\377\377\037(\000'
   _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['version']._loaded_options = None
   _globals['_SETALLOTMENTTERMSREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
-  _globals['_ALLOTMENT']._serialized_start=193
-  _globals['_ALLOTMENT']._serialized_end=587
-  _globals['_CREATEALLOTMENTREQUEST']._serialized_start=590
-  _globals['_CREATEALLOTMENTREQUEST']._serialized_end=757
-  _globals['_CREATEALLOTMENTRESPONSE']._serialized_start=759
-  _globals['_CREATEALLOTMENTRESPONSE']._serialized_end=835
-  _globals['_GETALLOTMENTREQUEST']._serialized_start=838
-  _globals['_GETALLOTMENTREQUEST']._serialized_end=1127
-  _globals['_GETALLOTMENTRESPONSE']._serialized_start=1129
-  _globals['_GETALLOTMENTRESPONSE']._serialized_end=1202
-  _globals['_LISTALLOTMENTSREQUEST']._serialized_start=1205
-  _globals['_LISTALLOTMENTSREQUEST']._serialized_end=1507
-  _globals['_LISTALLOTMENTSRESPONSE']._serialized_start=1509
-  _globals['_LISTALLOTMENTSRESPONSE']._serialized_end=1610
-  _globals['_UPDATEALLOTMENTREQUEST']._serialized_start=1613
-  _globals['_UPDATEALLOTMENTREQUEST']._serialized_end=1884
-  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_start=1886
-  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_end=1962
-  _globals['_MOVEALLOTMENTREQUEST']._serialized_start=1965
-  _globals['_MOVEALLOTMENTREQUEST']._serialized_end=2189
-  _globals['_MOVEALLOTMENTRESPONSE']._serialized_start=2191
-  _globals['_MOVEALLOTMENTRESPONSE']._serialized_end=2310
-  _globals['_ADJUSTALLOTMENTREQUEST']._serialized_start=2313
-  _globals['_ADJUSTALLOTMENTREQUEST']._serialized_end=2765
-  _globals['_ADJUSTALLOTMENTRESPONSE']._serialized_start=2767
-  _globals['_ADJUSTALLOTMENTRESPONSE']._serialized_end=2888
-  _globals['_SETALLOTMENTTERMSREQUEST']._serialized_start=2891
-  _globals['_SETALLOTMENTTERMSREQUEST']._serialized_end=3432
-  _globals['_SETALLOTMENTTERMSRESPONSE']._serialized_start=3434
-  _globals['_SETALLOTMENTTERMSRESPONSE']._serialized_end=3512
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['product_id']._loaded_options = None
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\007\032\002(\001\310\001\001'
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['channel']._loaded_options = None
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['departure_id']._loaded_options = None
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['departure_id']._serialized_options = b'\272H\024r\0172\r^[0-9]{1,18}$\330\001\001'
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['fare_class']._loaded_options = None
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['fare_class']._serialized_options = b'\272H\035r\0302\026^[A-Z][A-Z0-9_]{0,15}$\330\001\001'
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['use_date']._loaded_options = None
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['use_date']._serialized_options = b'\272H#r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\330\001\001'
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['fleet_id']._loaded_options = None
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['fleet_id']._serialized_options = b'\272H\t\032\007\030\377\377\377\037(\000'
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ARCHIVEALLOTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['product_id']._loaded_options = None
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['product_id']._serialized_options = b'\272H\007\032\002(\001\310\001\001'
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['channel']._loaded_options = None
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['channel']._serialized_options = b'\272H\027r\0222\020^[A-Z0-9]{1,12}$\310\001\001'
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['departure_id']._loaded_options = None
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['departure_id']._serialized_options = b'\272H\024r\0172\r^[0-9]{1,18}$\330\001\001'
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['fare_class']._loaded_options = None
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['fare_class']._serialized_options = b'\272H\035r\0302\026^[A-Z][A-Z0-9_]{0,15}$\330\001\001'
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['use_date']._loaded_options = None
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['use_date']._serialized_options = b'\272H#r\0362\034^[0-9]{4}-[0-9]{2}-[0-9]{2}$\330\001\001'
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['fleet_id']._loaded_options = None
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['fleet_id']._serialized_options = b'\272H\t\032\007\030\377\377\377\037(\000'
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\377\377\377\377\007(\000'
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UNARCHIVEALLOTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\013r\006\030@\272\001\001\000\310\001\001'
+  _globals['_ALLOTMENT']._serialized_start=226
+  _globals['_ALLOTMENT']._serialized_end=672
+  _globals['_CREATEALLOTMENTREQUEST']._serialized_start=675
+  _globals['_CREATEALLOTMENTREQUEST']._serialized_end=842
+  _globals['_CREATEALLOTMENTRESPONSE']._serialized_start=844
+  _globals['_CREATEALLOTMENTRESPONSE']._serialized_end=920
+  _globals['_GETALLOTMENTREQUEST']._serialized_start=923
+  _globals['_GETALLOTMENTREQUEST']._serialized_end=1212
+  _globals['_GETALLOTMENTRESPONSE']._serialized_start=1214
+  _globals['_GETALLOTMENTRESPONSE']._serialized_end=1287
+  _globals['_LISTALLOTMENTSREQUEST']._serialized_start=1290
+  _globals['_LISTALLOTMENTSREQUEST']._serialized_end=1654
+  _globals['_LISTALLOTMENTSRESPONSE']._serialized_start=1656
+  _globals['_LISTALLOTMENTSRESPONSE']._serialized_end=1757
+  _globals['_UPDATEALLOTMENTREQUEST']._serialized_start=1760
+  _globals['_UPDATEALLOTMENTREQUEST']._serialized_end=2031
+  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_start=2033
+  _globals['_UPDATEALLOTMENTRESPONSE']._serialized_end=2109
+  _globals['_MOVEALLOTMENTREQUEST']._serialized_start=2112
+  _globals['_MOVEALLOTMENTREQUEST']._serialized_end=2336
+  _globals['_MOVEALLOTMENTRESPONSE']._serialized_start=2338
+  _globals['_MOVEALLOTMENTRESPONSE']._serialized_end=2457
+  _globals['_ADJUSTALLOTMENTREQUEST']._serialized_start=2460
+  _globals['_ADJUSTALLOTMENTREQUEST']._serialized_end=2912
+  _globals['_ADJUSTALLOTMENTRESPONSE']._serialized_start=2914
+  _globals['_ADJUSTALLOTMENTRESPONSE']._serialized_end=3035
+  _globals['_SETALLOTMENTTERMSREQUEST']._serialized_start=3038
+  _globals['_SETALLOTMENTTERMSREQUEST']._serialized_end=3579
+  _globals['_SETALLOTMENTTERMSRESPONSE']._serialized_start=3581
+  _globals['_SETALLOTMENTTERMSRESPONSE']._serialized_end=3659
+  _globals['_ARCHIVEALLOTMENTREQUEST']._serialized_start=3662
+  _globals['_ARCHIVEALLOTMENTREQUEST']._serialized_end=4023
+  _globals['_ARCHIVEALLOTMENTRESPONSE']._serialized_start=4025
+  _globals['_ARCHIVEALLOTMENTRESPONSE']._serialized_end=4150
+  _globals['_UNARCHIVEALLOTMENTREQUEST']._serialized_start=4153
+  _globals['_UNARCHIVEALLOTMENTREQUEST']._serialized_end=4516
+  _globals['_UNARCHIVEALLOTMENTRESPONSE']._serialized_start=4518
+  _globals['_UNARCHIVEALLOTMENTRESPONSE']._serialized_end=4597
 # @@protoc_insertion_point(module_scope)

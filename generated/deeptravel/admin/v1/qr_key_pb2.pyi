@@ -133,6 +133,54 @@ class QrKey(_message.Message):
 Global___QrKey: _TypeAlias = QrKey  # noqa: Y015
 
 @_typing.final
+class GetQrKeyRequest(_message.Message):
+    """Asks for a key that seals QR codes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QR_KEY_ID_FIELD_NUMBER: _builtins.int
+    qr_key_id: _builtins.int
+    """Its number, 0 to 255."""
+    def __init__(
+        self,
+        *,
+        qr_key_id: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_qr_key_id", b"_qr_key_id", "qr_key_id", b"qr_key_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_qr_key_id", b"_qr_key_id", "qr_key_id", b"qr_key_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__qr_key_id: _TypeAlias = _typing.Literal["qr_key_id"]  # noqa: Y015
+    _WhichOneofArgType__qr_key_id: _TypeAlias = _typing.Literal["_qr_key_id", b"_qr_key_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__qr_key_id) -> _WhichOneofReturnType__qr_key_id | None: ...
+
+Global___GetQrKeyRequest: _TypeAlias = GetQrKeyRequest  # noqa: Y015
+
+@_typing.final
+class GetQrKeyResponse(_message.Message):
+    """The key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QR_KEY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def qr_key(self) -> Global___QrKey:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        qr_key: Global___QrKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["qr_key", b"qr_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["qr_key", b"qr_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetQrKeyResponse: _TypeAlias = GetQrKeyResponse  # noqa: Y015
+
+@_typing.final
 class ListQrKeysRequest(_message.Message):
     """Asks for the keys that seal QR codes."""
 

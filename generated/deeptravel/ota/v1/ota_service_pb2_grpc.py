@@ -606,7 +606,7 @@ class OtaServiceServicer:
 
     def UpdateWebhookEndpoint(self, request, context):
         """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is enabled
-        again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        again is sent then. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -717,7 +717,8 @@ class OtaServiceServicer:
         """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
         itself has stock of the product. A repeat with the same `request_id` gets the first answer.
         Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
-        NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        NOT_FOUND (the departure has no such class), STOCK_IN_USE, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -231,7 +231,7 @@ class OtaServiceStub:
     """Lists the partner's endpoints. Reasons: PAGE_TOKEN_INVALID."""
     UpdateWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.UpdateWebhookEndpointRequest, _webhook_pb2.UpdateWebhookEndpointResponse]
     """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is enabled
-    again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    again is sent then. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     DeleteWebhookEndpoint: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.DeleteWebhookEndpointRequest, _webhook_pb2.DeleteWebhookEndpointResponse]
     """Removes an endpoint. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
@@ -287,7 +287,8 @@ class OtaServiceStub:
     """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
     itself has stock of the product. A repeat with the same `request_id` gets the first answer.
     Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
-    NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+    NOT_FOUND (the departure has no such class), STOCK_IN_USE, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     SimulateRedemption: _grpc.UnaryUnaryMultiCallable[_sandbox_pb2.SimulateRedemptionRequest, _sandbox_pb2.SimulateRedemptionResponse]
     """Redeems a test ticket of the caller's at a simulated terminal, by all the rules that hold at
@@ -506,7 +507,7 @@ class OtaServiceAsyncStub(OtaServiceStub):
     """Lists the partner's endpoints. Reasons: PAGE_TOKEN_INVALID."""
     UpdateWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_pb2.UpdateWebhookEndpointRequest, _webhook_pb2.UpdateWebhookEndpointResponse]  # type: ignore[assignment]
     """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is enabled
-    again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+    again is sent then. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
     """
     DeleteWebhookEndpoint: _aio.UnaryUnaryMultiCallable[_webhook_pb2.DeleteWebhookEndpointRequest, _webhook_pb2.DeleteWebhookEndpointResponse]  # type: ignore[assignment]
     """Removes an endpoint. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH."""
@@ -562,7 +563,8 @@ class OtaServiceAsyncStub(OtaServiceStub):
     """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
     itself has stock of the product. A repeat with the same `request_id` gets the first answer.
     Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
-    NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+    NOT_FOUND (the departure has no such class), STOCK_IN_USE, VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     SimulateRedemption: _aio.UnaryUnaryMultiCallable[_sandbox_pb2.SimulateRedemptionRequest, _sandbox_pb2.SimulateRedemptionResponse]  # type: ignore[assignment]
     """Redeems a test ticket of the caller's at a simulated terminal, by all the rules that hold at
@@ -958,7 +960,7 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_pb2.UpdateWebhookEndpointResponse, _abc.Awaitable[_webhook_pb2.UpdateWebhookEndpointResponse]]:
         """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is enabled
-        again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        again is sent then. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod
@@ -1092,7 +1094,8 @@ class OtaServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
         itself has stock of the product. A repeat with the same `request_id` gets the first answer.
         Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
-        NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        NOT_FOUND (the departure has no such class), STOCK_IN_USE, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -485,8 +485,9 @@ class TicketingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateNotificationPreferences(self, request, context):
-        """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel without
-        its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+        """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel
+        without its number or address, one of the quiet hours without the other), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

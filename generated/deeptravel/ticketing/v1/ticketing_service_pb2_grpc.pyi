@@ -182,8 +182,9 @@ class TicketingServiceStub:
     may ask.
     """
     UpdateNotificationPreferences: _grpc.UnaryUnaryMultiCallable[_notification_pb2.UpdateNotificationPreferencesRequest, _notification_pb2.UpdateNotificationPreferencesResponse]
-    """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel without
-    its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+    """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel
+    without its number or address, one of the quiet hours without the other), VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     DownloadCalendarEntry: _grpc.UnaryStreamMultiCallable[_notification_pb2.DownloadCalendarEntryRequest, _notification_pb2.DownloadCalendarEntryResponse]
     """Gives the calendar entry of one of the caller's tickets, as text/calendar: of a departure from
@@ -340,8 +341,9 @@ class TicketingServiceAsyncStub(TicketingServiceStub):
     may ask.
     """
     UpdateNotificationPreferences: _aio.UnaryUnaryMultiCallable[_notification_pb2.UpdateNotificationPreferencesRequest, _notification_pb2.UpdateNotificationPreferencesResponse]  # type: ignore[assignment]
-    """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel without
-    its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+    """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel
+    without its number or address, one of the quiet hours without the other), VERSION_MISMATCH,
+    IDEMPOTENCY_MISMATCH.
     """
     DownloadCalendarEntry: _aio.UnaryStreamMultiCallable[_notification_pb2.DownloadCalendarEntryRequest, _notification_pb2.DownloadCalendarEntryResponse]  # type: ignore[assignment]
     """Gives the calendar entry of one of the caller's tickets, as text/calendar: of a departure from
@@ -681,8 +683,9 @@ class TicketingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _notification_pb2.UpdateNotificationPreferencesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_notification_pb2.UpdateNotificationPreferencesResponse, _abc.Awaitable[_notification_pb2.UpdateNotificationPreferencesResponse]]:
-        """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel without
-        its number or address, one of the quiet hours without the other), IDEMPOTENCY_MISMATCH.
+        """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel
+        without its number or address, one of the quiet hours without the other), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
 
     @_abc_1.abstractmethod

@@ -65,6 +65,12 @@ _CREATE_PARTNER_KEY = Method(
     admin.CreatePartnerKeyResponse,
     safe=False,
 )
+_GET_PARTNER_KEY = Method(
+    "/deeptravel.admin.v1.AdminService/GetPartnerKey",
+    admin.GetPartnerKeyRequest,
+    admin.GetPartnerKeyResponse,
+    safe=True,
+)
 _LIST_PARTNER_KEYS = Method(
     "/deeptravel.admin.v1.AdminService/ListPartnerKeys",
     admin.ListPartnerKeysRequest,
@@ -300,6 +306,12 @@ _CREATE_ADMINISTRATOR = Method(
     admin.CreateAdministratorResponse,
     safe=False,
 )
+_GET_ADMINISTRATOR = Method(
+    "/deeptravel.admin.v1.AdminService/GetAdministrator",
+    admin.GetAdministratorRequest,
+    admin.GetAdministratorResponse,
+    safe=True,
+)
 _LIST_ADMINISTRATORS = Method(
     "/deeptravel.admin.v1.AdminService/ListAdministrators",
     admin.ListAdministratorsRequest,
@@ -391,6 +403,18 @@ _SET_ALLOTMENT_TERMS = Method(
     "/deeptravel.admin.v1.AdminService/SetAllotmentTerms",
     admin.SetAllotmentTermsRequest,
     admin.SetAllotmentTermsResponse,
+    safe=False,
+)
+_ARCHIVE_ALLOTMENT = Method(
+    "/deeptravel.admin.v1.AdminService/ArchiveAllotment",
+    admin.ArchiveAllotmentRequest,
+    admin.ArchiveAllotmentResponse,
+    safe=False,
+)
+_UNARCHIVE_ALLOTMENT = Method(
+    "/deeptravel.admin.v1.AdminService/UnarchiveAllotment",
+    admin.UnarchiveAllotmentRequest,
+    admin.UnarchiveAllotmentResponse,
     safe=False,
 )
 _BLOCK_TICKET = Method(
@@ -766,6 +790,12 @@ _GET_DASHBOARD = Method(
     "/deeptravel.admin.v1.AdminService/GetDashboard",
     admin.GetDashboardRequest,
     admin.GetDashboardResponse,
+    safe=True,
+)
+_GET_QR_KEY = Method(
+    "/deeptravel.admin.v1.AdminService/GetQrKey",
+    admin.GetQrKeyRequest,
+    admin.GetQrKeyResponse,
     safe=True,
 )
 _LIST_QR_KEYS = Method(
@@ -1678,7 +1708,8 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.RevokePartnerResponse:
         """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
-        valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        valid; its stock can be moved to others. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REVOKE_PARTNER, admin.RevokePartnerRequest(partner_code=partner_code, request_id=request_id, version=version), timeout)
 
@@ -1723,6 +1754,16 @@ class AdminService:
         REVOKED, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_CREATE_PARTNER_KEY, admin.CreatePartnerKeyRequest(partner_code=partner_code, request_id=request_id, mode=mode), timeout)
+
+    def get_partner_key(
+        self,
+        *,
+        partner_code: str,
+        key_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetPartnerKeyResponse:
+        """Reads a key of a partner, without its secret. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_PARTNER_KEY, admin.GetPartnerKeyRequest(partner_code=partner_code, key_id=key_id), timeout)
 
     def list_partner_keys(
         self,
@@ -1892,7 +1933,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.RevokeMerchantResponse:
         """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
-        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REVOKE_MERCHANT, admin.RevokeMerchantRequest(merchant_code=merchant_code, request_id=request_id, version=version), timeout)
 
@@ -2002,7 +2043,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.RevokeVenueResponse:
         """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REVOKE_VENUE, admin.RevokeVenueRequest(venue_code=venue_code, request_id=request_id, version=version), timeout)
 
@@ -2091,7 +2132,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.UpdateTerminalResponse:
         """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UPDATE_TERMINAL, admin.UpdateTerminalRequest(terminal_device_id=terminal_device_id, update_mask=update_mask, display_name=display_name, venue_code=venue_code, request_id=request_id, version=version), timeout)
 
@@ -2104,7 +2145,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.RevokeTerminalResponse:
         """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REVOKE_TERMINAL, admin.RevokeTerminalRequest(terminal_device_id=terminal_device_id, request_id=request_id, version=version), timeout)
 
@@ -2201,7 +2242,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.UpdateOperatorResponse:
         """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UPDATE_OPERATOR, admin.UpdateOperatorRequest(username=username, update_mask=update_mask, role=role, venue_codes=venue_codes, display_name=display_name, password=password, locked=locked, request_id=request_id, version=version), timeout)
 
@@ -2213,7 +2254,8 @@ class AdminService:
         version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeOperatorResponse:
-        """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REVOKE_OPERATOR, admin.RevokeOperatorRequest(username=username, request_id=request_id, version=version), timeout)
 
@@ -2313,6 +2355,15 @@ class AdminService:
         """
         return self._calls.unary(_CREATE_ADMINISTRATOR, admin.CreateAdministratorRequest(username=username, display_name=display_name, password=password, request_id=request_id, roles=roles), timeout)
 
+    def get_administrator(
+        self,
+        *,
+        username: str,
+        timeout: float | None = None,
+    ) -> admin.GetAdministratorResponse:
+        """Reads an administrator. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_ADMINISTRATOR, admin.GetAdministratorRequest(username=username), timeout)
+
     def list_administrators(
         self,
         *,
@@ -2363,7 +2414,8 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.RevokeAdministratorResponse:
         """Shuts an administrator out for good, within a second; never the last one with
-        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_REVOKE_ADMINISTRATOR, admin.RevokeAdministratorRequest(username=username, request_id=request_id, version=version), timeout)
 
@@ -2453,7 +2505,8 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.UpdateProductResponse:
         """Changes a product for what is sold from now on; tickets keep the snapshot they were sold
-        under. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+        under. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UPDATE_PRODUCT, admin.UpdateProductRequest(product_id=product_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits, version=version, entitlement_template_codes=entitlement_template_codes), timeout)
 
@@ -2466,7 +2519,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.ArchiveProductResponse:
         """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_ARCHIVE_PRODUCT, admin.ArchiveProductRequest(product_id=product_id, request_id=request_id, version=version), timeout)
 
@@ -2508,12 +2561,13 @@ class AdminService:
         departure_id: str = "",
         use_date: str = "",
         fleet_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListAllotmentsResponse:
         """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
         PAGE_TOKEN_INVALID.
         """
-        return self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id), timeout)
+        return self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id, state=state), timeout)
 
     def iter_allotments(
         self,
@@ -2524,10 +2578,11 @@ class AdminService:
         departure_id: str = "",
         use_date: str = "",
         fleet_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> Iterator[admin.Allotment]:
         """All `allotments` of list_allotments, page after page."""
-        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id), timeout)
+        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id, state=state), timeout)
 
     def update_allotment(
         self,
@@ -2541,7 +2596,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.UpdateAllotmentResponse:
         """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
-        IDEMPOTENCY_MISMATCH.
+        ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UPDATE_ALLOTMENT, admin.UpdateAllotmentRequest(product_id=product_id, channel=channel, update_mask=update_mask, total=total, request_id=request_id, version=version), timeout)
 
@@ -2557,7 +2612,7 @@ class AdminService:
     ) -> admin.MoveAllotmentResponse:
         """Moves stock of a product from one channel to another, all or nothing; only what is neither
         held nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock
-        would grow), IDEMPOTENCY_MISMATCH.
+        would grow), ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_MOVE_ALLOTMENT, admin.MoveAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, request_id=request_id), timeout)
 
@@ -2581,7 +2636,8 @@ class AdminService:
         channel that grows is made if there is none. Audited with both sides before and after;
         partners hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the
         partner whose stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure
-        that has left, and for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
+        that has left, and for a partner's stock of a day that is over), ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_ADJUST_ALLOTMENT, admin.AdjustAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, comment=comment, request_id=request_id, fleet_id=fleet_id), timeout)
 
@@ -2602,10 +2658,53 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.SetAllotmentTermsResponse:
         """Says how long reservations of an allotment last, and how many days before its departure or
-        day what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        day what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id, fleet_id=fleet_id, version=version), timeout)
+
+    def archive_allotment(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        fleet_id: int = 0,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveAllotmentResponse:
+        """Has nothing taken of a partner's allotment any more, within a second in every process. What
+        is sold of it stays valid, and what is reserved may still be sold. What is free returns to
+        DIRECT at once, and what becomes free later within a minute or so: where DIRECT has stock of
+        the same, and the departure or day is to come; else it stays, and nobody can take it. The
+        partner hears of what it loses (`allotment.adjusted`). Our own channel's is not archived:
+        archive the product, cancel the departure, or set its total. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, INVALID_FIELD (DIRECT, a sandbox), IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_ARCHIVE_ALLOTMENT, admin.ArchiveAllotmentRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, fleet_id=fleet_id, version=version, request_id=request_id), timeout)
+
+    def unarchive_allotment(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        fleet_id: int = 0,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveAllotmentResponse:
+        """Takes an archived allotment back, with what is left in it: what has returned to DIRECT stays
+        there until AdjustAllotment moves some again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, REVOKED and ARCHIVED (the partner), INVALID_FIELD (DIRECT, a sandbox),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return self._calls.unary(_UNARCHIVE_ALLOTMENT, admin.UnarchiveAllotmentRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, fleet_id=fleet_id, version=version, request_id=request_id), timeout)
 
     def block_ticket(
         self,
@@ -3105,7 +3204,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.SetRouteFaresResponse:
         """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
-        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_SET_ROUTE_FARES, admin.SetRouteFaresRequest(route_id=route_id, fares=fares, request_id=request_id, version=version), timeout)
 
@@ -3170,7 +3269,7 @@ class AdminService:
         orders. What became of each ticket is in the report (GetDisruption). It is refused as
         DEPARTURE_OVER when tickets of it are EXPIRED, which is final, and none is left that it
         would give back. Audited with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER,
-        PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        PREVIEW_OUTDATED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id, version=version), timeout)
 
@@ -3193,7 +3292,8 @@ class AdminService:
         than the product's tolerance, however often it was moved in between, refund and change are
         free until it leaves. Travellers are notified and read `departure.moved` in the events of
         their orders. What became of each ticket is in the report (GetDisruption). Audited with the
-        comment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        comment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, PREVIEW_OUTDATED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id, version=version), timeout)
 
@@ -3370,7 +3470,8 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.SetDepartureStateResponse:
         """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_SET_DEPARTURE_STATE, admin.SetDepartureStateRequest(departure_id=departure_id, state=state, request_id=request_id, version=version), timeout)
 
@@ -3622,7 +3723,7 @@ class AdminService:
     ) -> admin.SetProductExamplesResponse:
         """Keeps examples with a product: what its fares, its refund policy and its entry are to
         answer. They are tried whenever a version of it, or of the fares of its routes, is published
-        or scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        or scheduled. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_SET_PRODUCT_EXAMPLES, admin.SetProductExamplesRequest(product_id=product_id, content=content, request_id=request_id, version=version), timeout)
 
@@ -3704,6 +3805,15 @@ class AdminService:
         Reasons: SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
         """
         return self._calls.unary(_GET_DASHBOARD, admin.GetDashboardRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code), timeout)
+
+    def get_qr_key(
+        self,
+        *,
+        qr_key_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetQrKeyResponse:
+        """Reads a key that seals QR codes. Reasons: NOT_FOUND."""
+        return self._calls.unary(_GET_QR_KEY, admin.GetQrKeyRequest(qr_key_id=qr_key_id), timeout)
 
     def list_qr_keys(
         self,
@@ -4542,7 +4652,7 @@ class AdminService:
     ) -> admin.SetRentalStockResponse:
         """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none;
         days that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
-        NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+        NOT_FOUND, STOCK_IN_USE (names the day), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_SET_RENTAL_STOCK, admin.SetRentalStockRequest(fleet_id=fleet_id, first_date=first_date, last_date=last_date, total=total, request_id=request_id, version=version), timeout)
 
@@ -5264,7 +5374,7 @@ class AdminService:
         timeout: float | None = None,
     ) -> admin.UnarchiveProductResponse:
         """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
-        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, INVALID_FIELD (its city or calendar is archived), IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UNARCHIVE_PRODUCT, admin.UnarchiveProductRequest(product_id=product_id, version=version, request_id=request_id), timeout)
 
@@ -6103,7 +6213,8 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.RevokePartnerResponse:
         """Shuts a partner out for good: all its keys stop working within a second. What it sold stays
-        valid; its stock can be moved to others. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        valid; its stock can be moved to others. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REVOKE_PARTNER, admin.RevokePartnerRequest(partner_code=partner_code, request_id=request_id, version=version), timeout)
 
@@ -6148,6 +6259,16 @@ class AsyncAdminService:
         REVOKED, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_CREATE_PARTNER_KEY, admin.CreatePartnerKeyRequest(partner_code=partner_code, request_id=request_id, mode=mode), timeout)
+
+    async def get_partner_key(
+        self,
+        *,
+        partner_code: str,
+        key_id: str,
+        timeout: float | None = None,
+    ) -> admin.GetPartnerKeyResponse:
+        """Reads a key of a partner, without its secret. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_PARTNER_KEY, admin.GetPartnerKeyRequest(partner_code=partner_code, key_id=key_id), timeout)
 
     async def list_partner_keys(
         self,
@@ -6317,7 +6438,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.RevokeMerchantResponse:
         """Shuts a merchant out for good, with its venues, terminals and operators, within a second.
-        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REVOKE_MERCHANT, admin.RevokeMerchantRequest(merchant_code=merchant_code, request_id=request_id, version=version), timeout)
 
@@ -6427,7 +6548,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.RevokeVenueResponse:
         """Shuts a venue out for good, with its terminals, within a second. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REVOKE_VENUE, admin.RevokeVenueRequest(venue_code=venue_code, request_id=request_id, version=version), timeout)
 
@@ -6516,7 +6637,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.UpdateTerminalResponse:
         """Changes a terminal, or moves it to another venue. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UPDATE_TERMINAL, admin.UpdateTerminalRequest(terminal_device_id=terminal_device_id, update_mask=update_mask, display_name=display_name, venue_code=venue_code, request_id=request_id, version=version), timeout)
 
@@ -6529,7 +6650,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.RevokeTerminalResponse:
         """Shuts a terminal out for good, within a second: log-ins bound to it end. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REVOKE_TERMINAL, admin.RevokeTerminalRequest(terminal_device_id=terminal_device_id, request_id=request_id, version=version), timeout)
 
@@ -6626,7 +6747,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.UpdateOperatorResponse:
         """Changes an operator: role, venues, name, password, lock-out. Reasons: NOT_FOUND, REVOKED,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UPDATE_OPERATOR, admin.UpdateOperatorRequest(username=username, update_mask=update_mask, role=role, venue_codes=venue_codes, display_name=display_name, password=password, locked=locked, request_id=request_id, version=version), timeout)
 
@@ -6638,7 +6759,8 @@ class AsyncAdminService:
         version: int = 0,
         timeout: float | None = None,
     ) -> admin.RevokeOperatorResponse:
-        """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        """Shuts an operator out for good, within a second. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REVOKE_OPERATOR, admin.RevokeOperatorRequest(username=username, request_id=request_id, version=version), timeout)
 
@@ -6738,6 +6860,15 @@ class AsyncAdminService:
         """
         return await self._calls.unary(_CREATE_ADMINISTRATOR, admin.CreateAdministratorRequest(username=username, display_name=display_name, password=password, request_id=request_id, roles=roles), timeout)
 
+    async def get_administrator(
+        self,
+        *,
+        username: str,
+        timeout: float | None = None,
+    ) -> admin.GetAdministratorResponse:
+        """Reads an administrator. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_ADMINISTRATOR, admin.GetAdministratorRequest(username=username), timeout)
+
     async def list_administrators(
         self,
         *,
@@ -6788,7 +6919,8 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.RevokeAdministratorResponse:
         """Shuts an administrator out for good, within a second; never the last one with
-        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, IDEMPOTENCY_MISMATCH.
+        ADMIN_ROLE_ADMINISTRATOR. Reasons: NOT_FOUND, LAST_ADMINISTRATOR, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_REVOKE_ADMINISTRATOR, admin.RevokeAdministratorRequest(username=username, request_id=request_id, version=version), timeout)
 
@@ -6878,7 +7010,8 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.UpdateProductResponse:
         """Changes a product for what is sold from now on; tickets keep the snapshot they were sold
-        under. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), IDEMPOTENCY_MISMATCH.
+        under. Reasons: NOT_FOUND, PRODUCT_NOT_ON_SALE (archived), VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UPDATE_PRODUCT, admin.UpdateProductRequest(product_id=product_id, update_mask=update_mask, display_name_en=display_name_en, display_name_zh=display_name_zh, fares=fares, entitlements=entitlements, validity_days=validity_days, blackout_dates=blackout_dates, request_id=request_id, tiers=tiers, policy=policy, max_per_traveller=max_per_traveller, city_code=city_code, calendar_code=calendar_code, boarding_minutes=boarding_minutes, unaccompanied_types=unaccompanied_types, age_limits=age_limits, version=version, entitlement_template_codes=entitlement_template_codes), timeout)
 
@@ -6891,7 +7024,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.ArchiveProductResponse:
         """Takes a product off sale for good; tickets sold before stay valid. Reasons: NOT_FOUND,
-        IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_ARCHIVE_PRODUCT, admin.ArchiveProductRequest(product_id=product_id, request_id=request_id, version=version), timeout)
 
@@ -6933,12 +7066,13 @@ class AsyncAdminService:
         departure_id: str = "",
         use_date: str = "",
         fleet_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> admin.ListAllotmentsResponse:
         """Lists the stock of products and channels by page. Reasons: NOT_FOUND (the channel),
         PAGE_TOKEN_INVALID.
         """
-        return await self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id), timeout)
+        return await self._calls.unary(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, page_token=page_token, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id, state=state), timeout)
 
     def iter_allotments(
         self,
@@ -6949,10 +7083,11 @@ class AsyncAdminService:
         departure_id: str = "",
         use_date: str = "",
         fleet_id: int = 0,
+        state: admin.CatalogueState.ValueType = admin.CATALOGUE_STATE_UNSPECIFIED,
         timeout: float | None = None,
     ) -> AsyncIterator[admin.Allotment]:
         """All `allotments` of list_allotments, page after page."""
-        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id), timeout)
+        return self._calls.pages(_LIST_ALLOTMENTS, admin.ListAllotmentsRequest(product_id=product_id, channel=channel, page_size=page_size, departure_id=departure_id, use_date=use_date, fleet_id=fleet_id, state=state), timeout)
 
     async def update_allotment(
         self,
@@ -6966,7 +7101,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.UpdateAllotmentResponse:
         """Sets the total of an allotment. Reasons: NOT_FOUND, STOCK_IN_USE, VERSION_MISMATCH,
-        IDEMPOTENCY_MISMATCH.
+        ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UPDATE_ALLOTMENT, admin.UpdateAllotmentRequest(product_id=product_id, channel=channel, update_mask=update_mask, total=total, request_id=request_id, version=version), timeout)
 
@@ -6982,7 +7117,7 @@ class AsyncAdminService:
     ) -> admin.MoveAllotmentResponse:
         """Moves stock of a product from one channel to another, all or nothing; only what is neither
         held nor sold can move. Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the partner whose stock
-        would grow), IDEMPOTENCY_MISMATCH.
+        would grow), ARCHIVED, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_MOVE_ALLOTMENT, admin.MoveAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, request_id=request_id), timeout)
 
@@ -7006,7 +7141,8 @@ class AsyncAdminService:
         channel that grows is made if there is none. Audited with both sides before and after;
         partners hear of it (`allotment.adjusted`). Reasons: NOT_FOUND, STOCK_IN_USE, REVOKED (the
         partner whose stock would grow), DEPARTURE_CANCELLED, INVALID_FIELD (also for a departure
-        that has left, and for a partner's stock of a day that is over), IDEMPOTENCY_MISMATCH.
+        that has left, and for a partner's stock of a day that is over), ARCHIVED,
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_ADJUST_ALLOTMENT, admin.AdjustAllotmentRequest(product_id=product_id, from_channel=from_channel, to_channel=to_channel, quantity=quantity, departure_id=departure_id, fare_class=fare_class, use_date=use_date, comment=comment, request_id=request_id, fleet_id=fleet_id), timeout)
 
@@ -7027,10 +7163,53 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.SetAllotmentTermsResponse:
         """Says how long reservations of an allotment last, and how many days before its departure or
-        day what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH,
+        day what is free of it returns to DIRECT. Reasons: NOT_FOUND, VERSION_MISMATCH, ARCHIVED,
         IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SET_ALLOTMENT_TERMS, admin.SetAllotmentTermsRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, hold_seconds=hold_seconds, max_hold_seconds=max_hold_seconds, release_days=release_days, request_id=request_id, fleet_id=fleet_id, version=version), timeout)
+
+    async def archive_allotment(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        fleet_id: int = 0,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.ArchiveAllotmentResponse:
+        """Has nothing taken of a partner's allotment any more, within a second in every process. What
+        is sold of it stays valid, and what is reserved may still be sold. What is free returns to
+        DIRECT at once, and what becomes free later within a minute or so: where DIRECT has stock of
+        the same, and the departure or day is to come; else it stays, and nobody can take it. The
+        partner hears of what it loses (`allotment.adjusted`). Our own channel's is not archived:
+        archive the product, cancel the departure, or set its total. A repeat does no harm. Reasons:
+        NOT_FOUND, VERSION_MISMATCH, INVALID_FIELD (DIRECT, a sandbox), IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_ARCHIVE_ALLOTMENT, admin.ArchiveAllotmentRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, fleet_id=fleet_id, version=version, request_id=request_id), timeout)
+
+    async def unarchive_allotment(
+        self,
+        *,
+        product_id: int,
+        channel: str,
+        departure_id: str = "",
+        fare_class: str = "",
+        use_date: str = "",
+        fleet_id: int = 0,
+        version: int = 0,
+        request_id: str = "",
+        timeout: float | None = None,
+    ) -> admin.UnarchiveAllotmentResponse:
+        """Takes an archived allotment back, with what is left in it: what has returned to DIRECT stays
+        there until AdjustAllotment moves some again. A repeat does no harm. Reasons: NOT_FOUND,
+        VERSION_MISMATCH, REVOKED and ARCHIVED (the partner), INVALID_FIELD (DIRECT, a sandbox),
+        IDEMPOTENCY_MISMATCH.
+        """
+        return await self._calls.unary(_UNARCHIVE_ALLOTMENT, admin.UnarchiveAllotmentRequest(product_id=product_id, channel=channel, departure_id=departure_id, fare_class=fare_class, use_date=use_date, fleet_id=fleet_id, version=version, request_id=request_id), timeout)
 
     async def block_ticket(
         self,
@@ -7530,7 +7709,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.SetRouteFaresResponse:
         """Sets the fares of a route; orders and tickets keep theirs. Searches show it within a second.
-        Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SET_ROUTE_FARES, admin.SetRouteFaresRequest(route_id=route_id, fares=fares, request_id=request_id, version=version), timeout)
 
@@ -7595,7 +7774,7 @@ class AsyncAdminService:
         orders. What became of each ticket is in the report (GetDisruption). It is refused as
         DEPARTURE_OVER when tickets of it are EXPIRED, which is final, and none is left that it
         would give back. Audited with the comment. Reasons: NOT_FOUND, DEPARTURE_OVER,
-        PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        PREVIEW_OUTDATED, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_CANCEL_DEPARTURE, admin.CancelDepartureRequest(departure_id=departure_id, comment=comment, refunds=refunds, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id, version=version), timeout)
 
@@ -7618,7 +7797,8 @@ class AsyncAdminService:
         than the product's tolerance, however often it was moved in between, refund and change are
         free until it leaves. Travellers are notified and read `departure.moved` in the events of
         their orders. What became of each ticket is in the report (GetDisruption). Audited with the
-        comment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, PREVIEW_OUTDATED, IDEMPOTENCY_MISMATCH.
+        comment. Reasons: NOT_FOUND, DEPARTURE_CANCELLED, PREVIEW_OUTDATED, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_MOVE_DEPARTURE, admin.MoveDepartureRequest(departure_id=departure_id, departure_time=timestamp(departure_time), comment=comment, request_id=request_id, waiver_code=waiver_code, preview_id=preview_id, version=version), timeout)
 
@@ -7795,7 +7975,8 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.SetDepartureStateResponse:
         """CancelDeparture in an older form, as the product's policy says. Reasons: NOT_FOUND,
-        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, IDEMPOTENCY_MISMATCH.
+        DEPARTURE_CANCELLED (it cannot run after all), DEPARTURE_OVER, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SET_DEPARTURE_STATE, admin.SetDepartureStateRequest(departure_id=departure_id, state=state, request_id=request_id, version=version), timeout)
 
@@ -8047,7 +8228,7 @@ class AsyncAdminService:
     ) -> admin.SetProductExamplesResponse:
         """Keeps examples with a product: what its fares, its refund policy and its entry are to
         answer. They are tried whenever a version of it, or of the fares of its routes, is published
-        or scheduled. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        or scheduled. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SET_PRODUCT_EXAMPLES, admin.SetProductExamplesRequest(product_id=product_id, content=content, request_id=request_id, version=version), timeout)
 
@@ -8129,6 +8310,15 @@ class AsyncAdminService:
         Reasons: SERVER_BUSY (two lists and reports of a caller are read at once), RANGE_TOO_LARGE.
         """
         return await self._calls.unary(_GET_DASHBOARD, admin.GetDashboardRequest(from_day=from_day, until_day=until_day, merchant_code=merchant_code), timeout)
+
+    async def get_qr_key(
+        self,
+        *,
+        qr_key_id: int,
+        timeout: float | None = None,
+    ) -> admin.GetQrKeyResponse:
+        """Reads a key that seals QR codes. Reasons: NOT_FOUND."""
+        return await self._calls.unary(_GET_QR_KEY, admin.GetQrKeyRequest(qr_key_id=qr_key_id), timeout)
 
     async def list_qr_keys(
         self,
@@ -8967,7 +9157,7 @@ class AsyncAdminService:
     ) -> admin.SetRentalStockResponse:
         """Sets how many cars of a fleet we have ourselves on each day of a range, all days or none;
         days that have no stock yet get it. Partners have no cars set apart. Reasons: INVALID_FIELD,
-        NOT_FOUND, STOCK_IN_USE (names the day), IDEMPOTENCY_MISMATCH.
+        NOT_FOUND, STOCK_IN_USE (names the day), VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SET_RENTAL_STOCK, admin.SetRentalStockRequest(fleet_id=fleet_id, first_date=first_date, last_date=last_date, total=total, request_id=request_id, version=version), timeout)
 
@@ -9689,7 +9879,7 @@ class AsyncAdminService:
         timeout: float | None = None,
     ) -> admin.UnarchiveProductResponse:
         """Puts an archived product on sale again. A repeat does no harm. Reasons: NOT_FOUND,
-        VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
+        VERSION_MISMATCH, INVALID_FIELD (its city or calendar is archived), IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UNARCHIVE_PRODUCT, admin.UnarchiveProductRequest(product_id=product_id, version=version, request_id=request_id), timeout)
 

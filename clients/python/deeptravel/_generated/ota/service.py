@@ -886,7 +886,7 @@ class OtaService:
         timeout: float | None = None,
     ) -> ota.UpdateWebhookEndpointResponse:
         """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is
-        enabled again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        enabled again is sent then. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UPDATE_WEBHOOK_ENDPOINT, ota.UpdateWebhookEndpointRequest(endpoint_id=endpoint_id, url=url, state=state, types=types, description=description, request_id=request_id, version=version), timeout)
 
@@ -1074,7 +1074,8 @@ class OtaService:
         """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
         itself has stock of the product. A repeat with the same `request_id` gets the first answer.
         Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
-        NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        NOT_FOUND (the departure has no such class), STOCK_IN_USE, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_SET_SANDBOX_STOCK, ota.SetSandboxStockRequest(product_id=product_id, departure_id=departure_id, fare_class=fare_class, use_date=use_date, total=total, request_id=request_id, version=version), timeout)
 
@@ -1721,7 +1722,7 @@ class AsyncOtaService:
         timeout: float | None = None,
     ) -> ota.UpdateWebhookEndpointResponse:
         """Sets what a partner sets of an endpoint, all of it. What waits for an endpoint that is
-        enabled again is sent then. Reasons: NOT_FOUND, IDEMPOTENCY_MISMATCH.
+        enabled again is sent then. Reasons: NOT_FOUND, VERSION_MISMATCH, IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UPDATE_WEBHOOK_ENDPOINT, ota.UpdateWebhookEndpointRequest(endpoint_id=endpoint_id, url=url, state=state, types=types, description=description, request_id=request_id, version=version), timeout)
 
@@ -1909,7 +1910,8 @@ class AsyncOtaService:
         """Sets the total of the sandbox's own stock, which is nobody else's: of whatever the partner
         itself has stock of the product. A repeat with the same `request_id` gets the first answer.
         Reasons: TEST_MODE_ONLY, PRODUCT_NOT_ON_SALE (the partner has no stock of the product),
-        NOT_FOUND (the departure has no such class), STOCK_IN_USE, IDEMPOTENCY_MISMATCH.
+        NOT_FOUND (the departure has no such class), STOCK_IN_USE, VERSION_MISMATCH,
+        IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_SET_SANDBOX_STOCK, ota.SetSandboxStockRequest(product_id=product_id, departure_id=departure_id, fare_class=fare_class, use_date=use_date, total=total, request_id=request_id, version=version), timeout)
 

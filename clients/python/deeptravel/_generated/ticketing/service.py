@@ -724,7 +724,7 @@ class TicketingService:
         timeout: float | None = None,
     ) -> ticketing.UpdateNotificationPreferencesResponse:
         """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel
-        without its number or address, one of the quiet hours without the other),
+        without its number or address, one of the quiet hours without the other), VERSION_MISMATCH,
         IDEMPOTENCY_MISMATCH.
         """
         return self._calls.unary(_UPDATE_NOTIFICATION_PREFERENCES, ticketing.UpdateNotificationPreferencesRequest(preferences=preferences, request_id=request_id, version=version), timeout)
@@ -1260,7 +1260,7 @@ class AsyncTicketingService:
         timeout: float | None = None,
     ) -> ticketing.UpdateNotificationPreferencesResponse:
         """Keeps how the caller wants to be notified from now on. Reasons: INVALID_FIELD (a channel
-        without its number or address, one of the quiet hours without the other),
+        without its number or address, one of the quiet hours without the other), VERSION_MISMATCH,
         IDEMPOTENCY_MISMATCH.
         """
         return await self._calls.unary(_UPDATE_NOTIFICATION_PREFERENCES, ticketing.UpdateNotificationPreferencesRequest(preferences=preferences, request_id=request_id, version=version), timeout)

@@ -954,6 +954,52 @@ class CreateAdministratorResponse(_message.Message):
 Global___CreateAdministratorResponse: _TypeAlias = CreateAdministratorResponse  # noqa: Y015
 
 @_typing.final
+class GetAdministratorRequest(_message.Message):
+    """Asks for an administrator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USERNAME_FIELD_NUMBER: _builtins.int
+    username: _builtins.str
+    """User name of the account."""
+    def __init__(
+        self,
+        *,
+        username: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["username", b"username"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAdministratorRequest: _TypeAlias = GetAdministratorRequest  # noqa: Y015
+
+@_typing.final
+class GetAdministratorResponse(_message.Message):
+    """The administrator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADMINISTRATOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def administrator(self) -> Global___Administrator:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        administrator: Global___Administrator | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["administrator", b"administrator"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["administrator", b"administrator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAdministratorResponse: _TypeAlias = GetAdministratorResponse  # noqa: Y015
+
+@_typing.final
 class ListAdministratorsRequest(_message.Message):
     """Asks for administrators."""
 

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from deeptravel._generated.admin.v1 import state_pb2 as _state_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
@@ -43,6 +44,7 @@ class Allotment(_message.Message):
     RELEASE_DAYS_FIELD_NUMBER: _builtins.int
     FLEET_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """The product."""
     channel: _builtins.str
@@ -54,7 +56,7 @@ class Allotment(_message.Message):
     sold: _builtins.int
     """Sold or pre-generated."""
     available: _builtins.int
-    """What can still be taken: total - held - sold."""
+    """What can still be taken: total - held - sold, and nothing of an archived one."""
     departure_id: _builtins.str
     """The departure; empty if it is of none."""
     fare_class: _builtins.str
@@ -75,6 +77,8 @@ class Allotment(_message.Message):
     """Counts the changes of its total and terms from 1 on; what is held, sold or given back counts
     nothing.
     """
+    state: _state_pb2.CatalogueState.ValueType
+    """Whether anything may be taken of it."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When its total was last changed, or something of it taken or given back."""
@@ -97,10 +101,11 @@ class Allotment(_message.Message):
         release_days: _builtins.int | None = ...,
         fleet_id: _builtins.int = ...,
         version: _builtins.int = ...,
+        state: _state_pb2.CatalogueState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "release_days", b"release_days", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "available", b"available", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "held", b"held", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "sold", b"sold", "total", b"total", "update_time", b"update_time", "use_date", b"use_date", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds", "_max_hold_seconds", b"_max_hold_seconds", "_release_days", b"_release_days", "available", b"available", "channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "held", b"held", "hold_seconds", b"hold_seconds", "max_hold_seconds", b"max_hold_seconds", "product_id", b"product_id", "release_days", b"release_days", "sold", b"sold", "state", b"state", "total", b"total", "update_time", b"update_time", "use_date", b"use_date", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hold_seconds: _TypeAlias = _typing.Literal["hold_seconds"]  # noqa: Y015
     _WhichOneofArgType__hold_seconds: _TypeAlias = _typing.Literal["_hold_seconds", b"_hold_seconds"]  # noqa: Y015
@@ -256,6 +261,7 @@ class ListAllotmentsRequest(_message.Message):
     DEPARTURE_ID_FIELD_NUMBER: _builtins.int
     USE_DATE_FIELD_NUMBER: _builtins.int
     FLEET_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     product_id: _builtins.int
     """Only of this product."""
     channel: _builtins.str
@@ -270,6 +276,8 @@ class ListAllotmentsRequest(_message.Message):
     """The allotments of this day of use, YYYY-MM-DD; else those of no single day."""
     fleet_id: _builtins.int
     """The allotments of this fleet, on all days or on `use_date`; 0: those of no fleet."""
+    state: _state_pb2.CatalogueState.ValueType
+    """Only in this state."""
     def __init__(
         self,
         *,
@@ -280,10 +288,11 @@ class ListAllotmentsRequest(_message.Message):
         departure_id: _builtins.str = ...,
         use_date: _builtins.str = ...,
         fleet_id: _builtins.int = ...,
+        state: _state_pb2.CatalogueState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "departure_id", b"departure_id", "fleet_id", b"fleet_id", "page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id", "use_date", b"use_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "departure_id", b"departure_id", "fleet_id", b"fleet_id", "page_size", b"page_size", "page_token", b"page_token", "product_id", b"product_id", "state", b"state", "use_date", b"use_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -654,3 +663,157 @@ class SetAllotmentTermsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetAllotmentTermsResponse: _TypeAlias = SetAllotmentTermsResponse  # noqa: Y015
+
+@_typing.final
+class ArchiveAllotmentRequest(_message.Message):
+    """Has nothing taken of a partner's allotment any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    FARE_CLASS_FIELD_NUMBER: _builtins.int
+    USE_DATE_FIELD_NUMBER: _builtins.int
+    FLEET_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.int
+    """The product."""
+    channel: _builtins.str
+    """The sales channel: a partner_code."""
+    departure_id: _builtins.str
+    """A departure of the product, with `fare_class`."""
+    fare_class: _builtins.str
+    """The class, with `departure_id`."""
+    use_date: _builtins.str
+    """A day of use of the product, YYYY-MM-DD."""
+    fleet_id: _builtins.int
+    """A fleet of the product, with `use_date`: its cars on that day; 0: none."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.int = ...,
+        channel: _builtins.str = ...,
+        departure_id: _builtins.str = ...,
+        fare_class: _builtins.str = ...,
+        use_date: _builtins.str = ...,
+        fleet_id: _builtins.int = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "product_id", b"product_id", "request_id", b"request_id", "use_date", b"use_date", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveAllotmentRequest: _TypeAlias = ArchiveAllotmentRequest  # noqa: Y015
+
+@_typing.final
+class ArchiveAllotmentResponse(_message.Message):
+    """The archived allotment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALLOTMENT_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def allotment(self) -> Global___Allotment:
+        """As it is now."""
+
+    @_builtins.property
+    def target(self) -> Global___Allotment:
+        """DIRECT's, which has got what was free; absent if nothing returned."""
+
+    def __init__(
+        self,
+        *,
+        allotment: Global___Allotment | None = ...,
+        target: Global___Allotment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allotment", b"allotment", "target", b"target"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allotment", b"allotment", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveAllotmentResponse: _TypeAlias = ArchiveAllotmentResponse  # noqa: Y015
+
+@_typing.final
+class UnarchiveAllotmentRequest(_message.Message):
+    """Takes an archived allotment back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    DEPARTURE_ID_FIELD_NUMBER: _builtins.int
+    FARE_CLASS_FIELD_NUMBER: _builtins.int
+    USE_DATE_FIELD_NUMBER: _builtins.int
+    FLEET_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.int
+    """The product."""
+    channel: _builtins.str
+    """The sales channel: a partner_code."""
+    departure_id: _builtins.str
+    """A departure of the product, with `fare_class`."""
+    fare_class: _builtins.str
+    """The class, with `departure_id`."""
+    use_date: _builtins.str
+    """A day of use of the product, YYYY-MM-DD."""
+    fleet_id: _builtins.int
+    """A fleet of the product, with `use_date`: its cars on that day; 0: none."""
+    version: _builtins.int
+    """The version that was read; another by now is VERSION_MISMATCH. 0: whatever it is now."""
+    request_id: _builtins.str
+    """Chosen by the caller, new for each request, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.int = ...,
+        channel: _builtins.str = ...,
+        departure_id: _builtins.str = ...,
+        fare_class: _builtins.str = ...,
+        use_date: _builtins.str = ...,
+        fleet_id: _builtins.int = ...,
+        version: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "departure_id", b"departure_id", "fare_class", b"fare_class", "fleet_id", b"fleet_id", "product_id", b"product_id", "request_id", b"request_id", "use_date", b"use_date", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveAllotmentRequest: _TypeAlias = UnarchiveAllotmentRequest  # noqa: Y015
+
+@_typing.final
+class UnarchiveAllotmentResponse(_message.Message):
+    """The allotment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALLOTMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def allotment(self) -> Global___Allotment:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        allotment: Global___Allotment | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["allotment", b"allotment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allotment", b"allotment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnarchiveAllotmentResponse: _TypeAlias = UnarchiveAllotmentResponse  # noqa: Y015

@@ -668,6 +668,56 @@ class CreatePartnerKeyResponse(_message.Message):
 Global___CreatePartnerKeyResponse: _TypeAlias = CreatePartnerKeyResponse  # noqa: Y015
 
 @_typing.final
+class GetPartnerKeyRequest(_message.Message):
+    """Asks for a key of a partner."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_CODE_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    partner_code: _builtins.str
+    """Code of the partner."""
+    key_id: _builtins.str
+    """The key."""
+    def __init__(
+        self,
+        *,
+        partner_code: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "partner_code", b"partner_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPartnerKeyRequest: _TypeAlias = GetPartnerKeyRequest  # noqa: Y015
+
+@_typing.final
+class GetPartnerKeyResponse(_message.Message):
+    """The key, without its secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def key(self) -> Global___PartnerKey:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___PartnerKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPartnerKeyResponse: _TypeAlias = GetPartnerKeyResponse  # noqa: Y015
+
+@_typing.final
 class ListPartnerKeysRequest(_message.Message):
     """Asks for the keys of a partner."""
 
