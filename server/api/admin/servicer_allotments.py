@@ -66,10 +66,8 @@ class AllotmentMethods(AdminMethods):
                 after=page.after,
                 limit=page.size + 1,
             )
-        shown = page.cut(found, lambda last: last.stock_id)
-        return allotment_pb2.ListAllotmentsResponse(
-            allotments=map(product_messages.allotment_message, shown)
-        )
+        shown = map(product_messages.allotment_message, page.cut(found, lambda last: last.stock_id))
+        return allotment_pb2.ListAllotmentsResponse(allotments=shown)
 
     @changing
     async def UpdateAllotment(
