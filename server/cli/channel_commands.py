@@ -1,7 +1,7 @@
 """`deeptravel channels …`: outside channels connected, mapped, listed, tested, paused, compared."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from server.channels.booking_seals import StoredBooking
+    from server.channels.disconnecting import Ending
 
 Kind = Annotated[str, typer.Argument(help="CATEGORY, FEATURE, FUEL, LOCATION, STATUS …")]
 
@@ -38,6 +39,7 @@ def app(
             _add_listed,
             _add_unlisting,
             _add_sync,
+            _add_list,
             _add_cadences,
             _add_differences,
         ),
@@ -121,26 +123,31 @@ def _add_disconnecting(made: typer.Typer, runner: Runner) -> None:
         """End a channel: it is sent that nothing is left, and then loses its credentials."""
         from server.audit.records import REVOKED
         from server.channels.channel_credentials import ChannelSeals
-        from server.channels.disconnecting import disconnect_channel
+        from server.channels.disconnecting import disconnect_channel, waits_of
 
         zone = runner.settings().zone
 
         async def work(tx: "AsyncConnection", key: bytes, by: By) -> Any:
-            return await disconnect_channel(
+            today = by["now"].astimezone(zone).date()
+            found = await disconnect_channel(
                 *(tx, ChannelSeals(key), code),
-                today=by["now"].astimezone(zone).date(),
+                today=today,
                 keep_bookings=keep_bookings,
                 at_once=at_once,
                 **by,
             )
+            return found, await waits_of(tx, found, today=today)
 
-        if runner.run(work).state == REVOKED:
+        found, waits = runner.run(work)
+        if found.state == REVOKED:
             typer.echo(f"{code} is disconnected")
-        else:
-            typer.echo(
-                f"{code} is sent, by a server that runs, that nothing is left, and disconnected"
-                " then; `channels list` shows when"
-            )
+            return
+        typer.echo(
+            f"{code} is sent, by a server that runs, that nothing is left, and disconnected"
+            " then; `channels list` shows when"
+        )
+        for line in _waits(code, waits):
+            typer.echo(line)
 
 
 def _add_words(made: typer.Typer, runner: Runner) -> None:
@@ -273,21 +280,30 @@ def _add_sync(made: typer.Typer, runner: Runner) -> None:
         typer.echo(f"{code} is compared and sent what differs, by a server that runs")
 
 
-def _add_cadences(made: typer.Typer, runner: Runner) -> None:
+def _add_list(made: typer.Typer, runner: Runner) -> None:
     @made.command("list")
     def list_channels(limit: Limit = 50) -> None:
         """Show the channels that there are."""
         from server.channels.channel_records import CHANNELS
+        from server.channels.disconnecting import waits_of
 
-        async def work(tx: "AsyncConnection", _key: bytes, _by: By) -> Any:
-            return await CHANNELS.page(tx, after=None, limit=limit)
+        zone = runner.settings().zone
 
-        for each in runner.run(work, reads=True):
+        async def work(tx: "AsyncConnection", _key: bytes, by: By) -> Any:
+            today = by["now"].astimezone(zone).date()
+            found = await CHANNELS.page(tx, after=None, limit=limit)
+            return [(each, await waits_of(tx, each, today=today)) for each in found]
+
+        for each, waits in runner.run(work, reads=True):
             typer.echo(
                 f"{each.channel_code:32} {each.vendor_code:12} {each.state:13}"
                 f" {each.currency_code} {each.partner_code or 'DIRECT':12} {each.base_url}"
             )
+            for line in _waits(each.channel_code, waits):
+                typer.echo(f"  {line}")
 
+
+def _add_cadences(made: typer.Typer, runner: Runner) -> None:
     @made.command()
     def cadences(
         code: Annotated[str, typer.Argument(help="A channel; all that are active if empty.")] = "",
@@ -483,6 +499,25 @@ def _add_demo(made: typer.Typer, runner: Runner) -> None:
         command = channel_demo.commands(made, folder)
         for line in channel_demo.walk(folder, sold, command, look, server_url=url):
             typer.echo(line)
+
+
+def _waits(code: str, waits: "Ending | None") -> Iterator[str]:
+    """What a channel that ends waits for, and what to do about it."""
+    if waits is None:
+        return
+    yield (
+        f"waits until it was sent that nothing is left on {waits.on_sale} days, and until"
+        f" {waits.unfinished} bookings are seen to"
+    )
+    for quantity in waits.faulty:
+        yield f"{quantity.item_id} {quantity.day} cannot be sent: {quantity.fault}"
+    for booking in waits.held_up:
+        yield (
+            f"booking {booking.booking_id}, {booking.state}, holds it up: {booking.fault}; mend"
+            f" that, or `channels cancel-booking {code} {booking.booking_id}`"
+        )
+    if waits.faulty or waits.held_up:
+        yield f"or end it as it is: `channels disconnect {code} --at-once --keep-bookings`"
 
 
 def _set_paused(runner: Runner, code: str, *, paused: bool) -> str:

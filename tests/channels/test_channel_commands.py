@@ -75,6 +75,8 @@ async def see_drift() -> None:
 async def disconnect() -> None:
     assert "nothing is left" in await done("disconnect", "EXP")
     assert "DISCONNECTING" in await done("list")
+    assert "bookings are seen to" in await done("list")
+    assert "waits until it was sent" in await done("disconnect", "EXP")
     assert "is disconnected" in await done("disconnect", "EXP", "--at-once", "--keep-bookings")
     assert "REVOKED" in await done("list")
     assert await done("bookings", "EXP", "--faulty") == ""

@@ -2,6 +2,8 @@
 has no credentials; and it is connected again.
 """
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from server.audit.models import audit_events
 from server.channels import channel_records, disconnecting
 from server.channels.channel_records import ChannelRecord, NewChannel
-from server.channels.due import ALL, DISCONNECT, FETCH, PUSH, WORK_OUT
+from server.channels.due import ALL, BOOK, DISCONNECT, FETCH, PUSH, WORK_OUT
 from server.platform.database import Database
 from server.platform.errors import DomainError, Reason
 from tests.support import timetable
@@ -255,6 +257,40 @@ async def test_killed_at_each_step_of_an_end(process: BookingProcess, fuse: Fuse
         process.vendors.simulator.books.cancel("ctrip", booking_id, {})
         await process.settle("ctrip", booking_id, ALL)
     assert step > 10
+
+
+async def test_a_booking_that_does_not_go_on_is_named_and_tried_again_less_often(
+    process: BookingProcess,
+) -> None:
+    """It is said which one holds the end up, and why; when that is mended the channel ends by
+    itself. Seen red without the second try: it waited for ever.
+    """
+    await process.sell_at("ctrip")
+    process.buy("ctrip", "B-1", car_id="NONE")
+    await process.fetch("ctrip")
+    await process.book("ctrip", "B-1")
+    await disconnect(process, "ctrip", keep_bookings=True)
+    await process.push("ctrip")
+    asked = await process.run(DISCONNECT, "ctrip")
+    assert asked
+    found = await channel(process, "ctrip")
+    async with process.db.transaction() as tx:
+        waits = await disconnecting.waits_of(tx, found, today=timetable.today())
+        of_another = await disconnecting.waits_of(
+            tx, replace(found, state="ACTIVE"), today=timetable.today()
+        )
+    assert (waits is None, of_another) == (False, None)
+    assert waits is not None
+    ((booking_id, state, fault),) = waits.held_up
+    assert (booking_id, state, waits.unfinished, waits.on_sale) == ("B-1", "RECEIVED", 1, 0)
+    assert "NONE" in fault
+    assert await process.asked(BOOK) == ["ctrip:B-1"]
+
+
+def test_the_longer_it_waits_the_later_it_looks() -> None:
+    waited = [timedelta(seconds=each) for each in (-1, 0, 49, 51, 600, 3000, 3001, 10**6)]
+    looks = [disconnecting.look_seconds(each) for each in waited]
+    assert looks == [5, 5, 5, 5.1, 60, 300, 300, 300]
 
 
 async def test_a_stale_working_out_writes_nothing(

@@ -4,8 +4,8 @@ they have come to it.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import NamedTuple, Protocol
 
 import psycopg
@@ -39,6 +39,28 @@ END $$;
 CREATE OR REPLACE TRIGGER hold_there BEFORE INSERT OR UPDATE ON channel_bookings
   FOR EACH ROW EXECUTE FUNCTION hold_there();
 """
+
+
+END_POINTS = f"""
+CREATE TABLE IF NOT EXISTS end_points (channel_code text, what text, PRIMARY KEY (channel_code));
+CREATE OR REPLACE FUNCTION hold_end() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF EXISTS (SELECT FROM end_points e WHERE e.channel_code = NEW.channel_code
+      AND e.what = TG_TABLE_NAME AND to_jsonb(NEW) @> TG_ARGV[0]::jsonb) THEN
+    PERFORM pg_advisory_xact_lock({HELD_THERE});
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER hold_end BEFORE UPDATE ON channel_values
+  FOR EACH ROW EXECUTE FUNCTION hold_end('{{"what": "AVAILABILITY", "sent": 0}}');
+CREATE OR REPLACE TRIGGER hold_end BEFORE INSERT ON channel_bookings
+  FOR EACH ROW EXECUTE FUNCTION hold_end('{{}}');
+CREATE OR REPLACE TRIGGER hold_end BEFORE INSERT OR UPDATE ON channel_syncs
+  FOR EACH ROW EXECUTE FUNCTION hold_end('{{"part": "STATUS"}}');
+CREATE OR REPLACE TRIGGER hold_end BEFORE UPDATE ON channels
+  FOR EACH ROW EXECUTE FUNCTION hold_end('{{"state": "REVOKED"}}');
+"""
+"""The writes of a disconnection, by the table that each is to."""
 
 
 class KillPoint(NamedTuple):
@@ -81,18 +103,31 @@ async def locked(database_url: str, *locks: str) -> AsyncIterator[Waits]:
         await holder.rollback()
 
 
-@asynccontextmanager
-async def held_at(
+def held_at(
     database_url: str, points: Iterable[KillPoint]
-) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+) -> AbstractAsyncContextManager[Callable[[], Awaitable[None]]]:
     """Holds bookings of channels at these writes; gives what waits until all are there."""
-    points = list(points)
+    return _held(database_url, KILL_POINTS, "kill_points", list(points))
+
+
+def held_ends(
+    database_url: str, tables: Mapping[str, str]
+) -> AbstractAsyncContextManager[Callable[[], Awaitable[None]]]:
+    """The same of channels that are disconnected: each at its write to that table."""
+    return _held(database_url, END_POINTS, "end_points", list(tables.items()))
+
+
+@asynccontextmanager
+async def _held(
+    database_url: str, triggers: str, table: str, points: Sequence[tuple[object, ...]]
+) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     plain = make_url(database_url).set(drivername="postgresql")
     url = plain.render_as_string(hide_password=False)
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as made:
-        await made.execute(KILL_POINTS.encode())
+        await made.execute(triggers.encode())
         for point in points:
-            await made.execute("INSERT INTO kill_points VALUES (%s, %s, %s, %s)", point)
+            values = ", ".join(["%s"] * len(point))
+            await made.execute(f"INSERT INTO {table} VALUES ({values})".encode(), point)
         lock = f"SELECT pg_advisory_xact_lock({HELD_THERE})"
         async with locked(database_url, lock) as wait:
 
@@ -100,4 +135,4 @@ async def held_at(
                 await wait(len(points), "advisory")
 
             yield all_there
-            await made.execute("DELETE FROM kill_points")
+            await made.execute(f"DELETE FROM {table}".encode())
