@@ -31,7 +31,7 @@ FROM unnest($3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::te
 
 _FIND = Statement(
     """
-SELECT order_id FROM orders WHERE partner_id = $1::int AND payment_reference = $2
+SELECT order_id FROM orders WHERE partner_id = $1::int AND partner_id > 0 AND payment_reference = $2
 ORDER BY order_id LIMIT $3::int
 """,
     int,

@@ -110,8 +110,10 @@ WHERE partner_id = $1::int AND message_id = $2 AND state = 'RECEIVED'
 # under the tickets' locks
 _PAID_BY = Statement(
     """
-SELECT t.ticket_code FROM tickets t JOIN orders o ON o.order_id = t.order_id
-WHERE t.ticket_id = ANY($1::bigint[]) AND o.payment_reference = $2 AND o.currency_code = $3
+SELECT t.ticket_code FROM tickets t
+WHERE t.ticket_id = ANY($1::bigint[]) AND (
+  SELECT o.payment_reference = $2 AND o.currency_code = $3 FROM orders o
+  WHERE o.order_id = t.order_id)
 """,
     str,
 )

@@ -53,8 +53,6 @@ KNOWN = {
     "disruptions": ["SELECT disruption_id, departure_id, kind, comment, waiver_code"],
     "notifications": ["WITH old AS MATERIALIZED ( SELECT traveller_id, number"],
     "orders": [
-        "SELECT order_id FROM orders WHERE partner_id = $1::int AND payment_reference",
-        "SELECT t.ticket_code FROM tickets t JOIN orders o ON o.order_id",
         "SELECT t.ticket_id, o.order_id FROM orders o JOIN tickets t ON t.order_id",
         "UPDATE channel_bookings b SET state = 'CANCEL_PENDING'",
         "WITH held AS ( SELECT (i.item ->> 'stock_id')::bigint AS stock_id",
