@@ -5,11 +5,14 @@ from uuid import UUID
 
 from server.platform.statements import Command, Statement
 
+# the batches first, whatever the plan: a table with a limit of its own is none to begin with
 _PRE_GENERATED = Statement(
     """
-SELECT t.ticket_id FROM batches b JOIN tickets t ON t.batch_id = b.batch_id
-  AND t.ticket_id BETWEEN b.first_ticket_id AND b.first_ticket_id + b.quantity - 1
-WHERE b.reservation_id = $1::uuid AND t.state = 'PRE_GENERATED'
+SELECT t.ticket_id FROM batches b CROSS JOIN LATERAL (
+  SELECT ticket_id FROM tickets WHERE batch_id = b.batch_id AND state = 'PRE_GENERATED'
+    AND ticket_id BETWEEN b.first_ticket_id AND b.first_ticket_id + b.quantity - 1
+  ORDER BY ticket_id LIMIT $2::int) t
+WHERE b.reservation_id = $1::uuid
 ORDER BY t.ticket_id LIMIT $2::int
 """,
     int,

@@ -63,7 +63,6 @@ KNOWN = {
     "ticket_sales": ["SELECT 'overdue-order', o.order_code, format('PENDING"],
     "tickets": [
         "SELECT d.stock_id, d.seat_index, d.ticket_id FROM batches b JOIN tickets t",
-        "SELECT t.ticket_id FROM batches b JOIN tickets t ON t.batch_id",
     ],
     "webhook_deliveries": ["WITH old AS MATERIALIZED ( SELECT partner_id, endpoint_id"],
 }
