@@ -49,6 +49,7 @@ QUEUES = {
     "task.repeat-webhooks": "webhook_deliveries",
     "task.ttd.confirm": "channel_calls",
     "task.ttd.used": "channel_calls",
+    "task.ttd.vouchers": "channel_calls",
     "task.webhook": "webhook_deliveries",
 }
 """Of what a task did, the records of what it did it to: moves of orders, refunds, deliveries. That
