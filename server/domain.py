@@ -163,7 +163,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
     orders, seats = _start_orders(stack, platform), SeatsLeft(readers)
     payments = _payments(platform, readers, orders, wechat)
     notifications = _start_notifications(stack, platform)
-    issuer, quotes, seals = Issuer(key_rings, db), Quotes(platform.secret_key), orders.reader.seals
+    issuer, quotes = Issuer(key_rings, db, settings.zone), Quotes(platform.secret_key)
     return Domain(
         identity=identity,
         issuer=issuer,
@@ -191,7 +191,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
             change_handler=ChangeHandler(
                 db,
                 orders.order_holds,
-                seals,
+                orders.reader.seals,
                 quotes,
                 payments.settlement,
                 zone=settings.zone,
@@ -208,7 +208,7 @@ async def start_domain(stack: AsyncExitStack, platform: Platform, cache: Cache) 
         task_kinds={
             **aftersales_tasks.kinds(db),
             **notification_tasks.kinds(db),
-            **order_tasks.kinds(db, issuer),
+            **order_tasks.kinds(db),
             **partner_tasks.kinds(db),
             **payment_tasks.kinds(db, wechat, payments.settlement, payments.requests),
             **webhook_tasks.kinds(db),

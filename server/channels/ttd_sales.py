@@ -176,7 +176,7 @@ class TtdSales:
         return moved
 
     async def _paid(self, row: TtdRow, payment: TtdPayment) -> TtdRow:
-        key = await self._issuer.key()
+        sealing = await self._issuer.sealing()
 
         async def work(tx: AsyncConnection) -> TtdRow:
             found = await locked(tx, row.channel_code, row.ota_order_id)
@@ -202,7 +202,7 @@ class TtdSales:
             claims = await qr_codes.traveller_order(
                 tx, Traveller(order.traveller_id), order.order_code, rotate=False, now=now
             )
-            (text,) = await issuing.issue(tx, [claims], key)
+            (text,) = await issuing.issue(tx, [claims], sealing)
             sold = found._replace(
                 state=SOLD,
                 item_ids=item_ids,

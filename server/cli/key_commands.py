@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from server.platform.database import Database
 
 KeyId = Annotated[int, typer.Argument(min=0, max=255, help="As `keys list` shows it.")]
+ByDay = Annotated[
+    bool,
+    typer.Option(
+        "--by-day",
+        help="From now on codes are signed by keys of a day and partner, which end with the day:"
+        " once no server or terminal of an older release runs. It stays so.",
+    ),
+]
 Comment = Annotated[str, typer.Option(help="What happened, for the audit trail.")]
 
 
@@ -33,7 +41,7 @@ def app(
         with_database(settings(), _list, reads=True)
 
     @made.command("rotate")
-    def rotate_keys() -> None:
+    def rotate_keys(by_day: ByDay = False) -> None:
         """Make a new key the one that seals, without downtime; what the former one sealed stays
         good.
         """
@@ -42,7 +50,7 @@ def app(
             from server.tickets import keys
 
             now = datetime.now(UTC)
-            key_id = await keys.rotate(db, secret_key, now)
+            key_id = await keys.rotate(db, secret_key, now, by_day=by_day)
             async with db.transaction() as tx:
                 await _audit(tx, actor(), "rotate", key_id, "ACTIVE", now)
             return key_id

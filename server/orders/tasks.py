@@ -13,8 +13,7 @@ from server.platform.outbox import Task
 from server.platform.schedule import About, Job, Pipelined
 from server.platform.statements import run_together
 from server.platform.task_worker import TaskKind
-from server.tickets import reminders, validity
-from server.tickets.issuing import Issuer
+from server.tickets import issuing_keys, reminders, validity
 from server.tickets.keys import REISSUE
 
 EXPIRY_CADENCE = timedelta(seconds=10)
@@ -27,7 +26,7 @@ EXPIRED_A_SECOND = 5_800
 SETTLE_CADENCE = timedelta(minutes=1)
 
 
-def kinds(db: Database, issuer: Issuer) -> dict[str, TaskKind]:
+def kinds(db: Database) -> dict[str, TaskKind]:
     """The kinds of tasks, by name."""
 
     async def complete(task: Task) -> None:
@@ -52,11 +51,12 @@ def kinds(db: Database, issuer: Issuer) -> dict[str, TaskKind]:
     )
     return {
         completion.COMPLETE_ORDER: TaskKind(complete, about=about),
-        REISSUE: TaskKind(Reissues(db, issuer).reissue, about=reissuing),
+        REISSUE: TaskKind(Reissues(db).reissue, about=reissuing),
     }
 
 
 REMIND_CADENCE = timedelta(minutes=1)
+KEYS_CADENCE = timedelta(minutes=1)
 BACKFILL_CADENCE = timedelta(minutes=1)
 
 
@@ -105,6 +105,16 @@ def jobs(settings: Settings) -> list[Job]:
             about=About(
                 "Makes orders of earlier releases be found by names, documents and telephones.",
                 "为早期版本的订单补建姓名、证件和电话的检索索引。",
+            ),
+        ),
+        Job(
+            "tend-issuing-keys",
+            KEYS_CADENCE,
+            issuing_keys.tending(secret_key, settings.zone),
+            quiet=True,
+            about=About(
+                "Destroys private keys of QR codes whose day is over, and makes those of tomorrow.",
+                "销毁已过当日的二维码签发私钥，并预先生成次日的密钥。",
             ),
         ),
         Job(

@@ -11,15 +11,15 @@ all is looked at again.
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.platform.metrics import UNISSUED_REDEMPTIONS
 from server.platform.schedule import Progress
 from server.platform.statements import Statement, run
 from server.redemption.models import redemption_events, unissued_redemptions
-from server.tickets.models import qr_keys
-from server.tickets.qr import KeyState, QrKind
+from server.tickets.models import issuing_keys, qr_keys
+from server.tickets.qr import FIRST_NUMBER, KeyState, QrKind
 
 AT_ONCE = 5_000
 """Redemptions looked at in one piece."""
@@ -69,9 +69,11 @@ WITH piece AS (
 ), noted AS (
   INSERT INTO unissued_redemptions (ticket_id, event_id, find_time)
   SELECT e.ticket_id, e.event_id, $6::timestamptz
-  FROM piece e JOIN qr_keys k
-    ON k.key_id = e.qr_key_id AND k.is_recorded AND k.create_time <= e.occurred_time
-  WHERE NOT EXISTS (
+  FROM piece e
+  WHERE (e.qr_key_id >= {FIRST_NUMBER} OR EXISTS (
+    SELECT FROM qr_keys k
+    WHERE k.key_id = e.qr_key_id AND k.is_recorded AND k.create_time <= e.occurred_time
+  )) AND NOT EXISTS (
     SELECT FROM issued_tokens i
     WHERE i.key_id = e.qr_key_id AND i.digest = e.qr_digest
       AND i.kind = CASE WHEN e.qr_order_id IS NULL THEN {QrKind.TICKET:d} ELSE {QrKind.ORDER:d} END
@@ -93,7 +95,9 @@ _COUNT = Statement(
     """
 SELECT count(*)::int FROM unissued_redemptions u
 JOIN redemption_events e USING (ticket_id, event_id)
-JOIN qr_keys k ON k.key_id = e.qr_key_id AND k.state NOT IN ('COMPROMISED', 'REVOKED')
+LEFT JOIN qr_keys k ON k.key_id = e.qr_key_id
+LEFT JOIN issuing_keys i ON i.number = e.qr_key_id
+WHERE coalesce(k.state, i.state) NOT IN ('COMPROMISED', 'REVOKED')
 """,
     int,
 )
@@ -144,10 +148,11 @@ async def page(
         select(
             *(place[1], place[2], place[0]),
             *(events[name] for name in UnissuedRedemption._fields[3:-1]),
-            qr_keys.c.state,
+            func.coalesce(qr_keys.c.state, issuing_keys.c.state),
         )
         .join(redemption_events, is_event)
-        .join(qr_keys, qr_keys.c.key_id == events.qr_key_id)
+        .outerjoin(qr_keys, qr_keys.c.key_id == events.qr_key_id)
+        .outerjoin(issuing_keys, issuing_keys.c.number == events.qr_key_id)
         .order_by(*(column.desc() for column in place))
         .limit(limit)
     )

@@ -8,12 +8,12 @@ there is one active key and one pending at the most.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
-from sqlalchemy import Row, delete, insert, select, text, update
+from sqlalchemy import Row, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.audit.trail import AuditedChange, audit
@@ -25,12 +25,13 @@ from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import Statement, run
 from server.tickets import issuing_keys
 from server.tickets.models import issued_tokens, qr_issues, qr_keys
-from server.tickets.qr import SEED_BYTES, KeyRing, KeyState, QrKey
+from server.tickets.qr import AES_KEY_BYTES, IV_BYTES, TAG_BYTES, KeyRing, KeyState, QrKey
 
 REISSUE = "qr_key.reissue"
 """The task that issues anew what was issued under a compromised key; its key is the key's id."""
 PROPAGATION_SECONDS = change_feed.TRUST_SECONDS + 1.0
 """After this long every process knows a new key, those that were just answering a call included."""
+_ENCRYPTED_AES_KEY_BYTES = IV_BYTES + AES_KEY_BYTES + TAG_BYTES
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class KeyInfo:
     replaced: int = 0
     # whether each token of it is recorded, so that redemptions by others' are found
     is_recorded: bool = True
+    # whether it signs tokens itself, as those of before there were issuing keys
+    signs: bool = True
 
 
 class _Issued(NamedTuple):
@@ -100,6 +103,7 @@ async def list_keys(tx: AsyncConnection) -> list[KeyInfo]:
             issued=counted[row.key_id].issued if row.key_id in counted else 0,
             replaced=counted[row.key_id].replaced if row.key_id in counted else 0,
             is_recorded=row.is_recorded,
+            signs=len(row.encrypted_secrets) > _ENCRYPTED_AES_KEY_BYTES,
         )
         for row in await tx.execute(select(qr_keys).order_by(qr_keys.c.key_id))
     ]
@@ -117,32 +121,42 @@ async def create_first_key(tx: AsyncConnection, secret_key: bytes, now: datetime
     """Makes an active key unless there is one. Safe to repeat, and for many processes at once."""
     await _lock(tx)
     if await _key_id_in(tx, KeyState.ACTIVE) is None:
-        await _add_key(tx, secret_key, KeyState.ACTIVE, now)
+        await _add_key(tx, secret_key, KeyState.ACTIVE, now, signs=True)
 
 
-async def rotate(db: Database, secret_key: bytes, now: datetime) -> int:
+async def rotate(db: Database, secret_key: bytes, now: datetime, *, by_day: bool = False) -> int:
     """Puts a new key in the active one's place and returns its id; takes PROPAGATION_SECONDS.
 
     No token is refused meanwhile: the new key is pending until every process knows it, and the
     former one stays, VERIFY_ONLY. If a rotation was cut off, the next completes it; two at once
-    are one.
+    are one. With `by_day` issuing keys sign from now on, and the private halves of former keys are
+    destroyed; it stays so.
 
-    Raises INVALID_FIELD if no key id is free, REVOKED if the new key was revoked meanwhile.
+    Raises INVALID_FIELD if no key id is free, or a rotation that was cut off is to be completed
+    before one with `by_day`, REVOKED if the new key was revoked meanwhile.
     """
     async with db.transaction() as tx:
-        key_id = await begin_rotation(tx, secret_key, now)
+        key_id = await begin_rotation(tx, secret_key, now, by_day=by_day)
     # From the commit on, whoever made the key: its age says nothing about when it could be seen.
     await asyncio.sleep(PROPAGATION_SECONDS)
     async with db.transaction() as tx:
         await finish_rotation(tx, key_id, now + timedelta(seconds=PROPAGATION_SECONDS))
+        await _destroy_seeds(tx, secret_key)
     return key_id
 
 
-async def begin_rotation(tx: AsyncConnection, secret_key: bytes, now: datetime) -> int:
+async def begin_rotation(
+    tx: AsyncConnection, secret_key: bytes, now: datetime, *, by_day: bool = False
+) -> int:
     """The id of the pending key, made unless there is one."""
     await _lock(tx)
     pending = await _key_id_in(tx, KeyState.PENDING)
-    return await _add_key(tx, secret_key, KeyState.PENDING, now) if pending is None else pending
+    if pending is None:
+        signs = not by_day and await _active_signs(tx)
+        return await _add_key(tx, secret_key, KeyState.PENDING, now, signs=signs)
+    if by_day and await _signs(tx, pending):
+        raise invalid("by_day", "a rotation was cut off; complete it by `keys rotate` first")
+    return pending
 
 
 async def finish_rotation(tx: AsyncConnection, key_id: int, now: datetime) -> None:
@@ -167,6 +181,23 @@ async def finish_rotation(tx: AsyncConnection, key_id: int, now: datetime) -> No
         .values(state=KeyState.VERIFY_ONLY, retire_time=now)
     )
     await _activate(tx, key_id, now)
+
+
+async def _destroy_seeds(tx: AsyncConnection, secret_key: bytes) -> None:
+    """Where issuing keys sign now, nobody needs what former keys signed with."""
+    if await _active_signs(tx):
+        return
+    signed = select(qr_keys).where(
+        qr_keys.c.state == KeyState.VERIFY_ONLY,
+        func.length(qr_keys.c.encrypted_secrets) > _ENCRYPTED_AES_KEY_BYTES,
+    )
+    for row in await tx.execute(signed):
+        key = replace(_from_row(row, secret_key), seed=None)
+        await tx.execute(
+            update(qr_keys)
+            .where(qr_keys.c.key_id == key.key_id)
+            .values(encrypted_secrets=encrypt_secrets(key, secret_key))
+        )
 
 
 async def revoke(tx: AsyncConnection, key_id: int, now: datetime) -> None:
@@ -201,12 +232,19 @@ async def compromise(
 
     Once PROPAGATION_SECONDS have passed since the commit every process refuses its tokens, and says
     of those that were issued that the ticket is genuine. A process that does not know the new key
-    yet refuses what is issued under that, for as long. Raises NOT_FOUND.
+    yet refuses what is issued under that, for as long. Raises NOT_FOUND, and INVALID_FIELD for
+    one that does not sign.
     """
     await _lock(tx)
     state = await _state_of(tx, key_id)
     if state is KeyState.COMPROMISED:
         return
+    if not await _signs(tx, key_id):
+        raise invalid(
+            "key_id",
+            f"QR key {key_id} encrypts alone: who has it makes no codes; rotate instead, and name"
+            " the issuing key, 256 or above, that others have",
+        )
     await tx.execute(
         update(qr_keys)
         .where(qr_keys.c.key_id == key_id)
@@ -216,7 +254,7 @@ async def compromise(
     if state is KeyState.ACTIVE:
         pending = await _key_id_in(tx, KeyState.PENDING)
         if pending is None:
-            await _add_key(tx, secret_key, KeyState.ACTIVE, now)
+            await _add_key(tx, secret_key, KeyState.ACTIVE, now, signs=True)
         else:
             await _activate(tx, pending, now)
     after = {"state": "COMPROMISED", "comment": comment}
@@ -258,8 +296,22 @@ async def _state_of(tx: AsyncConnection, key_id: int) -> KeyState:
     return KeyState(state)
 
 
-async def _add_key(tx: AsyncConnection, secret_key: bytes, state: KeyState, now: datetime) -> int:
+async def _signs(tx: AsyncConnection, key_id: int) -> bool:
+    stored = select(func.length(qr_keys.c.encrypted_secrets)).where(qr_keys.c.key_id == key_id)
+    return bool((await tx.execute(stored)).scalar_one() > _ENCRYPTED_AES_KEY_BYTES)
+
+
+async def _active_signs(tx: AsyncConnection) -> bool:
+    active = await _key_id_in(tx, KeyState.ACTIVE)
+    return active is None or await _signs(tx, active)
+
+
+async def _add_key(
+    tx: AsyncConnection, secret_key: bytes, state: KeyState, now: datetime, *, signs: bool
+) -> int:
     key = QrKey.generate(free_key_id(await list_keys(tx)), state)
+    if not signs:  # nobody has what its public key is of
+        key = replace(key, seed=None)
     # after 256 keys an id comes again
     for issued in (qr_issues, issued_tokens):
         await tx.execute(delete(issued).where(issued.c.key_id == key.key_id))
@@ -294,17 +346,19 @@ def free_key_id(keys: Sequence[KeyInfo]) -> int:
 
 
 def encrypt_secrets(key: QrKey, secret_key: bytes) -> bytes:
-    """iv 12 B | AES-256-GCM of seed and AES key, tag behind; bound to key id and public key."""
-    if key.seed is None:
-        raise ValueError(f"key {key.key_id} has no seed to store")
+    """iv 12 B | AES-256-GCM of seed, if there is one, and AES key, tag behind; bound to key id and
+    public key.
+    """
     bound = _bound(key.key_id, key.verify_key)
-    return Sealer(secret_key).seal(key.seed + key.aes_key, bound)
+    return Sealer(secret_key).seal((key.seed or b"") + key.aes_key, bound)
 
 
 def decrypt_secrets(
     encrypted: bytes, key_id: int, verify_key: bytes, secret_key: bytes
-) -> tuple[bytes, bytes]:
-    """The seed and the AES key. Raises ConfigError for another secret key, or an altered row."""
+) -> tuple[bytes | None, bytes]:
+    """The seed, if there is one, and the AES key. Raises ConfigError for another secret key, or an
+    altered row.
+    """
     try:
         secrets = Sealer(secret_key).open(encrypted, _bound(key_id, verify_key))
     except InvalidTag:
@@ -312,7 +366,7 @@ def decrypt_secrets(
             f"DEEPTRAVEL_SECRET_KEY: QR key {key_id} in the database was stored under another one;"
             " set that one again"
         ) from None
-    return secrets[:SEED_BYTES], secrets[SEED_BYTES:]
+    return secrets[:-AES_KEY_BYTES] or None, secrets[-AES_KEY_BYTES:]
 
 
 def _bound(key_id: int, verify_key: bytes) -> bytes:

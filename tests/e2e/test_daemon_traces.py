@@ -23,7 +23,7 @@ AUDITED = {
     *("purge-channel-calls", "purge-channel-values", "purge-job-runs", "purge-logins"),
     *("purge-notifications", "purge-partner-events", "purge-tasks", "purge-webhook-log"),
     *("reconcile", "release-allotments", "remind-tickets", "remind-travellers"),
-    *("seal-statements", "settle-tickets", "sweep-stuck"),
+    *("seal-statements", "settle-tickets", "sweep-stuck", "tend-issuing-keys"),
     "watch-refunds",
 }
 QUEUES = {

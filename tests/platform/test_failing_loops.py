@@ -243,6 +243,7 @@ JOBS = [
     "job sum-redemptions",
     "job sum-sales",
     "job sweep-stuck",
+    "job tend-issuing-keys",
 ]
 
 

@@ -15,6 +15,7 @@ from server.platform.database import Database
 from server.platform.statements import run
 from server.redemption import issue_check
 from server.tickets import issuing, qr
+from server.tickets.issuing import Sealing
 from tests.support import gate
 from tests.support.gate import QrTicket, Terminal, World, verdict
 from tests.support.gate_server import GateServer, gate_server
@@ -56,7 +57,7 @@ def claims_of(ticket: QrTicket, kind: qr.QrKind = TICKET) -> qr.Claims:
 
 
 async def issued(db: Database, world: World, *claims: qr.Claims) -> list[str]:
-    return await db.in_transaction(lambda tx: issuing.issue(tx, claims, world.ring.active))
+    return await db.in_transaction(lambda tx: issuing.issue(tx, claims, Sealing(world.ring.active)))
 
 
 def forged(world: World, claims: qr.Claims) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime
 
 from server.platform.change_feed import ChangeFeed
+from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.statements import Statement, run
 from server.redemption import issue_check
@@ -19,7 +20,7 @@ _MARK = Statement("SELECT transaction_id FROM issue_check_marks", int)
 
 def issuer(db: Database, secret_key: bytes) -> Issuer:
     """Issues under the active of these keys."""
-    return Issuer(KeyRings(ChangeFeed(db), db, secret_key), db)
+    return Issuer(KeyRings(ChangeFeed(db), db, secret_key), db, load_settings().zone)
 
 
 async def check_redeemed(db: Database, now: datetime) -> None:

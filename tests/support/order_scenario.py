@@ -27,7 +27,6 @@ from server.platform.config import load_settings
 from server.platform.database import Database
 from server.platform.task_worker import TaskWorker
 from server.wechat.codec import BankAccount, Transaction, WechatRefund
-from tests.support.issuing import issuer
 from tests.support.rpc_server import SECRET_KEY
 from tests.support.traveller import TravellerClient, request_id
 
@@ -187,7 +186,7 @@ class OrderScenario:
     async def drain(self) -> int:
         """Runs the due tasks of refunds and of orders that are to be completed."""
         wechat: Any = self.wechat
-        of_orders = order_tasks.kinds(self.db, issuer(self.db, SECRET_KEY))
+        of_orders = order_tasks.kinds(self.db)
         kinds = refund_kinds(self.db, wechat, RefundNews(self.db)) | of_orders
         return await TaskWorker(self.db, kinds, clock=self.clock).drain()
 

@@ -69,7 +69,7 @@ class TtdProcess(BookingProcess):
         super().__init__(db, redis_url, vendors, secret_key)
         self.ttd = vendors.simulator.ttd
         rings = KeyRings(ChangeFeed(db), db, secret_key)
-        self.issuer = Issuer(rings, db)
+        self.issuer = Issuer(rings, db, timetable.ZONE)
         self.redeemer = Redeemer(
             db,
             rings,

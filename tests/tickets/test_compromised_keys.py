@@ -36,6 +36,7 @@ CP = new_partner_key()
 LEFT = "SELECT count(*) FROM outbox_tasks WHERE kind = 'qr_key.reissue' AND state = 'OPEN'"
 SHOWN = "-ABCDEFGH"
 """A rotating code behind a token: seen red with the digest of both looked for in the records."""
+SUBJECTS = "SELECT subject FROM partner_events WHERE type = 'ticket.qr_reissued' ORDER BY 1"
 REISSUED = "SELECT count(*) FROM partner_events WHERE type = 'ticket.qr_reissued'"
 
 
@@ -152,7 +153,7 @@ async def test_from_the_theft_to_the_admission(
 
     await all_issued_anew(world)
     assert await world.sql(REISSUED) == [(4,)]
-    recorded = await world.sql("SELECT number, jti FROM qr_issues WHERE key_id = 1")
+    recorded = await world.sql("SELECT number, jti FROM qr_issues WHERE replace_time IS NOT NULL")
     reissued = {(each.ticket_id, each.jti) for each in (honest, by_number, early, robbed)}
     assert set(recorded) == reissued
     again = [await code_of(client, each) for each in (honest, by_number)]
@@ -277,11 +278,10 @@ async def cut_off(world: World, db: Database) -> None:
     by: dict[str, Any] = {"actor": "root", "comment": "stolen", "now": now}
     async with db.transaction() as tx:
         await keys.compromise(tx, SECRET_KEY, 0, **by)
-        key = (await keys.load_key_ring(tx, SECRET_KEY)).active
 
     async def some(*, is_cut_off: bool = False) -> int:
         async with db.transaction() as tx:
-            done = await qr_reissue.reissue_some(tx, 0, key, now=now, limit=3)
+            done = await qr_reissue.reissue_some(tx, 0, now=now, limit=3)
             if is_cut_off:
                 raise InterruptedError
             return done
@@ -291,6 +291,4 @@ async def cut_off(world: World, db: Database) -> None:
         await some(is_cut_off=True)
     assert [await some() for _ in range(3)] == [3, 2, 0]
     await db.close()
-    issued = await world.sql("SELECT number, jti FROM qr_issues WHERE key_id = 1 ORDER BY 1")
-    assert issued == [(each.ticket_id, each.jti) for each in made[:5]]
-    assert await world.sql(REISSUED) == [(5,)]
+    assert await world.sql(SUBJECTS) == [(each.code,) for each in made[:5]]

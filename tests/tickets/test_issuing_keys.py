@@ -1,34 +1,38 @@
-"""Issuing keys in PostgreSQL: how a process reads them, and looks up one that it has not."""
+"""Issuing keys in PostgreSQL: how they are made, used and ended, how a process reads them, and
+looks up one that it has not.
+"""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
 
-from server.platform import change_feed
-from server.platform.change_feed import ChangeFeed, ChangeKind
+from server.platform import clock
+from server.platform.change_feed import ChangeFeed
 from server.platform.config import ConfigError, load_settings
 from server.platform.database import Database
+from server.platform.schedule import Progress
 from server.platform.statements import Statement, run
 from server.tickets import issuing_keys, keys, qr
 from server.tickets.issuing_keys import Reading
 from server.tickets.key_rings import KeyRings
 from server.tickets.qr import Check, Claims, Compromised, Invalid, IssuingKey, KeyRing, Valid
+from server.tickets.rules import Number
+from tests.support.issuing import issuer as issuer_of
 
 SECRET_KEY = os.urandom(32)
-DAY = date(2026, 11, 29)
 NOW = datetime.now(UTC)
+ZONE = load_settings().zone
+DAY = NOW.astimezone(ZONE).date()
 LATER = NOW + timedelta(days=1)
 
-ADD = Statement(
-    """
-INSERT INTO issuing_keys
-  (partner_id, day, state, verify_key, encrypted_seed, create_time, end_time)
-VALUES ($1::int, $2::date, 'ACTIVE', $3::bytea, $4::bytea, now(), $5::timestamptz) RETURNING number
-""",
-    int,
+OVER = Statement("UPDATE issuing_keys SET end_time = $2::timestamptz WHERE number = $1::int")
+USED = Statement(
+    "INSERT INTO issued_tokens VALUES ($1::int, 1, 1, decode(repeat('00', 16), 'hex'), now())"
 )
 END = Statement("""
 UPDATE issuing_keys SET state = $2::text, encrypted_seed = NULL,
@@ -39,21 +43,22 @@ WHERE number = $1::int
 
 
 @pytest.fixture
-async def db(database_url: str) -> AsyncIterator[Database]:
+async def db(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
     database = Database(load_settings(), database_url)
     async with database.transaction() as tx:
         await keys.create_first_key(tx, SECRET_KEY, NOW)
+    monkeypatch.setattr(keys, "PROPAGATION_SECONDS", 0.0)
+    await keys.rotate(database, SECRET_KEY, NOW, by_day=True)
     yield database
     await database.close()
 
 
-async def add(db: Database, partner_id: int = 7, *, end: datetime = LATER) -> IssuingKey:
-    verify_key, seed = qr.new_pair()
-    sealed = issuing_keys.sealed_seed(seed, partner_id, DAY, verify_key, SECRET_KEY)
+async def add(db: Database, partner_id: int = 7, *, end: datetime | None = None) -> IssuingKey:
     async with db.transaction() as tx:
-        (number,) = await run(tx, ADD(partner_id, DAY, verify_key, sealed, end))
-        await change_feed.publish(tx, ChangeKind.QR_KEY, number)
-    return IssuingKey(number, verify_key, seed, end)
+        key = await issuing_keys.obtain(tx, SECRET_KEY, partner_id, DAY, now=NOW)
+        if end:
+            await run(tx, OVER(key.number, end))
+    return key
 
 
 async def end(db: Database, key: IssuingKey, state: str) -> None:
@@ -86,9 +91,7 @@ async def test_a_process_reads_what_has_changed(db: Database) -> None:
     assert reading.keys.good == {first.number: first.verify_key}
     assert reading.keys.signing == {(7, DAY): first}
     async with db.independent_transaction() as late:
-        verify_key, seed = qr.new_pair()
-        bound = issuing_keys.sealed_seed(seed, 9, DAY, verify_key, SECRET_KEY)
-        (number,) = await run(late, ADD(9, DAY, verify_key, bound, LATER))
+        number = (await issuing_keys.obtain(late, SECRET_KEY, 9, DAY, now=NOW)).number
         second = await add(db, 10)
         reading = await read(db, reading)
         assert reading.keys.good.keys() == {first.number, second.number}
@@ -154,3 +157,84 @@ async def test_what_is_looked_up_is_bounded(db: Database, monkeypatch: pytest.Mo
     for number in numbers:
         assert await rings.look_up([number])
     assert [*ring.issuing.looked_up] == numbers[-2:]
+
+
+async def tend(db: Database, now: datetime) -> Progress:
+    async with db.transaction() as tx:
+        return await issuing_keys.tending(SECRET_KEY, ZONE)(tx, now)
+
+
+class Standing(NamedTuple):
+    partner_id: int
+    day: date
+    state: str
+    can_sign: bool
+
+
+STANDING = Statement(
+    "SELECT partner_id, day, state, encrypted_seed IS NOT NULL FROM issuing_keys ORDER BY day, 1",
+    Standing,
+)
+
+
+async def standing(db: Database) -> list[Standing]:
+    async with db.transaction() as tx:
+        return await run(tx, STANDING())
+
+
+async def test_who_comes_first_makes_the_key_for_all(db: Database) -> None:
+    made = await asyncio.gather(*(add(db, partner_id) for partner_id in (7, 0) * 8))
+    assert [key.number for key in made] == [made[n % 2].number for n in range(16)]
+    assert await standing(db) == [(0, DAY, "ACTIVE", True), (7, DAY, "ACTIVE", True)]
+
+
+async def test_codes_are_signed_by_the_key_of_the_day_and_partner(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From one microsecond to the next at midnight, and all of one partner's under one key."""
+    issuer, now = issuer_of(db, SECRET_KEY), [NOW]
+    monkeypatch.setattr(clock, "now", lambda: now[0])
+    midnight = datetime.combine(DAY + timedelta(days=1), time(), ZONE).astimezone(UTC)
+    expire_time, tokens = LATER + timedelta(days=500), list[list[str]]()
+    for now[0] in (midnight - timedelta(microseconds=1), midnight):
+        for partner_id in (7, 8, 0):
+            number = int(Number(partner_id, DAY, 1))
+            tokens.append(await issuer.issue([Claims(uuid4(), number, expire_time)] * 2))
+    signers = [{qr.seal_of(token).key_id for token in of_one} for of_one in tokens]
+    assert [len(of_one) for of_one in signers] == [1] * 6
+    assert len(set.union(*signers)) == 6
+    ring = await ring_of(db)
+    opened = [qr.unseal(token, ring, NOW) for of_one in tokens for token in of_one]
+    assert all(isinstance(each, Valid) for each in opened)
+    days = [(each.partner_id, each.day) for each in await standing(db)]
+    assert days == [(partner, DAY + timedelta(days=n)) for n in (0, 1) for partner in (0, 7, 8)]
+    async with db.transaction() as tx:
+        ends = await run(tx, Statement("SELECT end_time FROM issuing_keys", datetime)())
+    assert all(expire_time - timedelta(seconds=1) < each for each in ends)
+    assert all(each < expire_time + issuing_keys.END_STEP for each in ends)
+
+
+async def test_a_private_half_is_destroyed_with_its_day_and_tomorrows_key_is_there(
+    db: Database,
+) -> None:
+    """A key that nobody has used gets no successor."""
+    await add(db, 8)
+    key = await add(db)
+    token = await sealed(db, key)
+    async with db.transaction() as tx:
+        await run(tx, USED(key.number))
+    assert await tend(db, NOW) == Progress(more=False, items=1)
+    assert await tend(db, NOW) == Progress(more=False)
+    tomorrow = DAY + timedelta(days=1)
+    living = [(7, DAY, "ACTIVE", True), (8, DAY, "ACTIVE", True), (7, tomorrow, "ACTIVE", True)]
+    assert await standing(db) == living
+    assert (await ring_of(db)).issuing.signing.keys() == {(7, DAY), (8, DAY), (7, tomorrow)}
+    begin = datetime.combine(tomorrow, time(), ZONE)
+    assert await tend(db, begin - timedelta(microseconds=1)) == Progress(more=False)
+    assert await tend(db, begin) == Progress(more=False, items=3)
+    over = [(7, DAY, "VERIFY_ONLY", False), (8, DAY, "VERIFY_ONLY", False)]
+    ahead = (7, tomorrow + timedelta(days=1), "ACTIVE", True)
+    assert await standing(db) == [*over, (7, tomorrow, "ACTIVE", True), ahead]
+    ring = await ring_of(db)
+    assert (7, DAY) not in ring.issuing.signing
+    assert isinstance(qr.unseal(token, ring, NOW), Valid)

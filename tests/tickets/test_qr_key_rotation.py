@@ -265,3 +265,31 @@ async def test_a_reused_key_id_does_not_bring_old_tokens_back(
     assert await keys.rotate(db, SECRET_KEY, NOW) == 0
     assert qr.unseal(token, await ring_of(db), NOW) == Invalid(Check.SIGNATURE)
     assert is_valid(seal(await ring_of(db)), await ring_of(db))
+
+
+async def test_from_a_rotation_by_day_on_issuing_keys_sign(db: Database) -> None:
+    """What was sealed before stays good, and nobody can seal so any more: all former private halves
+    are destroyed.
+    """
+    token = seal(await ring_of(db))
+    await keys.rotate(db, SECRET_KEY, NOW)
+    await keys.rotate(db, SECRET_KEY, NOW, by_day=True)
+    await keys.rotate(db, SECRET_KEY, NOW)
+    ring = await ring_of(db)
+    assert [(each.key_id, each.seed) for each in ring.keys] == [(n, None) for n in range(4)]
+    assert ring.active.key_id == 3
+    assert is_valid(token, ring)
+    async with db.transaction() as tx:
+        assert not any(each.signs for each in await keys.list_keys(tx))
+        with pytest.raises(DomainError) as refused:
+            await keys.compromise(tx, SECRET_KEY, 3, actor="root", comment="?", now=NOW)
+    assert refused.value.reason is Reason.INVALID_FIELD
+
+
+async def test_what_was_cut_off_is_completed_before_a_rotation_by_day(db: Database) -> None:
+    await begin_rotation(db)
+    with pytest.raises(DomainError) as refused:
+        await keys.rotate(db, SECRET_KEY, NOW, by_day=True)
+    assert refused.value.reason is Reason.INVALID_FIELD
+    assert await keys.rotate(db, SECRET_KEY, NOW) == 1
+    assert await keys.rotate(db, SECRET_KEY, NOW, by_day=True) == 2

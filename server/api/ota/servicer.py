@@ -40,8 +40,7 @@ from server.platform.database import Database
 from server.stock.inventory import inventory
 from server.tickets import tickets
 from server.tickets.generation import LARGE_BATCH
-from server.tickets.issuing import Issuer, issue
-from server.tickets.qr import QrKey
+from server.tickets.issuing import Issuer, Sealing, issue
 
 FIRST_TICKETS = 200
 """Of a batch, in the answer to the call that made it."""
@@ -214,19 +213,20 @@ class OtaServicer(
         request: ota_service_pb2.IssueQrRequest,
         context: Context[ota_service_pb2.IssueQrRequest, ota_service_pb2.IssueQrResponse],
     ) -> ota_service_pb2.IssueQrResponse:
-        issued = await self._issue_qr(request, context, await self._issuer.key())
+        sealing = await self._issuer.sealing(calls.caller(Partner).partner_id)
+        issued = await self._issue_qr(request, context, sealing)
         return await pictures.draw(self._issuer, issued, request.picture)
 
     @changing
     async def _issue_qr(
-        self, request: ota_service_pb2.IssueQrRequest, call: ChangingCall[Partner], key: QrKey
+        self, request: ota_service_pb2.IssueQrRequest, call: ChangingCall[Partner], sealing: Sealing
     ) -> ota_service_pb2.IssueQrResponse:
         claims = await qr_codes.partner_ticket(
             call.tx, call.caller, request.ticket_code, rotate=request.rotate, now=call.now
         )
         if calls.current().expires_now:
             claims = sandboxes.expiring(claims, call.now)
-        (token,) = await issue(call.tx, [claims], key)
+        (token,) = await issue(call.tx, [claims], sealing)
         return ota_service_pb2.IssueQrResponse(
             ticket_code=request.ticket_code,
             jti=str(claims.jti),
@@ -239,17 +239,21 @@ class OtaServicer(
         request: ota_service_pb2.IssueOrderQrRequest,
         context: Context[ota_service_pb2.IssueOrderQrRequest, ota_service_pb2.IssueOrderQrResponse],
     ) -> ota_service_pb2.IssueOrderQrResponse:
-        issued = await self._issue_order_qr(request, context, await self._issuer.key())
+        sealing = await self._issuer.sealing(calls.caller(Partner).partner_id)
+        issued = await self._issue_order_qr(request, context, sealing)
         return await pictures.draw(self._issuer, issued, request.picture)
 
     @changing
     async def _issue_order_qr(
-        self, request: ota_service_pb2.IssueOrderQrRequest, call: ChangingCall[Partner], key: QrKey
+        self,
+        request: ota_service_pb2.IssueOrderQrRequest,
+        call: ChangingCall[Partner],
+        sealing: Sealing,
     ) -> ota_service_pb2.IssueOrderQrResponse:
         claims = await qr_codes.partner_order(
             call.tx, call.caller, request.order_id, rotate=request.rotate, now=call.now
         )
-        (token,) = await issue(call.tx, [claims], key)
+        (token,) = await issue(call.tx, [claims], sealing)
         return ota_service_pb2.IssueOrderQrResponse(
             order_id=request.order_id,
             encrypted_data=token,

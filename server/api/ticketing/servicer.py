@@ -44,8 +44,7 @@ from server.platform.database import Database
 from server.search.listing import SortKey
 from server.search.rentals import RentalSearch
 from server.search.search import Search
-from server.tickets.issuing import Issuer, issue
-from server.tickets.qr import QrKey
+from server.tickets.issuing import Issuer, Sealing, issue
 from server.tickets.rotating_keys import RotatingKeys
 
 
@@ -307,7 +306,8 @@ class TicketingServicer(InboxMethods):
         request: ticket_pb2.IssueTicketQrRequest,
         context: Context[ticket_pb2.IssueTicketQrRequest, ticket_pb2.IssueTicketQrResponse],
     ) -> ticket_pb2.IssueTicketQrResponse:
-        issued = await self._issue_ticket_qr(request, context, await self._domain.issuer.key())
+        sealing = await self._domain.issuer.sealing()
+        issued = await self._issue_ticket_qr(request, context, sealing)
         return await pictures.draw(self._domain.issuer, issued, request.picture)
 
     @changing
@@ -315,12 +315,12 @@ class TicketingServicer(InboxMethods):
         self,
         request: ticket_pb2.IssueTicketQrRequest,
         call: ChangingCall[Traveller],
-        key: QrKey,
+        sealing: Sealing,
     ) -> ticket_pb2.IssueTicketQrResponse:
         claims = await qr_codes.traveller_ticket(
             call.tx, call.caller, request.ticket_code, rotate=request.rotate, now=call.now
         )
-        (token,) = await issue(call.tx, [claims], key)
+        (token,) = await issue(call.tx, [claims], sealing)
         return ticket_messages.ticket_qr(request.ticket_code, claims, token)
 
     async def IssueOrderQr(
@@ -328,7 +328,8 @@ class TicketingServicer(InboxMethods):
         request: ticket_pb2.IssueOrderQrRequest,
         context: Context[ticket_pb2.IssueOrderQrRequest, ticket_pb2.IssueOrderQrResponse],
     ) -> ticket_pb2.IssueOrderQrResponse:
-        issued = await self._issue_order_qr(request, context, await self._domain.issuer.key())
+        sealing = await self._domain.issuer.sealing()
+        issued = await self._issue_order_qr(request, context, sealing)
         return await pictures.draw(self._domain.issuer, issued, request.picture)
 
     @changing
@@ -336,12 +337,12 @@ class TicketingServicer(InboxMethods):
         self,
         request: ticket_pb2.IssueOrderQrRequest,
         call: ChangingCall[Traveller],
-        key: QrKey,
+        sealing: Sealing,
     ) -> ticket_pb2.IssueOrderQrResponse:
         claims = await qr_codes.traveller_order(
             call.tx, call.caller, request.order_id, rotate=request.rotate, now=call.now
         )
-        (token,) = await issue(call.tx, [claims], key)
+        (token,) = await issue(call.tx, [claims], sealing)
         return ticket_messages.order_qr(request.order_id, claims, token)
 
     # Refund and change
