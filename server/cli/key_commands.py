@@ -1,7 +1,7 @@
 """`deeptravel keys …`: the keys that seal QR codes."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,12 +15,20 @@ if TYPE_CHECKING:
     from server.platform.database import Database
 
 KeyId = Annotated[int, typer.Argument(min=0, max=255, help="As `keys list` shows it.")]
+SigningKey = Annotated[
+    int, typer.Argument(min=0, max=(1 << 24) - 1, help="As `keys list` shows it, also of a day.")
+]
+Day = Annotated[
+    datetime | None,
+    typer.Option(formats=["%Y-%m-%d"], help="Of which day to list the issuing keys instead."),
+]
 ByDay = Annotated[
     bool,
     typer.Option(
         "--by-day",
         help="From now on codes are signed by keys of a day and partner, which end with the day:"
-        " once no server or terminal of an older release runs. It stays so.",
+        " once no server of an older release runs. Terminals without network do not read such"
+        " codes. It stays so.",
     ),
 ]
 Comment = Annotated[str, typer.Option(help="What happened, for the audit trail.")]
@@ -36,9 +44,10 @@ def app(
     )
 
     @made.command("list")
-    def list_keys() -> None:
+    def list_keys(day: Day = None) -> None:
         """List the keys: state, how much is issued anew, and whether each code is recorded."""
-        with_database(settings(), _list, reads=True)
+        shown = partial(_list_of_day, day.date()) if day else _list
+        with_database(settings(), shown, reads=True)
 
     @made.command("rotate")
     def rotate_keys(by_day: ByDay = False) -> None:
@@ -75,7 +84,7 @@ def app(
             raise typer.Exit(1)
 
     @made.command("compromise")
-    def compromise_key(key_id: KeyId, comment: Comment) -> None:
+    def compromise_key(key_id: SigningKey, comment: Comment) -> None:
         """Others have a key: refuse what was made with it, and issue the honest codes anew.
 
         When it answers every process refuses its codes, and another key seals. Servers issue anew
@@ -125,6 +134,26 @@ async def _list(db: "Database", _key: bytes) -> None:
         recorded = "yes" if key.is_recorded else "no"
         public = f"{key.verify_key.hex()[:16]}…"
         table.add_row(str(key.key_id), key.state, *shown, anew, recorded, public)
+    Console().print(table)
+
+
+async def _list_of_day(day: date, db: "Database", _key: bytes) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from server.platform.statements import run
+    from server.tickets import issuing_keys
+
+    async with db.transaction() as tx:
+        found = await run(tx, issuing_keys.OF_DAY(day))
+    times = "made", "private half destroyed", "compromised"
+    table = Table("key", "partner", "state", *times, "issued anew", "public key")
+    for key in found:
+        moments = key.create_time, key.retire_time, key.compromise_time
+        shown = (f"{each:%Y-%m-%d %H:%M}Z" if each else "" for each in moments)
+        anew = f"{key.replaced} of {key.issued}" if key.compromise_time else ""
+        public = f"{key.verify_key.hex()[:16]}…"
+        table.add_row(str(key.number), key.partner_code, key.state, *shown, anew, public)
     Console().print(table)
 
 

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from server.platform import change_feed
 from server.platform.config import ConfigError
 from server.platform.crypto import Sealer
+from server.platform.errors import not_found
 from server.platform.schedule import Progress, Work
 from server.platform.statements import BEGIN, Statement, Transaction, run
 from server.tickets.qr import IssuingKey, IssuingKeys, Signature, new_pair
@@ -114,6 +115,54 @@ LIMIT $4::int
 )
 
 
+_COMPROMISE = Statement(
+    """
+UPDATE issuing_keys k
+SET state = 'COMPROMISED', encrypted_seed = NULL, compromise_time = $2::timestamptz,
+  transaction_id = pg_current_xact_id()::text::bigint
+FROM (SELECT number, state FROM issuing_keys WHERE number = $1::int FOR UPDATE) before
+WHERE k.number = before.number AND before.state <> 'COMPROMISED'
+RETURNING before.state
+""",
+    str,
+)
+
+
+class ListedKey(NamedTuple):
+    """An issuing key as an operator sees it; of a compromised one of how many tickets and orders
+    QRs were issued under it, and how many of these are to be asked for anew, or of no use any more.
+    """
+
+    number: int
+    state: str
+    verify_key: bytes
+    create_time: datetime
+    retire_time: datetime | None
+    compromise_time: datetime | None
+    partner_code: str
+    day: date
+    issued: int
+    replaced: int
+
+
+_LISTED = """
+SELECT k.number, k.state, k.verify_key, k.create_time, k.retire_time, k.compromise_time,
+  coalesce(p.partner_code, 'DT'), k.day, i.issued, i.replaced
+FROM issuing_keys k
+LEFT JOIN partners p ON p.partner_id = k.partner_id
+CROSS JOIN LATERAL (
+  SELECT count(*)::int AS issued, count(replace_time)::int AS replaced FROM issuing_key_issues
+  WHERE key_number = k.number AND k.state = 'COMPROMISED') i
+"""
+PAGE = Statement(f"{_LISTED} WHERE k.number > $1::int ORDER BY k.number LIMIT $2::int", ListedKey)
+"""Up to so many after a number."""
+OF_DAY = Statement(
+    f"{_LISTED} WHERE k.day = $1::date ORDER BY k.partner_id, k.number",
+    ListedKey,
+)
+"""Those of a day."""
+
+
 class Reading(NamedTuple):
     """What a process has read: all changes before the transaction `since` of a database server."""
 
@@ -189,6 +238,16 @@ async def _make(
         await change_feed.publish(tx, change_feed.ChangeKind.QR_KEY, number)
         return IssuingKey(number, verify_key, seed, end)
     return None
+
+
+async def compromise(tx: AsyncConnection, number: int, now: datetime) -> str | None:
+    """Ends a key that others have, whose private half is destroyed at once; its state before, None
+    if it was ended so before. Raises NOT_FOUND.
+    """
+    states = await run(tx, _COMPROMISE(number, now))
+    if not states and not await run(tx, LOOK_UP([number])):
+        raise not_found("qr_key", number)
+    return states[0] if states else None
 
 
 async def extend(tx: AsyncConnection, key: IssuingKey, expire_time: datetime) -> None:

@@ -25,7 +25,15 @@ from server.platform.errors import DomainError, Reason, invalid, not_found
 from server.platform.statements import Statement, run
 from server.tickets import issuing_keys
 from server.tickets.models import issued_tokens, qr_issues, qr_keys
-from server.tickets.qr import AES_KEY_BYTES, IV_BYTES, TAG_BYTES, KeyRing, KeyState, QrKey
+from server.tickets.qr import (
+    AES_KEY_BYTES,
+    FIRST_NUMBER,
+    IV_BYTES,
+    TAG_BYTES,
+    KeyRing,
+    KeyState,
+    QrKey,
+)
 
 REISSUE = "qr_key.reissue"
 """The task that issues anew what was issued under a compromised key; its key is the key's id."""
@@ -227,8 +235,8 @@ async def compromise(
     comment: str,
     now: datetime,
 ) -> None:
-    """Ends a key that others have, also the active one, in whose place another is at once; has what
-    was issued under it issued anew. Safe to repeat.
+    """Ends a key that others have, by the id of a QrKey or an issuing key's number; in the place of
+    one that seals another is at once. Has what was issued under it issued anew. Safe to repeat.
 
     Once PROPAGATION_SECONDS have passed since the commit every process refuses its tokens, and says
     of those that were issued that the ticket is genuine. A process that does not know the new key
@@ -236,9 +244,27 @@ async def compromise(
     one that does not sign.
     """
     await _lock(tx)
+    if key_id >= FIRST_NUMBER:
+        before = await issuing_keys.compromise(tx, key_id, now)
+    else:
+        before = await _compromise(tx, secret_key, key_id, now)
+    if before is None:
+        return
+    await change_feed.publish(tx, change_feed.ChangeKind.QR_KEY, key_id)
+    after = {"state": "COMPROMISED", "comment": comment}
+    change = AuditedChange(actor, "compromise", "qr_key", key_id, {"state": before}, after)
+    await run(tx, audit(change, now=now))
+    due = now + timedelta(seconds=PROPAGATION_SECONDS)
+    await run(tx, outbox.enqueue(outbox.NewTask(REISSUE, str(key_id), {}, due), now=now))
+
+
+async def _compromise(
+    tx: AsyncConnection, secret_key: bytes, key_id: int, now: datetime
+) -> str | None:
+    """The state before; None if it was compromised already."""
     state = await _state_of(tx, key_id)
     if state is KeyState.COMPROMISED:
-        return
+        return None
     if not await _signs(tx, key_id):
         raise invalid(
             "key_id",
@@ -250,18 +276,13 @@ async def compromise(
         .where(qr_keys.c.key_id == key_id)
         .values(state=KeyState.COMPROMISED, compromise_time=now)
     )
-    await change_feed.publish(tx, change_feed.ChangeKind.QR_KEY, key_id)
     if state is KeyState.ACTIVE:
         pending = await _key_id_in(tx, KeyState.PENDING)
         if pending is None:
             await _add_key(tx, secret_key, KeyState.ACTIVE, now, signs=True)
         else:
             await _activate(tx, pending, now)
-    after = {"state": "COMPROMISED", "comment": comment}
-    change = AuditedChange(actor, "compromise", "qr_key", key_id, {"state": state.value}, after)
-    await run(tx, audit(change, now=now))
-    due = now + timedelta(seconds=PROPAGATION_SECONDS)
-    await run(tx, outbox.enqueue(outbox.NewTask(REISSUE, str(key_id), {}, due), now=now))
+    return state.value
 
 
 async def known_everywhere() -> None:

@@ -6,7 +6,7 @@ taken for a genuine one.
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,13 +15,16 @@ from deeptravel.admin.v1 import qr_key_pb2
 from deeptravel.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from deeptravel.ota.v1 import ota_service_pb2 as ota
 from deeptravel.redemption.v1 import access_pb2, redemption_pb2
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from server.identity.credentials import new_partner_key
 from server.orders import qr_reissue
 from server.platform import clock
 from server.platform.config import load_settings
 from server.platform.database import Database
-from server.tickets import keys, qr
+from server.tickets import issuing_keys, keys, qr
+from server.tickets.issuing import Sealing, issue
+from server.tickets.rules import DIRECT
 from tests.support import gate
 from tests.support.gate import PASSWORD, QrTicket, Terminal, World, verdict
 from tests.support.gate_server import GateServer, gate_server
@@ -292,3 +295,67 @@ async def cut_off(world: World, db: Database) -> None:
     assert [await some() for _ in range(3)] == [3, 2, 0]
     await db.close()
     assert await world.sql(SUBJECTS) == [(each.code,) for each in made[:5]]
+
+
+async def test_of_the_key_of_a_partners_day_that_alone_is_refused_and_issued_anew(
+    world: World,
+    servers: list[GateServer],
+    terminal: Terminal,
+    client: PartnerClient,
+    db: Database,
+) -> None:
+    """Codes of another day, of our own tickets and of before issuing keys stay good; the thief's are
+    never admitted, whichever ticket they name.
+    """
+    await keys.rotate(db, SECRET_KEY, clock.now(), by_day=True)
+    day, until = date(2040, 2, 29), datetime.now(UTC) + timedelta(days=9)
+    honest, by_number, other_day, former = await world.tickets(4)
+    direct = await world.ticket(partner_id=DIRECT)
+
+    async def issued(tx: AsyncConnection) -> tuple[Sealing, list[str]]:
+        active = (await keys.load_key_ring(tx, SECRET_KEY)).active
+        codes, sealings = [], []
+        for partner_id, of_day, tickets in (
+            (gate.PARTNER_ID, day, [honest, by_number]),
+            (gate.PARTNER_ID, day + timedelta(days=1), [other_day]),
+            (DIRECT, day, [direct]),
+        ):
+            now = clock.now()
+            key = await issuing_keys.obtain(tx, SECRET_KEY, partner_id, of_day, now=now)
+            sealings.append(Sealing(active, key))
+            claims = [qr.Claims(each.jti, each.ticket_id, until) for each in tickets]
+            codes += await issue(tx, claims, sealings[-1])
+        return sealings[0], codes
+
+    stolen, codes = await db.in_transaction(issued)
+    gates = [terminal, terminal.at(servers[1].channel)]
+    for at in gates:
+        for code in [*codes, former.qr]:
+            assert verdict(await at.decrypt(code)) == ""
+    key = await compromise(world, servers[0], stolen.signer_id)
+    state = qr_key_pb2.QrKeyState.Name(key.state)
+    assert (state[13:], key.partner_code, key.issue_date) == ("COMPROMISED", "CP", "2040-02-29")
+    named = [(honest.jti, honest), (uuid4(), honest), (former.jti, former), (direct.jti, direct)]
+    forged = [qr.seal(qr.Claims(jti, each.ticket_id, until), *stolen) for jti, each in named]
+    for at in gates:
+        for code in codes[:2]:
+            assert verdict(await at.redeem(code)) == "QR_KEY_COMPROMISED"
+            assert verdict(await at.decrypt(code)) == "QR_KEY_COMPROMISED"
+        for code in forged:
+            assert verdict(await at.redeem(code)) == verdict(await at.decrypt(code))
+            assert verdict(await at.decrypt(code)) == "TOKEN_INVALID"
+    for code in [*codes[2:], former.qr]:
+        assert verdict(await gates[1].redeem(code)) == "SUCCESS"
+    supervisor = await world.log_in(servers[1].channel, "sam", "T-2")
+    request = redemption_pb2.RedeemByCodeRequest(
+        ticket_code=by_number.code, function_code="ferry", comment="key", request_id=uuid4().hex
+    )
+    assert verdict(await supervisor.call("RedeemByCode", request)) == "SUCCESS"
+    await all_issued_anew(world)
+    assert await world.sql(SUBJECTS) == [(honest.code,), (by_number.code,)]
+    again = await code_of(client, honest)
+    assert qr.seal_of(again).key_id not in (0, stolen.signer_id)
+    assert verdict(await gates[1].redeem(again)) == "SUCCESS"
+    ended = await compromise(world, servers[1], stolen.signer_id)
+    assert (ended.issued, ended.replaced) == (2, 2)
+    assert await world.contradictions() == []

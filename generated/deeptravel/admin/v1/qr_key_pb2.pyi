@@ -73,8 +73,10 @@ class QrKey(_message.Message):
     ISSUED_FIELD_NUMBER: _builtins.int
     REPLACED_FIELD_NUMBER: _builtins.int
     IS_RECORDED_FIELD_NUMBER: _builtins.int
+    PARTNER_CODE_FIELD_NUMBER: _builtins.int
+    ISSUE_DATE_FIELD_NUMBER: _builtins.int
     qr_key_id: _builtins.int
-    """Its number, 0 to 255."""
+    """Its number, 0 to 255; of an issuing key, which signs the codes of one partner and day, 256 or above."""
     state: Global___QrKeyState.ValueType
     """Where it is in its life."""
     verify_key: _builtins.bytes
@@ -88,6 +90,12 @@ class QrKey(_message.Message):
     is_recorded: _builtins.bool
     """Whether each of its codes is recorded, so that a redemption by one that we did not issue is found
     (ListUnissuedRedemptions). Not so of a key from before there were the records.
+    """
+    partner_code: _builtins.str
+    """Of an issuing key: the partner whose codes it signs, `DT` for our own."""
+    issue_date: _builtins.str
+    """Of an issuing key: its day in the platform's time zone, as 2026-11-03. When that is over it signs
+    no more, and is VERIFY_ONLY.
     """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -123,10 +131,12 @@ class QrKey(_message.Message):
         issued: _builtins.int = ...,
         replaced: _builtins.int = ...,
         is_recorded: _builtins.bool = ...,
+        partner_code: _builtins.str = ...,
+        issue_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "compromise_time", b"compromise_time", "create_time", b"create_time", "retire_time", b"retire_time", "revoke_time", b"revoke_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "compromise_time", b"compromise_time", "create_time", b"create_time", "is_recorded", b"is_recorded", "issued", b"issued", "qr_key_id", b"qr_key_id", "replaced", b"replaced", "retire_time", b"retire_time", "revoke_time", b"revoke_time", "state", b"state", "verify_key", b"verify_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activate_time", b"activate_time", "compromise_time", b"compromise_time", "create_time", b"create_time", "is_recorded", b"is_recorded", "issue_date", b"issue_date", "issued", b"issued", "partner_code", b"partner_code", "qr_key_id", b"qr_key_id", "replaced", b"replaced", "retire_time", b"retire_time", "revoke_time", b"revoke_time", "state", b"state", "verify_key", b"verify_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -140,7 +150,7 @@ class GetQrKeyRequest(_message.Message):
 
     QR_KEY_ID_FIELD_NUMBER: _builtins.int
     qr_key_id: _builtins.int
-    """Its number, 0 to 255."""
+    """Its number, as ListQrKeys has it."""
     def __init__(
         self,
         *,
@@ -244,7 +254,7 @@ class CompromiseQrKeyRequest(_message.Message):
     COMMENT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     qr_key_id: _builtins.int
-    """Its number, 0 to 255."""
+    """Its number, as ListQrKeys has it: of a key that signs."""
     comment: _builtins.str
     """What happened, for the audit trail, 1 to 200 characters."""
     request_id: _builtins.str

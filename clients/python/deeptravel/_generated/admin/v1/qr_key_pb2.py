@@ -27,7 +27,7 @@ from deeptravel._generated.common.v1 import options_pb2 as deeptravel_dot_common
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n deeptravel/admin/v1/qr_key.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x03\n\x05QrKey\x12\x11\n\tqr_key_id\x18\x01 \x01(\x05\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.deeptravel.admin.v1.QrKeyState\x12\x12\n\nverify_key\x18\x03 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\ractivate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x63ompromise_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06issued\x18\t \x01(\x05\x12\x10\n\x08replaced\x18\n \x01(\x05\x12\x13\n\x0bis_recorded\x18\x0b \x01(\x08\"F\n\x0fGetQrKeyRequest\x12%\n\tqr_key_id\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xff\x01(\x00\xc8\x01\x01H\x00\x88\x01\x01\x42\x0c\n\n_qr_key_id\">\n\x10GetQrKeyResponse\x12*\n\x06qr_key\x18\x01 \x01(\x0b\x32\x1a.deeptravel.admin.v1.QrKey\"W\n\x11ListQrKeysRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"Z\n\x12ListQrKeysResponse\x12+\n\x07qr_keys\x18\x01 \x03(\x0b\x32\x1a.deeptravel.admin.v1.QrKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x81\x01\n\x16\x43ompromiseQrKeyRequest\x12\x1d\n\tqr_key_id\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xff\x01(\x00\x12$\n\x07\x63omment\x18\x02 \x01(\tB\x13\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"E\n\x17\x43ompromiseQrKeyResponse\x12*\n\x06qr_key\x18\x01 \x01(\x0b\x32\x1a.deeptravel.admin.v1.QrKey\"d\n\x1eListUnissuedRedemptionsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"\xee\x02\n\x12UnissuedRedemption\x12\x15\n\rredemption_id\x18\x01 \x01(\t\x12\x13\n\x0bticket_code\x18\x02 \x01(\t\x12\x15\n\rfunction_code\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x05\x12\x15\n\rmerchant_code\x18\x05 \x01(\t\x12\x12\n\nvenue_code\x18\x06 \x01(\t\x12\x1a\n\x12terminal_device_id\x18\x07 \x01(\t\x12\x10\n\x08operator\x18\x08 \x01(\t\x12\x31\n\rredeemed_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tfind_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tqr_key_id\x18\x0b \x01(\x05\x12\x35\n\x0cqr_key_state\x18\x0c \x01(\x0e\x32\x1f.deeptravel.admin.v1.QrKeyState\"x\n\x1fListUnissuedRedemptionsResponse\x12<\n\x0bredemptions\x18\x01 \x03(\x0b\x32\'.deeptravel.admin.v1.UnissuedRedemption\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xb3\x01\n\nQrKeyState\x12\x1c\n\x18QR_KEY_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14QR_KEY_STATE_PENDING\x10\x01\x12\x17\n\x13QR_KEY_STATE_ACTIVE\x10\x02\x12\x1c\n\x18QR_KEY_STATE_VERIFY_ONLY\x10\x03\x12\x1c\n\x18QR_KEY_STATE_COMPROMISED\x10\x04\x12\x18\n\x14QR_KEY_STATE_REVOKED\x10\x05\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n deeptravel/admin/v1/qr_key.proto\x12\x13\x64\x65\x65ptravel.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"deeptravel/common/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x03\n\x05QrKey\x12\x11\n\tqr_key_id\x18\x01 \x01(\x05\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.deeptravel.admin.v1.QrKeyState\x12\x12\n\nverify_key\x18\x03 \x01(\x0c\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\ractivate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0f\x63ompromise_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06issued\x18\t \x01(\x05\x12\x10\n\x08replaced\x18\n \x01(\x05\x12\x13\n\x0bis_recorded\x18\x0b \x01(\x08\x12\x14\n\x0cpartner_code\x18\x0c \x01(\t\x12\x12\n\nissue_date\x18\r \x01(\t\"H\n\x0fGetQrKeyRequest\x12\'\n\tqr_key_id\x18\x01 \x01(\x05\x42\x0f\xbaH\x0c\x1a\x07\x18\xff\xff\xff\x07(\x00\xc8\x01\x01H\x00\x88\x01\x01\x42\x0c\n\n_qr_key_id\">\n\x10GetQrKeyResponse\x12*\n\x06qr_key\x18\x01 \x01(\x0b\x32\x1a.deeptravel.admin.v1.QrKey\"W\n\x11ListQrKeysRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"Z\n\x12ListQrKeysResponse\x12+\n\x07qr_keys\x18\x01 \x03(\x0b\x32\x1a.deeptravel.admin.v1.QrKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x16\x43ompromiseQrKeyRequest\x12\x1f\n\tqr_key_id\x18\x01 \x01(\x05\x42\x0c\xbaH\t\x1a\x07\x18\xff\xff\xff\x07(\x00\x12$\n\x07\x63omment\x18\x02 \x01(\tB\x13\xbaH\x0cr\x07\x18\xc8\x01\xba\x01\x01\x00\xc8\x01\x01\xa0\xb5\x18\x02\x12\"\n\nrequest_id\x18\x03 \x01(\tB\x0e\xbaH\x0br\x06\x18@\xba\x01\x01\x00\xc8\x01\x01\"E\n\x17\x43ompromiseQrKeyResponse\x12*\n\x06qr_key\x18\x01 \x01(\x0b\x32\x1a.deeptravel.admin.v1.QrKey\"d\n\x1eListUnissuedRedemptionsRequest\x12 \n\tpage_size\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x05\x18\xc8\x01(\x01\xd8\x01\x01\x12 \n\npage_token\x18\x02 \x01(\tB\x0c\xbaH\tr\x07\x18\x80\x08\xba\x01\x01\x00\"\xee\x02\n\x12UnissuedRedemption\x12\x15\n\rredemption_id\x18\x01 \x01(\t\x12\x13\n\x0bticket_code\x18\x02 \x01(\t\x12\x15\n\rfunction_code\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x05\x12\x15\n\rmerchant_code\x18\x05 \x01(\t\x12\x12\n\nvenue_code\x18\x06 \x01(\t\x12\x1a\n\x12terminal_device_id\x18\x07 \x01(\t\x12\x10\n\x08operator\x18\x08 \x01(\t\x12\x31\n\rredeemed_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tfind_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tqr_key_id\x18\x0b \x01(\x05\x12\x35\n\x0cqr_key_state\x18\x0c \x01(\x0e\x32\x1f.deeptravel.admin.v1.QrKeyState\"x\n\x1fListUnissuedRedemptionsResponse\x12<\n\x0bredemptions\x18\x01 \x03(\x0b\x32\'.deeptravel.admin.v1.UnissuedRedemption\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xb3\x01\n\nQrKeyState\x12\x1c\n\x18QR_KEY_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14QR_KEY_STATE_PENDING\x10\x01\x12\x17\n\x13QR_KEY_STATE_ACTIVE\x10\x02\x12\x1c\n\x18QR_KEY_STATE_VERIFY_ONLY\x10\x03\x12\x1c\n\x18QR_KEY_STATE_COMPROMISED\x10\x04\x12\x18\n\x14QR_KEY_STATE_REVOKED\x10\x05\x42\x1b\n\x17\x63om.deeptravel.admin.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,13 +36,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\027com.deeptravel.admin.v1P\001'
   _globals['_GETQRKEYREQUEST'].fields_by_name['qr_key_id']._loaded_options = None
-  _globals['_GETQRKEYREQUEST'].fields_by_name['qr_key_id']._serialized_options = b'\272H\n\032\005\030\377\001(\000\310\001\001'
+  _globals['_GETQRKEYREQUEST'].fields_by_name['qr_key_id']._serialized_options = b'\272H\014\032\007\030\377\377\377\007(\000\310\001\001'
   _globals['_LISTQRKEYSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTQRKEYSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
   _globals['_LISTQRKEYSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTQRKEYSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
   _globals['_COMPROMISEQRKEYREQUEST'].fields_by_name['qr_key_id']._loaded_options = None
-  _globals['_COMPROMISEQRKEYREQUEST'].fields_by_name['qr_key_id']._serialized_options = b'\272H\007\032\005\030\377\001(\000'
+  _globals['_COMPROMISEQRKEYREQUEST'].fields_by_name['qr_key_id']._serialized_options = b'\272H\t\032\007\030\377\377\377\007(\000'
   _globals['_COMPROMISEQRKEYREQUEST'].fields_by_name['comment']._loaded_options = None
   _globals['_COMPROMISEQRKEYREQUEST'].fields_by_name['comment']._serialized_options = b'\272H\014r\007\030\310\001\272\001\001\000\310\001\001\240\265\030\002'
   _globals['_COMPROMISEQRKEYREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -51,26 +51,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTUNISSUEDREDEMPTIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\n\032\005\030\310\001(\001\330\001\001'
   _globals['_LISTUNISSUEDREDEMPTIONSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTUNISSUEDREDEMPTIONSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\tr\007\030\200\010\272\001\001\000'
-  _globals['_QRKEYSTATE']._serialized_start=1672
-  _globals['_QRKEYSTATE']._serialized_end=1851
+  _globals['_QRKEYSTATE']._serialized_start=1718
+  _globals['_QRKEYSTATE']._serialized_end=1897
   _globals['_QRKEY']._serialized_start=156
-  _globals['_QRKEY']._serialized_end=556
-  _globals['_GETQRKEYREQUEST']._serialized_start=558
-  _globals['_GETQRKEYREQUEST']._serialized_end=628
-  _globals['_GETQRKEYRESPONSE']._serialized_start=630
-  _globals['_GETQRKEYRESPONSE']._serialized_end=692
-  _globals['_LISTQRKEYSREQUEST']._serialized_start=694
-  _globals['_LISTQRKEYSREQUEST']._serialized_end=781
-  _globals['_LISTQRKEYSRESPONSE']._serialized_start=783
-  _globals['_LISTQRKEYSRESPONSE']._serialized_end=873
-  _globals['_COMPROMISEQRKEYREQUEST']._serialized_start=876
-  _globals['_COMPROMISEQRKEYREQUEST']._serialized_end=1005
-  _globals['_COMPROMISEQRKEYRESPONSE']._serialized_start=1007
-  _globals['_COMPROMISEQRKEYRESPONSE']._serialized_end=1076
-  _globals['_LISTUNISSUEDREDEMPTIONSREQUEST']._serialized_start=1078
-  _globals['_LISTUNISSUEDREDEMPTIONSREQUEST']._serialized_end=1178
-  _globals['_UNISSUEDREDEMPTION']._serialized_start=1181
-  _globals['_UNISSUEDREDEMPTION']._serialized_end=1547
-  _globals['_LISTUNISSUEDREDEMPTIONSRESPONSE']._serialized_start=1549
-  _globals['_LISTUNISSUEDREDEMPTIONSRESPONSE']._serialized_end=1669
+  _globals['_QRKEY']._serialized_end=598
+  _globals['_GETQRKEYREQUEST']._serialized_start=600
+  _globals['_GETQRKEYREQUEST']._serialized_end=672
+  _globals['_GETQRKEYRESPONSE']._serialized_start=674
+  _globals['_GETQRKEYRESPONSE']._serialized_end=736
+  _globals['_LISTQRKEYSREQUEST']._serialized_start=738
+  _globals['_LISTQRKEYSREQUEST']._serialized_end=825
+  _globals['_LISTQRKEYSRESPONSE']._serialized_start=827
+  _globals['_LISTQRKEYSRESPONSE']._serialized_end=917
+  _globals['_COMPROMISEQRKEYREQUEST']._serialized_start=920
+  _globals['_COMPROMISEQRKEYREQUEST']._serialized_end=1051
+  _globals['_COMPROMISEQRKEYRESPONSE']._serialized_start=1053
+  _globals['_COMPROMISEQRKEYRESPONSE']._serialized_end=1122
+  _globals['_LISTUNISSUEDREDEMPTIONSREQUEST']._serialized_start=1124
+  _globals['_LISTUNISSUEDREDEMPTIONSREQUEST']._serialized_end=1224
+  _globals['_UNISSUEDREDEMPTION']._serialized_start=1227
+  _globals['_UNISSUEDREDEMPTION']._serialized_end=1593
+  _globals['_LISTUNISSUEDREDEMPTIONSRESPONSE']._serialized_start=1595
+  _globals['_LISTUNISSUEDREDEMPTIONSRESPONSE']._serialized_end=1715
 # @@protoc_insertion_point(module_scope)
