@@ -304,8 +304,8 @@ async def test_of_the_key_of_a_partners_day_that_alone_is_refused_and_issued_ane
     client: PartnerClient,
     db: Database,
 ) -> None:
-    """Codes of another day, of our own tickets and of before issuing keys stay good; the thief's are
-    never admitted, whichever ticket they name.
+    """Codes of another day, of our own tickets and of before issuing keys stay good; the thief's
+    are never admitted, whichever ticket they name.
     """
     await keys.rotate(db, SECRET_KEY, clock.now(), by_day=True)
     day, until = date(2040, 2, 29), datetime.now(UTC) + timedelta(days=9)
