@@ -21,8 +21,7 @@ from server.platform.database import Database
 from server.platform.outbox import NewTask, enqueue
 from server.platform.statements import run
 from server.tickets import issuing
-from server.tickets.issuing import Issuer
-from server.tickets.qr import QrKey
+from server.tickets.issuing import Issuer, Sealing
 
 SEND = "ttd.vouchers"
 """Has Ctrip know an order's vouchers; the key is `channel:order`."""
@@ -35,9 +34,9 @@ class TtdVouchers:
     def __init__(self, db: Database, seals: TtdSeals, issuer: Issuer) -> None:
         self._db, self._seals, self._issuer = db, seals, issuer
 
-    async def key(self) -> QrKey:
+    async def key(self) -> Sealing:
         """What seals QR codes; asked for before a transaction."""
-        return await self._issuer.key()
+        return await self._issuer.sealing()
 
     async def again(self, channel_code: str, content: dict[str, Any]) -> dict[str, Any]:
         """SendVoucher: an order's vouchers, as they are now, also for Ctrip to send again. Raises
@@ -65,7 +64,7 @@ class TtdVouchers:
 
         return await self._db.in_transaction(work)
 
-    async def _kept(self, tx: AsyncConnection, row: TtdRow, key: QrKey) -> dict[str, Any]:
+    async def _kept(self, tx: AsyncConnection, row: TtdRow, key: Sealing) -> dict[str, Any]:
         """What is said of a locked order's vouchers. Raises TtdRefusal if there are none."""
         if row.state != SOLD:
             raise TtdRefusal(ResultCode.VOUCHER_NOT_PAID, "it is not paid, or was given back")
@@ -78,7 +77,7 @@ class TtdVouchers:
         return {**ids, **ttd_answers.voucher(vouchers)}
 
     async def current(
-        self, tx: AsyncConnection, row: TtdRow, key: QrKey
+        self, tx: AsyncConnection, row: TtdRow, key: Sealing
     ) -> tuple[TtdRow, list[ItemVoucher]]:
         """The vouchers of a locked order that is paid, and its row with those that had to be
         issued, which is to be written.
