@@ -85,7 +85,6 @@ async def test_numbers_begin_where_those_of_qr_keys_end(db: Database) -> None:
 
 
 async def test_a_process_reads_what_has_changed(db: Database) -> None:
-    """Seen red with changes taken by number: what is committed out of turn was never read."""
     first, over = await add(db), await add(db, 8, end=NOW - timedelta(days=1))
     reading = await read(db)
     assert reading.keys.good == {first.number: first.verify_key}
