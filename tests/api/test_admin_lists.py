@@ -150,7 +150,7 @@ PAGES: list[tuple[str, dict[str, Any], list[str]]] = [
     ("ListTimetables", {"state": state_pb2.CATALOGUE_STATE_ARCHIVED}, ["998"]),
     ("ListEntitlementTemplates", {"function_code": "ferry"}, ["FERRY", "OLD"]),
     ("ListPromotions", {}, ["7", "9"]),
-    ("ListHolidayCalendars", {}, ["CN", "HK", "MO"]),
+    ("ListHolidayCalendars", {}, ["CN", "HK", "MO", "OLD"]),
     ("ListHolidays", {"calendar_code": "HK"}, ["2026-12-25", "2027-12-25"]),
     ("ListHolidays", {"calendar_code": "HK", "since": "2027-01-01"}, ["2027-12-25"]),
     ("ListDepartures", {"timetable_id": timetable.EARLY}, [DEPARTURE]),

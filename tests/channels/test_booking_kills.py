@@ -20,10 +20,13 @@ MOST_BOUNDARIES = 60
 
 
 async def until_killed(process: BookingProcess, vendor: str, booking_id: str) -> bool:
-    """Fetches and works on a booking; whether it was killed."""
+    """Fetches and works on a booking; whether it was killed: the process after it does not know
+    that the vendor's confirmations are away.
+    """
     try:
         await process.settle(vendor, booking_id, "ALL")
     except KilledError:
+        await process.reset_breaker(vendor)
         return True
     return False
 

@@ -263,7 +263,7 @@ async def test_a_booking_that_does_not_go_on_is_named_and_tried_again_less_often
     process: BookingProcess,
 ) -> None:
     """It is said which one holds the end up, and why; when that is mended the channel ends by
-    itself. Seen red without the second try: it waited for ever.
+    itself.
     """
     await process.sell_at("ctrip")
     process.buy("ctrip", "B-1", car_id="NONE")

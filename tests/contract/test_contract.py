@@ -325,7 +325,7 @@ def test_every_update_names_what_it_changes_and_what_was_read() -> None:
 
 
 def test_what_becomes_of_a_stale_version_is_said() -> None:
-    """Seen red: of 19 methods that take one it was not."""
+    """Of 19 methods that take one it was not."""
     for method in METHODS.values():
         request = described.messages()[method.proto.input_type.lstrip(".")]
         fields = {field.name for field in request.field}

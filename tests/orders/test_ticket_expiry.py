@@ -326,6 +326,7 @@ async def test_scans_while_the_validity_ends(
     ended.set()
     await running
     await expirer.run()
+    await until(world, COMPLETED, order.ticket_id)  # a task does that where both were at the order
     assert await states(world, order) == ("COMPLETED", list(expected))
     assert {count for _, count, *_ in await world.sql(AUDITED)} <= {1}
 

@@ -463,11 +463,9 @@ async def test_a_move_that_was_broken_off_is_ended_by_its_repeat(
     answer = await advance(world.test, "broken off", by_seconds=86_400)
     assert answer.finished
     assert moment(answer.target_time) == moment(standing.clock.target_time)
-    assert {each.type: each.count for each in answer.events} == {
-        "reservation.expired": 4,
-        "reservation.expiring": 4,
-        "ticket.voided": 4,
-    }
+    happened = {each.type: each.count for each in answer.events}
+    happened.pop("statement.ready", None)  # a month ends on some days
+    assert happened == {"reservation.expired": 4, "reservation.expiring": 4, "ticket.voided": 4}
     require_each_once(await events(world.test), 4)
 
 

@@ -81,16 +81,17 @@ async def run(url: str, mark: str, number: int) -> None:
     calls.current_call.set(call)
     db = Database(load_settings(), url)
 
-    async def fail(statement: Any, values: dict[str, Any]) -> None:
+    async def fail(statement: Any, values: dict[str, Any], *, is_cut_off: bool = False) -> None:
         async with db.transaction() as tx:
-            await set_statement_timeout(tx, seconds=1)
-            await tx.execute(text("SET LOCAL statement_timeout = 20"))
+            await set_statement_timeout(tx, seconds=60)
+            if is_cut_off:
+                await tx.execute(text("SET LOCAL statement_timeout = 20"))
             await tx.execute(statement, values)
 
     for table in metadata.sorted_tables:
         for kind, statement, values in failing(table, mark, number):
             try:
-                await fail(statement, values)
+                await fail(statement, values, is_cut_off=kind == "time-out")
             except Exception as error:  # noqa: BLE001 - whatever it is, it is logged
                 say_everywhere(error)
                 cause = error.__cause__ or error
