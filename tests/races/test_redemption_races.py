@@ -145,7 +145,9 @@ async def test_the_guards_key_alone_admits_once(
     unlocked = statements.LOCK_TICKETS.sql.decode().replace("FOR NO KEY UPDATE SKIP LOCKED", "")
     monkeypatch.setattr(statements, "LOCK_TICKETS", Statement(unlocked, statements.TicketRow))
     ticket = await world.ticket()
-    assert_one_admitted(await at_once(gates, GATES, lambda gate, _: gate.redeem(ticket.qr)))
+    assert_one_admitted(
+        await at_once(gates, GATES, lambda gate, _: gate.redeem_until_decided(ticket.qr))
+    )
 
 
 async def test_the_row_lock_alone_admits_once(world: World, gates: list[Terminal]) -> None:

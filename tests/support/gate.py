@@ -83,9 +83,6 @@ snapshot_id, order_id,
 INSERT_ENTITLEMENTS = (
     "COPY entitlements (ticket_id, function_code, total_uses, remaining_uses) FROM STDIN"
 )
-TABLES = (
-    "SELECT quote_ident(table_name) FROM information_schema.tables WHERE table_schema = 'public'"
-)
 
 # Uses, guards, states and repeats all follow from the events. (That of a MULTI_USE function only
 # says when it was used last, and a reversal of that leaves none.)
@@ -309,24 +306,6 @@ class World:
             *(login_id, username, device, now, token.secret_hash, later, later),
         )
         return Terminal(device or "", token.text, RedemptionServiceStub(channel))
-
-    async def everything(self) -> dict[str, str]:
-        """A hash of each table's rows."""
-        return {
-            name: (
-                await self.sql(
-                    f"SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM {name} t"
-                )
-            )[0][0]
-            for (name,) in await self.sql(TABLES)
-            if name
-            not in (
-                "job_runs",
-                "job_history",
-                "state_counts",
-                "ticket_reminders",
-            )  # what the clock does says nothing of a call
-        }
 
     async def _add_order(self, order: QrTicket, count: int) -> None:
         known = order.ticket_id, order.code, PARTNER_ID, order.jti, count
