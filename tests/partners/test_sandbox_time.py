@@ -57,7 +57,9 @@ async def test_webhooks_are_sent_now_and_say_the_time_of_the_clock(world: Sandbo
         await receiver.until(2)
         await advance(world.test, by_seconds=7200)
         received = await receiver.until(4)
-    assert [each.type for each in received[1:]] == [
+        while received[-1].type != "reservation.expired":  # some may come more than once
+            received = await receiver.until(len(received) + 1)
+    assert [*dict.fromkeys(each.type for each in received[1:])] == [
         "reservation.created",
         "reservation.expiring",
         "reservation.expired",
